@@ -1,0 +1,105 @@
+"""Time an optimiser step: M networks stacked against M alone, channels_last against default.
+
+    python -m benchmarks.stacking [--device cuda] [--sizes 64 112] [--members 1 2 4 8]
+
+Both sides of a ratio are timed in turn in one process, on one core when the device is the CPU; a
+figure is the median over rounds, a round the mean of a few steps. Everything of a step counts:
+gathering and augmenting the batch, forward, backward, AdamW.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from dianet_ray.model.batches import Pixels, batches, steps
+from dianet_ray.model.fit import repeatable
+from dianet_ray.model.network import build, phase_numbers
+from dianet_ray.model.optimiser import Log, targets, train
+from dianet_ray.settings import Settings
+
+N_CLIPS, N_CLASSES, N_WARM = 250, 5, 3
+
+
+def make_run(
+    settings: Settings,
+    size: int,
+    n_members: int,
+    *,
+    device: torch.device,
+    layout: torch.memory_format,
+) -> Callable[[], float]:
+    """Set up a stack; the result trains settings.steps steps and returns milliseconds a step."""
+    rng = np.random.default_rng(0)
+    images = rng.normal(0, 8, (N_CLIPS, 3, size, size, 3)).astype(np.float16)
+    labels = rng.integers(0, N_CLASSES, N_CLIPS)
+    network = build(settings, N_CLASSES, size, n_members)
+    network.memory_format = layout
+    for parameter in network.parameters():
+        if parameter.dim() == 4:
+            parameter.data = parameter.data.contiguous(memory_format=layout)
+    network = network.to(device)
+    pixels = Pixels(images, phase_numbers(settings), device=device)
+    answers = torch.from_numpy(labels).to(device)
+    known = [(torch.arange(N_CLIPS), seed) for seed in range(n_members)]
+    plan = steps(settings, known, n_features=network.n_features, device=device)
+    stream = batches(settings, plan, pixels=pixels, labels=answers)
+    tables = torch.stack([targets(settings, labels, N_CLASSES)] * n_members).to(device)
+
+    def run() -> float:
+        log = Log(settings.steps, n_members, lambda step: None)
+        started_at = time.perf_counter()
+        with repeatable(device):  # as in fit
+            train(settings, network, batches=stream, tables=tables, log=log)  # ends with a wait
+        return (time.perf_counter() - started_at) / settings.steps * 1e3
+
+    return run
+
+
+def in_turn(runs: list[Callable[[], float]], n_rounds: int) -> list[float]:
+    """Return each run's median over rounds in which all of them take turns."""
+    times = [[run() for run in runs] for _ in range(N_WARM + n_rounds)][N_WARM:]
+    return [statistics.median(column) for column in zip(*times, strict=True)]
+
+
+def main() -> None:
+    """Measure and print two tables."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[64, 112])
+    parser.add_argument("--members", type=int, nargs="+", default=[2, 4, 8])
+    parser.add_argument("--backbone", default="cnn", choices=["cnn", "resnet18"])
+    parser.add_argument("--steps", type=int, default=5, help="steps a round")
+    parser.add_argument("--rounds", type=int, default=9)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    device = torch.device(options.device)
+    settings = Settings(backbone=options.backbone, steps=options.steps)
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "one CPU core"
+    print(f"torch {torch.__version__}, {name}, {options.backbone}, default settings otherwise")
+    last = torch.channels_last
+    for size in options.sizes:
+        alone = make_run(settings, size, 1, device=device, layout=last)
+        default = make_run(settings, size, 1, device=device, layout=torch.contiguous_format)
+        fast, slow = in_turn([alone, default], options.rounds)
+        print(
+            f"{size:4d} px  layout    channels_last {fast:7.1f} ms/step   "
+            f"default {slow:7.1f} ms/step   {slow / fast:.2f}x"
+        )
+        for n_members in options.members:
+            stack = make_run(settings, size, n_members, device=device, layout=last)
+            one, together = in_turn([alone, stack], options.rounds)
+            print(
+                f"{size:4d} px  stack {n_members:3d} {together:7.1f} ms/step   "
+                f"{n_members} alone {n_members * one:7.1f} ms/step   "
+                f"{n_members * one / together:.2f}x"
+            )
+
+
+if __name__ == "__main__":
+    main()

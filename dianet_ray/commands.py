@@ -1,0 +1,196 @@
+"""Commands that join several parts: a tracked search, its projection again, collecting.
+
+The parts do not know each other; here the driver's lock, Ray, the searcher, MLflow and the card
+meet.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dianet_ray.cluster import Cluster, connected, local_cluster, named_address
+from dianet_ray.data.dynamic_images import Images, load_images
+from dianet_ray.errors import InputError
+from dianet_ray.options import TrackingOptions
+from dianet_ray.protocol.selection import champion
+from dianet_ray.protocol.study import Study
+from dianet_ray.search import tuner
+from dianet_ray.search.driver import DriverLock
+from dianet_ray.search.plan import Plan, describe
+from dianet_ray.search.searcher import StudySearcher
+from dianet_ray.search.study_view import load_study
+from dianet_ray.summary import card, collect, page
+from dianet_ray.summary.predict import fingerprint_of
+from dianet_ray.tracking import download, store
+from dianet_ray.tracking.thread import ProjectionThread, Writer
+
+Say = Callable[[str], None]
+CLOSE_S = 120.0
+"""How long the end of a search waits for MLflow: the champion's models take some seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """A search as the command line asked for it; `make_plan` reads the study anew."""
+
+    make_plan: Callable[[], Plan]
+    images: Images
+    tracking: TrackingOptions
+    address: str | None
+    started_at: float
+    say: Say
+
+    def describe(self, plan: Plan, cluster: Cluster) -> tuner.Resources:
+        """Say the plan, and return what a trial occupies."""
+        needs = tuner.resources(plan, cluster)
+        workers = f"{needs.n_workers} of {needs.cpus:g} CPUs and {needs.gpus:g} GPUs"
+        where = f"{cluster.address} Ray, {cluster.n_nodes} nodes"
+        uri = store.choose_uri(self.tracking.uri, plan.path)
+        describe(plan, self.say, workers=f"{workers}; {where}", store=uri)
+        return needs
+
+    def dry_run(self) -> None:
+        """Say the plan and do nothing."""
+        plan = self.make_plan()
+        if named_address(self.address) == "local":
+            self.describe(plan, local_cluster())
+            return
+        with connected(self.address) as cluster:
+            self.describe(plan, cluster)
+
+    def run(self) -> Study:
+        """Run or resume under the driver's lock, with MLflow beside it.
+
+        Raises:
+            InputError: anything wrong that can be known before the first training.
+            StudyFailed: the search cannot go on.
+            Stopped: the user or the cluster stopped it at once.
+        """
+        path = self.make_plan().path
+        uri = store.choose_uri(self.tracking.uri, path)
+        store.check_store(uri)
+        with DriverLock(path):
+            plan = self.make_plan()  # again: another driver may have just finished
+            searcher = tuner.make_searcher(plan)
+            thread = ProjectionThread(lambda: projection(path, self.images, uri, self.tracking))
+            searcher.on_change = thread.submit
+            model_card = None
+            try:
+                if searcher.has_work():
+                    self._train(plan, searcher)
+                if not searcher.is_stopping:
+                    model_card = make_card(searcher.study, self.images)
+            finally:
+                thread.close(searcher.study, model_card, timeout_s=CLOSE_S)
+        return searcher.study
+
+    def _train(self, plan: Plan, searcher: StudySearcher) -> None:
+        n_cpus = None
+        if plan.options.max_workers:
+            n_cpus = min(local_cluster().n_cpus, plan.cpus_per_trial * plan.options.max_workers)
+        with connected(self.address, n_cpus=n_cpus and max(1, int(n_cpus))) as cluster:
+            needs = self.describe(plan, cluster)
+            tuner.run(
+                searcher,
+                plan,
+                needs,
+                trainable=tuner.bind(plan, self.images.images, needs),
+                started_at=self.started_at,
+            )
+
+
+def projection(
+    study_path: Path, images: Images | None, uri: str, tracking: TrackingOptions
+) -> Writer:
+    """Connect to MLflow and make the projection of a study; slow the first time."""
+    client = store.connect(uri)
+    from dianet_ray.tracking.projection import Projection
+
+    faces = None
+    if tracking.log_faces and images is not None:
+        faces = {images.clip_ids[i]: images.images[i] for i in range(min(3, len(images.clip_ids)))}
+    experiment = store.choose_experiment(tracking.experiment)
+    return Projection(client, experiment, study_path, faces=faces)
+
+
+def make_card(study: Study, images: Images) -> dict[str, Any] | None:
+    """Make the champion's card; None while no configuration is complete."""
+    if champion(study) is None:
+        return None
+    prints = {
+        clip_id: fingerprint_of(image)
+        for clip_id, image in zip(images.clip_ids, images.images, strict=True)
+    }
+    return card.make(study, {clip.clip_id: prints[clip.clip_id] for clip in study.clips})
+
+
+def images_of(study: Study) -> Images | None:
+    """Load the images that a study was made from; None when they are gone or others."""
+    try:
+        images = load_images(Path(study.about["images_path"]))
+    except InputError:
+        return None
+    return images if images.hash == study.identity["images"] else None
+
+
+def track(study_path: Path, tracking: TrackingOptions) -> str:
+    """Write a study to MLflow again from its ledger, and return the store's address.
+
+    Raises:
+        InputError: no study, no answer, or the champion's images are gone.
+    """
+    study = load_study(study_path)
+    uri = store.choose_uri(tracking.uri, study_path)
+    store.check_store(uri)
+    images = images_of(study)
+    writer = projection(study_path, images, uri, tracking)
+    if any(study.state(c.number) == "running" for c in study.configurations):
+        writer.update(study)
+        return uri
+    if images is None:
+        raise InputError(
+            f"the champion's card describes its images: {study.about['images_path']} no longer "
+            "holds them"
+        )
+    model_card = make_card(study, images)
+    if model_card is None:
+        writer.update(study)
+    else:
+        writer.finish(study, model_card)
+    return uri
+
+
+def collect_models(
+    out: Path, *, study_path: Path | None, model: str | None, tracking_uri: str | None
+) -> Any:
+    """Fetch a model folder from MLflow, verify it and put it at `out`; return its card.
+
+    Raises:
+        InputError: not exactly one source, nothing there, or a damaged file.
+    """
+    if (study_path is None) == (model is None):
+        raise InputError("collect takes either --study STUDY or --model NAME@champion")
+    uri = store.choose_uri(tracking_uri, study_path)
+    client = store.connect(uri)
+    with tempfile.TemporaryDirectory(prefix="dianet-collect-") as folder:
+        if study_path is not None:
+            fetched = download.download_study(client, load_study(study_path), Path(folder))
+        else:
+            fetched = download.download_model(client, str(model), Path(folder))
+        return collect.collect(fetched, out)
+
+
+def write_page(study: Study, report: dict[str, Any], path: Path, *, with_faces: bool) -> None:
+    """Write the page, with a few dynamic images while IMAGES is where it was."""
+    images = images_of(study) if with_faces else None
+    examples = None
+    if images is not None:
+        shown = study.clips[:: max(1, len(study.clips) // 3)][:3]
+        wanted = [clip.clip_id for clip in shown]
+        rows = [images.clip_ids.index(clip_id) for clip_id in wanted]
+        examples = page.examples(study, wanted, images.images[rows])
+    page.write(report, examples, path)

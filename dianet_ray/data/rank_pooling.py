@@ -1,0 +1,113 @@
+"""Approximate rank pooling: a run of frames becomes one dynamic image by a weighted sum.
+
+Pure maths: knows nothing of files, phases or Ray. `harmonic` is the closed form of Bilen et al.,
+"Dynamic Image Networks for Action Recognition" (CVPR 2016); `linear` is 2t - T - 1. A sum is kept
+in float32 and divided by the sum of the positive coefficients, so that |value| <= 255 for any
+number of frames: undivided, float16 overflows from 62 frames on.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Kind = Literal["harmonic", "linear"]
+Frame = NDArray[np.uint8] | NDArray[np.floating]
+
+_START = 2.0  # scaled weights have partial sums within [-1, 1], so every k_t lies within [1, 3]
+
+
+def coefficients(n_frames: int, kind: Kind = "harmonic") -> NDArray[np.float64]:
+    """Give each of T frames its weight; the weights sum to 0, so static appearance vanishes.
+
+    `harmonic`: alpha_t = 2(T - t + 1) - (T + 1)(H_T - H_{t-1}), H_k the k-th harmonic number.
+    `linear`: alpha_t = 2t - T - 1. A single frame holds no motion: its weight is 0 (the
+    published code says 1, which would let the appearance in).
+
+    Returns:
+        (T,) float64, for t = 1..T.
+
+    >>> coefficients(3).round(4).tolist()
+    [-1.3333, 0.6667, 0.6667]
+    >>> coefficients(3, "linear").tolist()
+    [-2.0, 0.0, 2.0]
+    """
+    if n_frames == 1:
+        return np.zeros(1)
+    t = np.arange(1, n_frames + 1, dtype=np.float64)
+    if kind == "linear":
+        return 2 * t - n_frames - 1
+    still_to_come = np.cumsum(1 / t[::-1])[::-1]  # H_T - H_{t-1}
+    return 2 * (n_frames - t + 1) - (n_frames + 1) * still_to_come
+
+
+def positive_sum(n_frames: int, kind: Kind = "harmonic") -> float:
+    """Sum the positive coefficients, the scale of a dynamic image; 1 if there are none."""
+    weights = coefficients(n_frames, kind)
+    return float(weights[weights > 0].sum()) or 1.0
+
+
+def scaled_coefficients(n_frames: int, kind: Kind = "harmonic") -> NDArray[np.float64]:
+    """Give the coefficients divided by their positive sum: in [-1, 1], partial sums too."""
+    return coefficients(n_frames, kind) / positive_sum(n_frames, kind)
+
+
+class RunningSums:
+    """Weighted sums over one pass of frames, float32; no frame is kept.
+
+    A sum is a running mean in disguise: with k_t = 2 + the sum of the first t weights w, the
+    recurrence mean_t = (1 - w_t / k_t) mean_{t-1} + (w_t / k_t) frame_t from mean_0 = 0 makes
+    k_T mean_T the weighted sum. That is the form in which OpenCV adds 8-bit frames to float32 in
+    one vectorised pass: a third to a half of the time of the others.
+    """
+
+    def __init__(self, weights: NDArray[np.float64], shape: tuple[int, ...]) -> None:
+        """Start at 0.
+
+        Args:
+            weights: (sums, T), a row per sum, whose partial sums lie within [-1, 1]; 0 where a
+                frame is no part of the sum.
+            shape: Of a frame, (H, W, 3).
+        """
+        totals = _START + np.cumsum(weights, axis=1)
+        self._shares = iter((weights / totals).T.tolist())
+        self._ends = totals[:, -1].astype(np.float32)
+        self._means = np.zeros((len(weights), *shape), np.float32)
+
+    def add(self, frame: Frame) -> None:
+        """Add the next frame, uint8 or float32, to every sum that it is a part of."""
+        for mean, share in zip(self._means, next(self._shares), strict=True):
+            if share:
+                cv2.accumulateWeighted(frame, mean, share)
+
+    def sums(self) -> NDArray[np.float32]:
+        """Return the sums, once every frame was added: (sums, H, W, 3) float32."""
+        return self._means * self._ends.reshape(-1, *[1] * (self._means.ndim - 1))
+
+
+class RankPool:
+    """The dynamic image of one run of frames that arrive in order."""
+
+    def __init__(self, n_frames: int, kind: Kind, shape: tuple[int, ...]) -> None:
+        self._running = RunningSums(scaled_coefficients(n_frames, kind)[None], shape)
+
+    def add(self, frame: Frame) -> None:
+        """Add the next frame, (H, W, 3) uint8 or float in 0..255."""
+        is_8_bit = frame.dtype == np.uint8
+        self._running.add(frame if is_8_bit else frame.astype(np.float32))
+
+    def image(self) -> NDArray[np.float16]:
+        """Return the dynamic image, |value| <= 255, once every frame was added."""
+        image: NDArray[np.float16] = self._running.sums()[0].astype(np.float16)
+        return image
+
+
+def pool(frames: Frame, kind: Kind = "harmonic") -> NDArray[np.float16]:
+    """Pool a stack of frames (T, H, W, 3) into one dynamic image (H, W, 3) float16."""
+    running = RankPool(len(frames), kind, frames.shape[1:])
+    for frame in frames:
+        running.add(frame)
+    return running.image()

@@ -1,0 +1,184 @@
+"""Batches of a stack: which clips, how augmented, which features dropped, and their pixels.
+
+Every random number of a member comes from generators of its own on the CPU, so that a member of
+a stack sees what it would see alone, on any device. Pixels are gathered by index from one
+resident tensor. Knows nothing of networks or losses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dianet_ray.settings import Settings, derive_seed
+
+STEPS_AT_ONCE = 32
+"""Steps drawn together; a larger number saves calls and holds more masks in memory."""
+
+N_DRAWS = 8  # vertical and horizontal shift, flip, erase, height, width, top, left
+ERASED_SHARE = (0.1, 0.4)
+"""Smallest and largest side of an erased rectangle, as a share of the image's side."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one optimiser step is made of, on the device.
+
+    `clips` is (M, B) int64, `draws` (M, B, N_DRAWS) uniform in [0, 1), `keep` (M, B, F) float32
+    is 0 or 1 / (1 - dropout).
+    """
+
+    clips: Tensor
+    draws: Tensor
+    keep: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What the network sees in one step.
+
+    `images` is (M, B, P, C, H, W) float32, `labels` (M, B) int64, `keep` as in `Step`.
+    """
+
+    images: Tensor
+    labels: Tensor
+    keep: Tensor
+
+
+def index_stream(clips: Tensor, batch_size: int, seed: int) -> Iterator[Tensor]:
+    """Yield batches (batch_size,) from shuffled epochs laid end to end, for ever.
+
+    A batch may span epochs, so it is always full, even when it is larger than the training set,
+    and at any point every clip has been drawn equally often, give or take one.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    waiting = clips[:0]
+    while True:
+        while len(waiting) < batch_size:
+            epoch = clips[torch.randperm(len(clips), generator=generator)]
+            waiting = torch.cat([waiting, epoch])
+        yield waiting[:batch_size]
+        waiting = waiting[batch_size:]
+
+
+def member_steps(
+    settings: Settings, clips: Tensor, *, seed: int, n_features: int
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Yield one member's clips, draws and masks, STEPS_AT_ONCE steps at a time, for ever.
+
+    Clips, augmentation and dropout have a generator each, so that a setting that changes one
+    leaves the others as they were.
+    """
+    order = index_stream(clips, STEPS_AT_ONCE * settings.batch_size, derive_seed(seed, "order"))
+    augment = torch.Generator().manual_seed(derive_seed(seed, "augmentation"))
+    dropout = torch.Generator().manual_seed(derive_seed(seed, "dropout"))
+    shape = (STEPS_AT_ONCE, settings.batch_size)
+    for batch in order:
+        draws = torch.rand((*shape, N_DRAWS), generator=augment)
+        uniform = torch.rand((*shape, n_features), generator=dropout)
+        yield batch.view(shape), draws, (uniform >= settings.dropout) / (1 - settings.dropout)
+
+
+def steps(
+    settings: Settings,
+    members: Sequence[tuple[Tensor, int]],
+    *,
+    n_features: int,
+    device: torch.device,
+) -> Iterator[Step]:
+    """Yield the steps of a stack for ever; a member is its training clips and its seed."""
+    streams = [
+        member_steps(settings, clips, seed=seed, n_features=n_features) for clips, seed in members
+    ]
+    while True:
+        parts = zip(*(next(stream) for stream in streams), strict=True)
+        stacked = (torch.stack(part, dim=1).to(device) for part in parts)
+        for step in zip(*stacked, strict=True):
+            yield Step(*step)
+
+
+class Pixels:
+    """The phases in use of every clip, float32 on the device, with one pixel of zeros after them.
+
+    That pixel stands for whatever augmentation uncovers: no motion.
+    """
+
+    def __init__(self, images: np.ndarray, phases: Sequence[int], *, device: torch.device) -> None:
+        """Take images (N, phases, H, W, C), any float type, and the phases to keep."""
+        n_clips, _, self.height, self.width, n_channels = images.shape
+        self.n_pixels = n_clips * self.height * self.width
+        values = np.zeros((len(phases), self.n_pixels + 1, n_channels), dtype=np.float32)
+        for kept, phase in zip(values, phases, strict=True):
+            kept[:-1] = images[:, phase].reshape(-1, n_channels)
+        self.values = torch.from_numpy(values).to(device)
+
+    def gather(self, clips: Tensor, settings: Settings, draws: Tensor | None = None) -> Tensor:
+        """Gather clips (M, B), augmented when there are draws, all phases of a clip alike.
+
+        Returns:
+            (M, B, P, C, H, W) float32 over memory in the order P, B, H, W, M, C, from which the
+            streams take their channels_last input without copying.
+        """
+        rows, columns, erased = self._window(clips, settings, draws)
+        pixels = (clips.T[:, None, None] * self.height + rows) * self.width + columns
+        if erased is not None:
+            pixels = torch.where(erased, self.n_pixels, pixels)  # (B, H, W, M)
+        values = self.values.index_select(1, pixels.flatten())
+        return values.view(-1, *pixels.shape, values.shape[-1]).permute(4, 1, 0, 5, 2, 3)
+
+    def statistics(self, clips: Tensor) -> tuple[Tensor, Tensor]:
+        """Return mean and deviation (P, C) over the pixels of some clips, not augmented."""
+        n_phases, _, n_channels = self.values.shape
+        side = self.height * self.width
+        grid = self.values[:, :-1].view(n_phases, -1, side, n_channels)
+        variance, mean = torch.var_mean(grid[:, clips], dim=(1, 2), correction=0)
+        return mean, variance.sqrt()
+
+    def _window(
+        self, clips: Tensor, settings: Settings, draws: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Say which row (B, H, 1, M) and column (B, 1, W, M) each pixel comes from."""
+        rows = torch.arange(self.height, device=clips.device)[None, :, None, None]
+        columns = torch.arange(self.width, device=clips.device)[None, None, :, None]
+        if draws is None:
+            shape = (clips.shape[1], self.height, self.width, clips.shape[0])
+            return rows.expand(shape), columns, None
+        draw = [each.T[:, None, None] for each in draws.unbind(-1)]  # (B, 1, 1, M) each
+        erased = (
+            (draw[3] < settings.erasing)
+            & _inside(rows, self.height, draw[4], draw[6])
+            & _inside(columns, self.width, draw[5], draw[7])
+        )
+        rows = rows - _shift(draw[0], settings.shift, self.height)
+        columns = columns - _shift(draw[1], settings.shift, self.width)
+        outside = (rows < 0) | (rows >= self.height) | (columns < 0) | (columns >= self.width)
+        if settings.flip:
+            columns = torch.where(draw[2] < 0.5, self.width - 1 - columns, columns)
+        return rows, columns, erased | outside
+
+
+def batches(
+    settings: Settings, plan: Iterable[Step], *, pixels: Pixels, labels: Tensor
+) -> Iterator[Batch]:
+    """Gather the batch of each step; `labels` (N,) int64 is on the device."""
+    for step in plan:
+        images = pixels.gather(step.clips, settings, step.draws)
+        yield Batch(images, labels[step.clips], step.keep)
+
+
+def _shift(uniform: Tensor, share: float, side: int) -> Tensor:
+    """Spread uniform numbers over the whole pixels from -share to share of the side."""
+    largest = round(share * side)
+    return (uniform * (2 * largest + 1)).long() - largest
+
+
+def _inside(positions: Tensor, side: int, size: Tensor, start: Tensor) -> Tensor:
+    """Say which positions lie within an interval of drawn size and start."""
+    low, high = ERASED_SHARE
+    length = (side * (low + (high - low) * size)).round().clamp(min=1)
+    first = (start * (side - length + 1)).floor()
+    return (positions >= first) & (positions < first + length)

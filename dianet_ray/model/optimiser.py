@@ -1,0 +1,163 @@
+"""The descent of a stack: weighted loss, AdamW, schedule, the loop over steps and its log.
+
+The members' losses are added, so each member's gradient is what it would be alone. Reads only
+training clips; knows nothing of held-out ones.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from dianet_ray.model.batches import Batch
+from dianet_ray.model.layers import Conv2d, Linear
+from dianet_ray.model.network import DIANet
+from dianet_ray.settings import Settings
+
+N_POINTS = 15
+"""About how many points a history holds."""
+
+Point = dict[str, float]
+
+
+class NonFiniteLoss(RuntimeError):
+    """The loss stopped being a number: these settings cannot be trained on this fold."""
+
+    def __init__(self, loss: float, step: int) -> None:
+        super().__init__(f"the loss must stay finite: got {loss} at step {step}")
+        self.loss, self.step = loss, step
+
+    def __reduce__(self) -> tuple[type[NonFiniteLoss], tuple[float, int]]:
+        return NonFiniteLoss, (self.loss, self.step)  # it crosses processes
+
+
+class Log:
+    """Losses and hits of a stack since the last look, and the history of each member.
+
+    Values stay on the device between looks, because fetching one waits for the device.
+    """
+
+    def __init__(self, n_steps: int, n_members: int, report: Callable[[int], None]) -> None:
+        self._look_every = max(1, min(10, n_steps // 100))
+        self._point_every = max(1, n_steps // N_POINTS)
+        self._n_steps, self._report = n_steps, report
+        self._waiting: list[Tensor] = []
+        self._since_point: list[np.ndarray] = []
+        self.points: list[list[Point]] = [[] for _ in range(n_members)]
+
+    def add(self, step: int, losses: Tensor, hits: Tensor, rate: float) -> None:
+        """Note a step's loss (M,) and share of clips classified right (M,).
+
+        Raises:
+            NonFiniteLoss: at a look, with the first step whose loss was not a number.
+        """
+        self._waiting.append(torch.stack([losses, hits]))
+        is_point = step % self._point_every == 0 or step == self._n_steps
+        if not is_point and step % self._look_every:
+            return
+        seen = torch.stack(self._waiting).cpu().numpy()  # (steps, 2, M)
+        for at, loss in enumerate(seen[:, 0].sum(axis=-1), start=step - len(seen) + 1):
+            if not math.isfinite(loss):
+                raise NonFiniteLoss(float(loss), at)
+        self._waiting.clear()
+        self._since_point.append(seen)
+        self._report(step)
+        if is_point:
+            self._add_points(step, rate)
+
+    def _add_points(self, step: int, rate: float) -> None:
+        losses, hits = np.concatenate(self._since_point).mean(axis=0, dtype=np.float64)
+        self._since_point.clear()
+        for points, loss, hit in zip(self.points, losses, hits, strict=True):
+            points.append(
+                {
+                    "step": float(step),
+                    "loss": float(loss),
+                    "accuracy": float(hit),
+                    "learning_rate": rate,
+                }
+            )
+
+
+def class_weights(labels: np.ndarray, n_classes: int) -> np.ndarray:
+    """Weigh classes by n / (classes present x count), 0 for absent ones; float64 (n_classes,).
+
+    >>> class_weights(np.array([0, 0, 0, 2]), 3).round(2).tolist()
+    [0.67, 0.0, 2.0]
+    """
+    counts = np.bincount(labels, minlength=n_classes)
+    present = counts > 0
+    weights = np.zeros(n_classes)
+    weights[present] = len(labels) / (present.sum() * counts[present])
+    return weights
+
+
+def targets(settings: Settings, labels: np.ndarray, n_classes: int) -> Tensor:
+    """Tabulate the weighted, smoothed target of each true class: (n_classes, n_classes) float32.
+
+    Smoothing gives every class of the study its share, as in Szegedy et al. 2016,
+    arXiv 1512.00567; a row is multiplied by the weight of its true class.
+    """
+    share = settings.label_smoothing
+    table = np.eye(n_classes) * (1 - share) + share / n_classes
+    if settings.class_weights:
+        table *= class_weights(labels, n_classes)[:, None]
+    return torch.from_numpy(table.astype(np.float32))
+
+
+def learning_rate(settings: Settings, step: int) -> float:
+    """Return the learning rate of a step (from 1): a linear warm-up, then cosine or constant."""
+    n_warmup = round(settings.warmup * settings.steps)
+    if step <= n_warmup:
+        return settings.learning_rate * step / n_warmup
+    if settings.schedule == "constant":
+        return settings.learning_rate
+    done = (step - 1 - n_warmup) / (settings.steps - n_warmup)
+    return settings.learning_rate * (1 + math.cos(math.pi * done)) / 2
+
+
+def adamw(settings: Settings, network: DIANet) -> torch.optim.AdamW:
+    """Make the optimiser; only kernels and matrices decay, not biases, norms and positions."""
+    decaying = [m.weight for m in network.modules() if isinstance(m, Conv2d | Linear)]
+    known = {id(parameter) for parameter in decaying}
+    others = [p for p in network.parameters() if id(p) not in known]
+    groups = [
+        {"params": decaying, "weight_decay": settings.weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    # Fused: one call for all parameters; elementwise, so it repeats to the bit.
+    return torch.optim.AdamW(groups, lr=settings.learning_rate, fused=True)
+
+
+def train(
+    settings: Settings, network: DIANet, *, batches: Iterator[Batch], tables: Tensor, log: Log
+) -> None:
+    """Take the settings' steps.
+
+    Args:
+        settings: optimiser and schedule.
+        network: the stack, on its device; changed in place.
+        batches: at least as many as there are steps.
+        tables: each member's targets (M, n_classes, n_classes).
+        log: takes each step's losses and hits.
+    """
+    stack = torch.arange(network.n_members, device=tables.device).unsqueeze(1)
+    optimiser = adamw(settings, network)
+    network.train()
+    for step, batch in zip(range(1, settings.steps + 1), batches, strict=False):
+        rate = learning_rate(settings, step)
+        for group in optimiser.param_groups:
+            group["lr"] = rate
+        logits = network(batch.images, batch.keep)
+        wanted = tables[stack, batch.labels]
+        losses = -(wanted * functional.log_softmax(logits, dim=-1)).sum(dim=-1).mean(dim=-1)
+        optimiser.zero_grad()
+        torch.autograd.backward(losses.sum())
+        optimiser.step()
+        hits = (logits.argmax(dim=-1) == batch.labels).float().mean(dim=-1)
+        log.add(step, losses.detach(), hits, rate)

@@ -1,0 +1,84 @@
+"""The validated options of one run: paths, resources, budgets; never part of a configuration."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from dianet_ray.errors import InputError
+
+JOB_VARIABLE = "RAY_JOB_CONFIG_JSON_ENV_VAR"
+"""Set by Ray inside a submitted job, whose working directory is deleted with the job."""
+
+
+class Options(BaseModel):
+    """Base of every run's options: immutable, nothing unknown."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PrepareOptions(Options):
+    """What shapes the dynamic images; its values go into the hash of IMAGES."""
+
+    image_size: int = Field(64, ge=16, le=1024)
+    coefficients: Literal["harmonic", "linear"] = "harmonic"
+    apex: Literal["annotated", "midpoint"] = "annotated"
+    skip_broken: bool = False
+    max_workers: int | None = Field(None, ge=1)
+
+
+class SearchOptions(Options):
+    """How a search runs; None means: as the study has it, else the default."""
+
+    classes: str | None = None
+    configs: int | None = Field(None, ge=1)
+    wave_size: int | None = Field(None, ge=1)
+    objective: Literal["uf1", "uar", "accuracy"] | None = None
+    seed: int | None = Field(None, ge=0)
+    threads_per_training: int | None = Field(None, ge=1)
+    gpus_per_trial: Annotated[float, Field(ge=0)] | Literal["auto"] = "auto"
+    cpus_per_trial: float | None = Field(None, gt=0)
+    max_workers: int | None = Field(None, ge=1)
+    keep_weights: Annotated[int, Field(ge=1)] | Literal["all"] = 3
+
+
+class TrackingOptions(Options):
+    """Where MLflow is, and whether persons may be seen there."""
+
+    uri: str | None = None
+    experiment: str | None = None
+    log_faces: bool = False
+
+
+AnyOptions = TypeVar("AnyOptions", bound=Options)
+
+
+def parse_options(kind: type[AnyOptions], values: dict[str, Any]) -> AnyOptions:
+    """Validate options that came from the command line.
+
+    Raises:
+        InputError: naming the flag, the rule and what was given.
+    """
+    try:
+        return kind(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        flag = "--" + str(first["loc"][0]).replace("_", "-")
+        raise InputError(f"{flag}: {first['msg']}, got {first['input']!r}") from None
+
+
+def output_path(path: Path) -> Path:
+    """Make an output path absolute.
+
+    Raises:
+        InputError: a relative path inside a submitted job, where it would be deleted.
+    """
+    if JOB_VARIABLE in os.environ and not path.is_absolute():
+        raise InputError(
+            "inside a submitted job an output must be an absolute path (the job's directory is "
+            f"deleted with the job): got {path}"
+        )
+    return path.absolute()

@@ -1,0 +1,106 @@
+"""Show long work: a live line on a terminal, plain lines elsewhere; always on stderr."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from types import TracebackType
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+PLAIN_EVERY_S = 5.0
+
+
+class Progress:
+    """A counter with an estimate of what remains, as a context manager.
+
+    `status`, when given, is asked for more words each time a line is drawn.
+    """
+
+    def __init__(
+        self,
+        title: str,
+        total: int,
+        *,
+        unit: str,
+        status: Callable[[], str] = str,
+        console: Console | None = None,
+    ) -> None:
+        self._title, self._total, self._unit, self._status = title, total, unit, status
+        self._console = console or Console(file=sys.stderr, highlight=False)
+        self._n_done = self._n_before = 0
+        self._started_at = self._printed_at = time.monotonic()
+        self._live = Live(
+            get_renderable=lambda: Text(self.line()),
+            console=self._console,
+            refresh_per_second=4,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+
+    def __enter__(self) -> Progress:
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._console.is_terminal:
+            self._live.stop()
+        self._console.print(self.line(), soft_wrap=True)
+
+    def advance(self, n: int = 1) -> None:
+        """Count finished work."""
+        self.set(self._n_done + n)
+
+    def skip(self, n: int) -> None:
+        """Count work that was done before this run, which says nothing of its speed."""
+        self._n_before += n
+        self.set(self._n_done + n)
+
+    def set(self, n_done: int, total: int | None = None) -> None:
+        """Say how much is done in all, and how much there is."""
+        self._n_done = n_done
+        self._total = self._total if total is None else total
+        self.tick()
+
+    def tick(self) -> None:
+        """Print a plain line when one is due; a terminal redraws by itself."""
+        now = time.monotonic()
+        if not self._console.is_terminal and now - self._printed_at >= PLAIN_EVERY_S:
+            self._printed_at = now
+            self._console.print(self.line(), soft_wrap=True)
+
+    def line(self) -> str:
+        """Compose the line: done, total, time left, status."""
+        elapsed = time.monotonic() - self._started_at
+        line = f"{self._title}: {self._n_done}/{self._total} {self._unit}"
+        fresh = self._n_done - self._n_before
+        if fresh > 0 and self._n_done < self._total:
+            line += f", {duration(elapsed / fresh * (self._total - self._n_done))} left"
+        else:
+            line += f", {duration(elapsed)}"
+        status = self._status()
+        return f"{line} | {status}" if status else line
+
+
+def duration(seconds: float) -> str:
+    """Write a duration for people.
+
+    >>> duration(5), duration(65), duration(3700)
+    ('5 s', '1 min 05 s', '1 h 01 min')
+    """
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

@@ -1,0 +1,1 @@
+"""The scientific claim, pure: folds, metrics, decisions and selection."""

@@ -1,0 +1,133 @@
+"""Scores, intervals and chance levels of predictions pooled over folds.
+
+People are the unit: clips of one person resemble each other, so intervals resample subjects.
+Every random number comes from the study seed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from dianet_ray.protocol.metrics import confusion, scores
+from dianet_ray.protocol.study import Clip, Fold
+from dianet_ray.schemas import METRICS
+from dianet_ray.settings import derive_seed
+
+N_PERMUTATIONS = 1000
+COVERAGE = (0.025, 0.975)
+"""Quantiles of a 95 % interval."""
+
+
+def classify(probabilities: np.ndarray) -> np.ndarray:
+    """Answer the most probable class, ties to the lower index: (N, C) floats to (N,) int64."""
+    return np.asarray(probabilities.argmax(axis=-1), dtype=np.int64)
+
+
+def pooled_score(
+    labels: np.ndarray, probabilities: np.ndarray, *, n_classes: int, objective: str
+) -> float:
+    """Score pooled held-out probabilities, averaging over all classes.
+
+    Args:
+        labels: true classes, (N,) integers.
+        probabilities: (N, n_classes), rows in the order of `labels`.
+        n_classes: the number of classes that count.
+        objective: one of METRICS.
+    """
+    counts = confusion(labels, classify(probabilities), n_classes)
+    return float(scores(counts)[objective])
+
+
+def subject_confusions(
+    clips: Sequence[Clip], predicted: np.ndarray, n_classes: int
+) -> tuple[tuple[str, ...], np.ndarray]:
+    """Count every subject's clips apart.
+
+    Returns:
+        The subjects in sorted order, and (subjects, n_classes, n_classes) int64.
+    """
+    subjects = tuple(sorted({clip.subject for clip in clips}))
+    place = {subject: index for index, subject in enumerate(subjects)}
+    counts = np.zeros((len(subjects), n_classes, n_classes), dtype=np.int64)
+    for clip, answer in zip(clips, predicted, strict=True):
+        counts[place[clip.subject], clip.label, answer] += 1
+    return subjects, counts
+
+
+def interval(
+    confusions: np.ndarray, seed: int, *, n: int = 2000
+) -> dict[str, tuple[float, float]]:
+    """Bootstrap 95 % intervals over subjects.
+
+    Args:
+        confusions: (S, C, C) counts per subject.
+        seed: the study seed.
+        n: number of replicates; each averages over the classes that have clips in it.
+
+    Returns:
+        (low, high) for each of METRICS.
+    """
+    n_subjects, n_classes = confusions.shape[:2]
+    generator = np.random.default_rng(derive_seed(seed, "interval"))
+    weights = generator.multinomial(n_subjects, np.full(n_subjects, 1 / n_subjects), size=n)
+    replicates = weights @ confusions.reshape(n_subjects, -1)
+    scored = scores(replicates.reshape(n, n_classes, n_classes), present_only=True)
+    return {metric: quantiles(scored[metric]) for metric in METRICS}
+
+
+def quantiles(values: np.ndarray) -> tuple[float, float]:
+    """Cut off 2.5 % of the values on each side."""
+    low, high = np.quantile(values, COVERAGE)
+    return float(low), float(high)
+
+
+def majority_answers(labels: np.ndarray, folds: Sequence[Fold], n_classes: int) -> np.ndarray:
+    """Answer the training majority of each clip's fold, ties to the lower class: (N,) int64."""
+    total = np.bincount(labels, minlength=n_classes)
+    answers = np.empty(len(labels), dtype=np.int64)
+    for fold in folds:
+        held_out = list(fold.test_clips)
+        answers[held_out] = (total - np.bincount(labels[held_out], minlength=n_classes)).argmax()
+    return answers
+
+
+def chance(
+    labels: np.ndarray,
+    predicted: np.ndarray | None,
+    *,
+    folds: Sequence[Fold],
+    n_classes: int,
+    seed: int,
+) -> dict[str, dict[str, float | None]]:
+    """Say what guessing scores, per metric.
+
+    Args:
+        labels: true classes, (N,) integers.
+        predicted: the champion's answers, (N,) integers; None when there is no champion.
+        folds: the partition that made the predictions.
+        n_classes: the number of classes that count.
+        seed: the study seed.
+
+    Returns:
+        For each of METRICS: `majority`, every fold answering its training majority; `shuffled`,
+        the mean score of `predicted` against permutations of the labels (None without
+        predictions); `level`, the larger of the two.
+    """
+    guessed = scores(confusion(labels, majority_answers(labels, folds, n_classes), n_classes))
+    majority = {metric: float(guessed[metric]) for metric in METRICS}
+    if predicted is None:
+        return {m: {"majority": v, "shuffled": None, "level": v} for m, v in majority.items()}
+    generator = np.random.default_rng(derive_seed(seed, "chance"))
+    permuted = generator.permuted(np.tile(labels, (N_PERMUTATIONS, 1)), axis=1)
+    scored = scores(confusion(permuted, predicted, n_classes))
+    shuffled = {metric: float(scored[metric].mean()) for metric in METRICS}
+    return {
+        metric: {
+            "majority": majority[metric],
+            "shuffled": shuffled[metric],
+            "level": max(majority[metric], shuffled[metric]),
+        }
+        for metric in METRICS
+    }

@@ -1,0 +1,65 @@
+"""The one place with artefact names, columns and dtypes.
+
+Stages talk through files: IMAGES is what `prepare` makes, STUDY what `search` makes, a model
+folder what `collect` makes. Nothing here touches a disk.
+"""
+
+from __future__ import annotations
+
+FORMAT = 1
+"""Version of every artefact's layout; a reader refuses another one."""
+
+PHASES = ("onset_apex", "apex_offset", "whole_clip")
+"""The dynamic images of a clip, in storage order: axis 1 of every image array."""
+
+N_CHANNELS = 3
+"""Frames are pooled as RGB; greyscale frames are repeated over the channels."""
+
+# IMAGES: images.json is written last, so its existence means that the folder is complete.
+IMAGES_JSON = "images.json"
+IMAGES_FOLDER = "clips"  # parquet parts; columns IMAGE_COLUMNS, tensors float16 (H, W, 3)
+MANIFEST_CSV = "manifest.csv"  # one row per clip of the sheet or the folders, MANIFEST_COLUMNS
+LEFT_OUT_CSV = "left_out.csv"  # the rows of MANIFEST_CSV whose state is left_out
+
+IMAGE_COLUMNS = ("clip_id", "subject", "label", *PHASES, *(f"{p}_scale" for p in PHASES))
+"""`<phase>_scale` is the sum of positive coefficients that the stored image was divided by."""
+
+MANIFEST_COLUMNS = (
+    "clip_id",
+    "subject",
+    "label",
+    "onset",
+    "apex",
+    "offset",
+    "n_frames",
+    "apex_from",
+    "state",
+    "reason",
+    "frames_path",
+)
+USED, CORRECTED, LEFT_OUT = "used", "corrected", "left_out"
+
+# STUDY: study.json holds the identity; ledger/ is the truth; the rest can be made again.
+STUDY_JSON = "study.json"
+LEDGER_FOLDER = "ledger"  # NNNNNN.jsonl, immutable numbered parts
+WEIGHTS_FOLDER = "weights"  # <config_id>/<fold>.safetensors
+DRIVER_JSON = "driver.json"  # who writes the ledger now, with a heartbeat
+
+# A model folder: card.json is written last.
+CARD_JSON = "card.json"
+OBJECTIVES = ("uf1", "uar", "accuracy")
+METRICS = ("accuracy", "uf1", "uar")
+
+
+def weights_path(config_id: str, fold: int) -> str:
+    """Name the weights of one LOSO training, relative to STUDY (and to a model folder)."""
+    return f"{WEIGHTS_FOLDER}/{config_id}/{fold_file(fold)}"
+
+
+def fold_file(fold: int) -> str:
+    """Name the weights file of one fold.
+
+    >>> fold_file(7)
+    'fold-007.safetensors'
+    """
+    return f"fold-{fold:03d}.safetensors"

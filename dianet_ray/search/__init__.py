@@ -1,0 +1,1 @@
+"""The search: spaces, ledger, searcher, trials and their tuner."""

@@ -1,0 +1,108 @@
+"""Read a study from disk as the plain records that decisions, reports and projections use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dianet_ray.protocol.study import Clip, Configuration, Fold, Span, Study, Training, Weights
+from dianet_ray.search.ledger import Record, read_records, read_study
+from dianet_ray.settings import Settings, config_id
+
+
+def load_study(path: Path) -> Study:
+    """Read study.json and the ledger.
+
+    Raises:
+        InputError: no study, or a damaged one.
+    """
+    return extended(empty_study(path.absolute().name, read_study(path)), read_records(path))
+
+
+def study_content(study: Study) -> Record:
+    """Describe a new study as study.json does; `empty_study` reads it back."""
+    return {
+        "identity": study.identity,
+        "about": study.about,
+        "classes": study.classes,
+        "clips": [[clip.clip_id, clip.subject, clip.label] for clip in study.clips],
+        "folds": [fold.test_subjects for fold in study.folds],
+    }
+
+
+def empty_study(name: str, content: Record) -> Study:
+    """Make the view of a study in which nothing is drawn yet."""
+    clips = tuple(Clip(*clip) for clip in content["clips"])
+    return Study(
+        name=name,
+        identity=content["identity"],
+        about=content["about"],
+        clips=clips,
+        classes=tuple(content["classes"]),
+        folds=tuple(
+            Fold(i, tuple(subjects), tuple(_clips_of(subjects, clips)))
+            for i, subjects in enumerate(content["folds"])
+        ),
+        configurations=(),
+        trainings={},
+        spans=(),
+    )
+
+
+def _clips_of(subjects: Iterable[str], clips: tuple[Clip, ...]) -> list[int]:
+    held_out = set(subjects)
+    return [i for i, clip in enumerate(clips) if clip.subject in held_out]
+
+
+def extended(study: Study, records: Iterable[Record]) -> Study:
+    """Add ledger records to a view; the given view is unchanged."""
+    configurations = list(study.configurations)
+    trainings = dict(study.trainings)
+    spans = list(study.spans)
+    for record in records:
+        kind = record["kind"]
+        if kind == "wave":
+            for values in record["settings"]:
+                settings = Settings(**values)
+                configurations.append(
+                    Configuration(
+                        len(configurations), config_id(settings), settings, record["wave"]
+                    )
+                )
+        elif kind == "training":
+            training = training_from(record)
+            trainings[training.number, training.fold] = training
+        elif kind == "weights":
+            key = (record["number"], record["fold"])
+            trainings[key] = replace(trainings[key], weights=Weights(**record["weights"]))
+        elif kind == "start":
+            spans.append(Span(record["at"], record["at"], record["n_workers"], record["with"]))
+        if spans and not spans[-1].is_stopped:
+            spans[-1] = replace(spans[-1], stopped_at=record["at"], is_stopped=kind == "stop")
+    return replace(
+        study,
+        configurations=tuple(configurations),
+        trainings=trainings,
+        spans=tuple(spans),
+    )
+
+
+def training_record(**values: Any) -> Record:
+    """Make the ledger record of a training from what a worker reported, as plain JSON values."""
+    empty = {"probabilities": None, "history": [], "weights": None, "error": "", "environment": {}}
+    return {"kind": "training", "at": values["finished_at"], **empty, **values}
+
+
+def training_from(record: Record) -> Training:
+    """Read a training from its ledger record."""
+    values = {k: v for k, v in record.items() if k not in ("kind", "at")}
+    if values["probabilities"] is not None:
+        values["probabilities"] = np.array(values["probabilities"], dtype=np.float32)
+    if values["weights"] is not None:
+        values["weights"] = Weights(**values["weights"])
+    values["history"] = tuple(values["history"])
+    return Training(**values)

@@ -1,0 +1,151 @@
+"""One training inside a Ray worker: where images, folds and fit meet.
+
+A class Trainable whose actors are reused; the images come once per node from the object store.
+It returns what the ledger records and never raises for what a training does by itself: only a
+worker that dies makes Tune report an error, so an error means lost.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import json
+import socket
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import ray
+import torch
+from ray import tune
+
+from dianet_ray.model import fit as fitting
+from dianet_ray.protocol.study import Fold
+from dianet_ray.schemas import weights_path
+from dianet_ray.settings import Settings, derive_seed
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """What every training of a study reads.
+
+    `images` is (clips, 3, H, W, 3) float16 and `labels` (clips,) int64, in the study's order.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    n_classes: int
+    folds: tuple[Fold, ...]
+    study_path: Path
+    seed: int
+    threads: int
+
+
+class FoldTrial(tune.Trainable):
+    """Trains a block of folds of one configuration and stops."""
+
+    def setup(self, config: dict[str, Any], material: Material | None = None) -> None:
+        """Keep the material; the configuration is read anew for each trial."""
+        assert material is not None
+        self._material = material
+        torch.set_num_threads(material.threads)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Accept the next trial, so that the actor is reused."""
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """Train, and report everything as one result."""
+        work = self.config["work"]
+        limit_s = float(work["silence_s"])
+        watch(limit_s)
+        started_at = time.time()
+        try:
+            trained = train(self._material, work, lambda step: watch(limit_s))
+        except Exception as error:
+            trained = {"outcome": "failed", "error": f"{type(error).__name__}: {error}"}
+        finally:
+            faulthandler.cancel_dump_traceback_later()
+        finished_at = time.time()
+        times = {"started_at": started_at, "finished_at": finished_at}
+        return report({**trained, **times, "seconds": finished_at - started_at})
+
+
+def report(training: dict[str, Any]) -> dict[str, Any]:
+    """Wrap a training for Tune: as text, because Tune flattens nested results."""
+    return {"done": True, "training": json.dumps(training)}
+
+
+def watch(limit_s: float) -> None:
+    """End this worker when it stays silent: the training is then lost and tried again.
+
+    The timer is a C thread, so it works when the interpreter itself hangs in a driver call.
+    """
+    faulthandler.dump_traceback_later(limit_s, exit=True)
+
+
+def train(material: Material, work: dict[str, Any], on_progress: Any) -> dict[str, Any]:
+    """Train one fold; `work` holds number, settings, config_id, rung and folds."""
+    settings = Settings(**work["settings"])
+    (index,) = work["folds"]
+    fold = material.folds[index]
+    device = assigned_device()
+    test = np.array(fold.test_clips, dtype=np.int64)
+    train_clips = np.setdiff1d(np.arange(len(material.labels)), test)
+    member = fitting.Member(
+        train=train_clips,
+        test=test,
+        seed=derive_seed(material.seed, work["config_id"], work["rung"], index),
+    )
+    (fitted,) = fitting.fit(
+        settings,
+        material.images,
+        material.labels,
+        [member],
+        n_classes=material.n_classes,
+        device=device,
+        on_progress=on_progress,
+    )
+    path = weights_path(work["config_id"], index)
+    n_bytes, sha256 = fitting.save_weights(
+        material.study_path / path,
+        fitted.weights,
+        {"config_id": work["config_id"], "fold": str(index)},
+    )
+    return {
+        "outcome": "ok",
+        "probabilities": fitted.probabilities.tolist(),
+        "history": fitted.history,
+        "weights": {"path": path, "n_bytes": n_bytes, "sha256": sha256},
+        "environment": {
+            "device": device_name(device),
+            "torch": torch.__version__,
+            "threads": torch.get_num_threads(),
+            "block": len(work["folds"]),
+            "host": socket.gethostname(),
+        },
+    }
+
+
+def assigned_device() -> str:
+    """Choose the GPU that Ray assigned to this trial, else the CPU.
+
+    A worker without an assigned GPU still sees all of them, so what torch sees does not decide.
+
+    Raises:
+        RuntimeError: a GPU is assigned that torch cannot see.
+    """
+    if not ray.get_gpu_ids():
+        return "cpu"
+    if not torch.cuda.is_available():
+        raise RuntimeError(
+            f"node {socket.gethostname()} was given a GPU by Ray {ray.__version__} that torch "
+            f"{torch.__version__} cannot see: install a CUDA build there or use --gpus-per-trial 0"
+        )
+    return "cuda:0"  # Ray hides the other GPUs from this worker
+
+
+def device_name(device: str) -> str:
+    """Name the kind of device, so that the report can say when a study mixes them."""
+    return "cpu" if device == "cpu" else torch.cuda.get_device_name(device)

@@ -1,0 +1,1 @@
+"""What a finished study says: report, collected models, predictions."""

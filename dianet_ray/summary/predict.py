@@ -1,0 +1,172 @@
+"""Predict clips with a collected model folder: frames in, class probabilities out.
+
+Image size and coefficients come from the card, normalisation from the weights. A person who was
+in the study is judged only by the fold models that never saw that person.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+
+from dianet_ray.data.dynamic_images import clip_images, fingerprint
+from dianet_ray.data.frames import FrameError, index_frames
+from dianet_ray.errors import InputError
+from dianet_ray.model import fit
+from dianet_ray.schemas import PHASES
+from dianet_ray.summary.card import Card, read, subject_hash
+
+WHOLE_CLIP = PHASES.index("whole_clip")
+
+
+@dataclass(frozen=True, slots=True)
+class Moments:
+    """Frame numbers of a clip; `apex_from` is `given` or `midpoint`."""
+
+    onset: int
+    apex: int
+    offset: int
+    apex_from: str
+
+
+def predict(  # noqa: PLR0913 - one flag each
+    model: Path,
+    clips: Sequence[Path],
+    *,
+    onset: int | None = None,
+    apex: int | None = None,
+    offset: int | None = None,
+    subject: str | None = None,
+) -> list[dict[str, Any]]:
+    """Predict clips with the fold models that may judge them.
+
+    Args:
+        model: a collected model folder.
+        clips: folders of frames.
+        onset: number of the first frame; the folder's first one by default.
+        apex: number of the apex frame; the midpoint by default.
+        offset: number of the last frame; the folder's last one by default.
+        subject: who it is, with or without the data set's name before it.
+
+    Returns:
+        One JSON-able dict per clip: clip, onset, apex, offset, apex_from, probabilities by class,
+        label, n_models, models (`all` or `held-out only`) and note.
+
+    Raises:
+        InputError: a damaged model folder, frames that cannot be used, numbers out of order,
+            or flags for more than one clip; one line.
+    """
+    if len(clips) > 1 and any(flag is not None for flag in (onset, apex, offset)):
+        raise InputError(f"--onset, --apex and --offset describe one clip: got {len(clips)} clips")
+    card = read(model)
+    weights = _load(model, card)
+    found = []
+    for clip in clips:
+        moments, images = _images(clip, card, (onset, apex, offset))
+        voters, models, note = choose_voters(card, images, subject)
+        votes = fit.predict(
+            card.settings,
+            [weights[i] for i in voters],
+            images[None],
+            n_classes=len(card.classes),
+        )
+        found.append(_answer(clip, moments, card, votes[:, 0].mean(axis=0)))
+        found[-1] |= {"n_models": len(voters), "models": models, "note": note}
+    return found
+
+
+def fingerprint_of(images: np.ndarray) -> str:
+    """Fingerprint a clip's images (3, H, W, 3) float16 by the whole-clip image.
+
+    That one does not depend on the apex, so a clip is known again with another apex or none.
+    """
+    return fingerprint(images[WHOLE_CLIP])
+
+
+def choose_voters(
+    card: Card, images: np.ndarray, subject: str | None
+) -> tuple[list[int], str, str]:
+    """Choose the folds whose models may judge a clip.
+
+    Returns:
+        Their indices in the card, `all` or `held-out only`, and why, in words.
+
+    Raises:
+        InputError: the images are of another person of the study than the one named.
+    """
+    known = {person for fold in card.folds for person in fold.test_subjects}
+    named = None if subject is None else subject_hash(_full_name(card, subject))
+    seen = card.clips.get(fingerprint_of(images))
+    people = {person for person in (named, seen) if person in known}
+    if len(people) > 1:
+        raise InputError(f"--subject {subject}: these images are of another person of the study")
+    if people:
+        voters = [i for i, fold in enumerate(card.folds) if people <= set(fold.test_subjects)]
+        who = f"{subject} is in the study" if seen is None else "these images are in the study"
+        return voters, "held-out only", f"{who}: only models that never saw this person vote"
+    everyone = list(range(len(card.folds)))
+    if subject is not None:
+        return everyone, "all", f"{subject} is not in the study: all models vote"
+    return everyone, "all", "these images are not in the study: all models vote"
+
+
+def _full_name(card: Card, subject: str) -> str:
+    return subject if "/" in subject else f"{card.dataset}/{subject}"
+
+
+def _load(model: Path, card: Card) -> list[dict[str, Any]]:
+    try:
+        return [fit.load_weights(model / fold.file) for fold in card.folds]
+    except (SafetensorError, OSError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"the model files in {model} cannot be read: {reason}") from None
+
+
+def _images(
+    clip: Path, card: Card, flags: tuple[int | None, int | None, int | None]
+) -> tuple[Moments, np.ndarray]:
+    try:
+        moments = _moments(clip, flags)
+        images, _ = clip_images(
+            clip,
+            moments.onset,
+            moments.apex,
+            moments.offset,
+            image_size=card.preprocessing.image_size,
+            coefficients=card.preprocessing.coefficients,
+        )
+    except FrameError as error:
+        raise InputError(str(error)) from None
+    return moments, images
+
+
+def _moments(clip: Path, flags: tuple[int | None, int | None, int | None]) -> Moments:
+    """Fill in what was not given, and check the order."""
+    numbers = list(index_frames(clip))
+    if not numbers:
+        raise InputError(f"a clip is a folder of numbered jpg, png or bmp frames: none in {clip}")
+    onset = numbers[0] if flags[0] is None else flags[0]
+    offset = numbers[-1] if flags[2] is None else flags[2]
+    apex = (onset + offset) // 2 if flags[1] is None else flags[1]
+    if not onset < apex < offset:
+        raise InputError(
+            f"a clip has onset < apex < offset: got {onset}, {apex}, {offset}, in {clip}"
+        )
+    return Moments(onset, apex, offset, "midpoint" if flags[1] is None else "given")
+
+
+def _answer(clip: Path, moments: Moments, card: Card, mean: np.ndarray) -> dict[str, Any]:
+    return {
+        "clip": str(clip),
+        "onset": moments.onset,
+        "apex": moments.apex,
+        "offset": moments.offset,
+        "apex_from": moments.apex_from,
+        "probabilities": dict(zip(card.classes, map(float, mean), strict=True)),
+        "label": card.classes[int(mean.argmax())],
+    }

@@ -1,0 +1,186 @@
+"""The report of a study: one JSON document, from which the terminal and the page are made.
+
+Reads a Study; writes predictions as CSV. Everything random comes from the study seed, so the same
+ledger gives the same report.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import os
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dianet_ray.errors import InputError
+from dianet_ray.protocol import predictions, selection
+from dianet_ray.protocol.metrics import scores
+from dianet_ray.protocol.study import Configuration, Study
+from dianet_ray.schemas import METRICS
+from dianet_ray.summary import costs
+from dianet_ray.summary.effects import effects
+from dianet_ray.summary.table import render
+
+__all__ = ["render", "summarise", "write_predictions", "write_whole"]
+
+
+def summarise(study: Study) -> dict[str, Any]:
+    """Make the document that `report --json` prints; `champion` is None before any is complete."""
+    winner = selection.champion(study)
+    complete = study.complete()
+    counts = {c.number: _confusions(study, c.number) for c in complete}
+    scored = {number: _plain(found.sum(axis=0)) for number, found in counts.items()}
+    points = [(c.settings, scored[c.number][study.objective]) for c in complete]
+    answers = None if winner is None else predictions.classify(study.pooled(winner.number))
+    chance = predictions.chance(
+        study.labels(),
+        answers,
+        folds=study.folds,
+        n_classes=len(study.classes),
+        seed=_seed(study),
+    )
+    n_read = len(complete) * len(study.folds)
+    return {
+        "study": study.name,
+        "dataset": _dataset(study),
+        "strategy": study.identity.get("strategy", "exhaustive"),
+        "protocol": study.identity["protocol"],
+        "objective": study.objective,
+        "n_configs": len(study.configurations),
+        "n_trainings": len(study.trainings),
+        "n_surplus": len(study.trainings) - n_read,
+        "n_trainings_exhaustive": len(study.configurations) * len(study.folds),
+        "chance": chance,
+        "champion": None if winner is None else _champion(study, winner, counts, chance),
+        "settings_effect": effects(points, study.identity["space"]),
+        "configs": [_configuration(study, c, scored.get(c.number)) for c in study.configurations],
+        "seconds": costs.seconds(study),
+        "environment": costs.environment(study),
+    }
+
+
+def write_predictions(study: Study, path: Path) -> None:
+    """Write the champion's held-out probabilities as CSV, one row per clip.
+
+    Raises:
+        InputError: no configuration is complete, or the file cannot be written.
+    """
+    winner = selection.champion(study)
+    if winner is None:
+        raise InputError(
+            "predictions need a complete configuration: "
+            f"{study.name} has {len(study.trainings)} trainings of "
+            f"{len(study.configurations)} configurations, and none is complete"
+        )
+    probabilities = study.pooled(winner.number)
+    answers = predictions.classify(probabilities)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    named = [f"probability_{name}" for name in study.classes]
+    writer.writerow(["clip_id", "subject", "label", "predicted", *named])
+    for clip, answer, row in zip(study.clips, answers, probabilities, strict=True):
+        label, predicted = study.classes[clip.label], study.classes[answer]
+        writer.writerow([clip.clip_id, clip.subject, label, predicted, *map(str, row)])
+    write_whole(path, text.getvalue())
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a text file whole or not at all, with the folders above it.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside.write_text(text, encoding="utf-8", newline="")
+        beside.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            beside.unlink()
+        raise InputError(f"cannot write {path}: {error.strerror}") from None
+
+
+def _seed(study: Study) -> int:
+    return int(study.identity["seed"])
+
+
+def _confusions(study: Study, number: int) -> np.ndarray:
+    answers = predictions.classify(study.pooled(number))
+    return predictions.subject_confusions(study.clips, answers, len(study.classes))[1]
+
+
+def _plain(confusion: np.ndarray) -> dict[str, float]:
+    return {metric: float(score) for metric, score in scores(confusion).items()}
+
+
+def _dataset(study: Study) -> dict[str, Any]:
+    """Describe the clips; `left_out` counts those that `prepare` or the class set left out."""
+    images = study.about.get("images", {})
+    n_clips = len(study.clips)
+    n_outside = int(images.get("n_clips", n_clips)) - n_clips
+    n_unusable = int(images.get("n_left_out", 0))
+    n_of = Counter(clip.label for clip in study.clips)
+    return {
+        "name": study.about.get("dataset", ""),
+        "clips": n_clips,
+        "subjects": len({clip.subject for clip in study.clips}),
+        "classes": {name: n_of[label] for label, name in enumerate(study.classes)},
+        "left_out": n_unusable + n_outside,
+        "left_out_by": {"prepare": n_unusable, "classes": n_outside},
+    }
+
+
+def _champion(
+    study: Study,
+    winner: Configuration,
+    counts: dict[int, np.ndarray],
+    chance: dict[str, dict[str, Any]],
+) -> dict[str, Any]:
+    """Describe the winner; with one complete configuration nothing was chosen or corrected."""
+    mine = counts[winner.number]
+    total = mine.sum(axis=0)
+    ci95 = predictions.interval(mine, _seed(study))
+    corrected = None
+    if len(counts) > 1:
+        stacked = np.stack(list(counts.values()))
+        corrected = selection.corrected(stacked, study.objective, seed=_seed(study))
+    recall = np.diagonal(total) / total.sum(axis=1)
+    subjects = sorted({clip.subject for clip in study.clips})
+    return {
+        "number": winner.number,
+        "config_id": winner.config_id,
+        "settings": winner.settings.model_dump(),
+        **_plain(total),
+        "ci95": {metric: list(ci95[metric]) for metric in METRICS},
+        "corrected": corrected,
+        "above_chance": {m: ci95[m][0] > chance[m]["level"] for m in METRICS},
+        "confusion": total.tolist(),
+        "recall": dict(zip(study.classes, recall.tolist(), strict=True)),
+        "per_subject": {
+            subject: {
+                "clips": int(one.sum()),
+                "correct": int(one.trace()),
+                "accuracy": float(one.trace() / one.sum()),
+            }
+            for subject, one in zip(subjects, mine, strict=True)
+        },
+    }
+
+
+def _configuration(
+    study: Study, configuration: Configuration, scored: dict[str, float] | None
+) -> dict[str, Any]:
+    n_trainings = len(study.of(configuration.number))
+    rung = {"partition": "loso", "n_trainings": n_trainings, "scores": scored}
+    return {
+        "number": configuration.number,
+        "config_id": configuration.config_id,
+        "settings": configuration.settings.model_dump(),
+        "rungs": [rung],
+        "state": study.state(configuration.number),
+    }

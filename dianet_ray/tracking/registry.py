@@ -1,0 +1,163 @@
+"""The ensemble in MLflow: one LoggedModel, a version of the registered model, its alias.
+
+Written with explicit ids throughout: MLflow's own `log_model` and `register_model` go through
+the process's active run and tracking address, which belong to whoever embeds us.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import mlflow
+import numpy as np
+from mlflow import MlflowClient, pyfunc
+from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+from mlflow.models import Model, ModelSignature
+from mlflow.types import Schema, TensorSpec
+
+from dianet_ray import __version__
+from dianet_ray.schemas import N_CHANNELS, PHASES
+from dianet_ray.tracking import content
+from dianet_ray.tracking.champion import ModelFiles
+
+ALIAS = "champion"
+MODEL_TYPE = "dianet-ensemble"
+MODEL_FOLDER = "artifacts/model"
+"""Where the model folder lies inside the LoggedModel."""
+
+CODE = Path(__file__).with_name("ensemble.py")
+
+
+@dataclass(frozen=True, slots=True)
+class Ensemble:
+    """What names an ensemble; `tags` hold the hash of its card, and so of everything in it."""
+
+    name: str
+    run_id: str
+    tags: dict[str, str]
+    params: dict[str, str]
+    n_classes: int
+    image_size: int
+
+
+def register(
+    client: MlflowClient, experiment: str, ensemble: Ensemble, *, files: ModelFiles
+) -> ModelVersion:
+    """Make sure that the ensemble is logged, registered, linked to its run and has the alias.
+
+    The alias moves to a newer version only, so writing an old study again takes it from nobody.
+    """
+    version = _find_version(client, ensemble)
+    model = next(_ready_models(client, experiment, ensemble), None)
+    if model is None:
+        model = _log_model(client, experiment, ensemble, files=files)
+    if version is None:
+        version = client.create_model_version(
+            ensemble.name,
+            # not models:/ID, which a database store looks up at the process's own address
+            source=model.artifact_location,
+            run_id=ensemble.run_id,
+            tags=ensemble.tags,
+            model_id=model.model_id,
+        )
+    outputs = client.get_run(ensemble.run_id).outputs
+    linked = {output.model_id for output in outputs.model_outputs} if outputs else set()
+    if model.model_id not in linked:
+        client.log_outputs(ensemble.run_id, [LoggedModelOutput(model.model_id, step=0)])
+    aliases = client.get_registered_model(ensemble.name).aliases
+    if int(aliases.get(ALIAS, 0)) < int(version.version):
+        client.set_registered_model_alias(ensemble.name, ALIAS, version.version)
+    return version
+
+
+def _find_version(client: MlflowClient, ensemble: Ensemble) -> ModelVersion | None:
+    try:
+        client.get_registered_model(ensemble.name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        client.create_registered_model(ensemble.name)
+        return None
+    token = None
+    while True:
+        page = client.search_model_versions(f"name = '{ensemble.name}'", page_token=token)
+        for version in page:
+            if version.run_id == ensemble.run_id and _matches(version.tags, ensemble):
+                return version
+        token = page.token
+        if not token:
+            return None
+
+
+def _matches(tags: dict[str, str], ensemble: Ensemble) -> bool:
+    return ensemble.tags.items() <= tags.items()
+
+
+def _ready_models(
+    client: MlflowClient, experiment: str, ensemble: Ensemble
+) -> Iterator[LoggedModel]:
+    """Find the ensemble's LoggedModel; one that was left half written is deleted."""
+    card = ensemble.tags[content.CARD]
+    found = client.search_logged_models(
+        [experiment], filter_string=f"tags.`{content.CARD}` = '{card}'"
+    )
+    for model in found:
+        if model.source_run_id != ensemble.run_id or not _matches(model.tags, ensemble):
+            continue
+        if model.status == LoggedModelStatus.READY:
+            yield model
+        else:
+            client.delete_logged_model(model.model_id)
+
+
+def _log_model(
+    client: MlflowClient, experiment: str, ensemble: Ensemble, *, files: ModelFiles
+) -> LoggedModel:
+    made = client.create_logged_model(
+        experiment,
+        name=ensemble.name,
+        source_run_id=ensemble.run_id,
+        tags=ensemble.tags,
+        params=ensemble.params,
+        model_type=MODEL_TYPE,
+    )
+    with tempfile.TemporaryDirectory(prefix="dianet-ensemble-") as folder:
+        path = Path(folder) / "mlflow-model"
+        _save(path, made, ensemble, files.folder())
+        client.log_model_artifacts(made.model_id, str(path))
+    return client.finalize_logged_model(made.model_id, LoggedModelStatus.READY)
+
+
+def _save(path: Path, made: LoggedModel, ensemble: Ensemble, model: Path) -> None:
+    size = ensemble.image_size
+    described = Model(
+        artifact_path=made.artifact_location,
+        run_id=ensemble.run_id,
+        model_id=made.model_id,
+        model_uuid=made.model_id,
+        signature=ModelSignature(
+            inputs=Schema(
+                [TensorSpec(np.dtype("float32"), (-1, len(PHASES), size, size, N_CHANNELS))]
+            ),
+            outputs=Schema([TensorSpec(np.dtype("float32"), (-1, ensemble.n_classes))]),
+        ),
+    )
+    pyfunc.save_model(
+        path,
+        python_model=str(CODE),
+        artifacts={"model": str(model)},
+        pip_requirements=[f"dianet-ray=={__version__}", f"mlflow=={mlflow.__version__}"],
+        mlflow_model=described,
+        uv_project_path=str(model),  # holds none: else the working directory's would be copied
+    )
+    # MLflow records where the files came from; that path is gone in a moment
+    described.flavors["python_function"]["artifacts"]["model"]["uri"] = MODEL_FOLDER
+    described.save(str(path / "MLmodel"))
+    for cache in path.rglob("__pycache__"):
+        shutil.rmtree(cache, ignore_errors=True)

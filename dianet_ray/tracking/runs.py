@@ -1,0 +1,151 @@
+"""Write one run so that writing it again changes nothing, and read the runs of a study back.
+
+A run is sealed by its state tag, written last: what carries a state is whole for that state.
+Points carry the record's time, and MLflow's stores drop exact repeats of a point.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param, Run, RunTag
+
+from dianet_ray.tracking.content import (
+    CONFIG_ID,
+    FOLD,
+    KIND,
+    STATE,
+    STATUS,
+    STUDY,
+    Point,
+    RunContent,
+)
+
+MOST_POINTS = 1000
+PAGE = 1000
+PARENT = "mlflow.parentRunId"
+
+
+@dataclass(slots=True)
+class KnownRun:
+    """A run that the server holds; `tags` follows what is written to it."""
+
+    run_id: str
+    name: str
+    tags: dict[str, str]
+
+    @property
+    def state(self) -> str | None:
+        """The state that the run was last written for; None: not even begun."""
+        return self.tags.get(STATE)
+
+    def holds(self, tags: dict[str, str]) -> bool:
+        """Whether every one of these tags is on the run."""
+        return tags.items() <= self.tags.items()
+
+
+@dataclass(slots=True)
+class StudyRuns:
+    """The runs of one study: its own, by config_id, by config_id and fold."""
+
+    study: KnownRun
+    configurations: dict[str, KnownRun] = field(default_factory=dict)
+    folds: dict[tuple[str, int], KnownRun] = field(default_factory=dict)
+
+
+def read_runs(
+    client: MlflowClient, experiments: list[str], *, study_id: str, started_at: int
+) -> StudyRuns | None:
+    """Find a study's runs by their tags; equal studies are told apart by when they started.
+
+    Runs deleted in MLflow do not count. A run that exists twice, because an answer was lost and
+    the request repeated, loses its copy.
+    """
+    found = list(_search(client, experiments, f"tags.`{STUDY}` = '{study_id}'"))
+    studies = [run for run in _of_kind(found, "study") if run.info.start_time == started_at]
+    if not studies:
+        return None
+    runs = StudyRuns(_only(client, studies))
+    children = [
+        run for run in _of_kind(found, "configuration") if _parent(run) == runs.study.run_id
+    ]
+    for config_id in {run.data.tags[CONFIG_ID] for run in children}:
+        copies = [run for run in children if run.data.tags[CONFIG_ID] == config_id]
+        runs.configurations[config_id] = _only(client, copies)
+    config_ids = {known.run_id: config_id for config_id, known in runs.configurations.items()}
+    places: dict[tuple[str, int], list[Run]] = {}
+    for run in _of_kind(found, "fold"):
+        if _parent(run) in config_ids:
+            place = (config_ids[_parent(run)], int(run.data.tags[FOLD]))
+            places.setdefault(place, []).append(run)
+    runs.folds = {place: _only(client, copies) for place, copies in places.items()}
+    return runs
+
+
+def _search(client: MlflowClient, experiments: list[str], text: str) -> Iterator[Run]:
+    token = None
+    while True:
+        page = client.search_runs(experiments, text, max_results=PAGE, page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+def _of_kind(runs: Iterable[Run], kind: str) -> Iterator[Run]:
+    return (run for run in runs if run.data.tags.get(KIND) == kind)
+
+
+def _parent(run: Run) -> str:
+    return str(run.data.tags.get(PARENT, ""))
+
+
+def _only(client: MlflowClient, copies: list[Run]) -> KnownRun:
+    """Keep the copy that was written to, else the one with the lowest id."""
+    first, *rest = sorted(copies, key=lambda r: (STATE not in r.data.tags, r.info.run_id))
+    for copy in rest:
+        client.delete_run(copy.info.run_id)
+    return known_run(first)
+
+
+def known_run(run: Run) -> KnownRun:
+    """Keep what matters of a run."""
+    return KnownRun(run.info.run_id, run.info.run_name, dict(run.data.tags))
+
+
+def make_run(
+    client: MlflowClient, experiment: str, content: RunContent, *, parent: str | None = None
+) -> KnownRun:
+    """Make a run with its tags, not sealed, and nothing else in it."""
+    tags = {**content.tags, PARENT: parent} if parent else content.tags
+    return known_run(
+        client.create_run(
+            experiment, start_time=content.started_at, tags=tags, run_name=content.name
+        )
+    )
+
+
+def write_run(client: MlflowClient, known: KnownRun, content: RunContent) -> None:
+    """Write what a run holds, its status, and last its tags with the state."""
+    params = [Param(key, value) for key, value in content.params.items()]
+    write_points(client, known.run_id, content.points, params=params)
+    status = STATUS[content.state]
+    if status == "RUNNING":
+        client.update_run(known.run_id, status=status)
+    else:
+        client.set_terminated(known.run_id, status, content.finished_at)
+    tags = {**content.tags, STATE: content.state}
+    client.log_batch(known.run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+    known.tags |= tags
+
+
+def write_points(
+    client: MlflowClient, run_id: str, points: Iterable[Point], *, params: Iterable[Param] = ()
+) -> None:
+    """Write points in as few requests as MLflow's limits allow."""
+    metrics = [Metric(p.key, p.value, p.at, p.step) for p in points]
+    client.log_batch(run_id, metrics=metrics[:MOST_POINTS], params=list(params))
+    for start in range(MOST_POINTS, len(metrics), MOST_POINTS):
+        client.log_batch(run_id, metrics=metrics[start : start + MOST_POINTS])

@@ -1,0 +1,128 @@
+"""Write the projection behind the driver's back: the search never waits for MLflow.
+
+A store that goes away costs one warning; what is missing is written when it is back, on the next
+resume, or by `track`. Imports no MLflow, which takes more than a second, until its thread does.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from dianet_ray.protocol.study import Study
+
+_log = logging.getLogger(__name__)
+FIRST_WAIT_S = 5.0
+LONGEST_WAIT_S = 300.0
+
+
+class Writer(Protocol):
+    """What the thread needs of a Projection."""
+
+    def update(self, study: Study) -> None:
+        """Write the study's runs and its configurations'."""
+
+    def finish(self, study: Study, card: dict[str, Any]) -> None:
+        """Write everything."""
+
+
+class ProjectionThread:
+    """Writes the latest study it was given; older ones that were not written yet are skipped.
+
+    `make` connects and makes the Projection, in the thread; it is called again after a failure.
+    """
+
+    def __init__(self, make: Callable[[], Writer]) -> None:
+        self._make = make
+        self._changed = threading.Condition()
+        self._study: Study | None = None
+        self._card: dict[str, Any] | None = None
+        self._is_closing = False
+        self._is_whole = True
+        self._has_warned = False
+        self._writer: Writer | None = None
+        self._thread = threading.Thread(target=self._run, daemon=True, name="tracking")
+        self._thread.start()
+
+    def submit(self, study: Study) -> None:
+        """Take a study to be written soon; returns at once."""
+        with self._changed:
+            self._study, self._is_whole = study, False
+            self._changed.notify()
+
+    def close(
+        self, study: Study, card: dict[str, Any] | None = None, *, timeout_s: float = 60.0
+    ) -> bool:
+        """Write what is left and end.
+
+        Args:
+            study: the study as it is now.
+            card: its champion's card when the study is finished, else None.
+            timeout_s: how long to wait.
+
+        Returns:
+            Whether MLflow now holds all of it.
+        """
+        with self._changed:
+            self._study, self._card = study, card
+            self._is_whole, self._is_closing = False, True
+            self._changed.notify()
+        self._thread.join(timeout_s)
+        if not self._is_whole:
+            self._warn(f"not done within {timeout_s:g} s")
+        return self._is_whole
+
+    def _run(self) -> None:
+        wait_s = FIRST_WAIT_S
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._study is not None or self._is_closing)
+                study, card, self._study = self._study, self._card, None
+                is_last = self._is_closing
+            if study is not None and self._write(study, card):
+                wait_s = FIRST_WAIT_S
+            elif study is not None and not is_last:
+                self._keep(study)
+                self._sleep(wait_s)
+                wait_s = min(2 * wait_s, LONGEST_WAIT_S)
+            if is_last:
+                return
+
+    def _write(self, study: Study, card: dict[str, Any] | None) -> bool:
+        try:
+            if self._writer is None:
+                self._writer = self._make()
+            if card is None:
+                self._writer.update(study)
+            else:
+                self._writer.finish(study, card)
+        except Exception as error:  # whatever MLflow raises, the search goes on
+            self._writer = None
+            self._warn(" ".join(str(error).split())[:300])
+            return False
+        with self._changed:
+            self._is_whole = self._study is None
+        return True
+
+    def _keep(self, study: Study) -> None:
+        """Put back what could not be written, unless something newer has come."""
+        with self._changed:
+            self._study = self._study or study
+
+    def _sleep(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        with self._changed:
+            while not self._is_closing and (left := until - time.monotonic()) > 0:
+                self._changed.wait(left)
+
+    def _warn(self, reason: str) -> None:
+        if not self._has_warned:
+            self._has_warned = True
+            _log.warning(
+                "MLflow does not take the results: %s; the search goes on, and what is missing is "
+                "written when it answers again, on resume, or by track",
+                reason,
+            )

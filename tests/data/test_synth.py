@@ -1,0 +1,145 @@
+import hashlib
+import re
+
+import cv2
+import numpy as np
+import openpyxl
+import pytest
+
+from dianet_ray.data import filming
+from dianet_ray.data.synth import WORKBOOK, write_casme2
+from dianet_ray.errors import InputError
+
+SMALL = {"n_subjects": 3, "n_clips": 12, "image_size": 32, "n_frames": 10}
+
+
+def rows_of(root):
+    book = openpyxl.load_workbook(root / WORKBOOK)
+    return list(book.worksheets[0].values)
+
+
+def digest(root):
+    files = sorted(path for path in root.rglob("*") if path.is_file())
+    return {
+        str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in files
+    }
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    root = tmp_path_factory.mktemp("synth") / "new" / "data"
+    return root, write_casme2(root, **SMALL, n_workers=1)
+
+
+def test_the_sheet_has_the_nine_columns_of_the_release(made):
+    header, *rows = rows_of(made[0])
+    assert header == (
+        *("Subject", "Filename", None, "OnsetFrame", "ApexFrame", "OffsetFrame"),
+        *(None, "Action Units", "Estimated Emotion"),
+    )
+    assert len(rows) == 12
+    assert all(row[2] is None and row[6] is None for row in rows)
+    assert rows == sorted(rows, key=lambda row: row[0])
+
+
+def test_one_apex_is_missing_and_written_as_a_slash(made):
+    root, result = made
+    missing = [row for row in rows_of(root)[1:] if row[4] == "/"]
+    assert [f"sub{row[0]:02d}/{row[1]}" for row in missing] == [result.without_apex]
+
+
+def test_every_clip_folder_holds_exactly_onset_to_offset(made):
+    root, result = made
+    frames = root / "CASME2_RAW_selected"
+    folders = {str(path.relative_to(frames)) for path in frames.glob("sub*/*")}
+    rows = rows_of(root)[1:]
+    assert folders == {f"sub{row[0]:02d}/{row[1]}" for row in rows}
+    assert all(re.fullmatch(r"sub\d\d/EP\d\d_\d\df?", folder) for folder in folders)
+    n_files = 0
+    for subject, name, _, onset, apex, offset, *_ in rows:
+        files = {path.name for path in (frames / f"sub{subject:02d}" / name).iterdir()}
+        assert files == {f"img{number}.jpg" for number in range(onset, offset + 1)}
+        assert onset > 1
+        assert apex == "/" or onset < apex < offset
+        n_files += len(files)
+    assert n_files == result.n_frames
+
+
+def test_frames_are_colour_jpegs_of_the_asked_size_that_change_over_time(made):
+    folder = next((made[0] / "CASME2_RAW_selected").glob("sub*/*"))
+    frames = [cv2.imread(str(path)) for path in folder.iterdir()]
+    assert {frame.shape for frame in frames} == {(32, 32, 3)}
+    assert np.std(np.array(frames, dtype=float), axis=0).mean() > 0.5
+
+
+def test_the_result_counts_the_sheet(made):
+    root, result = made
+    labels = [row[8] for row in rows_of(root)[1:]]
+    assert result.classes == {label: labels.count(label) for label in labels}
+    assert (result.n_subjects, result.n_clips) == (3, 12)
+    assert result.annotations == root / WORKBOOK
+
+
+@pytest.mark.timeout(60)
+def test_the_seed_decides_every_byte_whatever_the_number_of_workers(made, tmp_path):
+    write_casme2(tmp_path / "two", **SMALL, n_workers=2)
+    assert digest(tmp_path / "two") == digest(made[0])
+
+
+def test_another_seed_is_other_people(made, tmp_path):
+    write_casme2(tmp_path / "other", **SMALL, seed=1, n_workers=1)
+    assert not set(digest(made[0]).values()) & set(digest(tmp_path / "other").values())
+
+
+def test_null_changes_the_sheet_but_no_image(made, tmp_path):
+    write_casme2(tmp_path / "null", **SMALL, null=True, n_workers=1)
+    images, null = digest(made[0]), digest(tmp_path / "null")
+    assert images.pop(WORKBOOK) != null.pop(WORKBOOK)
+    assert {path.split("/")[1] for path in images} == {path.split("/")[1] for path in null}
+    assert [row[8] for row in rows_of(tmp_path / "null")] != [row[8] for row in rows_of(made[0])]
+
+
+def test_the_workbook_comes_last(tmp_path, monkeypatch):
+    monkeypatch.setattr(filming.cv2, "imencode", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        write_casme2(tmp_path / "data", **SMALL, n_workers=1)
+    assert not (tmp_path / "data" / WORKBOOK).exists()
+
+
+def test_progress_counts_clips(tmp_path):
+    class Counter:
+        n = 0
+
+        def advance(self):
+            self.n += 1
+
+    counter = Counter()
+    write_casme2(tmp_path / "data", **SMALL, n_workers=1, progress=counter)
+    assert counter.n == 12
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"n_subjects": 2}, "subjects must be at least 3, got 2"),
+        ({"n_clips": 11}, "clips must be at least 12, got 11"),
+        ({"n_subjects": 7, "n_clips": 13}, "every subject needs 2 clips, got 13 clips for 7"),
+        ({"image_size": 31}, "image size must be at least 32, got 31"),
+        ({"n_frames": 9}, "frames must be at least 10, got 9"),
+    ],
+)
+def test_too_little_of_anything_is_refused_in_one_line(tmp_path, change, message):
+    with pytest.raises(InputError, match=message) as caught:
+        write_casme2(tmp_path / "data", **{**SMALL, **change})
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_folder_with_something_in_it_is_refused(tmp_path):
+    (tmp_path / "mine.txt").write_text("keep")
+    with pytest.raises(InputError, match="new or empty folder"):
+        write_casme2(tmp_path, **SMALL)
+    with pytest.raises(InputError, match="got a file"):
+        write_casme2(tmp_path / "mine.txt", **SMALL)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]

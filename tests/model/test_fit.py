@@ -1,0 +1,260 @@
+"""fit: repeats to the bit, leaks nothing, one stack = many models, and it learns."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import pytest
+import torch
+
+from dianet_ray.model import fit as fitting
+from dianet_ray.model.fit import Member, NonFiniteLoss, fit, load_weights, predict, save_weights
+from dianet_ray.settings import Settings
+from tests.model.toy import TINY, toy_images
+
+ALL_ON = TINY.model_copy(
+    update={"shift": 0.1, "flip": True, "erasing": 0.5, "dropout": 0.3, "steps": 6}
+)
+IMAGES, LABELS = toy_images(24)
+FOLD = Member(np.arange(18), np.arange(18, 24), seed=11)
+
+
+def fit_one(settings=ALL_ON, images=IMAGES, labels=LABELS, member=FOLD, **options):
+    (fitted,) = fit(settings, images, labels, [member], n_classes=3, **options)
+    return fitted
+
+
+def assert_same_bits(one, other):
+    assert one.weights.keys() == other.weights.keys()
+    for name, value in one.weights.items():
+        assert torch.equal(value, other.weights[name]), name
+
+
+def variant(**changes):
+    return Settings.model_validate(ALL_ON.model_dump() | changes)
+
+
+def test_a_fit_returns_what_it_promises():
+    fitted = fit_one()
+    assert fitted.probabilities.shape == (6, 3)
+    assert fitted.probabilities.dtype == np.float32
+    np.testing.assert_allclose(fitted.probabilities.sum(1), 1, rtol=1e-5)
+    assert fitted.seconds > 0
+    assert [point["step"] for point in fitted.history] == [1, 2, 3, 4, 5, 6]
+    assert all(np.isfinite(list(point.values())).all() for point in fitted.history)
+    assert all(type(value) is float for point in fitted.history for value in point.values())
+
+
+@pytest.mark.parametrize("backbone", ["cnn", "resnet18"])
+def test_a_fit_repeats_to_the_bit_whatever_ran_before(backbone):
+    settings = variant(backbone=backbone)
+    one = fit_one(settings)
+    torch.manual_seed(5)
+    torch.rand(7)
+    np.random.default_rng(0).random(3)
+    fit_one(variant(width=5, batch_size=3))
+    other = fit_one(settings)
+    assert_same_bits(one, other)
+    assert np.array_equal(one.probabilities, other.probabilities)
+    assert one.history == other.history
+
+
+def test_a_fit_leaves_global_random_states_alone():
+    before, numpy_before = torch.random.get_rng_state(), np.random.get_state()[1].copy()
+    fit_one()
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert np.array_equal(np.random.get_state()[1], numpy_before)
+
+
+def test_another_seed_gives_another_network():
+    one, other = fit_one(), fit_one(member=Member(FOLD.train, FOLD.test, seed=12))
+    assert not torch.equal(one.weights["classifier.weight"], other.weights["classifier.weight"])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"normalisation": "standard"},
+        {"normalisation": "minmax", "fusion": "concat"},
+        {"phases": "whole_clip", "fusion": "none"},
+        {"backbone": "resnet18"},
+    ],
+    ids=lambda changes: "-".join(changes.values()) or "default",
+)
+def test_a_stack_gives_each_member_what_it_gets_alone(changes):
+    """Folds of different size, with dropout and every augmentation."""
+    settings = variant(**changes)
+    members = [
+        FOLD,
+        Member(np.arange(4, 24), np.arange(4), seed=3),
+        Member(np.arange(5), np.arange(5, 24), seed=11),
+    ]
+    together = fit(settings, IMAGES, LABELS, members, n_classes=3)
+    for member, stacked in zip(members, together, strict=True):
+        alone = fit_one(settings, member=member)
+        np.testing.assert_allclose(stacked.probabilities, alone.probabilities, atol=1e-5)
+        for name, value in alone.weights.items():
+            torch.testing.assert_close(stacked.weights[name], value, rtol=1e-4, atol=2e-4)
+        assert [p["loss"] for p in stacked.history] == pytest.approx(
+            [p["loss"] for p in alone.history], rel=1e-5
+        )
+
+
+@pytest.mark.parametrize("normalisation", ["fixed", "minmax", "standard"])
+@pytest.mark.parametrize("backbone", ["cnn", "resnet18"])
+def test_held_out_clips_change_nothing_in_the_weights(normalisation, backbone):
+    settings = variant(normalisation=normalisation, backbone=backbone)
+    images, labels = IMAGES.copy(), LABELS.copy()
+    images[FOLD.test] = 200 - 3 * images[FOLD.test]
+    labels[FOLD.test] = (labels[FOLD.test] + 1) % 3
+    one, other = fit_one(settings), fit_one(settings, images, labels)
+    assert_same_bits(one, other)
+    assert one.history == other.history
+    assert not np.array_equal(one.probabilities, other.probabilities)
+
+
+def test_training_clips_do_change_the_weights():
+    """Else the law above could hold for a fit that reads nothing."""
+    for name in ("images", "labels"):
+        changed = {"images": IMAGES.copy(), "labels": LABELS.copy()}
+        changed[name][0] += 1
+        changed["labels"] %= 3
+        weights = fit_one(settings=ALL_ON, **changed).weights
+        start = fit_one().weights
+        assert any(not torch.equal(start[key], weights[key]) for key in start), name
+
+
+def test_standard_normalisation_keeps_the_statistics_of_the_training_clips():
+    weights = fit_one(variant(normalisation="standard")).weights
+    some = IMAGES[FOLD.train, :2].astype(np.float64)
+    np.testing.assert_allclose(weights["normalise.mean"][0], some.mean((0, 2, 3)), atol=1e-4)
+    np.testing.assert_allclose(weights["normalise.deviation"][0], some.std((0, 2, 3)), rtol=1e-4)
+
+
+@pytest.mark.parametrize("fusion", ["cross_attention", "concat"])
+def test_it_learns_which_phase_moves_how(fusion):
+    images, labels = toy_images(90, seed=2)
+    settings = Settings(fusion=fusion, width=8, embedding=16, heads=2, steps=150, batch_size=16)
+    member = Member(np.arange(60), np.arange(60, 90), seed=0)
+    fitted = fit_one(settings, images, labels, member)
+    assert (fitted.probabilities.argmax(1) == labels[60:]).mean() >= 0.9
+    assert fitted.history[-1]["accuracy"] >= 0.9
+    assert fitted.history[-1]["loss"] < fitted.history[0]["loss"]
+
+
+def test_a_class_without_training_clips_is_possible():
+    train = np.flatnonzero(LABELS != 2)
+    fitted = fit_one(member=Member(train, np.flatnonzero(LABELS == 2), seed=1))
+    assert fitted.probabilities.shape == (8, 3)
+    assert np.isfinite(fitted.probabilities).all()
+
+
+@pytest.mark.parametrize("n_train", [1, 2, 5])
+def test_a_training_set_smaller_than_the_batch_works(n_train):
+    fitted = fit_one(member=Member(np.arange(n_train), np.arange(20, 24), seed=1))
+    assert np.isfinite(fitted.probabilities).all()
+
+
+@pytest.mark.parametrize("backbone", ["cnn", "resnet18"])
+def test_a_batch_of_one_clip_works(backbone):
+    assert np.isfinite(fit_one(variant(batch_size=1, backbone=backbone)).probabilities).all()
+
+
+def test_a_member_without_held_out_clips_is_possible():
+    fitted = fit_one(member=Member(np.arange(24), np.arange(0), seed=1))
+    assert fitted.probabilities.shape == (0, 3)
+
+
+def test_read_only_arrays_are_accepted():
+    """Arrays out of an object store cannot be written."""
+    images, labels = IMAGES.copy(), LABELS.copy()
+    member = Member(FOLD.train.copy(), FOLD.test.copy(), FOLD.seed)
+    for array in (images, labels, member.train, member.test):
+        array.flags.writeable = False
+    assert_same_bits(fit_one(), fit_one(ALL_ON, images, labels, member))
+
+
+def test_progress_is_reported_at_least_every_tenth_step():
+    reported = []
+    fit_one(variant(steps=23), on_progress=reported.append)
+    assert reported[-1] == 23
+    assert max(np.diff([0, *reported])) <= 10
+
+
+def test_a_loss_that_is_not_a_number_is_refused_with_its_step():
+    images = IMAGES.copy()
+    images[FOLD.train] = np.nan
+    with pytest.raises(NonFiniteLoss, match="at step 1"):
+        fit_one(images=images)
+
+
+def test_a_prediction_that_is_not_a_number_is_refused():
+    images = IMAGES.copy()
+    images[FOLD.test[0]] = np.nan
+    with pytest.raises(NonFiniteLoss, match="at step 6"):
+        fit_one(images=images)
+
+
+def test_on_the_cpu_cuda_is_never_touched(monkeypatch):
+    def refuse(*args):
+        raise AssertionError("CUDA was touched")
+
+    monkeypatch.setattr(torch.cuda, "_lazy_init", refuse)
+    monkeypatch.setattr(torch, "use_deterministic_algorithms", refuse)
+    assert fit_one(device="cpu").weights["classifier.weight"].device.type == "cpu"
+    assert not torch.cuda.is_initialized()
+
+
+def test_weights_written_and_read_predict_the_same_bits(tmp_path):
+    settings = variant(normalisation="standard")
+    fitted = fit_one(settings)
+    path = tmp_path / "weights" / "fold-000.safetensors"
+    n_bytes, sha256 = save_weights(path, fitted.weights, {"config_id": "abc", "fold": "0"})
+    assert n_bytes == path.stat().st_size
+    assert sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert list(path.parent.iterdir()) == [path]
+    again = predict(settings, [load_weights(path)], IMAGES[FOLD.test], n_classes=3)
+    assert np.array_equal(again[0], fitted.probabilities)
+
+
+def test_equal_weights_give_equal_files(tmp_path):
+    weights = fit_one().weights
+    names = [chr(ord("a") + number) for number in range(20)]
+    one = save_weights(tmp_path / "one", weights, dict.fromkeys(names, "x"))
+    other = save_weights(tmp_path / "other", weights, dict.fromkeys(reversed(names), "x"))
+    assert one == other
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
+    path = tmp_path / "w.safetensors"
+    path.write_bytes(b"old")
+
+    def fail(descriptor):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(fitting.os, "fsync", fail)
+    with pytest.raises(OSError, match="disk full"):
+        save_weights(path, {"a": torch.zeros(2)}, {})
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_predict_takes_several_models_and_any_float_type():
+    one, other = fit_one(), fit_one(member=Member(FOLD.train, FOLD.test, seed=12))
+    both = predict(
+        ALL_ON, [one.weights, other.weights], IMAGES[FOLD.test].astype(np.float64), n_classes=3
+    )
+    assert both.shape == (2, 6, 3)
+    assert np.array_equal(both[0], one.probabilities)
+    assert np.array_equal(both[1], other.probabilities)
+
+
+def test_a_clip_is_predicted_the_same_in_any_company():
+    weights = fit_one().weights
+    many = np.tile(IMAGES, (4, 1, 1, 1, 1))  # more than one chunk
+    together = predict(ALL_ON, [weights], many, n_classes=3)[0]
+    alone = predict(ALL_ON, [weights], many[95:], n_classes=3)[0]
+    np.testing.assert_allclose(together[95:], alone, atol=1e-6)
+    assert len(predict(ALL_ON, [weights], many[:0], n_classes=3)[0]) == 0

@@ -1,0 +1,94 @@
+import dataclasses
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dianet_ray.errors import InputError
+from dianet_ray.protocol.folds import check, loso
+from dianet_ray.protocol.study import Clip, Fold
+from tests.studies import CLASSES, make_clips
+
+
+def two_people():
+    return (
+        Clip("casme2/sub01/a", "casme2/sub01", 0),
+        Clip("casme2/sub01/b", "casme2/sub01", 1),
+        Clip("casme2/sub02/a", "casme2/sub02", 0),
+        Clip("casme2/sub02/b", "casme2/sub02", 1),
+    )
+
+
+@st.composite
+def clip_lists(draw):
+    clips = make_clips(draw(st.integers(2, 12)), seed=draw(st.integers(0, 1000)))
+    return draw(st.permutations(clips))
+
+
+@given(clip_lists(), st.integers(0, 2**40))
+def test_every_clip_is_tested_once_and_no_subject_is_on_both_sides(clips, seed):
+    folds = loso(clips, CLASSES, seed)
+    assert sorted(clip for fold in folds for clip in fold.test_clips) == list(range(len(clips)))
+    assert [fold.index for fold in folds] == list(range(len({clip.subject for clip in clips})))
+    for fold in folds:
+        trained = {c.subject for i, c in enumerate(clips) if i not in fold.test_clips}
+        assert trained.isdisjoint(fold.test_subjects)
+        assert {clips[i].subject for i in fold.test_clips} == set(fold.test_subjects)
+    check(folds, clips)
+
+
+@given(clip_lists(), st.randoms(use_true_random=False), st.integers(0, 10))
+def test_folds_do_not_depend_on_the_order_of_the_rows(clips, random, seed):
+    shuffled = list(clips)
+    random.shuffle(shuffled)
+
+    def named(rows):
+        return [
+            (fold.index, fold.test_subjects, [rows[i].clip_id for i in fold.test_clips])
+            for fold in loso(rows, CLASSES, seed)
+        ]
+
+    assert named(clips) == named(shuffled)
+
+
+def test_the_seed_decides_the_order_of_the_subjects():
+    clips = make_clips(12)
+    orders = {tuple(f.test_subjects for f in loso(clips, CLASSES, seed)) for seed in range(5)}
+    assert len(orders) == 5
+    assert loso(clips, CLASSES, 3) == loso(clips, CLASSES, 3)
+
+
+def test_labels_do_not_change_the_folds():
+    clips = make_clips(8)
+    others = [dataclasses.replace(c, label=(c.label + 1) % len(CLASSES)) for c in clips]
+    assert loso(clips, CLASSES, 0) == loso(others, CLASSES, 0)
+
+
+@pytest.mark.parametrize(
+    ("drop", "found"),
+    [
+        ({"casme2/sub02/b"}, r"sad has 1 \(casme2/sub01\)"),
+        ({"casme2/sub01/b", "casme2/sub02/b"}, r"sad has 0 \(none\)"),
+    ],
+)
+def test_a_class_shown_by_one_subject_is_refused_by_name(drop, found):
+    clips = [clip for clip in two_people() if clip.clip_id not in drop]
+    with pytest.raises(InputError, match=f"at least 2 subjects: {found}"):
+        loso(clips, ("glad", "sad"), 0)
+
+
+@pytest.mark.parametrize(
+    ("folds", "rule"),
+    [
+        ([(1, "01", (0, 1)), (0, "02", (2, 3))], "numbered in order: got 1 at place 0"),
+        ([(0, "01", (0, 1)), (1, "02", (2,))], "both sides of a fold: subject casme2/sub02"),
+        ([(0, "01", (0, 1, 2)), (1, "02", (2, 3))], "clip casme2/sub02/a, fold 0"),
+        ([(0, "01", (0, 1))], "casme2/sub02/a is tested 0 times"),
+        ([(0, "01", (0, 1)), (1, "02", (2, 3)), (2, "02", (2, 3))], "sub02/a is tested 2 times"),
+        ([(0, "01", (0, 1, 1)), (1, "02", (2, 3))], "sub01/b is tested 2 times"),
+    ],
+)
+def test_broken_folds_are_refused(folds, rule):
+    made = [Fold(index, (f"casme2/sub{subject}",), clips) for index, subject, clips in folds]
+    with pytest.raises(InputError, match=rule):
+        check(made, two_people())

@@ -1,0 +1,120 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from dianet_ray.protocol.metrics import confusion, scores
+from dianet_ray.protocol.predictions import (
+    chance,
+    classify,
+    interval,
+    majority_answers,
+    pooled_score,
+    subject_confusions,
+)
+from dianet_ray.protocol.study import Fold
+from dianet_ray.schemas import METRICS
+from tests.studies import make_study
+
+
+def test_ties_between_classes_go_to_the_lower_index():
+    assert classify(np.array([[0.4, 0.4, 0.2], [0.2, 0.4, 0.4]])).tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("objective", METRICS)
+def test_a_pooled_score_is_the_score_of_all_predictions_together(objective):
+    study = make_study()
+    labels, probabilities = study.labels(), study.pooled(1)
+    counts = confusion(labels, probabilities.argmax(1), 3)
+    found = pooled_score(labels, probabilities, n_classes=3, objective=objective)
+    assert found == float(scores(counts)[objective])
+
+
+def test_subjects_are_counted_apart_and_add_up():
+    study = make_study()
+    predicted = classify(study.pooled(0))
+    subjects, counts = subject_confusions(study.clips, predicted, 3)
+    assert subjects == tuple(sorted(subjects))
+    assert (counts.sum(0) == confusion(study.labels(), predicted, 3)).all()
+    mine = [i for i, clip in enumerate(study.clips) if clip.subject == subjects[2]]
+    assert (counts[2] == confusion(study.labels()[mine], predicted[mine], 3)).all()
+
+
+def test_subject_counts_do_not_depend_on_the_order_of_the_rows():
+    study = make_study()
+    predicted = classify(study.pooled(0))
+    subjects, counts = subject_confusions(study.clips, predicted, 3)
+    again, reversed_counts = subject_confusions(study.clips[::-1], predicted[::-1], 3)
+    assert subjects == again
+    assert (counts == reversed_counts).all()
+
+
+def test_intervals_hold_the_score_and_depend_on_the_seed_alone():
+    study = make_study(n_subjects=20)
+    predicted = classify(study.pooled(0))
+    _, counts = subject_confusions(study.clips, predicted, 3)
+    found = interval(counts, 0)
+    for metric, score in scores(counts.sum(0)).items():
+        low, high = found[metric]
+        assert 0 <= low < score < high <= 1
+    assert found == interval(counts, 0) != interval(counts, 1)
+
+
+def test_an_interval_equals_the_plain_bootstrap_over_subjects():
+    study = make_study(n_subjects=15, signal=0.5)
+    _, counts = subject_confusions(study.clips, classify(study.pooled(0)), 3)
+    generator = np.random.default_rng(1)
+    picks = generator.integers(0, 15, size=(2000, 15))
+    plain = np.quantile(
+        [scores(counts[pick].sum(0), present_only=True)["uar"] for pick in picks], (0.025, 0.975)
+    )
+    assert interval(counts, 0)["uar"] == pytest.approx(tuple(plain), abs=0.02)
+
+
+def test_a_perfect_score_keeps_its_interval_when_a_replicate_misses_a_class():
+    counts = np.zeros((4, 3, 3), dtype=np.int64)
+    counts[0, 0, 0] = counts[1, 1, 1] = counts[2, 2, 2] = counts[3, 0, 0] = 5
+    assert set(interval(counts, 0).values()) == {(1.0, 1.0)}
+
+
+def test_the_majority_is_the_training_majority_of_each_fold_with_ties_to_the_lower_class():
+    labels = np.array([0, 0, 1, 1, 1, 2])
+    folds = (Fold(0, ("a",), (0, 2)), Fold(1, ("b",), (3, 4)), Fold(2, ("c",), (1, 5)))
+    # Training counts: fold 0 has 1, 2, 1; fold 1 has 2, 1, 1; fold 2 has 1, 3, 0.
+    assert majority_answers(labels, folds, 3).tolist() == [1, 1, 1, 0, 0, 1]
+    tie = np.array([1, 0, 1, 0])
+    pair = (Fold(0, ("a",), (0, 1)), Fold(1, ("b",), (2, 3)))
+    assert majority_answers(tie, pair, 2).tolist() == [0, 0, 0, 0]
+
+
+def test_chance_is_the_larger_of_majority_and_shuffled():
+    study = make_study(n_subjects=12)
+    predicted = classify(study.pooled(0))
+    found = chance(study.labels(), predicted, folds=study.folds, n_classes=3, seed=0)
+    for level in found.values():
+        assert level["level"] == max(level["majority"], level["shuffled"])
+    shares = np.bincount(study.labels(), minlength=3) @ np.bincount(predicted, minlength=3)
+    assert found["accuracy"]["shuffled"] == pytest.approx(shares / len(predicted) ** 2, abs=0.01)
+    again = chance(study.labels(), predicted, folds=study.folds, n_classes=3, seed=0)
+    assert found == again
+
+
+def test_without_predictions_chance_is_the_majority():
+    study = make_study()
+    found = chance(study.labels(), None, folds=study.folds, n_classes=3, seed=0)
+    for level in found.values():
+        assert level["shuffled"] is None
+        assert level["level"] == level["majority"]
+
+
+def test_a_fold_never_asks_its_own_labels_for_its_majority():
+    study = make_study(n_subjects=8)
+    fold = study.folds[0]
+    flipped = [
+        dataclasses.replace(clip, label=2) if index in fold.test_clips else clip
+        for index, clip in enumerate(study.clips)
+    ]
+    changed = dataclasses.replace(study, clips=tuple(flipped))
+    held_out = list(fold.test_clips)
+    before = majority_answers(study.labels(), study.folds, 3)[held_out]
+    assert (before == majority_answers(changed.labels(), study.folds, 3)[held_out]).all()

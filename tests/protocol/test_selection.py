@@ -1,0 +1,160 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from dianet_ray.protocol.metrics import scores
+from dianet_ray.protocol.predictions import classify, pooled_score, subject_confusions
+from dianet_ray.protocol.selection import champion, corrected
+from dianet_ray.schemas import OBJECTIVES
+from tests.studies import make_study
+
+COUNTS = np.array([99, 63, 32, 27, 25])
+SHARES = COUNTS / COUNTS.sum()
+N_CONFIGS = 64
+
+
+def casme2_like(generator, *, accuracies=None):
+    """Confusions of 64 configurations on 246 clips of 26 subjects with 2 to 34 clips each.
+
+    An answer is right with the configuration's accuracy, else (or without accuracies) a guess
+    from the class shares. Labels keep to no subject, answers to no label.
+    """
+    sizes = 2 + generator.multinomial(194, generator.dirichlet(np.full(26, 1.5)))
+    subjects = np.repeat(np.arange(26), sizes)
+    labels = generator.permutation(np.repeat(np.arange(5), COUNTS))
+    guesses = generator.choice(5, p=SHARES, size=(N_CONFIGS, 246))
+    if accuracies is not None:
+        knows = generator.random(guesses.shape) < np.asarray(accuracies)[:, None]
+        guesses = np.where(knows, labels, guesses)
+    counts = np.zeros((N_CONFIGS, 26, 5, 5), dtype=np.int64)
+    np.add.at(counts, (np.arange(N_CONFIGS)[:, None], subjects, labels, guesses), 1)
+    return counts
+
+
+def naive_best(counts, objective):
+    pooled = scores(counts.sum(axis=1))
+    return float(pooled[objective].max())
+
+
+def test_the_champion_has_the_largest_pooled_objective():
+    for objective in OBJECTIVES:
+        study = make_study(n_configs=6)
+        study = dataclasses.replace(study, identity={**study.identity, "objective": objective})
+        ranked = [
+            pooled_score(study.labels(), study.pooled(n), n_classes=3, objective=objective)
+            for n in range(6)
+        ]
+        assert champion(study).number == ranked.index(max(ranked))
+
+
+def test_ties_go_to_the_lower_number():
+    study = make_study(n_configs=3)
+    same = {
+        (number, fold): dataclasses.replace(
+            training, probabilities=study.trainings[2, fold].probabilities
+        )
+        for (number, fold), training in study.trainings.items()
+    }
+    assert champion(dataclasses.replace(study, trainings=same)).number == 0
+
+
+@pytest.mark.parametrize("outcome", ["failed", "lost", None])
+def test_a_configuration_that_is_not_complete_is_never_champion(outcome):
+    study = make_study(n_configs=4)
+    best = champion(study).number
+    trainings = dict(study.trainings)
+    if outcome is None:
+        del trainings[best, 0]
+    else:
+        trainings[best, 0] = dataclasses.replace(
+            trainings[best, 0], outcome=outcome, probabilities=None
+        )
+    assert champion(dataclasses.replace(study, trainings=trainings)).number != best
+
+
+def test_without_a_complete_configuration_there_is_no_champion():
+    assert champion(dataclasses.replace(make_study(), trainings={})) is None
+
+
+def test_on_noise_the_corrected_estimate_is_at_chance_and_the_naive_best_is_above_it():
+    chance = float((SHARES**2).sum())  # a guess from the class shares is right this often
+    estimates, covered, naive = [], [], []
+    for seed in range(30):
+        counts = casme2_like(np.random.default_rng(seed))
+        found = corrected(counts, "accuracy", seed=seed, n=500)["accuracy"]
+        estimates.append(found["estimate"])
+        low, high = found["ci95"]
+        covered.append(low <= chance <= high)
+        naive.append(naive_best(counts, "accuracy"))
+    assert np.mean(estimates) == pytest.approx(chance, abs=0.01)
+    assert min(naive) > chance
+    assert np.mean(naive) > chance + 0.04
+    assert np.mean(covered) >= 0.95
+
+
+def true_score(accuracy, metric):
+    """What a configuration of `casme2_like` scores on endless new people."""
+    guessed = np.outer(COUNTS * (1 - accuracy), SHARES)
+    return float(scores(np.diag(COUNTS * accuracy) + guessed)[metric])
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_with_signal_the_estimate_is_close_to_the_truth_and_below_the_naive_best(objective):
+    generator = np.random.default_rng(0)
+    optimism, error = [], []
+    for seed in range(20):
+        accuracies = generator.uniform(0.2, 0.6, size=N_CONFIGS)
+        counts = casme2_like(generator, accuracies=accuracies)
+        winner = scores(counts.sum(axis=1))[objective].argmax()
+        truth = true_score(accuracies[winner], objective)
+        best = naive_best(counts, objective)
+        found = corrected(counts, objective, seed=seed, n=300)[objective]
+        assert found["estimate"] < best
+        assert found["ci95"][0] <= truth <= found["ci95"][1]
+        optimism.append(best - truth)
+        error.append(found["estimate"] - truth)
+    assert np.mean(optimism) > 0.03
+    assert np.mean(error) == pytest.approx(0, abs=0.01)
+
+
+def test_a_clear_winner_needs_little_correction():
+    generator = np.random.default_rng(0)
+    accuracies = np.append(generator.uniform(0.1, 0.3, size=N_CONFIGS - 1), 0.7)
+    gaps = []
+    for seed in range(10):
+        counts = casme2_like(generator, accuracies=accuracies)
+        found = corrected(counts, "accuracy", seed=seed, n=300)["accuracy"]
+        gaps.append(naive_best(counts, "accuracy") - found["estimate"])
+    assert np.mean(gaps) == pytest.approx(0, abs=0.005)
+
+
+def test_one_configuration_has_nothing_to_correct():
+    counts = casme2_like(np.random.default_rng(1), accuracies=np.full(N_CONFIGS, 0.5))[:1]
+    found = corrected(counts, "accuracy", seed=0)["accuracy"]
+    assert found["estimate"] == pytest.approx(naive_best(counts, "accuracy"), abs=0.01)
+
+
+def test_the_objective_chooses_and_ties_go_to_the_lower_number():
+    one = np.array([[[3, 0], [1, 0]]] * 3)  # accuracy 3/4, UAR 1/2
+    other = np.array([[[2, 1], [0, 1]]] * 3)  # accuracy 3/4, UAR 5/6
+    for pair, uar in [((one, other), 1 / 2), ((other, one), 5 / 6)]:
+        found = corrected(np.array(pair), "accuracy", seed=0)
+        assert found["uar"]["estimate"] == pytest.approx(uar)
+        found = corrected(np.array(pair), "uar", seed=0)
+        assert found["uar"]["estimate"] == pytest.approx(5 / 6)
+
+
+def test_replicates_that_draw_everybody_are_skipped():
+    # Of two subjects every second replicate draws both, and leaves nobody to score.
+    counts = np.array([[np.diag([1, 1]), np.diag([1, 1])]])
+    assert corrected(counts, "uf1", seed=0)["uf1"] == {"estimate": 1.0, "ci95": [1.0, 1.0]}
+
+
+def test_the_estimate_depends_on_the_seed_alone():
+    study = make_study(n_subjects=10, n_configs=5)
+    counts = np.array(
+        [subject_confusions(study.clips, classify(study.pooled(n)), 3)[1] for n in range(5)]
+    )
+    assert corrected(counts, "uf1", seed=0) == corrected(counts, "uf1", seed=0)
+    assert corrected(counts, "uf1", seed=0) != corrected(counts, "uf1", seed=1)

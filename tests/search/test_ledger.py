@@ -1,0 +1,156 @@
+"""The ledger: whole parts, one writer, everything read back as it was written."""
+
+import json
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+
+from dianet_ray.errors import InputError
+from dianet_ray.protocol.study import Weights
+from dianet_ray.search import ledger as ledgers
+from dianet_ray.search.ledger import Ledger, read_records, read_study, write_study
+from dianet_ray.search.study_view import load_study, study_content, training_record
+from tests.search.fake import fake_plan
+
+
+def new_study(path):
+    plan = fake_plan(path)
+    write_study(path, study_content(plan.study))
+    return plan
+
+
+def test_what_is_flushed_is_read_back_in_order(tmp_path):
+    ledger = Ledger(tmp_path)
+    for i in range(3):
+        ledger.append({"kind": "x", "i": i})
+        ledger.flush()
+    resumed = Ledger(tmp_path)
+    resumed.append({"kind": "x", "i": 3})
+    assert [record["i"] for record in resumed.flush()] == [3]
+    assert [record["i"] for record in read_records(tmp_path)] == [0, 1, 2, 3]
+
+
+def test_records_wait_for_a_flush_and_are_due_by_number_or_time(tmp_path, monkeypatch):
+    ledger = Ledger(tmp_path)
+    ledger.append({"kind": "x"})
+    assert not ledger.is_due
+    assert list(read_records(tmp_path)) == []
+    monkeypatch.setattr(ledgers, "FLUSH_AFTER_S", 0.0)
+    assert ledger.is_due
+    monkeypatch.setattr(ledgers, "FLUSH_AFTER_S", 1e9)
+    for _ in range(ledgers.FLUSH_AFTER_N - 1):
+        ledger.append({"kind": "x"})
+    assert ledger.is_due
+
+
+def test_a_second_writer_never_replaces_a_part(tmp_path):
+    first, second = Ledger(tmp_path), Ledger(tmp_path)
+    first.append({"from": "first"})
+    first.flush()
+    second.append({"from": "second"})
+    with pytest.raises(InputError, match="one driver"):
+        second.flush()
+    assert [record["from"] for record in read_records(tmp_path)] == ["first"]
+
+
+def test_a_killed_write_leaves_no_part(tmp_path, monkeypatch):
+    def killed(*args):
+        raise KeyboardInterrupt
+
+    ledger = Ledger(tmp_path)
+    ledger.append({"kind": "x"})
+    monkeypatch.setattr(ledgers.os, "link", killed)
+    with pytest.raises(KeyboardInterrupt):
+        ledger.flush()
+    assert list(read_records(tmp_path)) == []
+
+
+@pytest.mark.parametrize("damage", ["{", '{"kind": 1}\n{"ki'])
+def test_a_damaged_part_is_named(tmp_path, damage):
+    ledger = Ledger(tmp_path)
+    ledger.append({"kind": "x"})
+    ledger.flush()
+    part = tmp_path / "ledger" / "000001.jsonl"
+    part.write_text(damage)
+    with pytest.raises(InputError, match=r"000001\.jsonl"):
+        list(read_records(tmp_path))
+
+
+def test_a_missing_part_is_named(tmp_path):
+    ledger = Ledger(tmp_path)
+    for _ in range(3):
+        ledger.append({"kind": "x"})
+        ledger.flush()
+    (tmp_path / "ledger" / "000002.jsonl").unlink()
+    with pytest.raises(InputError, match="no 000002 before"):
+        list(read_records(tmp_path))
+
+
+def test_a_training_reads_back_to_the_bit(tmp_path):
+    plan = new_study(tmp_path)
+    answers = np.array([[0.1, 0.2, 0.7], [1 / 3, 1 / 3, 1 / 3]], dtype=np.float32)
+    weights = Weights("weights/c0/fold-001.safetensors", 3, "ab")
+    history = [{"step": 1.0, "loss": 2.0}]
+    ledger = Ledger(tmp_path)
+    settings = [plan.space.settings({"learning_rate": 0.001, "dropout": 0.1}).model_dump()]
+    ledger.append({"kind": "wave", "at": 1.0, "wave": 0, "settings": settings})
+    ledger.append(
+        training_record(
+            number=0,
+            config_id="c0",
+            rung=0,
+            fold=1,
+            attempt=2,
+            outcome="ok",
+            probabilities=answers.tolist(),
+            history=history,
+            weights=asdict(weights),
+            seconds=1.5,
+            started_at=10.0,
+            finished_at=11.5,
+        )
+    )
+    ledger.flush()
+    found = load_study(tmp_path).trainings[0, 1]
+    assert found.probabilities.dtype == np.float32
+    np.testing.assert_array_equal(found.probabilities, answers)
+    assert (found.weights, found.history, found.attempt) == (weights, tuple(history), 2)
+
+
+def test_a_study_reads_back_with_its_clips_classes_and_folds(tmp_path):
+    plan = new_study(tmp_path)
+    found = load_study(tmp_path)
+    assert (found.clips, found.classes, found.folds) == (
+        plan.study.clips,
+        plan.study.classes,
+        plan.study.folds,
+    )
+    assert found.identity == json.loads(json.dumps(plan.study.identity))
+
+
+def test_a_span_ends_with_its_stop_or_its_last_record(tmp_path):
+    new_study(tmp_path)
+    ledger = Ledger(tmp_path)
+    for record in (
+        {"kind": "start", "at": 10.0, "n_workers": 2, "with": {}},
+        {"kind": "stop", "at": 20.0, "reason": "done"},
+        {"kind": "wave", "at": 95.0, "wave": 0, "settings": []},
+        {"kind": "start", "at": 100.0, "n_workers": 1, "with": {}},
+        {"kind": "wave", "at": 130.0, "wave": 1, "settings": []},
+    ):
+        ledger.append(record)
+    ledger.flush()
+    spans = load_study(tmp_path).spans
+    assert [(s.started_at, s.stopped_at) for s in spans] == [(10.0, 20.0), (100.0, 130.0)]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"), [("[]", "format"), ('{"format": 99}', "format"), ("{", "cannot be read")]
+)
+def test_a_folder_that_is_no_study_is_one_line(tmp_path, text, words):
+    (tmp_path / "study.json").write_text(text)
+    with pytest.raises(InputError, match=words):
+        read_study(tmp_path)
+    with pytest.raises(InputError, match="none in"):
+        read_study(tmp_path / "other")

@@ -1,0 +1,39 @@
+"""One MLflow store for all tests of tracking: making a new one takes seconds."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+
+from dianet_ray.summary import card
+from dianet_ray.tracking import store
+from tests.models import with_weights
+from tests.studies import make_study
+
+
+@pytest.fixture(scope="session")
+def client(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("mlflow")
+    return store.connect(store.choose_uri(None, folder / "study"))
+
+
+@pytest.fixture
+def made(client, tmp_path, request):
+    """A finished study of 3 configurations on disk, its card, and a name of its own in MLflow."""
+    name = "".join(c if c.isalnum() else "-" for c in request.node.name)
+    path = tmp_path / "study"
+    path.mkdir()
+    study = with_weights(make_study(4, 3), path)
+    study = replace(study, about={**study.about, "dataset": name})
+    described = card.make(study, {})
+    return SimpleNamespace(client=client, name=name, path=path, study=study, card=described)
+
+
+@pytest.fixture
+def empty_working_directory(tmp_path, monkeypatch):
+    """Go to an empty folder and check that it is left empty."""
+    folder = tmp_path / "working-directory"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    yield
+    assert list(folder.iterdir()) == []

@@ -1,0 +1,218 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from mlflow import MlflowClient
+
+from dianet_ray.errors import InputError
+from dianet_ray.protocol.selection import champion
+from dianet_ray.schemas import fold_file
+from dianet_ray.summary import card
+from dianet_ray.tracking.projection import Projection
+from tests.tracking.tree import dump_tree
+
+pytestmark = [pytest.mark.timeout(60), pytest.mark.usefixtures("empty_working_directory")]
+
+
+def project(made, experiment, study=None, described=None, *, client=None):
+    """Write a study with a Projection that knows nothing, as another process would."""
+    study = study or made.study
+    projection = Projection(client or made.client, experiment, made.path)
+    projection.finish(study, described or made.card)
+    return dump_tree(made.client, experiment)
+
+
+def after(study, n_trainings):
+    """The study as it was after its first trainings."""
+    first = dict(list(study.trainings.items())[:n_trainings])
+    return replace(study, trainings=first)
+
+
+def outcome_of(study, number, outcome):
+    """The study with one training of a configuration ending otherwise."""
+    key = (number, 1)
+    ended = replace(
+        study.trainings[key], outcome=outcome, probabilities=None, weights=None, error="why"
+    )
+    return replace(study, trainings={**study.trainings, key: ended})
+
+
+class Dies(Exception):
+    """The process is killed."""
+
+
+class MortalClient:
+    """A client whose process is killed before its n-th writing call."""
+
+    READING = ("get_", "search_", "list_", "tracking_uri")
+
+    def __init__(self, client, n_calls):
+        self._client, self.n_left = client, n_calls
+
+    def __getattr__(self, name):
+        found = getattr(self._client, name)
+        if name.startswith(self.READING):
+            return found
+
+        def call(*args, **kwargs):
+            if self.n_left == 0:
+                raise Dies
+            self.n_left -= 1
+            print(name, end=" ")
+            return found(*args, **kwargs)
+
+        return call
+
+
+def test_a_study_is_a_tree_of_runs_with_the_champions_folds_and_one_registered_model(made):
+    tree = project(made, made.name)
+    winner = champion(made.study)
+    place = f"study/{winner.number:03d}-{winner.config_id}"
+    folds = [f"{place}/fold-{fold.index:03d}" for fold in made.study.folds]
+    configurations = [f"study/{c.number:03d}-{c.config_id}" for c in made.study.configurations]
+    assert list(tree["runs"]) == sorted(["study", *configurations, *folds])
+    assert all(len(copies) == 1 for copies in tree["runs"].values())
+    (study,), (best,), (fold,) = (tree["runs"][name] for name in ("study", place, folds[2]))
+    assert study["tags"]["dianet.champion"] == winner.config_id
+    assert best["params"]["heads"] == str(winner.settings.heads)
+    uf1 = next(value for key, _, value in best["points"] if key == "uf1")
+    assert ("best/uf1", len(configurations) - 1, uf1) in study["points"]
+    steps = [step for key, step, _ in best["points"] if key == "fold/accuracy"]
+    assert steps == [fold.index for fold in made.study.folds]
+    assert [p for p in fold["points"] if p[0] == "train/loss"] == [
+        ("train/loss", 10, 1.1),
+        ("train/loss", 20, 0.9),
+    ]
+    assert set(fold["artifacts"]) == {"card.json", fold_file(2)}
+    (model,) = tree["models"][place]
+    files = {f"artifacts/model/{fold_file(f.index)}" for f in made.study.folds}
+    assert files < set(model["artifacts"])
+    name = f"dianet-{made.name}-3"
+    assert tree["registered"][name]["aliases"] == {"champion": 0}
+    assert len(tree["registered"][name]["versions"]) == 1
+
+
+def test_projecting_again_changes_nothing(made):
+    projection = Projection(made.client, made.name, made.path)
+    projection.finish(made.study, made.card)
+    once = dump_tree(made.client, made.name)
+    projection.update(made.study)
+    projection.finish(made.study, made.card)
+    assert dump_tree(made.client, made.name) == once
+    assert project(made, made.name) == once
+
+
+def test_a_study_projected_in_steps_by_many_processes_equals_one_projected_at_the_end(made):
+    whole = project(made, f"{made.name}-at-once")
+    for n_trainings in (0, 3, 5, 8, 12):
+        Projection(made.client, made.name, made.path).update(after(made.study, n_trainings))
+    assert project(made, made.name) == whole
+
+
+@pytest.mark.parametrize("n_calls", [6, 11])
+def test_a_writer_killed_again_and_again_leaves_the_same_tree(made, n_calls):
+    whole = project(made, f"{made.name}-at-once")
+    n_killed = 0
+    while n_killed < 40:  # with 6 calls each process can write one fold run
+        try:
+            tree = project(made, made.name, client=MortalClient(made.client, n_calls))
+            break
+        except Dies:
+            n_killed += 1
+            print("X")
+            assert n_killed < 30
+    assert n_killed > 2
+    assert tree == whole
+
+
+def test_a_run_that_exists_twice_loses_its_copy(made):
+    whole = project(made, made.name)
+    (run,) = made.client.search_runs(
+        [made.client.get_experiment_by_name(made.name).experiment_id],
+        "tags.`dianet.number` = '1'",
+    )
+    tags = {k: v for k, v in run.data.tags.items() if k != "dianet.state"}
+    made.client.create_run(run.info.experiment_id, tags=tags, run_name=run.info.run_name)
+    assert dump_tree(made.client, made.name) != whole
+    assert project(made, made.name) == whole
+
+
+@pytest.mark.parametrize("outcome", ["failed", "lost"])
+def test_a_configuration_that_failed_has_its_state_and_no_scores(made, outcome):
+    study = outcome_of(made.study, 0, outcome)
+    tree = project(made, made.name, study, card.make(study, {}))
+    (run,) = tree["runs"][f"study/000-{study.configurations[0].config_id}"]
+    assert run["status"] == "FAILED"
+    assert run["tags"]["dianet.state"] == outcome
+    assert run["points"] == run["seconds"] == []
+
+
+def test_when_a_study_grows_a_new_champion_takes_the_place_of_the_former(made):
+    winner = champion(made.study)
+    assert winner.number == 2
+    small = replace(made.study, configurations=made.study.configurations[:2])
+    small = replace(small, trainings={k: t for k, t in small.trainings.items() if k[0] < 2})
+    project(made, made.name, small, card.make(small, {}))
+    grown = project(made, made.name)
+    at_once = project(made, f"{made.name}-at-once")
+    for run in [*grown["runs"].values(), *at_once["runs"].values()]:
+        run[0].pop("n_models")  # the former champion keeps the model that it was registered with
+    assert grown["runs"] == at_once["runs"]
+    (registered,) = grown["registered"].values()
+    assert [v["dianet.config_id"] for v in registered["versions"]] == [
+        champion(small).config_id,
+        winner.config_id,
+    ]
+
+
+def test_the_alias_stays_with_the_newest_study_when_an_older_one_is_written_again(made):
+    project(made, made.name)
+    later = tuple(replace(span, started_at=span.started_at + 1) for span in made.study.spans)
+    newer = replace(made.study, spans=later)
+    project(made, made.name, newer)
+    (model,) = made.client.search_registered_models(f"name = 'dianet-{made.name}-3'")
+    assert {k: int(v) for k, v in model.aliases.items()} == {"champion": 2}
+    project(made, made.name)
+    (model,) = made.client.search_registered_models(f"name = 'dianet-{made.name}-3'")
+    assert {k: int(v) for k, v in model.aliases.items()} == {"champion": 2}
+
+
+def test_a_renamed_study_folder_renames_its_run(made):
+    Projection(made.client, made.name, made.path).update(made.study)
+    Projection(made.client, made.name, made.path).update(replace(made.study, name="other"))
+    runs = made.client.search_runs(
+        [made.client.get_experiment_by_name(made.name).experiment_id],
+        "tags.`dianet.kind` = 'study'",
+    )
+    assert [run.info.run_name for run in runs] == ["other"]
+
+
+def test_damaged_weights_are_refused_in_one_line(made):
+    file = made.path / made.study.of(champion(made.study).number)[1].weights.path
+    file.write_bytes(file.read_bytes()[:-1] + b"x")
+    with pytest.raises(InputError, match="fold 1 is missing or damaged") as error:
+        project(made, made.name)
+    assert "\n" not in str(error.value)
+
+
+def test_pictures_of_people_are_written_only_when_they_are_given(made):
+    tree = project(made, made.name)
+    (study,) = tree["runs"]["study"]
+    assert set(study["artifacts"]) == {"identity.json"}
+    assert not [n for runs in tree["runs"].values() for n in runs[0]["artifacts"] if "png" in n]
+    faces = {"casme2/sub01/EP02_01f": np.zeros((3, 8, 8, 3), np.float16)}
+    projection = Projection(made.client, made.name, made.path, faces=faces)
+    projection.finish(made.study, made.card)
+    (study,) = dump_tree(made.client, made.name)["runs"]["study"]
+    assert sum(name.endswith(".png") for name in study["artifacts"]) == 3
+
+
+def test_artifacts_lie_beside_the_database(made):
+    project(made, made.name)
+    experiment = made.client.get_experiment_by_name(made.name)
+    database = made.client.tracking_uri.removeprefix("sqlite:///")
+    assert (
+        experiment.artifact_location
+        == f"file://{database.removesuffix('mlflow.db')}mlflow-artifacts"
+    )
+    assert isinstance(made.client, MlflowClient)

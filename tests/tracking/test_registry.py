@@ -1,0 +1,41 @@
+import numpy as np
+import pytest
+from mlflow import pyfunc
+
+from dianet_ray.model import fit
+from dianet_ray.protocol.selection import champion
+from dianet_ray.tracking.projection import Projection
+from tests.models import IMAGE_SIZE
+
+pytestmark = [pytest.mark.timeout(60), pytest.mark.usefixtures("empty_working_directory")]
+
+
+def test_the_registered_model_loads_back_and_answers_as_its_fold_models_do(made, monkeypatch):
+    Projection(made.client, made.name, made.path).finish(made.study, made.card)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", made.client.tracking_uri)
+    model = pyfunc.load_model(f"models:/dianet-{made.name}-3@champion")
+    generator = np.random.default_rng(0)
+    images = generator.uniform(-255, 255, (5, 3, IMAGE_SIZE, IMAGE_SIZE, 3)).astype(np.float16)
+    winner = champion(made.study)
+    weights = [
+        fit.load_weights(made.path / training.weights.path)
+        for training in made.study.of(winner.number)
+    ]
+    votes = fit.predict(winner.settings, weights, images, n_classes=3)
+    found = model.predict(images.astype(np.float32))
+    assert found.shape == (5, 3)
+    assert np.array_equal(found, votes.mean(axis=0))
+
+
+def test_the_logged_model_says_nothing_of_where_it_was_made(made):
+    Projection(made.client, made.name, made.path).finish(made.study, made.card)
+    version = made.client.get_model_version_by_alias(f"dianet-{made.name}-3", "champion")
+    folder = made.client.get_model_version_download_uri(version.name, version.version)
+    files = list(__import__("pathlib").Path(folder.removeprefix("file://")).rglob("*"))
+    assert files
+    assert not [f for f in files if f.suffix == ".pkl"]
+    for file in files:
+        if file.is_file() and file.suffix != ".safetensors":
+            text = file.read_text()
+            assert "/tmp/dianet-" not in text
+            assert str(made.path) not in text

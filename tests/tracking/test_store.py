@@ -1,0 +1,134 @@
+import http.server
+import os
+import socket
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from dianet_ray.errors import InputError
+from dianet_ray.tracking import store
+
+
+@pytest.fixture
+def server():
+    """A server that answers every request with the status that the test sets."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        status = 401
+
+        def do_POST(self):
+            self.send_response(self.status)
+            self.end_headers()
+
+        def log_message(self, *args):
+            pass
+
+    found = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=found.serve_forever, daemon=True)
+    thread.start()
+    yield Handler, f"http://127.0.0.1:{found.server_port}"
+    found.shutdown()
+    thread.join()
+    found.server_close()
+
+
+def refusal(uri, **options):
+    started_at = time.monotonic()
+    with pytest.raises(InputError) as error:
+        store.check_store(uri, **options)
+    assert time.monotonic() - started_at < 5
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_a_port_where_nothing_listens_is_refused_at_once():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        uri = f"http://127.0.0.1:{free.getsockname()[1]}"
+    assert f"at {uri}" in refusal(uri)
+
+
+def test_a_server_that_never_answers_is_refused_in_time():
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        uri = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        assert uri in refusal(uri, timeout_s=0.5)
+
+
+@pytest.mark.parametrize(("status", "words"), [(401, "credentials"), (404, "status 404")])
+def test_a_server_that_refuses_is_named_with_its_status(server, status, words):
+    handler, uri = server
+    handler.status = status
+    assert words in refusal(uri)
+
+
+def test_a_server_that_answers_is_taken(server):
+    handler, uri = server
+    handler.status = 200
+    store.check_store(uri)
+
+
+def test_a_password_in_the_address_is_not_repeated():
+    assert "secret" not in refusal("http://user:secret@127.0.0.1:1")
+
+
+def test_a_database_file_needs_its_folder_and_must_be_one(tmp_path):
+    assert "folder must exist" in refusal(f"sqlite:///{tmp_path}/no/mlflow.db")
+    (tmp_path / "mlflow.db").write_text("this is a letter to my aunt")
+    assert "SQLite database" in refusal(f"sqlite:///{tmp_path}/mlflow.db")
+    store.check_store(f"sqlite:///{tmp_path}/new.db")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_database_file_that_cannot_be_written_is_refused(tmp_path):
+    tmp_path.chmod(0o500)
+    assert "writable" in refusal(f"sqlite:///{tmp_path}/mlflow.db")
+
+
+def test_the_store_is_the_one_given_else_the_variables_else_beside_the_study(monkeypatch):
+    study = Path("/data/study")
+    assert store.choose_uri(None, study) == "sqlite:////data/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://there:5000")
+    assert store.choose_uri(None, study) == "http://there:5000"
+    assert store.choose_uri("http://here:5000", study) == "http://here:5000"
+
+
+def test_without_a_study_and_without_an_address_nothing_is_guessed():
+    with pytest.raises(InputError, match="--tracking-uri"):
+        store.choose_uri(None)
+
+
+def test_a_relative_database_is_made_absolute():
+    assert store.choose_uri("sqlite:///mlflow.db") == f"sqlite:///{Path.cwd()}/mlflow.db"
+
+
+@pytest.mark.parametrize("uri", ["./mlruns", "file:///tmp/mlruns", "ftp://there"])
+def test_an_address_that_is_no_store_is_refused(uri):
+    with pytest.raises(InputError, match="a tracking store is"):
+        store.choose_uri(uri)
+
+
+def test_the_experiment_is_the_one_given_else_the_variables_else_ours(monkeypatch):
+    assert store.choose_experiment(None) == "dianet-ray"
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "mine")
+    assert store.choose_experiment(None) == "mine"
+    assert store.choose_experiment("this") == "this"
+
+
+def test_artifacts_go_beside_the_database_and_where_a_server_says():
+    study = Path("/data/study")
+    assert store.artifact_location("http://there", study) is None
+    assert (
+        store.artifact_location("sqlite:////other/m.db", study) == "file:///other/mlflow-artifacts"
+    )
+    assert (
+        store.artifact_location("postgresql://there/m", study) == "file:///data/mlflow-artifacts"
+    )
+
+
+def test_a_deleted_experiment_is_refused(client):
+    name = "deleted"
+    client.delete_experiment(store.experiment_id(client, name, None))
+    with pytest.raises(InputError, match="is deleted"):
+        store.experiment_id(client, name, None)
