@@ -186,6 +186,8 @@ def prepare(
     from dianet_ray.cluster import connected
     from dianet_ray.data import dynamic_images
     from dianet_ray.data.manifest import read_manifest
+    from dianet_ray.progress import Progress
+    from dianet_ray.schemas import LEFT_OUT
 
     options = parse_options(
         PrepareOptions,
@@ -201,8 +203,12 @@ def prepare(
     found = read_manifest(
         dataset, root, annotations=annotations, frames_dir=frames_dir, apex=options.apex
     )
-    with connected(address, n_cpus=max_workers):
-        result = dynamic_images.prepare(found, path, options)
+    n_usable = sum(row.state != LEFT_OUT for row in found.rows)
+    with (
+        connected(address, n_cpus=max_workers),
+        Progress("prepare", n_usable, unit="clips") as progress,
+    ):
+        result = dynamic_images.prepare(found, path, options, progress=progress)
     out.print(f"{result.n_clips} clips, {result.n_left_out} left out: {path}")
     if result.unreadable and not skip_broken:
         raise InputError(
@@ -277,7 +283,7 @@ def search(
     )
     path = output_path(study)
     from dianet_ray.commands import Search
-    from dianet_ray.data.dynamic_images import load_images
+    from dianet_ray.data.images import load_images
     from dianet_ray.search.plan import make_plan
     from dianet_ray.search.space_file import read_space
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from dianet_ray.cluster import Cluster, connected, local_cluster, named_address
-from dianet_ray.data.dynamic_images import Images, load_images
+from dianet_ray.data.images import Images, load_images
 from dianet_ray.errors import InputError
 from dianet_ray.options import TrackingOptions
 from dianet_ray.protocol.selection import champion
@@ -89,10 +89,10 @@ class Search:
         return searcher.study
 
     def _train(self, plan: Plan, searcher: StudySearcher) -> None:
-        n_cpus = None
-        if plan.options.max_workers:
-            n_cpus = min(local_cluster().n_cpus, plan.cpus_per_trial * plan.options.max_workers)
-        with connected(self.address, n_cpus=n_cpus and max(1, int(n_cpus))) as cluster:
+        n_cpus = local_cluster().n_cpus
+        if plan.options.max_workers:  # a local Ray of our own need not take the whole machine
+            n_cpus = min(n_cpus, plan.cpus_per_trial * plan.options.max_workers)
+        with connected(self.address, n_cpus=max(1, round(n_cpus))) as cluster:
             needs = self.describe(plan, cluster)
             tuner.run(
                 searcher,
@@ -187,10 +187,5 @@ def collect_models(
 def write_page(study: Study, report: dict[str, Any], path: Path, *, with_faces: bool) -> None:
     """Write the page, with a few dynamic images while IMAGES is where it was."""
     images = images_of(study) if with_faces else None
-    examples = None
-    if images is not None:
-        shown = study.clips[:: max(1, len(study.clips) // 3)][:3]
-        wanted = [clip.clip_id for clip in shown]
-        rows = [images.clip_ids.index(clip_id) for clip_id in wanted]
-        examples = page.examples(study, wanted, images.images[rows])
+    examples = images and page.examples(study, images.clip_ids, images.images)
     page.write(report, examples, path)

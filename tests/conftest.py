@@ -14,15 +14,29 @@ torch.set_num_threads(1)
 @pytest.fixture(autouse=True)
 def _outside_world(monkeypatch):
     """No test depends on the variables of the shell that runs it."""
-    for name in ("RAY_ADDRESS", "MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME"):
+    for name in (
+        "RAY_ADDRESS",
+        "RAY_JOB_CONFIG_JSON_ENV_VAR",
+        "MLFLOW_TRACKING_URI",
+        "MLFLOW_EXPERIMENT_NAME",
+    ):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.delenv("RAY_JOB_CONFIG_JSON_ENV_VAR", raising=False)
 
 
 @pytest.fixture(scope="session")
 def ray_local() -> Iterator[None]:
-    """One local Ray with two CPUs for the whole session."""
-    from dianet_ray.cluster import connected
+    """One local Ray with two CPUs and two GPUs that exist in its books only."""
+    import ray
 
-    with connected("local", n_cpus=2):
-        yield
+    ray.init(
+        address="local",
+        num_cpus=2,
+        num_gpus=2,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level="ERROR",
+        # Workers import the tests' own modules from the checkout.
+        runtime_env={"env_vars": {"PYTHONPATH": os.getcwd()}},
+    )
+    yield
+    ray.shutdown()

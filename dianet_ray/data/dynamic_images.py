@@ -1,90 +1,205 @@
-"""Dynamic images of clips: each phase and the whole clip, in one pass over the frames."""
+"""From a manifest to IMAGES with Ray Data; the one place for all about dynamic images.
+
+A task decodes some clips and writes them as one
+parquet part; only small status rows travel, so nobody but the task ever holds an image. Everything
+is made in a folder beside OUT, which takes OUT's name at the end.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from itertools import chain
+import functools
+import json
+import logging
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import cv2
-import numpy as np
-from numpy.typing import NDArray
 
-from dianet_ray.data.frames import FrameError, index_frames, read_frame
-from dianet_ray.data.rank_pooling import (
-    Frame,
-    Kind,
-    RunningSums,
-    positive_sum,
-    scaled_coefficients,
+from dianet_ray.data.clips import clip_images, phase_images
+from dianet_ray.data.frames import FrameError
+from dianet_ray.data.images import (
+    ClipImages,
+    Images,
+    describe,
+    fingerprint,
+    identity,
+    load_images,
+    read_about,
+    write_part,
+)
+from dianet_ray.data.manifest import Manifest, Row, write_csv
+from dianet_ray.data.rank_pooling import Kind
+from dianet_ray.errors import InputError
+from dianet_ray.options import PrepareOptions
+from dianet_ray.progress import Progress
+from dianet_ray.schemas import (
+    IMAGES_FOLDER,
+    IMAGES_JSON,
+    LEFT_OUT,
+    LEFT_OUT_CSV,
+    MANIFEST_CSV,
 )
 
+__all__ = [
+    "Images",
+    "PrepareResult",
+    "clip_images",
+    "fingerprint",
+    "load_images",
+    "phase_images",
+    "prepare",
+]
 
-def phase_images(  # noqa: PLR0913 - a clip is its frames and three numbers
-    frames: Iterable[Frame], onset: int, apex: int, offset: int, *, size: int, kind: Kind
-) -> tuple[NDArray[np.float16], NDArray[np.float32]]:
-    """Pool the frames of a clip into its dynamic images, holding one frame at a time.
-
-    The whole frame becomes a square of area means. Pooling is linear, so the three pooled
-    images are resized and not every frame. Frames at least four times as large as the images
-    are first halved by 2 x 2 means, still 8-bit: pooling then costs half, and the rounding is far
-    below the noise of a camera.
-
-    Args:
-        frames: The frames onset..offset in order, (H, W, 3) in 0..255; one of another size than
-            the first is resized to it.
-        onset: Number of the first frame.
-        apex: Number of the frame that both phases share.
-        offset: Number of the last frame.
-        size: Height and width of the images, pixels.
-        kind: Which rank pooling coefficients.
-
-    Returns:
-        Images (3, size, size, 3) float16 in the order of `schemas.PHASES`, |value| <= 255, and
-        the sums of positive coefficients (3,) float32 that they were divided by.
-    """
-    lengths = (apex - onset + 1, offset - apex + 1, offset - onset + 1)
-    starts = (0, apex - onset, 0)
-    weights = np.zeros((3, lengths[2]))
-    for row, start, n_frames in zip(weights, starts, lengths, strict=True):
-        row[start : start + n_frames] = scaled_coefficients(n_frames, kind)
-    remaining = iter(frames)
-    first = next(remaining)
-    height, width = _pooling_size(first.shape, size)
-    running = RunningSums(weights, (height, width, *first.shape[2:]))
-    for frame in chain([first], remaining):
-        if frame.shape[:2] != (height, width):
-            frame = cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA)
-        running.add(frame)
-    images = [
-        cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA) for image in running.sums()
-    ]
-    scales = [positive_sum(n_frames, kind) for n_frames in lengths]
-    return np.stack(images).astype(np.float16), np.array(scales, np.float32)
+CLIPS_PER_PART = 4  # about half a second of work: progress moves, and Ray's overhead stays small
 
 
-def _pooling_size(shape: tuple[int, ...], size: int) -> tuple[int, int]:
-    height, width = shape[:2]
-    # Odd sizes have no exact 2 x 2 means, and OpenCV is fast at no others.
-    if min(height, width) >= 4 * size and height % 2 == 0 and width % 2 == 0:
-        return height // 2, width // 2
-    return height, width
+@dataclass(frozen=True, slots=True)
+class PrepareResult:
+    """What `prepare` did; `unreadable` holds the reason of each clip whose files do not read."""
+
+    n_clips: int
+    n_left_out: int
+    unreadable: tuple[str, ...]
+    reused: bool
 
 
-def clip_images(  # noqa: PLR0913 - a clip is its folder and three numbers
-    folder: Path, onset: int, apex: int, offset: int, *, image_size: int, coefficients: Kind
-) -> tuple[NDArray[np.float16], NDArray[np.float32]]:
-    """Make the dynamic images of one clip from the frame files in its folder.
+def prepare(
+    manifest: Manifest, out: Path, options: PrepareOptions, *, progress: Progress
+) -> PrepareResult:
+    """Make IMAGES from a manifest; Ray must be running.
 
-    Returns:
-        As `phase_images`.
+    Done already (same manifest, same options) is left as it is.
 
     Raises:
-        FrameError: a frame of onset..offset is missing or cannot be read.
+        InputError: OUT holds something else, or fewer than half of the clips can be read; then
+            nothing is written.
     """
-    files = index_frames(folder)
-    missing = next((number for number in range(onset, offset + 1) if number not in files), None)
-    if missing is not None:
-        raise FrameError(f"frame {missing} of {onset}..{offset} is missing in {folder}")
-    frames = (read_frame(files[number]) for number in range(onset, offset + 1))
-    return phase_images(frames, onset, apex, offset, size=image_size, kind=coefficients)
+    if (done := _done_before(manifest, out, options)) is not None:
+        return done
+    beside = out.with_name(f".{out.name}.part")
+    shutil.rmtree(beside, ignore_errors=True)
+    try:
+        (beside / IMAGES_FOLDER).mkdir(parents=True)
+        unreadable = {}
+        for clip_id, error in _map_clips(manifest, beside / IMAGES_FOLDER, options):
+            if error:
+                unreadable[clip_id] = error.replace(f"{manifest.root}/", "")
+            progress.advance()
+        rows = _mark(manifest.rows, unreadable)
+        _check_half(rows)
+        about = describe(manifest, rows, options)
+        write_csv(rows, beside / MANIFEST_CSV)
+        write_csv((row for row in rows if row.state == LEFT_OUT), beside / LEFT_OUT_CSV)
+        (beside / IMAGES_JSON).write_text(json.dumps(about, indent=2), encoding="utf-8")
+        if out.exists():
+            out.rmdir()  # only an empty folder gets here
+        beside.replace(out)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+    return _result(about, reused=False)
+
+
+def _done_before(manifest: Manifest, out: Path, options: PrepareOptions) -> PrepareResult | None:
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return None
+    about = read_about(out)
+    expected = identity(manifest, options, about.get("unreadable", {}))
+    if about["hash"] != expected:
+        raise InputError(
+            f"OUT holds images of another manifest or other options: hash {about['hash'][:12]} "
+            f"in {out}, {expected[:12]} asked for"
+        )
+    return _result(about, reused=True)
+
+
+def _result(about: dict[str, Any], *, reused: bool) -> PrepareResult:
+    unreadable = tuple(about["unreadable"].values())
+    return PrepareResult(about["n_clips"], about["n_left_out"], unreadable, reused)
+
+
+def _map_clips(
+    manifest: Manifest, folder: Path, options: PrepareOptions
+) -> Iterator[tuple[str, str]]:
+    import ray.data  # takes seconds, and `predict` needs only `clip_images`
+
+    rows = manifest.usable()
+    if not rows:
+        return
+    parts = [
+        {
+            "file": str(folder / f"part-{start // CLIPS_PER_PART:05d}.parquet"),
+            "clips": [
+                {**_columns(row), "folder": str(manifest.folder(row))}
+                for row in rows[start : start + CLIPS_PER_PART]
+            ],
+        }
+        for start in range(0, len(rows), CLIPS_PER_PART)
+    ]
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False  # stderr is ours
+    context.print_on_execution_start = False
+    logging.getLogger("ray.data").setLevel(logging.WARNING)
+    statuses = ray.data.from_items(parts, override_num_blocks=len(parts)).flat_map(
+        functools.partial(
+            _make_part, image_size=options.image_size, coefficients=options.coefficients
+        ),
+        compute=ray.data.TaskPoolStrategy(size=options.max_workers),
+        num_cpus=1,
+    )
+    for status in statuses.iter_rows():
+        yield status["clip_id"], status["error"]
+
+
+def _columns(row: Row) -> dict[str, Any]:
+    names = ("clip_id", "subject", "label", "onset", "apex", "offset")
+    return {name: getattr(row, name) for name in names}
+
+
+def _make_part(
+    part: dict[str, Any], *, image_size: int, coefficients: Kind
+) -> list[dict[str, str]]:
+    """Make one part in a worker; a part that is made again replaces itself."""
+    cv2.setNumThreads(1)
+    made, statuses = [], []
+    for clip in part["clips"]:
+        error = ""
+        try:
+            images, scales = clip_images(
+                Path(clip["folder"]),
+                clip["onset"],
+                clip["apex"],
+                clip["offset"],
+                image_size=image_size,
+                coefficients=coefficients,
+            )
+            names = (clip["clip_id"], clip["subject"], clip["label"])
+            made.append(ClipImages(*names, images, scales))
+        except FrameError as broken:
+            error = str(broken)
+        statuses.append({"clip_id": clip["clip_id"], "error": error})
+    if made:
+        write_part(Path(part["file"]), made)
+    return statuses
+
+
+def _mark(rows: tuple[Row, ...], unreadable: dict[str, str]) -> tuple[Row, ...]:
+    return tuple(
+        replace(row, state=LEFT_OUT, reason=f"unreadable: {unreadable[row.clip_id]}")
+        if row.state != LEFT_OUT and row.clip_id in unreadable
+        else row
+        for row in rows
+    )
+
+
+def _check_half(rows: tuple[Row, ...]) -> None:
+    of_sheet = [row for row in rows if not row.reason.startswith("no row")]
+    left_out = [row for row in of_sheet if row.state == LEFT_OUT]
+    if len(left_out) * 2 > len(of_sheet) or len(left_out) == len(of_sheet):
+        first = f", first {left_out[0].clip_id}: {left_out[0].reason}" if left_out else ""
+        raise InputError(
+            f"at least half of the clips must be readable: {len(of_sheet) - len(left_out)} of "
+            f"{len(of_sheet)} are, nothing was written{first}"
+        )

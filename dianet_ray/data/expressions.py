@@ -38,20 +38,21 @@ EMOTIONS = {
     "others": Emotion(hold=_FROWN, rise={14: 0.9, 24: 0.6}),
     "disgust": Emotion(hold=_FROWN, rise={9: 1.0, 10: 0.8}),
     "happiness": Emotion(hold=_SMILE),
-    "repression": Emotion(hold=_SMILE, fade={15: 1.0, 17: 0.9}),
+    "repression": Emotion(hold=_SMILE, fade={15: 1.2, 17: 1.2, 24: 0.5}),
     "surprise": Emotion(hold={1: 1.0, 2: 0.9, 5: 0.5}, rise={26: 0.6}),
 }
 """The same for every seed: another seed is other people with the same emotions."""
 
 # The difficulty of the task, calibrated once with benchmarks/synth_difficulty.py.
-AMPLITUDE = 0.055  # displacement of a plain unit, face units
-STRENGTH = (0.25, 0.30)  # log-normal spread of all units together, over people and over clips
+AMPLITUDE = 0.065  # displacement of a plain unit, face units
+LIMIT = 0.12  # how far skin gives at most, face units: warps beyond would fold
+STRENGTH = (0.25, 0.25)  # log-normal spread of all units together, over people and over clips
 GAIN = 0.30  # log-normal spread of each unit over people
-HABIT = 0.25  # spread of what a person adds to an emotion, the same in all their clips of it
-JITTER = 0.20  # spread of what a clip adds
-NOD = 0.006  # spread of the head movement a person makes with an emotion, share of the frame
-DRIFT = 0.006  # head drift without meaning, share of the frame
-TWITCH_RATE = 0.8  # flares of units without meaning per clip
+HABIT = 0.23  # spread of what a person adds to an emotion, the same in all their clips of it
+JITTER = 0.12  # spread of what a clip adds
+NOD = 0.0018  # spread of the head movement a person makes with an emotion, share of the frame
+DRIFT = 0.0013  # head drift without meaning, share of the frame
+TWITCH_RATE = 0.6  # flares of units without meaning per clip
 BLINK_RATE = 0.15  # blinks per clip
 
 
@@ -115,7 +116,7 @@ def perform(
     motion = courses[1:].T @ manner.nods[emotion] + manner.drift * _wander(rng, n_total)
     return Performance(
         apex=spans[0],
-        activation=(AMPLITUDE * activation).astype(np.float32),
+        activation=(LIMIT * np.tanh(AMPLITUDE / LIMIT * activation)).astype(np.float32),
         motion=motion.astype(np.float32),
         blink=_blinks(rng, time),
     )

@@ -18,9 +18,9 @@ from dianet_ray.data.faces import Face, draw_face, pose
 from dianet_ray.data.portraits import Floats
 from dianet_ray.settings import derive_seed
 
-FLICKER = 0.010  # spread of a frame's exposure, share of the light
+FLICKER = 0.008  # spread of a frame's exposure, share of the light
 LAMP = 0.02  # slow change of the light from one side of the frame to the other
-NOISE = (1.5, 3.5)  # sensor noise at middle grey, range over clips, grey levels
+NOISE = (1.2, 2.8)  # sensor noise at middle grey, range over clips, grey levels
 JPEG_QUALITY = 92
 
 

@@ -7,6 +7,7 @@ Nothing is corrected or left out without being counted and named.
 from __future__ import annotations
 
 import csv
+import functools
 import hashlib
 import json
 from collections import Counter
@@ -15,6 +16,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
 from dianet_ray.data import casme2
 from dianet_ray.data.frames import FrameError, index_frames
 from dianet_ray.data.sheets import Annotated, Source
@@ -22,6 +27,8 @@ from dianet_ray.errors import InputError
 from dianet_ray.schemas import CORRECTED, LEFT_OUT, MANIFEST_COLUMNS, USED
 
 LOADERS: dict[str, Callable[[Path, Path | None, Path | None], Source]] = {"casme2": casme2.read}
+
+_LISTED = 20  # clips per kind of oddity on the terminal; the files list all
 
 ApexRule = Literal["annotated", "midpoint"]
 
@@ -72,10 +79,6 @@ class Manifest:
         return self.root / row.frames_path
 
 
-class _LeftOutError(Exception):
-    """A rule leaves a clip out; the message is its reason."""
-
-
 def read_manifest(
     dataset: str,
     root: Path,
@@ -108,16 +111,14 @@ def read_manifest(
     for clip in source.annotated:
         key = (clip.subject, clip.clip)
         row = _start(dataset, root, clip, source.folders.get(key))
-        try:
-            if n_rows_of[key] > 1:
-                raise _LeftOutError(f"duplicate rows: {n_rows_of[key]} rows of the sheet")
+        if n_rows_of[key] > 1:
+            rows.append(_left_out(row, f"duplicate rows: {n_rows_of[key]} rows of the sheet"))
+        else:
             rows.append(_judge(row, clip, root, apex))
-        except (_LeftOutError, FrameError) as error:
-            rows.append(replace(row, state=LEFT_OUT, reason=_relative(str(error), root)))
     for subject, name in source.folders.keys() - n_rows_of.keys():
         clip = Annotated(subject, name, "", None, None, None, "")
         row = _start(dataset, root, clip, source.folders[subject, name])
-        rows.append(replace(row, state=LEFT_OUT, reason="no row: a folder without a row"))
+        rows.append(_left_out(row, "no row: a folder of frames that the sheet does not name"))
     rows.sort(key=lambda row: (row.clip_id, row.onset or 0))
     sheet = source.sheet
     return Manifest(dataset, root, sheet.path, sheet.name, sheet.sha256, tuple(rows))
@@ -134,50 +135,48 @@ def _start(dataset: str, root: Path, clip: Annotated, folder: Path | None) -> Ro
     return Row(clip_id, subject, clip.label, *span, 0, "", USED, "", path)
 
 
-def _relative(reason: str, root: Path) -> str:
-    return reason.replace(f"{root}/", "")
+def _left_out(row: Row, reason: str) -> Row:
+    return replace(row, state=LEFT_OUT, reason=reason)
 
 
 def _judge(row: Row, clip: Annotated, root: Path, rule: ApexRule) -> Row:
-    onset, offset = clip.onset, clip.offset
     if not (clip.subject and clip.clip):
-        raise _LeftOutError(f"no name: subject {clip.subject!r}, file name {clip.clip!r}")
+        return _left_out(row, f"no name: subject {clip.subject!r}, file name {clip.clip!r}")
     if not clip.label:
-        raise _LeftOutError("no label: the emotion is empty")
-    if onset is None or offset is None:
-        raise _LeftOutError("no onset or offset: not both are frame numbers")
-    if onset > offset:
-        raise _LeftOutError(f"onset after offset: {onset} > {offset}")
+        return _left_out(row, "no label: the emotion is empty")
+    if clip.onset is None or clip.offset is None:
+        return _left_out(row, "no onset or offset: not both are frame numbers")
+    if clip.onset > clip.offset:
+        return _left_out(row, f"onset after offset: {clip.onset} > {clip.offset}")
     if not row.frames_path:
-        raise _LeftOutError(f"no frame folder: none for {row.clip_id}")
-    files = index_frames(root / row.frames_path)
-    missing = [number for number in range(onset, offset + 1) if number not in files]
-    row = replace(row, n_frames=offset - onset + 1 - len(missing))
-    return replace(_with_apex(row, clip, rule), **_check_gap(missing, onset, offset))
-
-
-def _check_gap(missing: list[int], onset: int, offset: int) -> dict[str, Any]:
+        return _left_out(row, f"no frame folder: none for {clip.subject}/{clip.clip}")
+    try:
+        files = index_frames(root / row.frames_path)
+    except FrameError as error:
+        return _left_out(row, f"unclear frames: {error}".replace(f"{root}/", ""))
+    span = range(clip.onset, clip.offset + 1)
+    missing = [number for number in span if number not in files]
+    row = replace(row, n_frames=len(span) - len(missing))
     if missing:
-        reason = f"frames missing: {_runs(missing)} of {onset}..{offset}"
-        return {"state": LEFT_OUT, "reason": reason}
-    return {}
+        reason = f"frames missing: {_runs(missing)} of {clip.onset}..{clip.offset}"
+        return _left_out(row, reason)
+    return _with_apex(row, clip, rule, (clip.onset, clip.offset))
 
 
-def _with_apex(row: Row, clip: Annotated, rule: ApexRule) -> Row:
-    assert row.onset is not None
-    assert row.offset is not None
-    if row.apex is not None and row.onset < row.apex < row.offset:
+def _with_apex(row: Row, clip: Annotated, rule: ApexRule, span: tuple[int, int]) -> Row:
+    onset, offset = span
+    if clip.apex is not None and onset < clip.apex < offset:
         return replace(row, apex_from="annotated")
-    if row.apex is None:
-        found = f"missing apex: {clip.apex_text or 'empty'}"
+    if clip.apex is None:
+        reason = f"missing apex: {clip.apex_text or 'empty'}"
     else:
-        found = f"impossible apex: {row.apex} is not inside {row.onset}..{row.offset}"
+        reason = f"impossible apex: {clip.apex} is not inside {onset}..{offset}"
     if rule == "annotated":
-        raise _LeftOutError(found)
-    if row.offset - row.onset < 2:
-        raise _LeftOutError(f"{found}, and {row.onset}..{row.offset} has no frame between")
-    middle = (row.onset + row.offset) // 2
-    reason = f"{found}, took the midpoint {middle}"
+        return _left_out(row, reason)
+    if offset - onset < 2:
+        return _left_out(row, f"{reason}, and there is no frame between")
+    middle = (onset + offset) // 2
+    reason += f", took the midpoint {middle}"
     return replace(row, apex=middle, apex_from="midpoint", state=CORRECTED, reason=reason)
 
 
@@ -233,3 +232,28 @@ def write_csv(rows: Iterable[Row], path: Path) -> None:
         writer.writeheader()
         writer.writerows(asdict(row) for row in rows)
     beside.replace(path)
+
+
+def render(summary: dict[str, Any], console: Console) -> None:
+    """Print a summary for people: totals, classes by subject, and every kind of oddity."""
+    say = functools.partial(console.print, markup=False, highlight=False, soft_wrap=True)
+    sheet, states = summary["sheet"], summary["states"]
+    say(f"sheet  {sheet['name']} of {summary['annotations']}, sha256 {sheet['sha256']}")
+    counts_of = ", ".join(f"{n} {state.replace('_', ' ')}" for state, n in states.items())
+    say(f"clips  {summary['n_clips']}: {counts_of}")
+    table = Table("subject", *map(escape, summary["classes"]), "clips")
+    for subject, counts in summary["subjects"].items():
+        cells = [str(counts.get(label, "")) for label in summary["classes"]]
+        table.add_row(escape(subject), *cells, str(sum(counts.values())))
+    totals = [str(n) for n in summary["classes"].values()]
+    table.add_section()
+    n_usable = str(sum(summary["classes"].values()))
+    table.add_row(f"{len(summary['subjects'])} subjects", *totals, n_usable)
+    console.print(table)
+    for state, kinds in summary["reasons"].items():
+        for kind, found in kinds.items():
+            say(f"{state.replace('_', ' ')}: {kind} ({len(found)})")
+            for item in found[:_LISTED]:
+                say(f"  {item['clip']}: {item['detail']}")
+            if len(found) > _LISTED:
+                say(f"  and {len(found) - _LISTED} more: see --manifest or --json")

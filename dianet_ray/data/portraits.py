@@ -105,7 +105,7 @@ def paint(person: Person, size: int, *, eyes_open: float) -> Floats:
     colour = _over(colour, np.broadcast_to(person.tone * 0.62, colour.shape), neck)
     shoulders = _soft(y - 1.38 - 0.12 * np.abs(x), 0.06)
     colour = _over(colour, np.broadcast_to(person.cloth, colour.shape), shoulders)
-    face = _skin(person, rng, x, y) * _light(person, x, y)[..., None]
+    face: Floats = _skin(person, rng, x, y) * _light(person, x, y)[..., None]
     face = _eyes(face, person, x, y, eyes_open)
     face = _brows(face, person, rng, x, y)
     line = person.form["hairline"] + 0.05 * _cloud(rng, size, size / 12) + 0.30 * x**4

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import openpyxl
-from openpyxl.utils.exceptions import InvalidFileException
 
 from dianet_ray.errors import InputError
 
@@ -78,7 +76,7 @@ def given_path(path: Path, *, root: Path, flag: str) -> Path:
 
 
 def read_table(
-    path: Path, columns: dict[str, tuple[str, ...]]
+    path: Path, columns: Mapping[str, tuple[str, ...]]
 ) -> tuple[Sheet, list[dict[str, Any]]]:
     """Read the first sheet of a workbook, whose header is its first row.
 
@@ -98,8 +96,9 @@ def read_table(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # openpyxl warns of styles and extensions
             book = openpyxl.load_workbook(path, data_only=True)
-    except (OSError, BadZipFile, InvalidFileException, KeyError, ValueError) as error:
-        raise InputError(f"not a readable workbook (.xlsx): {path} ({error})") from error
+    except Exception as error:  # openpyxl lets through whatever the damage makes its parts raise
+        kind = type(error).__name__
+        raise InputError(f"not a readable workbook (.xlsx): {path} ({kind})") from error
     table = book.worksheets[0]
     header, *cells = list(table.iter_rows(values_only=True)) or [()]
     place = {_plain(title): k for k, title in reversed(list(enumerate(header)))}

@@ -30,7 +30,7 @@ def halved(side: int, n_times: int = 1) -> int:
 
 
 class Cnn(nn.Module):
-    """Four 3 x 3 convolutions of width, 2, 4 and 4 x width channels, each halving the map.
+    """Four 3 x 3 convolutions of 1, 2, 2 and 4 x width channels, each halving the map.
 
     The first has a bias and no normalisation, so that the strength of a motion is measured
     against a learned threshold before per-image statistics divide it out.
@@ -40,7 +40,7 @@ class Cnn(nn.Module):
         super().__init__()
         self.channels, self.side = 4 * width, image_size
         blocks: list[nn.Module] = []
-        widths = (N_CHANNELS, width, 2 * width, 4 * width, 4 * width)
+        widths = (N_CHANNELS, width, 2 * width, 2 * width, 4 * width)
         for n_in, n_out in pairwise(widths):
             stride = 2 if halved(self.side) >= MIN_SIDE else 1
             self.side = halved(self.side) if stride == 2 else self.side

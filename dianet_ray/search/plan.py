@@ -24,7 +24,7 @@ from dianet_ray.search.space import Space
 from dianet_ray.search.study_view import empty_study, load_study
 
 if TYPE_CHECKING:
-    from dianet_ray.data.dynamic_images import Images
+    from dianet_ray.data.images import Images
 
 N_CONFIGS = 32
 WAVE_SIZE = 8

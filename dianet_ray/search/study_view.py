@@ -93,7 +93,13 @@ def extended(study: Study, records: Iterable[Record]) -> Study:
 
 def training_record(**values: Any) -> Record:
     """Make the ledger record of a training from what a worker reported, as plain JSON values."""
-    empty = {"probabilities": None, "history": [], "weights": None, "error": "", "environment": {}}
+    empty: Record = {
+        "probabilities": None,
+        "history": [],
+        "weights": None,
+        "error": "",
+        "environment": {},
+    }
     return {"kind": "training", "at": values["finished_at"], **empty, **values}
 
 

@@ -42,7 +42,7 @@ class Material:
     threads: int
 
 
-class FoldTrial(tune.Trainable):
+class FoldTrial(tune.Trainable):  # type: ignore[misc]
     """Trains a block of folds of one configuration and stops."""
 
     def setup(self, config: dict[str, Any], material: Material | None = None) -> None:

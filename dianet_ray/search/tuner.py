@@ -44,7 +44,7 @@ AUTO_GPUS = 0.25
 _NO_LIMIT = 10**9
 
 
-class Stopped(BaseException):
+class Stopped(Exception):
     """A second interrupt or a SIGTERM: leave Tune at once; the ledger is durable."""
 
 
@@ -174,7 +174,7 @@ def bind(
         seed=study.identity["seed"],
         threads=plan.threads,
     )
-    return tune.with_resources(
+    return tune.with_resources(  # type: ignore[no-any-return]
         tune.with_parameters(trial, material=material), {"cpu": needs.cpus, "gpu": needs.gpus}
     )
 

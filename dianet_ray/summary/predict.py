@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from safetensors import SafetensorError
 
-from dianet_ray.data.dynamic_images import clip_images, fingerprint
+from dianet_ray.data.clips import clip_images
+from dianet_ray.data.images import fingerprint
 from dianet_ray.data.frames import FrameError, index_frames
 from dianet_ray.errors import InputError
 from dianet_ray.model import fit

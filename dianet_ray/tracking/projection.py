@@ -59,23 +59,23 @@ class Projection:
         location = artifact_location(client.tracking_uri, study_path)
         self._experiment = experiment_id(client, experiment, location)
         self._runs: StudyRuns | None = None
-        self._n_points = 0
+        self._n_settled = self._n_points = 0
 
     def update(self, study: Study) -> None:
         """Bring the run of the study and those of its configurations up to date."""
         runs = self._known(study)
-        is_running = any(study.state(c.number) == "running" for c in study.configurations)
-        if is_running and runs.study.state != "running":
+        n_settled = sum(study.state(c.number) != "running" for c in study.configurations)
+        if n_settled < len(study.configurations) and runs.study.state != "running":
             write_run(self._client, runs.study, content.study_run(study, "running"))
         if runs.study.name != study.name:
             self._client.update_run(runs.study.run_id, name=study.name)
             runs.study.name = study.name
         for configuration in study.configurations:
             self._update_configuration(study, runs, configuration)
-        points = list(content.best_so_far(study))
-        if len(points) > self._n_points:
+        if n_settled > self._n_settled:
+            points = list(content.best_so_far(study))
             write_points(self._client, runs.study.run_id, points[self._n_points :])
-            self._n_points = len(points)
+            self._n_settled, self._n_points = n_settled, len(points)
 
     def finish(self, study: Study, card: dict[str, Any]) -> None:
         """Write the champion too: its fold runs, its ensemble with the alias; seal the study.
@@ -124,6 +124,8 @@ class Projection:
         if self._runs is None:
             whole = content.study_run(study, "running")
             self._runs = StudyRuns(make_run(self._client, self._experiment, whole))
+        while self._runs.copies:
+            self._client.delete_run(self._runs.copies.pop())
         run = self._runs.study
         if run.state is None:
             text = content.json_text({"identity": study.identity, "classes": study.classes})

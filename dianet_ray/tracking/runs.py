@@ -6,8 +6,9 @@ Points carry the record's time, and MLflow's stores drop exact repeats of a poin
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run, RunTag
@@ -26,6 +27,7 @@ from dianet_ray.tracking.content import (
 MOST_POINTS = 1000
 PAGE = 1000
 PARENT = "mlflow.parentRunId"
+Key = TypeVar("Key", bound=Hashable)
 
 
 @dataclass(slots=True)
@@ -48,11 +50,16 @@ class KnownRun:
 
 @dataclass(slots=True)
 class StudyRuns:
-    """The runs of one study: its own, by config_id, by config_id and fold."""
+    """The runs of one study: its own, by config_id, by config_id and fold.
+
+    `copies` are the ids of runs that exist twice, because an answer was lost and the request
+    repeated; they belong to nothing and can be deleted.
+    """
 
     study: KnownRun
     configurations: dict[str, KnownRun] = field(default_factory=dict)
     folds: dict[tuple[str, int], KnownRun] = field(default_factory=dict)
+    copies: list[str] = field(default_factory=list)
 
 
 def read_runs(
@@ -60,27 +67,21 @@ def read_runs(
 ) -> StudyRuns | None:
     """Find a study's runs by their tags; equal studies are told apart by when they started.
 
-    Runs deleted in MLflow do not count. A run that exists twice, because an answer was lost and
-    the request repeated, loses its copy.
+    Runs deleted in MLflow do not count.
     """
     found = list(_search(client, experiments, f"tags.`{STUDY}` = '{study_id}'"))
     studies = [run for run in _of_kind(found, "study") if run.info.start_time == started_at]
     if not studies:
         return None
-    runs = StudyRuns(_only(client, studies))
-    children = [
-        run for run in _of_kind(found, "configuration") if _parent(run) == runs.study.run_id
-    ]
-    for config_id in {run.data.tags[CONFIG_ID] for run in children}:
-        copies = [run for run in children if run.data.tags[CONFIG_ID] == config_id]
-        runs.configurations[config_id] = _only(client, copies)
+    copies: list[str] = []
+    runs = StudyRuns(_only(studies, copies), copies=copies)
+    children = [r for r in _of_kind(found, "configuration") if _parent(r) == runs.study.run_id]
+    for config_id, same in _by(children, lambda run: str(run.data.tags[CONFIG_ID])).items():
+        runs.configurations[config_id] = _only(same, copies)
     config_ids = {known.run_id: config_id for config_id, known in runs.configurations.items()}
-    places: dict[tuple[str, int], list[Run]] = {}
-    for run in _of_kind(found, "fold"):
-        if _parent(run) in config_ids:
-            place = (config_ids[_parent(run)], int(run.data.tags[FOLD]))
-            places.setdefault(place, []).append(run)
-    runs.folds = {place: _only(client, copies) for place, copies in places.items()}
+    folds = [run for run in _of_kind(found, "fold") if _parent(run) in config_ids]
+    for fold, same in _by(folds, lambda run: (_parent(run), int(run.data.tags[FOLD]))).items():
+        runs.folds[config_ids[fold[0]], fold[1]] = _only(same, copies)
     return runs
 
 
@@ -102,11 +103,17 @@ def _parent(run: Run) -> str:
     return str(run.data.tags.get(PARENT, ""))
 
 
-def _only(client: MlflowClient, copies: list[Run]) -> KnownRun:
-    """Keep the copy that was written to, else the one with the lowest id."""
-    first, *rest = sorted(copies, key=lambda r: (STATE not in r.data.tags, r.info.run_id))
-    for copy in rest:
-        client.delete_run(copy.info.run_id)
+def _by(runs: Iterable[Run], key: Callable[[Run], Key]) -> dict[Key, list[Run]]:
+    found: dict[Key, list[Run]] = {}
+    for run in runs:
+        found.setdefault(key(run), []).append(run)
+    return found
+
+
+def _only(same: list[Run], copies: list[str]) -> KnownRun:
+    """Keep the run that was written to, else the one with the lowest id."""
+    first, *rest = sorted(same, key=lambda r: (STATE not in r.data.tags, r.info.run_id))
+    copies.extend(run.info.run_id for run in rest)
     return known_run(first)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import threading
 import warnings
 from collections.abc import Callable
@@ -25,6 +26,11 @@ EXPERIMENT_VARIABLE = "MLFLOW_EXPERIMENT_NAME"
 EXPERIMENT = "dianet-ray"
 SQLITE = "sqlite:///"
 DATABASES = ("postgresql", "mysql", "mssql")
+QUIET = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+}
 TIMEOUT_S = 4.0
 """Leaves a second of the five in which a command must have refused a store that is not there."""
 
@@ -85,7 +91,10 @@ def check_store(uri: str, timeout_s: float = TIMEOUT_S) -> None:
     ask = _ask_server if urlsplit(uri).scheme in ("http", "https") else _ask_database
     outcome = _within(timeout_s, lambda: ask(uri, timeout_s))
     if outcome:
-        raise InputError(f"the tracking store must answer: {outcome}, at {_without_password(uri)}")
+        credentials, _, host = urlsplit(uri).netloc.rpartition("@")
+        outcome = outcome.replace(f"{credentials}@", "")
+        shown = urlsplit(uri)._replace(netloc=host).geturl()
+        raise InputError(f"the tracking store must answer: {outcome}, at {shown}")
 
 
 def open_client(uri: str) -> MlflowClient:
@@ -108,8 +117,8 @@ def connect(uri: str, timeout_s: float = TIMEOUT_S) -> MlflowClient:
 
 def quieten() -> None:
     """Keep MLflow's migrations, bars, advice and usage reports to itself, unless asked for."""
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
     # said by MLflow about its own classes when mlflow.pyfunc is imported
     warnings.filterwarnings("ignore", message=".*Any type hint is inferred as AnyType")
     import mlflow  # noqa: F401 - the import configures its loggers, so levels are set after it
@@ -187,15 +196,11 @@ def _within(timeout_s: float, ask: Callable[[], str]) -> str:
         try:
             outcome[0] = ask()
         except Exception as error:  # every driver has its own exceptions
-            reason = " ".join(str(error).split())
-            outcome[0] = reason if len(reason) <= 300 else f"{reason[:300]}..."
+            text = " ".join(str(error).split())
+            cause = re.search(r"\[Errno -?\d+\] ([^\"')]+)", text)
+            outcome[0] = cause[1] if cause else text[:300]
 
     thread = threading.Thread(target=run, daemon=True, name="ask the tracking store")
     thread.start()
     thread.join(timeout_s)
     return outcome[0]
-
-
-def _without_password(uri: str) -> str:
-    parts = urlsplit(uri)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()

@@ -15,6 +15,9 @@ from typing import Any, Protocol
 from dianet_ray.protocol.study import Study
 
 _log = logging.getLogger(__name__)
+EVERY_S = 1.0
+"""Trainings that end within this time of one another are written together."""
+
 FIRST_WAIT_S = 5.0
 LONGEST_WAIT_S = 300.0
 
@@ -84,6 +87,7 @@ class ProjectionThread:
                 is_last = self._is_closing
             if study is not None and self._write(study, card):
                 wait_s = FIRST_WAIT_S
+                self._sleep(EVERY_S)
             elif study is not None and not is_last:
                 self._keep(study)
                 self._sleep(wait_s)
@@ -122,7 +126,7 @@ class ProjectionThread:
         if not self._has_warned:
             self._has_warned = True
             _log.warning(
-                "MLflow does not take the results: %s; the search goes on, and what is missing is "
-                "written when it answers again, on resume, or by track",
+                "MLflow does not take the results: %s; what is missing is written when it answers "
+                "again, on resume, or by track",
                 reason,
             )

@@ -72,6 +72,41 @@ def test_another_seed_gives_another_network():
     assert not torch.equal(one.weights["classifier.weight"], other.weights["classifier.weight"])
 
 
+OTHER = {
+    "backbone": "resnet18",
+    "width": 3,
+    "embedding": 16,
+    "heads": 4,
+    "phases": "onset_apex",
+    "fusion": "concat",
+    "normalisation": "standard",
+    "dropout": 0.6,
+    "label_smoothing": 0.0,
+    "class_weights": False,
+    "shift": 0.0,
+    "flip": False,
+    "erasing": 0.0,
+    "learning_rate": 0.01,
+    "weight_decay": 1.0,
+    "schedule": "constant",
+    "warmup": 0.7,
+    "batch_size": 5,
+    "steps": 7,
+}
+
+
+def test_every_setting_is_tried_below():
+    assert set(OTHER) == set(Settings.model_fields)
+
+
+@pytest.mark.parametrize("name", OTHER)
+def test_every_setting_changes_the_prediction(name):
+    member = Member(np.arange(17), FOLD.test, FOLD.seed)  # classes of different size
+    changes = {name: OTHER[name]} | ({"fusion": "none"} if name == "phases" else {})
+    one, other = fit_one(member=member), fit_one(variant(**changes), member=member)
+    assert not np.array_equal(one.probabilities, other.probabilities)
+
+
 @pytest.mark.parametrize(
     "changes",
     [

@@ -23,7 +23,7 @@ def made(client, tmp_path, request):
     name = "".join(c if c.isalnum() else "-" for c in request.node.name)
     path = tmp_path / "study"
     path.mkdir()
-    study = with_weights(make_study(4, 3), path)
+    study = with_weights(make_study(3, 3), path)
     study = replace(study, about={**study.about, "dataset": name})
     described = card.make(study, {})
     return SimpleNamespace(client=client, name=name, path=path, study=study, card=described)

@@ -1,0 +1,181 @@
+"""How hard the synthetic data set is: the four figures that `synth` was calibrated to.
+
+Pooled accuracy of the default settings at 64 pixels, leaving one subject out; the same with clips
+dealt to as many folds at random; with one dynamic image instead of two phases; and, for 32 random
+points of dianet.yaml trained on all default clips, the spread of accuracy on fresh people.
+
+    python -m benchmarks.synth_difficulty [--workers 2] [--json] [--only loso,random,...]
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import tempfile
+import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from dianet_ray.data.casting import PROPORTIONS
+from dianet_ray.data.clips import clip_images
+from dianet_ray.data.manifest import read_manifest
+from dianet_ray.data.synth import write_casme2
+from dianet_ray.model.fit import Member, fit
+from dianet_ray.progress import Progress
+from dianet_ray.search.draw import draw
+from dianet_ray.search.space_file import load_space
+from dianet_ray.settings import Settings, derive_seed
+
+IMAGE_SIZE = 64
+FRESH = {"n_subjects": 104, "n_clips": 1000}
+N_POINTS = 32
+SINGLE = ("onset_apex", "apex_offset", "whole_clip")
+PARTS = ("loso", "random", *SINGLE, "space")
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """One training: on `train` clips of the default set, tested on `test` clips of `data`."""
+
+    part: str
+    settings: Settings
+    train: np.ndarray
+    test: np.ndarray
+    data: str
+    seed: int
+
+
+def main() -> None:
+    """Make the data, train, print."""
+    arguments = _arguments()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        _make(folder / "default", arguments.seed, arguments.workers, {})
+        if "space" in arguments.only:
+            _make(folder / "fresh", arguments.seed + 1, arguments.workers, FRESH)
+        jobs = _jobs(folder, arguments.seed, arguments.only)
+        started_at = time.perf_counter()
+        hits = _train(jobs, folder, arguments.workers)
+    figures = _figures(jobs, hits)
+    figures["minutes"] = round((time.perf_counter() - started_at) / 60, 1)
+    if arguments.json:
+        print(json.dumps(figures, indent=1))
+        return
+    for key, value in figures.items():
+        print(f"{key}: {value}")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument(
+        "--only", type=lambda text: text.split(","), default=PARTS, help=",".join(PARTS)
+    )
+    return parser.parse_args()
+
+
+def _make(folder: Path, seed: int, n_workers: int, how: dict[str, Any]) -> None:
+    """Write a data set and keep its dynamic images as arrays, which workers map into memory."""
+    with Progress(f"synth {folder.name}", how.get("n_clips", 250), unit="clips") as progress:
+        write_casme2(folder / "data", **how, seed=seed, n_workers=n_workers, progress=progress)
+    manifest = read_manifest("casme2", folder / "data")
+    rows = manifest.usable()
+    clips = [(manifest.folder(row), row.onset, row.apex, row.offset) for row in rows]
+    with ProcessPoolExecutor(n_workers, mp_context=get_context("spawn")) as pool:
+        np.save(folder / "images.npy", np.stack(list(pool.map(_images, clips, chunksize=16))))
+    names = list(PROPORTIONS)
+    np.save(folder / "labels.npy", np.array([names.index(row.label) for row in rows]))
+    np.save(folder / "subjects.npy", np.array([row.subject for row in rows]))
+
+
+def _images(clip: tuple[Path, int, int, int]) -> np.ndarray:
+    return clip_images(*clip, image_size=IMAGE_SIZE, coefficients="harmonic")[0]
+
+
+def _jobs(folder: Path, seed: int, parts: Sequence[str]) -> list[Job]:
+    subjects = np.load(folder / "default" / "subjects.npy")
+    everybody = np.arange(len(subjects))
+    people = [everybody[subjects == subject] for subject in np.unique(subjects)]
+    shuffled = np.random.default_rng(derive_seed(seed, "difficulty")).permutation(everybody)
+    folds = {"random": np.array_split(shuffled, len(people))}
+    jobs = []
+    for part in (part for part in parts if part != "space"):
+        phases = {"phases": part, "fusion": "none"} if part in SINGLE else {}
+        for number, test in enumerate(folds.get(part, people)):
+            train = np.setdiff1d(everybody, test)
+            fold_seed = derive_seed(seed, "fold", number)
+            jobs.append(Job(part, Settings(**phases), train, test, "default", fold_seed))
+    if "space" in parts:
+        space = dataclasses.replace(load_space("dianet"), sampler="random", points=())
+        fresh = np.arange(len(np.load(folder / "fresh" / "labels.npy")))
+        for number, settings in enumerate(draw(space, seed, wave=0, n=N_POINTS, history=[])):
+            point_seed = derive_seed(seed, "point", number)
+            jobs.append(Job("space", settings, everybody, fresh, "fresh", point_seed))
+    return jobs
+
+
+def _train(jobs: list[Job], folder: Path, n_workers: int) -> list[np.ndarray]:
+    """Run every job; return for each which of its test clips were right, (clips,) bool."""
+    hits = []
+    with (
+        Progress("difficulty", len(jobs), unit="trainings") as progress,
+        ProcessPoolExecutor(n_workers, mp_context=get_context("spawn")) as pool,
+    ):
+        for hit in pool.map(_hits, jobs, [folder] * len(jobs)):
+            hits.append(hit)
+            progress.advance()
+    return hits
+
+
+def _hits(job: Job, folder: Path) -> np.ndarray:
+    torch.set_num_threads(1)
+    images, labels = _load(folder / "default", job.train)
+    fresh_images, fresh_labels = _load(folder / job.data, job.test)
+    n_train, n_test = len(job.train), len(job.test)
+    member = Member(np.arange(n_train), n_train + np.arange(n_test), job.seed)
+    together = np.concatenate([images, fresh_images]), np.concatenate([labels, fresh_labels])
+    fitted = fit(job.settings, *together, [member], n_classes=len(PROPORTIONS))[0]
+    return fitted.probabilities.argmax(axis=1) == fresh_labels  # type: ignore[no-any-return]
+
+
+def _load(folder: Path, clips: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    images = np.load(folder / "images.npy", mmap_mode="r")
+    return images[clips], np.load(folder / "labels.npy")[clips]
+
+
+def _figures(jobs: list[Job], hits: list[np.ndarray]) -> dict[str, Any]:
+    """Pool the hits of each part, and hold the figures against the rules."""
+    of = {
+        part: [h for job, h in zip(jobs, hits, strict=True) if job.part == part] for part in PARTS
+    }
+    pooled = {p: float(np.concatenate(h).mean()) for p, h in of.items() if h and p != "space"}
+    figures: dict[str, Any] = {
+        f"accuracy {part}": round(value, 4) for part, value in pooled.items()
+    }
+    loso = pooled.get("loso")
+    if loso is not None:
+        figures["LOSO accuracy in 0.55..0.85"] = 0.55 <= loso <= 0.85
+        if "random" in pooled:
+            figures["random split gains 5 points"] = pooled["random"] - loso >= 0.05
+        for part in set(SINGLE) & set(pooled):
+            figures[f"{part} loses 5 points"] = loso - pooled[part] >= 0.05
+    if of["space"]:
+        points = np.array([hit.mean() for hit in of["space"]])
+        figures["accuracy of random points"] = np.sort(points).round(3).tolist()
+        figures["deviation over random points"] = round(float(points.std(ddof=1)), 4)
+        figures["random points differ by 4 points"] = bool(points.std(ddof=1) >= 0.04)
+    return figures
+
+
+if __name__ == "__main__":
+    main()

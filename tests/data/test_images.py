@@ -1,0 +1,69 @@
+"""IMAGES on disk: what is written is read, and what is damaged is refused in one line."""
+
+import json
+
+import numpy as np
+import pytest
+
+from dianet_ray.data.images import ClipImages, fingerprint, load_images, write_part
+from dianet_ray.errors import InputError
+
+
+def clip(name, seed=0):
+    images = np.random.default_rng(seed).normal(0, 9, (3, 8, 8, 3)).astype(np.float16)
+    return ClipImages(name, "casme2/sub01", "fear", images, np.ones(3, np.float32))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "clips").mkdir()
+    write_part(tmp_path / "clips" / "part-00000.parquet", [clip("c", 1), clip("a", 2)])
+    write_part(tmp_path / "clips" / "part-00001.parquet", [clip("b", 3)])
+    (tmp_path / "images.json").write_text(json.dumps({"format": 1, "n_clips": 3, "hash": "h"}))
+    return tmp_path
+
+
+def test_clips_come_back_sorted_to_the_bit(folder):
+    images = load_images(folder)
+    assert (images.clip_ids, images.hash) == (("a", "b", "c"), "h")
+    assert (images.subjects, images.labels) == (("casme2/sub01",) * 3, ("fear",) * 3)
+    expected = [clip("a", 2).images, clip("b", 3).images, clip("c", 1).images]
+    np.testing.assert_array_equal(images.images, expected)
+
+
+def test_the_fingerprint_is_of_the_pixels():
+    image = clip("a", 1).images
+    assert fingerprint(image) == fingerprint(image[:, :, ::-1].copy()[:, :, ::-1])
+    other = image.copy()
+    other[2, 7, 7, 2] += 1
+    assert fingerprint(image) != fingerprint(other)
+
+
+def test_nothing_half_written_is_left_beside_a_part(folder):
+    assert {path.suffix for path in (folder / "clips").iterdir()} == {".parquet"}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("images.json", None, "images.json is missing"),
+        ("images.json", b"{", "images.json does not read"),
+        ("images.json", b'{"format": 99}', "format 1: got 99"),
+        ("images.json", b"[]", "images.json does not read"),
+        ("clips/part-00001.parquet", None, "damaged IMAGES.*2 clips of 3"),
+        ("clips/part-00001.parquet", b"PAR1", "damaged IMAGES"),
+    ],
+)
+def test_damage_is_refused_in_one_line_that_names_the_folder(folder, name, content, message):
+    (folder / name).unlink()
+    if content is not None:
+        (folder / name).write_bytes(content)
+    with pytest.raises(InputError, match=message) as error:
+        load_images(folder)
+    assert str(folder) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_missing_folder_is_refused(tmp_path):
+    with pytest.raises(InputError, match="must be a folder made by prepare"):
+        load_images(tmp_path / "nowhere")

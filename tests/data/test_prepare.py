@@ -1,0 +1,198 @@
+"""From a manifest to IMAGES, with a real Ray."""
+
+import csv
+import io
+import json
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from rich.console import Console
+
+from dianet_ray.data.dynamic_images import (
+    clip_images,
+    fingerprint,
+    load_images,
+    prepare,
+)
+from dianet_ray.data.manifest import read_manifest
+from dianet_ray.errors import InputError
+from dianet_ray.options import PrepareOptions
+from dianet_ray.progress import Progress
+from tests.data.casme2_files import FRAMES, Clip, clips, write_data_set
+
+pytestmark = [
+    pytest.mark.ray,
+    # Ray Data copies its own context and is warned of its own old names.
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:ray.data.context"),
+]
+
+OPTIONS = PrepareOptions(image_size=16, max_workers=2)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """Six good clips and one without an apex."""
+    rows = [*clips(6), Clip(name="odd", apex="/")]
+    return write_data_set(tmp_path_factory.mktemp("casme2"), rows)
+
+
+def read_csv(path):
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+def run(root, out, options=OPTIONS, **changes):
+    options = options.model_copy(update=changes)
+    manifest = read_manifest("casme2", root, apex=options.apex)
+    text = io.StringIO()
+    with Progress("prepare", 6, unit="clips", console=Console(file=text)) as progress:
+        return prepare(manifest, out, options, progress=progress), text
+
+
+@pytest.fixture(scope="module")
+def made(root, tmp_path_factory, ray_local):
+    out = tmp_path_factory.mktemp("out") / "images"
+    result, text = run(root, out)
+    return out, result, text.getvalue()
+
+
+def test_what_was_made_is_counted_and_progress_reaches_the_end(made):
+    _, result, text = made
+    assert (result.n_clips, result.n_left_out) == (6, 1)
+    assert (result.unreadable, result.reused) == ((), False)
+    assert "6/6 clips" in text
+
+
+def test_every_image_equals_the_one_made_without_ray(made, root):
+    images = load_images(made[0])
+    assert images.images.shape == (6, 3, 16, 16, 3)
+    assert images.images.dtype == np.float16
+    assert list(images.clip_ids) == sorted(images.clip_ids)
+    rows = {row.clip_id: row for row in read_manifest("casme2", root).usable()}
+    for clip_id, subject, label, image in zip(
+        images.clip_ids, images.subjects, images.labels, images.images, strict=True
+    ):
+        row = rows[clip_id]
+        expected, _ = clip_images(
+            root / row.frames_path,
+            row.onset,
+            row.apex,
+            row.offset,
+            image_size=16,
+            coefficients="harmonic",
+        )
+        np.testing.assert_array_equal(image, expected)
+        assert (subject, label) == (row.subject, row.label)
+        assert fingerprint(image) == fingerprint(expected)
+    assert len({fingerprint(image) for image in images.images}) == 6
+
+
+def test_the_parts_have_canonical_tensor_columns_and_scales(made):
+    parts = sorted((made[0] / "clips").glob("*"))
+    assert len(parts) == 2
+    schema = pq.read_schema(parts[0])
+    for phase in ("onset_apex", "apex_offset", "whole_clip"):
+        assert schema.field(phase).type == pa.fixed_shape_tensor(pa.float16(), (16, 16, 3))
+        assert schema.field(f"{phase}_scale").type == pa.float32()
+
+
+def test_images_json_says_what_they_are_made_of(made, root):
+    about = json.loads((made[0] / "images.json").read_text())
+    manifest = read_manifest("casme2", root)
+    assert about["manifest_hash"] == manifest.hash()
+    assert about["options"] == {
+        "image_size": 16,
+        "coefficients": "harmonic",
+        "apex": "annotated",
+    }
+    assert about["sheet"] == {
+        "file": manifest.annotations.name,
+        "name": "Sheet1",
+        "sha256": manifest.sheet_sha256,
+    }
+    assert (about["dataset"], about["n_clips"], about["n_left_out"]) == ("casme2", 6, 1)
+    assert load_images(made[0]).hash == about["hash"]
+
+
+def test_the_manifest_and_what_was_left_out_lie_beside(made):
+    rows = read_csv(made[0] / "manifest.csv")
+    left_out = read_csv(made[0] / "left_out.csv")
+    assert len(rows) == 7
+    assert [row["reason"] for row in left_out] == ["missing apex: /"]
+
+
+def test_the_same_command_again_does_nothing(made, root):
+    out, first, _ = made
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
+    again, _ = run(root, out, max_workers=1)
+    assert again == replace(first, reused=True)
+    assert before == {path: path.stat().st_mtime_ns for path in out.rglob("*")}
+
+
+@pytest.mark.parametrize(
+    "changes", [{"image_size": 24}, {"coefficients": "linear"}, {"apex": "midpoint"}]
+)
+def test_other_options_are_refused_with_both_hashes(made, root, changes):
+    out = made[0]
+    with pytest.raises(InputError, match="other options") as error:
+        run(root, out, **changes)
+    assert load_images(out).hash[:12] in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_folder_of_something_else_is_refused(root, tmp_path, ray_local):
+    (tmp_path / "thesis.tex").touch()
+    with pytest.raises(InputError, match=r"images\.json is missing"):
+        run(root, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_an_empty_folder_is_filled(root, tmp_path, ray_local):
+    (tmp_path / "images").mkdir()
+    assert run(root, tmp_path / "images")[0].n_clips == 6
+
+
+def spoil(root, names, content=b""):
+    for name in names:
+        frame = next((root / FRAMES).glob(f"*/{name}/img13.jpg"))
+        frame.write_bytes(content or frame.read_bytes()[:100])
+
+
+def test_a_clip_with_an_unreadable_frame_is_left_out_and_named(tmp_path, ray_local):
+    root = write_data_set(tmp_path / "data", clips(6))
+    spoil(root, ["EP02_01"])
+    result, _ = run(root, tmp_path / "out")
+    assert (result.n_clips, result.n_left_out) == (5, 1)
+    (reason,) = result.unreadable
+    assert f"{FRAMES}/sub03/EP02_01/img13.jpg" in reason
+    left_out = read_csv(tmp_path / "out" / "left_out.csv")
+    assert [row["clip_id"] for row in left_out] == ["casme2/sub03/EP02_01"]
+    assert left_out[0]["reason"].startswith("unreadable: not a whole image")
+    assert "casme2/sub03/EP02_01" not in load_images(tmp_path / "out").clip_ids
+    again, _ = run(root, tmp_path / "out")
+    assert again == replace(result, reused=True)
+
+
+def test_nothing_is_written_when_fewer_than_half_of_the_clips_can_be_read(tmp_path, ray_local):
+    root = write_data_set(tmp_path / "data", clips(6))
+    spoil(root, ["EP00_01", "EP01_01", "EP02_01", "EP03_01"], content=b"no image")
+    with pytest.raises(InputError, match="2 of 6 are, nothing was written") as error:
+        run(root, tmp_path / "out")
+    assert "EP00_01" in str(error.value)
+    assert "\n" not in str(error.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
+
+
+def test_half_of_the_clips_is_enough(tmp_path, ray_local):
+    root = write_data_set(tmp_path / "data", clips(6))
+    spoil(root, ["EP00_01", "EP01_01", "EP02_01"])
+    assert run(root, tmp_path / "out")[0].n_clips == 3
+
+
+def test_a_data_set_without_a_usable_clip_is_refused(tmp_path, ray_local):
+    root = write_data_set(tmp_path / "data", [replace(clip, apex="/") for clip in clips(3)])
+    with pytest.raises(InputError, match=r"0 of 3 are.*missing apex"):
+        run(root, tmp_path / "out")

@@ -1,0 +1,148 @@
+"""The search on Ray Tune: the same decisions as the searcher alone, on real workers."""
+
+import os
+import signal
+import threading
+import time
+
+import pytest
+import ray
+import torch
+
+from dianet_ray.cluster import Cluster
+from dianet_ray.errors import InputError
+from dianet_ray.search.study_view import load_study
+from dianet_ray.search.trial import FoldTrial, assigned_device
+from dianet_ray.search.tuner import (
+    Stopped,
+    StudyFailed,
+    bind,
+    make_searcher,
+    resources,
+    run,
+)
+from tests.search.fake import FakeTrial, fake_images, fake_plan
+from tests.search.test_searcher import decisions, play
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(120)]
+TWO = Cluster("local", 2, 2, 1)
+
+
+def tune(plan, trial=FakeTrial):
+    searcher, needs = make_searcher(plan), resources(plan, TWO)
+    trainable = bind(plan, fake_images(plan), needs, trial=trial)
+    run(searcher, plan, needs, trainable=trainable, started_at=time.time())
+    return searcher
+
+
+class SuicidalTrial(FakeTrial):
+    """Kills its worker the first time that configuration 1 meets fold 0."""
+
+    def step(self):
+        work = self.config["work"]
+        if (work["number"], *work["folds"], work["attempt"]) == (1, 0, 1):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().step()
+
+
+class HangingTrial(FakeTrial):
+    """Stays silent for ever, the first time, with a short patience."""
+
+    def step(self):
+        from dianet_ray.search.trial import watch
+
+        if self.config["work"]["attempt"] == 1:
+            watch(0.5)
+            time.sleep(100)
+        return super().step()
+
+
+def test_a_search_on_workers_decides_as_the_searcher_alone(ray_local, tmp_path):
+    sizes = {"n_subjects": 3, "n_configs": 14, "wave_size": 4, "gpus_per_trial": 0.0}
+    play(fake_plan(tmp_path / "alone", **sizes), n_workers=1)
+    tune(fake_plan(tmp_path / "study", **sizes))
+    on_workers, alone = load_study(tmp_path / "study"), load_study(tmp_path / "alone")
+    assert decisions(on_workers) == decisions(alone)
+    assert on_workers.spans[0].is_stopped
+    assert not (tmp_path / "study" / ".tune").exists()
+    weights = [path.name for path in (tmp_path / "study" / "weights").iterdir()]
+    assert len(weights) == 3, "only the best three keep their weights"
+
+
+def test_a_killed_worker_costs_one_training_and_no_decision(ray_local, tmp_path, caplog):
+    sizes = {"n_subjects": 3, "n_configs": 2, "gpus_per_trial": 0.0}
+    play(fake_plan(tmp_path / "alone", **sizes), n_workers=1)
+    tune(fake_plan(tmp_path / "study", **sizes), SuicidalTrial)
+    study = load_study(tmp_path / "study")
+    assert decisions(study) == decisions(load_study(tmp_path / "alone"))
+    assert study.trainings[1, 0].attempt == 2
+    assert "configuration 1, fold 0: its worker was lost (attempt 1 of 3)" in caplog.text
+
+
+def test_a_silent_worker_is_lost_and_its_training_tried_again(ray_local, tmp_path):
+    plan = fake_plan(tmp_path, n_subjects=2, n_configs=1, gpus_per_trial=0.0)
+    tune(plan, HangingTrial)
+    study = load_study(tmp_path)
+    assert study.state(0) == "complete"
+    assert {training.attempt for training in study.of(0)} == {2}
+
+
+def test_the_first_interrupt_finishes_what_is_in_flight(ray_local, tmp_path, monkeypatch):
+    monkeypatch.setenv("FAKE_SECONDS", "0")
+    plan = fake_plan(tmp_path, n_subjects=4, n_configs=40, gpus_per_trial=0.0)
+    searcher = interrupted(plan, signal.SIGINT)
+    assert 0 < len(searcher.study.trainings) < 160
+    assert not searcher.live
+
+
+def test_a_sigterm_leaves_at_once_with_a_durable_ledger(ray_local, tmp_path):
+    plan = fake_plan(tmp_path, n_subjects=4, n_configs=40, gpus_per_trial=0.0)
+    with pytest.raises(Stopped):
+        interrupted(plan, signal.SIGTERM)
+    study = load_study(tmp_path)
+    assert 0 < len(study.trainings) < 160
+    assert study.spans[0].is_stopped
+
+
+def interrupted(plan, number):
+    """Send this process a signal as soon as the ledger holds a training."""
+
+    def send():
+        while not any("training" in p.read_text() for p in plan.path.glob("ledger/*.jsonl")):
+            time.sleep(0.05)
+        os.kill(os.getpid(), number)
+
+    threading.Thread(target=send, daemon=True).start()
+    return tune(plan)
+
+
+def test_a_gpu_that_torch_cannot_see_ends_the_study_with_one_line(ray_local, tmp_path):
+    if torch.cuda.is_available():
+        pytest.fail("this test describes a machine without a GPU")
+    plan = fake_plan(tmp_path, n_subjects=2, n_configs=2, gpus_per_trial=1.0)
+    with pytest.raises(StudyFailed, match=r"node .* was given a GPU by Ray .* torch .* cannot"):
+        tune(plan, FoldTrial)
+
+
+def test_a_trial_takes_the_gpu_that_ray_assigned_and_only_then(ray_local):
+    def choose():
+        torch.cuda.is_available = lambda: True  # as on any node of a GPU cluster
+        return assigned_device()
+
+    assert ray.get(ray.remote(num_gpus=0.5)(choose).remote()) == "cuda:0"
+    assert ray.get(ray.remote(num_gpus=0)(choose).remote()) == "cpu"
+
+
+def test_auto_takes_a_quarter_gpu_where_there_are_gpus(tmp_path):
+    plan = fake_plan(tmp_path)
+    assert resources(plan, TWO).gpus == 0.25
+    assert resources(plan, Cluster("local", 2, 0, 1)).gpus == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [({"gpus_per_trial": 4.0}, "1 CPUs and 4 GPUs"), ({"cpus_per_trial": 3.0}, "3 CPUs")],
+)
+def test_a_cluster_that_cannot_run_a_trial_is_refused(tmp_path, options, words):
+    with pytest.raises(InputError, match=words):
+        resources(fake_plan(tmp_path, **options), TWO)

@@ -1,0 +1,72 @@
+"""The same against a real MLflow server, which takes its time to start."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+from dianet_ray.errors import InputError
+from dianet_ray.schemas import fold_file
+from dianet_ray.tracking import store
+from dianet_ray.tracking.download import download_model
+from dianet_ray.tracking.projection import Projection
+from dianet_ray.tracking.thread import ProjectionThread
+from tests.tracking.tree import dump_tree
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(180),
+    pytest.mark.usefixtures("empty_working_directory"),
+]
+
+
+@pytest.fixture
+def server(tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--workers", "1"]
+    command += ["--port", str(port), "--backend-store-uri", f"sqlite:///{tmp_path}/server.db"]
+    command += ["--artifacts-destination", f"{tmp_path}/server-artifacts"]
+    environment = {**os.environ, **store.QUIET, "PYTHONWARNINGS": "ignore"}
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as process:  # fmt: skip
+        yield process, f"http://127.0.0.1:{port}"
+        process.terminate()
+
+
+def connected(uri):
+    until = time.monotonic() + 90
+    while True:
+        try:
+            return store.connect(uri)
+        except InputError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.5)
+
+
+def test_a_server_gets_the_tree_that_a_file_gets_and_nothing_is_printed(
+    made, server, tmp_path, capfd
+):
+    process, uri = server
+    remote = connected(uri)
+    capfd.readouterr()
+    for client in (remote, made.client):
+        Projection(client, made.name, made.path).finish(made.study, made.card)
+    assert dump_tree(remote, made.name) == dump_tree(made.client, made.name)
+    (tmp_path / "fetched").mkdir()
+    model = download_model(remote, f"dianet-{made.name}-3@champion", tmp_path / "fetched")
+    assert (model / fold_file(0)).exists()
+    assert capfd.readouterr() == ("", "")
+    process.terminate()
+    process.wait()
+    writer = ProjectionThread(lambda: Projection(store.connect(uri), "other", made.path))
+    started_at = time.monotonic()
+    assert not writer.close(made.study, made.card, timeout_s=30)
+    assert time.monotonic() - started_at < 10
