@@ -40,7 +40,7 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 out = Console(highlight=False, soft_wrap=True)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
-Seed = Annotated[int, typer.Option("--seed", min=0)]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Decides everything drawn.")]
 Address = Annotated[
     str | None,
     typer.Option(
@@ -187,7 +187,7 @@ def prepare(
     from dianet_ray.data import dynamic_images
     from dianet_ray.data.manifest import read_manifest
     from dianet_ray.progress import Progress
-    from dianet_ray.schemas import LEFT_OUT
+    from dianet_ray.schemas import LEFT_OUT, LEFT_OUT_CSV
 
     options = parse_options(
         PrepareOptions,
@@ -209,11 +209,13 @@ def prepare(
         Progress("prepare", n_usable, unit="clips") as progress,
     ):
         result = dynamic_images.prepare(found, path, options, progress=progress)
-    out.print(f"{result.n_clips} clips, {result.n_left_out} left out: {path}")
+    done = " (done already)" if result.reused else ""
+    out.print(f"{result.n_clips} clips, {result.n_left_out} left out: {path}{done}")
     if result.unreadable and not skip_broken:
         raise InputError(
-            f"{len(result.unreadable)} clips cannot be read (--skip-broken to accept): "
-            f"{result.unreadable[0]}; all in {path / 'left_out.csv'}"
+            f"{len(result.unreadable)} clips cannot be read, for example {result.unreadable[0]}; "
+            f"all are in {path / LEFT_OUT_CSV}: repair them, delete {path} and prepare again, or "
+            "accept with --skip-broken"
         )
     return 0
 

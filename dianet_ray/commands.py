@@ -23,14 +23,18 @@ from dianet_ray.search.driver import DriverLock
 from dianet_ray.search.plan import Plan, describe
 from dianet_ray.search.searcher import StudySearcher
 from dianet_ray.search.study_view import load_study
+from dianet_ray.search.trial import FoldTrial
 from dianet_ray.summary import card, collect, page
 from dianet_ray.summary.predict import fingerprint_of
-from dianet_ray.tracking import download, store
+from dianet_ray.tracking import store
 from dianet_ray.tracking.thread import ProjectionThread, Writer
 
 Say = Callable[[str], None]
 CLOSE_S = 120.0
 """How long the end of a search waits for MLflow: the champion's models take some seconds."""
+
+STOPPED_CLOSE_S = 1.0
+"""The same when it is stopped: `ray job stop` kills three seconds after its SIGTERM."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,7 @@ class Search:
     address: str | None
     started_at: float
     say: Say
+    trial: type[Any] = FoldTrial
 
     def describe(self, plan: Plan, cluster: Cluster) -> tuner.Resources:
         """Say the plan, and return what a trial occupies."""
@@ -72,20 +77,24 @@ class Search:
         """
         path = self.make_plan().path
         uri = store.choose_uri(self.tracking.uri, path)
+        path.parent.mkdir(parents=True, exist_ok=True)
         store.check_store(uri)
         with DriverLock(path):
             plan = self.make_plan()  # again: another driver may have just finished
             searcher = tuner.make_searcher(plan)
             thread = ProjectionThread(lambda: projection(path, self.images, uri, self.tracking))
-            searcher.on_change = thread.submit
-            model_card = None
+            model_card, patience_s = None, CLOSE_S
             try:
                 if searcher.has_work():
+                    searcher.on_change = thread.submit
                     self._train(plan, searcher)
                 if not searcher.is_stopping:
                     model_card = make_card(searcher.study, self.images)
+            except tuner.Stopped:
+                patience_s = STOPPED_CLOSE_S
+                raise
             finally:
-                thread.close(searcher.study, model_card, timeout_s=CLOSE_S)
+                thread.close(searcher.study, model_card, timeout_s=patience_s)
         return searcher.study
 
     def _train(self, plan: Plan, searcher: StudySearcher) -> None:
@@ -98,7 +107,7 @@ class Search:
                 searcher,
                 plan,
                 needs,
-                trainable=tuner.bind(plan, self.images.images, needs),
+                trainable=tuner.bind(plan, self.images.images, needs, trial=self.trial),
                 started_at=self.started_at,
             )
 
@@ -175,6 +184,8 @@ def collect_models(
     if (study_path is None) == (model is None):
         raise InputError("collect takes either --study STUDY or --model NAME@champion")
     uri = store.choose_uri(tracking_uri, study_path)
+    from dianet_ray.tracking import download  # imports MLflow, which takes a second
+
     client = store.connect(uri)
     with tempfile.TemporaryDirectory(prefix="dianet-collect-") as folder:
         if study_path is not None:

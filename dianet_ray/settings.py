@@ -33,7 +33,7 @@ class Settings(BaseModel):
     shift: float = Field(0.05, ge=0, le=0.5, description="largest shift, share of the image")
     flip: bool = True
     erasing: float = Field(0.0, ge=0, le=1, description="probability of erasing a rectangle")
-    learning_rate: float = Field(1e-3, gt=0, le=1)
+    learning_rate: float = Field(3e-3, gt=0, le=1)
     weight_decay: float = Field(1e-2, ge=0, le=10)
     schedule: Literal["cosine", "constant"] = "cosine"
     warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps that warms up")

@@ -139,9 +139,10 @@ def _map_clips(
         for start in range(0, len(rows), CLIPS_PER_PART)
     ]
     context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = False  # stderr is ours
+    context.enable_progress_bars = False  # stderr is ours, so Ray Data says problems only
     context.print_on_execution_start = False
     logging.getLogger("ray.data").setLevel(logging.WARNING)
+    logging.getLogger("ray.data._internal.progress").setLevel(logging.ERROR)
     statuses = ray.data.from_items(parts, override_num_blocks=len(parts)).flat_map(
         functools.partial(
             _make_part, image_size=options.image_size, coefficients=options.coefficients

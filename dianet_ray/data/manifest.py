@@ -226,6 +226,7 @@ def summarise(manifest: Manifest) -> dict[str, Any]:
 
 def write_csv(rows: Iterable[Row], path: Path) -> None:
     """Write rows as CSV, beside and then renamed; None becomes an empty cell."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.part")
     with beside.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, MANIFEST_COLUMNS)

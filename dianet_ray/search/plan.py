@@ -73,6 +73,8 @@ def make_plan(images: Images, path: Path, *, space: Space, options: SearchOption
     if existing is None:
         _check_new(path)
     labels = _labels(images, existing, options)
+    if existing is not None:
+        _check_same(existing.identity, {"images": images.hash}, path)
     rows = np.array([i for i, label in enumerate(images.labels) if label in labels.mapping])
     if not len(rows):
         raise InputError(f"no clip has a label of {labels.name}: {images.path}")
@@ -203,7 +205,7 @@ def describe(plan: Plan, say: Callable[[str], None], *, workers: str, store: str
     )
     left_out = study.about["images"]["n_left_out"] + study.about["n_unlabelled"]
     say(f"images   {study.about['images_path']}")
-    say(f"study    {plan.path} ({'new' if plan.is_new else 'resumed'})")
+    say(f"study    {plan.path} ({'resumed' if study.spans else 'new'})")
     say(
         f"clips    {len(study.clips)} of {n_folds} people, {left_out} left out; "
         f"{study.identity['classes']}: {counts}"

@@ -129,4 +129,5 @@ def check_drawable(space: Space, where: str) -> None:
             parse_settings(complete, f"{where}: an undeclared constraint")
             n_valid += 1
     if space.dimensions and not n_valid:
-        raise InputError(f"{where}: no point satisfies the constraints")
+        rules = ", ".join(f"{c.left} {c.relation} {c.right}" for c in space.constraints)
+        raise InputError(f"{where}: no point satisfies the constraints: {rules}")

@@ -15,8 +15,8 @@ import numpy as np
 from safetensors import SafetensorError
 
 from dianet_ray.data.clips import clip_images
-from dianet_ray.data.images import fingerprint
 from dianet_ray.data.frames import FrameError, index_frames
+from dianet_ray.data.images import fingerprint
 from dianet_ray.errors import InputError
 from dianet_ray.model import fit
 from dianet_ray.schemas import PHASES

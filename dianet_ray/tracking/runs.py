@@ -14,6 +14,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run, RunTag
 
 from dianet_ray.tracking.content import (
+    CHAMPION,
     CONFIG_ID,
     FOLD,
     KIND,
@@ -111,8 +112,12 @@ def _by(runs: Iterable[Run], key: Callable[[Run], Key]) -> dict[Key, list[Run]]:
 
 
 def _only(same: list[Run], copies: list[str]) -> KnownRun:
-    """Keep the run that was written to, else the one with the lowest id."""
-    first, *rest = sorted(same, key=lambda r: (STATE not in r.data.tags, r.info.run_id))
+    """Keep the run that was written furthest, among equals the one with the lowest id."""
+
+    def rank(run: Run) -> tuple[bool, bool, str]:
+        return CHAMPION not in run.data.tags, STATE not in run.data.tags, run.info.run_id
+
+    first, *rest = sorted(same, key=rank)
     copies.extend(run.info.run_id for run in rest)
     return known_run(first)
 

@@ -32,6 +32,8 @@ def result_of(plan: Plan, work, outcome="ok"):
 def play(plan, outcome=lambda work: "ok", *, n_workers=2, rng=None, n_events=10**9):
     """Drive a searcher as Tune does; stop without warning after n_events, as a kill does."""
     searcher, rng = make_searcher(plan), rng or random.Random(0)
+    start = {"kind": "start", "at": 0.0, "n_workers": n_workers, "with": {}}
+    searcher.ledger.append(start)
     busy, names = {}, iter(range(10**9))
     trained = []
     while n_events > 0:

@@ -1,5 +1,6 @@
 """One MLflow store for all tests of tracking: making a new one takes seconds."""
 
+import zlib
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -24,7 +25,12 @@ def made(client, tmp_path, request):
     path = tmp_path / "study"
     path.mkdir()
     study = with_weights(make_study(3, 3), path)
-    study = replace(study, about={**study.about, "dataset": name})
+    started_at = 1000 + zlib.crc32(name.encode()) % 10**6  # no study but this one started then
+    study = replace(
+        study,
+        about={**study.about, "dataset": name},
+        spans=(replace(study.spans[0], started_at=started_at),),
+    )
     described = card.make(study, {})
     return SimpleNamespace(client=client, name=name, path=path, study=study, card=described)
 

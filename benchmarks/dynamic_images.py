@@ -1,0 +1,139 @@
+"""How fast dynamic images are made, against decoding alone and against the usual way, on one core.
+
+The usual way stacks all frames of the clip as float64, multiplies and sums. All three read the
+same JPEG files of 640 x 480 pixels from a temporary folder, in turn, several times; figures are
+medians of CPU time, so that a busy machine disturbs them less. Memory is the largest amount held
+at once beyond the start, in a run of its own. `--json` prints one document.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import tempfile
+import time
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from dianet_ray.data.clips import clip_images
+from dianet_ray.data.frames import index_frames, read_frame
+from dianet_ray.data.rank_pooling import coefficients, positive_sum
+
+WIDTH, HEIGHT = 640, 480
+Way = Callable[[], object]
+
+
+def write_clip(folder: Path, n_frames: int) -> None:
+    """Write a shaded, textured scene that drifts, with a moving region and sensor noise."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:HEIGHT, :WIDTH].astype(np.float32)
+    shading = [120 + 60 * np.sin(x / 50), 110 + 50 * np.cos(x / 70 + y / 30), 100 + y / 8]
+    texture = cv2.GaussianBlur(
+        rng.normal(0, 40, (HEIGHT, WIDTH, 3)).astype(np.float32), (0, 0), 1.5
+    )
+    scene = np.stack(shading, axis=-1).astype(np.float32) + texture
+    bump = np.exp(-((x - 320) ** 2 + (y - 300) ** 2) / (2 * 40**2))
+    for number in range(1, n_frames + 1):
+        rise = np.sin(np.pi * number / n_frames)
+        moved = cv2.remap(
+            scene,
+            x + np.float32(0.01 * number),
+            (y + 2 * rise * bump).astype(np.float32),
+            cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_REFLECT,
+        )
+        noisy = moved + rng.normal(0, 2, moved.shape)
+        cv2.imwrite(str(folder / f"img{number}.jpg"), np.clip(noisy, 0, 255).astype(np.uint8))
+
+
+def ways(folder: Path, n_frames: int, size: int) -> dict[str, Way]:
+    """Return what is compared: each reads the whole clip once."""
+    apex = n_frames // 2
+
+    def decode() -> None:
+        for path in index_frames(folder).values():
+            read_frame(path)
+
+    def ours() -> None:
+        clip_images(folder, 1, apex, n_frames, image_size=size, coefficients="harmonic")
+
+    def usual() -> None:
+        frames = [read_frame(path) for path in index_frames(folder).values()]
+        stack = np.stack(frames).astype(np.float64)
+        for run in (stack[:apex], stack[apex - 1 :], stack):
+            weights = coefficients(len(run)) / positive_sum(len(run))
+            pooled = (run * weights.reshape(-1, 1, 1, 1)).sum(axis=0)
+            cv2.resize(pooled, (size, size), interpolation=cv2.INTER_AREA)
+
+    return {"decode": decode, "ours": ours, "usual": usual}
+
+
+def cpu_seconds(way: Way) -> float:
+    """Time one call."""
+    before = time.process_time()
+    way()
+    return time.process_time() - before
+
+
+def peak_mb(way: Way) -> float:
+    """Measure the most memory that one call holds at once."""
+    tracemalloc.start()
+    way()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return peak / 1e6
+
+
+def measure(n_frames: int, size: int, n_repeats: int) -> dict[str, float | int]:
+    """Measure all ways in turn."""
+    with tempfile.TemporaryDirectory() as name:
+        write_clip(Path(name), n_frames)
+        n_bytes = [path.stat().st_size for path in Path(name).iterdir()]
+        compared = ways(Path(name), n_frames, size)
+        rounds = [
+            {key: cpu_seconds(way) for key, way in compared.items()} for _ in range(n_repeats)
+        ]
+        peaks = {key: peak_mb(way) for key, way in compared.items()}
+    figures: dict[str, float | int] = {
+        "n_frames": n_frames,
+        "image_size": size,
+        "n_repeats": n_repeats,
+        "kb_per_frame": round(statistics.mean(n_bytes) / 1e3, 1),
+    }
+    for key in compared:
+        seconds = statistics.median(times[key] for times in rounds)
+        figures[f"{key}_frames_per_s"] = round(n_frames / seconds, 1)
+        figures[f"{key}_peak_mb"] = round(peaks[key], 1)
+    for key in ("decode", "usual"):
+        ratio = statistics.median(times[key] / times["ours"] for times in rounds)
+        figures[f"speed_over_{key}"] = round(ratio, 3)
+    return figures
+
+
+def main() -> None:
+    """Parse, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--frames", type=int, default=60)
+    parser.add_argument("--image-size", type=int, default=64)
+    parser.add_argument("--repeats", type=int, default=11)
+    parser.add_argument("--json", action="store_true")
+    given = parser.parse_args()
+    cv2.setNumThreads(1)
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    figures = measure(given.frames, given.image_size, given.repeats)
+    if given.json:
+        print(json.dumps(figures))
+        return
+    for key, value in figures.items():
+        print(f"{key:24} {value}")
+
+
+if __name__ == "__main__":
+    main()

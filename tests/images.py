@@ -1,0 +1,47 @@
+"""IMAGES without frames: noise whose brightness tells the class, written as `prepare` writes."""
+
+import json
+
+import numpy as np
+
+from dianet_ray.data.images import ClipImages, write_part
+from dianet_ray.schemas import FORMAT, IMAGES_FOLDER, IMAGES_JSON
+
+LABELS = ("happiness", "disgust", "repression", "surprise", "others")
+
+
+def write_images(path, *, n_subjects=4, size=32, lonely=None):
+    """Write two clips per class and subject; `lonely` is a class that one subject alone has."""
+    rng = np.random.default_rng(0)
+    clips = []
+    for s in range(n_subjects):
+        for k, label in enumerate(LABELS * 2):
+            if label == lonely and s:
+                continue
+            images = rng.normal(0, 4, (3, size, size, 3))
+            images[:, :: k % 5 + 1] += 20
+            clips.append(
+                ClipImages(
+                    f"casme2/sub{s:02d}/EP{k:02d}",
+                    f"casme2/sub{s:02d}",
+                    label,
+                    images.astype(np.float16),
+                    np.ones(3, dtype=np.float32),
+                )
+            )
+    folder = path / IMAGES_FOLDER
+    folder.mkdir(parents=True)
+    write_part(folder / "part-000000.parquet", clips)
+    about = {
+        "format": FORMAT,
+        "dataset": "casme2",
+        "hash": "1" * 64,
+        "manifest_hash": "2" * 64,
+        "options": {"image_size": size, "coefficients": "harmonic", "apex": "annotated"},
+        "sheet": {"name": "Sheet1", "sha256": "3" * 64, "file": "none"},
+        "n_clips": len(clips),
+        "n_left_out": 0,
+        "versions": {},
+    }
+    (path / IMAGES_JSON).write_text(json.dumps(about))
+    return path

@@ -1,0 +1,187 @@
+"""The command line: help that is true, one line and status 2 for bad input, JSON alone on stdout."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import typer
+
+from dianet_ray import cli
+from dianet_ray.cli import app
+from dianet_ray.options import JOB_VARIABLE
+from dianet_ray.search.driver import DriverLock
+from dianet_ray.search.ledger import write_study
+from dianet_ray.search.study_view import study_content
+from tests.images import write_images
+from tests.search.fake import fake_plan
+from tests.search.test_searcher import play
+
+
+def run(monkeypatch, capsys, *words):
+    """Run the command in this process; return status, stdout and stderr."""
+    monkeypatch.setattr(sys, "argv", ["dianet-ray", *map(str, words)])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    printed = capsys.readouterr()
+    return end.value.code, printed.out, printed.err
+
+
+@pytest.fixture
+def images(tmp_path):
+    return write_images(tmp_path / "images")
+
+
+@pytest.fixture
+def refused(monkeypatch, capsys):
+    def check(*words, says):
+        status, stdout, stderr = run(monkeypatch, capsys, *words)
+        assert (status, stdout) == (2, ""), stderr
+        assert stderr.count("\n") == 1, stderr
+        assert says in stderr
+
+    return check
+
+
+def test_every_command_has_help_and_the_contracts_options():
+    contract = {
+        "demo": {"--out"},
+        "synth": {"--subjects", "--clips", "--image-size", "--frames", "--seed", "--null"},
+        "validate": {"--annotations", "--frames-dir", "--manifest", "--json"},
+        "prepare": {
+            *("--annotations", "--frames-dir", "--image-size", "--coefficients", "--apex"),
+            *("--skip-broken", "--address", "--max-workers"),
+        },
+        "search": {
+            *("--space", "--set", "--classes", "--configs", "--wave-size", "--objective"),
+            *("--strategy", "--seed", "--enqueue", "--threads-per-training", "--max-workers"),
+            *("--gpus-per-trial", "--cpus-per-trial", "--keep-weights", "--address"),
+            *("--tracking-uri", "--experiment", "--log-faces", "--dry-run"),
+        },
+        "status": {"--json"},
+        "track": {"--tracking-uri", "--experiment", "--log-faces"},
+        "report": {"--json", "--html", "--predictions", "--no-faces"},
+        "collect": {"--study", "--model", "--tracking-uri"},
+        "predict": {"--onset", "--apex", "--offset", "--subject", "--json"},
+    }
+    commands = typer.main.get_command(app).commands
+    found = {
+        name: {flag for p in command.params for flag in p.opts if flag.startswith("--")}
+        for name, command in commands.items()
+    }
+    assert found == contract
+    for command in commands.values():
+        assert command.help
+        assert all(p.help for p in command.params if p.opts[0].startswith("--"))
+
+
+def test_the_module_runs_as_a_script():
+    found = subprocess.run(
+        [sys.executable, "-m", "dianet_ray", "--help"], capture_output=True, text=True
+    )
+    assert found.returncode == 0
+    assert "search" in found.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["search"], "Missing argument"),
+        (["fly"], "No such command"),
+        (["synth", "x", "--clips", "many"], "--clips"),
+        (["status", "/nowhere"], "none in /nowhere"),
+        (["report", "/nowhere"], "none in /nowhere"),
+        (["validate", "casme2", "/nowhere"], "/nowhere"),
+        (["prepare", "casme2", "/nowhere", "out"], "/nowhere"),
+        (["prepare", "casme2", "/nowhere", "out", "--image-size", "4"], "--image-size"),
+        (["prepare", "casme2", "/nowhere", "out", "--coefficients", "x"], "--coefficients"),
+        (["search", "/nowhere", "study", "--space", "quick"], "/nowhere"),
+        (["search", "/nowhere", "study", "--space", "quick", "--objective", "f1"], "--objective"),
+        (["search", "/nowhere", "s", "--space", "quick", "--strategy", "x"], "--strategy"),
+        (["search", "/nowhere", "s", "--space", "quick", "--keep-weights", "0"], "--keep-weights"),
+        (["search", "/nowhere", "s", "--space", "quick", "--set", "heads"], "NAME=VALUE"),
+        (
+            ["search", "/nowhere", "s", "--space", "quick", "--set", "heads=5"],
+            "no point satisfies",
+        ),
+        (["collect", "out"], "either --study"),
+        (["predict", "/nowhere", "clip"], "/nowhere"),
+    ],
+)
+def test_bad_input_is_one_line_and_status_2(refused, tmp_path, monkeypatch, words, says):
+    monkeypatch.chdir(tmp_path)
+    refused(*words, says=says)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_relative_study_is_refused_inside_a_submitted_job(refused, images, monkeypatch):
+    monkeypatch.setenv(JOB_VARIABLE, "{}")
+    refused("search", images, "study", "--space", "quick", says="absolute path")
+
+
+def test_a_class_with_one_subject_is_refused_by_name(refused, tmp_path):
+    images = write_images(tmp_path / "images", lonely="repression")
+    refused("search", images, tmp_path / "s", "--space", "quick", says="repression has 1")
+    assert not (tmp_path / "s").exists()
+
+
+def test_a_study_of_other_images_is_refused_with_both_hashes(refused, images, tmp_path):
+    write_study(tmp_path / "s", study_content(fake_plan(tmp_path / "s").study))
+    says = f"another images: it has {'0' * 64}, this command says"
+    refused("search", images, tmp_path / "s", "--space", "quick", says=says)
+
+
+def test_a_second_driver_is_refused(refused, images, tmp_path):
+    with DriverLock(tmp_path / "s"):
+        refused("search", images, tmp_path / "s", "--space", "quick", says="one driver")
+
+
+def test_a_tracking_server_that_is_not_there_is_refused(refused, images, tmp_path):
+    words = ["--space", "quick", "--tracking-uri", "http://127.0.0.1:9"]
+    refused("search", images, tmp_path / "s", *words, says="http://127.0.0.1:9")
+    assert not (tmp_path / "s").exists()
+
+
+def test_the_jobs_address_is_refused_with_the_way_out(refused, images, tmp_path):
+    words = ["--space", "quick", "--address", "http://127.0.0.1:8265"]
+    refused("search", images, tmp_path / "s", *words, says="ray job submit")
+
+
+def test_a_label_set_that_is_not_there_is_refused(refused, images, tmp_path):
+    words = ["--space", "quick", "--classes", "casme2:9"]
+    refused("search", images, tmp_path / "s", *words, says="casme2:5")
+
+
+def test_a_folder_with_other_files_is_no_study(refused, images, tmp_path):
+    refused("search", images, images, "--space", "quick", says="holds other files")
+
+
+def test_a_dry_run_prints_the_plan_and_writes_nothing(monkeypatch, capsys, images, tmp_path):
+    words = ["search", images, tmp_path / "s", "--space", "quick", "--configs", "3", "--dry-run"]
+    status, stdout, _ = run(monkeypatch, capsys, *words)
+    assert status == 0
+    assert "3 configurations x 4 folds = 12 trainings" in stdout
+    assert not (tmp_path / "s").exists()
+
+
+def test_json_goes_to_stdout_alone(monkeypatch, capsys, tmp_path):
+    play(fake_plan(tmp_path / "s", n_subjects=3, n_configs=3))
+    for command in ("status", "report"):
+        status, stdout, stderr = run(monkeypatch, capsys, command, tmp_path / "s", "--json")
+        assert (status, stderr) == (0, "")
+        assert json.loads(stdout)["study"] == "s"
+
+
+def test_status_says_what_is_done_and_the_best_so_far(monkeypatch, capsys, tmp_path):
+    play(fake_plan(tmp_path / "s", n_subjects=3, n_configs=3))
+    _, stdout, _ = run(monkeypatch, capsys, "status", tmp_path / "s")
+    assert "not running" in stdout
+    assert "9 trainings; configurations: 3 complete" in stdout
+    assert "uf1" in stdout
+
+
+def test_images_of_the_fixture_are_what_prepare_writes(images):
+    from dianet_ray.data.images import load_images
+
+    assert load_images(images).images.dtype == np.float16
