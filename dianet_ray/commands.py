@@ -198,5 +198,7 @@ def collect_models(
 def write_page(study: Study, report: dict[str, Any], path: Path, *, with_faces: bool) -> None:
     """Write the page, with a few dynamic images while IMAGES is where it was."""
     images = images_of(study) if with_faces else None
-    examples = images and page.examples(study, images.clip_ids, images.images)
+    examples = None
+    if images is not None:
+        examples = page.examples(study, images.clip_ids, images.images)
     page.write(report, examples, path)

@@ -9,8 +9,6 @@ from pathlib import Path
 
 from rich.console import Console
 
-from dianet_ray.progress import duration
-
 N_SUBJECTS, N_CLIPS = 12, 132
 NEWCOMER_SEED = 1  # other people than those of the study
 

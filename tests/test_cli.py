@@ -1,4 +1,4 @@
-"""The command line: help that is true, one line and status 2 for bad input, JSON alone on stdout."""
+"""The command line: true help, one line and status 2 for bad input, JSON alone on stdout."""
 
 import json
 import subprocess

@@ -14,7 +14,14 @@ from dianet_ray.settings import Settings
 from tests.model.toy import TINY, toy_images
 
 ALL_ON = TINY.model_copy(
-    update={"shift": 0.1, "flip": True, "erasing": 0.5, "dropout": 0.3, "steps": 6}
+    update={
+        "learning_rate": 1e-3,
+        "shift": 0.1,
+        "flip": True,
+        "erasing": 0.5,
+        "dropout": 0.3,
+        "steps": 6,
+    }
 )
 IMAGES, LABELS = toy_images(24)
 FOLD = Member(np.arange(18), np.arange(18, 24), seed=11)

@@ -12,7 +12,7 @@ from dianet_ray.protocol.folds import loso
 from dianet_ray.protocol.study import Clip
 from dianet_ray.schemas import weights_path
 from dianet_ray.search.plan import Plan
-from dianet_ray.search.space import Choice, Range, Space
+from dianet_ray.search.space import Range, Space
 from dianet_ray.search.study_view import empty_study
 from dianet_ray.search.trial import FoldTrial, report
 from dianet_ray.settings import Settings, derive_seed
