@@ -1,0 +1,154 @@
+"""Every command in order, as a user types them, on a tiny data set made by synth."""
+
+import csv
+import json
+import subprocess
+import sys
+
+import pytest
+
+from dianet_ray.search.study_view import load_study
+from dianet_ray.tracking.store import connect, default_uri
+from tests.tracking.tree import dump_tree
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(400)]
+
+
+def command(*words, status=0, cwd=None):
+    found = subprocess.run(
+        [sys.executable, "-m", "dianet_ray", *map(str, words)],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+    )
+    assert found.returncode == status, found.stdout + found.stderr
+    return found
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Data, images and a finished study of two configurations."""
+    folder = tmp_path_factory.mktemp("pipeline")
+    size = ["--subjects", 6, "--clips", 40, "--image-size", 64, "--frames", 12]
+    command("synth", folder / "data", *size)
+    command("synth", folder / "newcomers", *size, "--seed", 1)
+    command("prepare", "casme2", folder / "data", folder / "images", "--image-size", 32)
+    search(folder)
+    return folder
+
+
+def search(folder):
+    words = ["--space", "quick", "--configs", 2, "--set", "steps=30", "--wave-size", 2]
+    # Somewhere else, to see that nothing is written into the working directory.
+    elsewhere = folder / "elsewhere"
+    elsewhere.mkdir(exist_ok=True)
+    found = command("search", folder / "images", folder / "study", *words, cwd=elsewhere)
+    assert list(elsewhere.iterdir()) == []
+    return found
+
+
+def test_validate_agrees_with_what_synth_wrote(folder):
+    found = command("validate", "casme2", folder / "data", "--json").stdout
+    summary = json.loads(found)
+    assert summary["n_clips"] == 40
+    assert summary["states"] == {"used": 39, "corrected": 0, "left_out": 1}
+    with (folder / "images" / "manifest.csv").open() as rows:
+        states = [row["state"] for row in csv.DictReader(rows)]
+    assert len(states) == 40
+    assert states.count("left_out") == 1  # the missing apex
+
+
+def test_the_study_holds_every_fold_and_the_report_says_so(folder):
+    document = json.loads(command("report", folder / "study", "--json").stdout)
+    n_folds = len(load_study(folder / "study").folds)
+    assert document["n_trainings"] == document["n_trainings_exhaustive"] == 2 * n_folds
+    assert document["n_surplus"] == 0
+    assert document["champion"]["corrected"] is not None
+    assert document["seconds"]["startup"] > 0
+
+
+def test_the_page_and_the_predictions_are_written(folder):
+    page, table = folder / "report.html", folder / "predictions.csv"
+    command("report", folder / "study", "--html", page, "--predictions", table)
+    text = page.read_text()
+    assert "<img" in text
+    assert "http://" not in text.replace("http://www.w3.org", "")
+    command("report", folder / "study", "--html", page, "--no-faces")
+    assert len(page.read_text()) < len(text)
+    with table.open() as rows:
+        assert len(list(csv.DictReader(rows))) == len(load_study(folder / "study").clips)
+
+
+def test_the_same_command_again_does_nothing_and_track_changes_nothing(folder):
+    parts = sorted((folder / "study" / "ledger").iterdir())
+    client = connect(default_uri(folder / "study"))
+    before = dump_tree(client, "dianet-ray")
+    search(folder)
+    command("track", folder / "study")
+    assert sorted((folder / "study" / "ledger").iterdir()) == parts
+    assert dump_tree(client, "dianet-ray") == before
+
+
+def test_models_are_collected_by_study_and_by_alias_and_vote_honestly(folder):
+    uri = default_uri(folder / "study")
+    command("collect", folder / "by-study", "--study", folder / "study")
+    model = ["--model", "dianet-casme2-5@champion", "--tracking-uri", uri]
+    command("collect", folder / "by-alias", *model)
+    names = sorted(path.name for path in (folder / "by-study").iterdir())
+    assert names == sorted(path.name for path in (folder / "by-alias").iterdir())
+    for name in names:
+        one, other = folder / "by-study" / name, folder / "by-alias" / name
+        assert one.read_bytes() == other.read_bytes()
+    n_folds = len(load_study(folder / "study").folds)
+    (known,) = ask(folder, first_clip(folder / "data"))
+    (fresh,) = ask(folder, first_clip(folder / "newcomers"))
+    assert (known["n_models"], fresh["n_models"]) == (1, n_folds)
+    assert known["models"] == "held-out only"
+    for answer in (known, fresh):
+        assert sum(answer["probabilities"].values()) == pytest.approx(1, abs=1e-4)
+        assert answer["apex_from"] == "midpoint"
+
+
+def test_a_held_out_prediction_is_the_one_that_the_study_made(folder):
+    """The apex as annotated, the model that never saw the person: the study's own answer."""
+    study = load_study(folder / "study")
+    with (folder / "images" / "manifest.csv").open() as rows:
+        row = next(row for row in csv.DictReader(rows) if row["state"] == "used")
+    flags = [word for key in ("onset", "apex", "offset") for word in (f"--{key}", row[key])]
+    clip = folder / "data" / row["frames_path"]
+    (answer,) = ask(folder, clip, *flags)
+    winner = json.loads(command("report", folder / "study", "--json").stdout)["champion"]
+    index = next(i for i, c in enumerate(study.clips) if c.clip_id == row["clip_id"])
+    number = winner["number"]
+    expected = study.pooled(number)[index]
+    found = [answer["probabilities"][name] for name in study.classes]
+    assert found == pytest.approx(expected.tolist(), abs=1e-4)
+
+
+def ask(folder, clip, *flags):
+    if not (folder / "models").exists():
+        command("collect", folder / "models", "--study", folder / "study")
+    return json.loads(command("predict", folder / "models", clip, *flags, "--json").stdout)
+
+
+def first_clip(root):
+    return min(path.parent for path in root.rglob("img*.jpg"))
+
+
+def test_other_images_are_refused_by_an_existing_study(folder):
+    words = ["--image-size", 32, "--coefficients", "linear"]
+    command("prepare", "casme2", folder / "data", folder / "other", *words)
+    found = command(
+        "search", folder / "other", folder / "study", "--space", "quick", status=2
+    ).stderr
+    assert found.count("\n") == 1
+    assert "has another images" in found
+
+
+def test_a_missing_weights_file_is_trained_again_to_the_same_bytes(folder):
+    weights = sorted((folder / "study" / "weights").rglob("*.safetensors"))
+    before = weights[0].read_bytes()
+    weights[0].unlink()
+    found = search(folder)
+    assert "1 weights files are missing or damaged" in found.stderr
+    assert weights[0].read_bytes() == before
