@@ -11,12 +11,13 @@ import logging
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
 from typer.exceptions import TyperException
 
+from dianet_ray import flags
 from dianet_ray.errors import InputError
 from dianet_ray.options import (
     PrepareOptions,
@@ -38,37 +39,6 @@ app = typer.Typer(
 )
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 out = Console(highlight=False, soft_wrap=True)
-
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="Decides everything drawn.")]
-Address = Annotated[
-    str | None,
-    typer.Option(
-        "--address",
-        help="Ray cluster (host:6379 or auto); default: RAY_ADDRESS, else a local Ray.",
-    ),
-]
-MaxWorkers = Annotated[int | None, typer.Option("--max-workers", min=1, help="At most so many.")]
-Annotations = Annotated[
-    Path | None, typer.Option("--annotations", help="The workbook, when ROOT holds several.")
-]
-FramesDir = Annotated[
-    Path | None, typer.Option("--frames-dir", help="The frames, when ROOT holds several folders.")
-]
-TrackingUri = Annotated[
-    str | None,
-    typer.Option(
-        "--tracking-uri",
-        help="MLflow store; default: MLFLOW_TRACKING_URI, else an SQLite file beside the study.",
-    ),
-]
-Experiment = Annotated[
-    str | None,
-    typer.Option("--experiment", help="Default: MLFLOW_EXPERIMENT_NAME, else dianet-ray."),
-]
-LogFaces = Annotated[
-    bool, typer.Option("--log-faces", help="Also log example images, which show persons.")
-]
 
 
 def main() -> None:
@@ -96,9 +66,7 @@ def _print_json(document: Any) -> None:
 
 @app.command()
 def demo(
-    folder: Annotated[Path, typer.Option("--out", help="Where everything goes.")] = Path(
-        "runs/demo"
-    ),
+    folder: flags.DemoOut = Path("runs/demo"),
 ) -> None:
     """Run the whole pipeline on a small data set that it makes, printing each command."""
     from dianet_ray.demo import run_demo
@@ -108,15 +76,13 @@ def demo(
 
 @app.command()
 def synth(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new or empty folder.")],
-    subjects: Annotated[int, typer.Option("--subjects", help="Number of people.")] = 26,
-    clips: Annotated[int, typer.Option("--clips", help="Number of clips in all.")] = 250,
-    image_size: Annotated[int, typer.Option("--image-size", help="Side of a frame, px.")] = 128,
-    frames: Annotated[int, typer.Option("--frames", help="Frames per clip, on average.")] = 32,
-    seed: Seed = 0,
-    null: Annotated[
-        bool, typer.Option("--null", help="Draw labels independently of the images.")
-    ] = False,
+    folder: flags.NewFolder,
+    subjects: flags.NSubjects = 26,
+    clips: flags.NClips = 250,
+    image_size: flags.FrameSize = 128,
+    frames: flags.NFrames = 32,
+    seed: flags.Seed = 0,
+    null: flags.Null = False,
 ) -> None:
     """Make a data set of synthetic faces in CASME II's layout."""
     from dianet_ray.data.synth import write_casme2
@@ -139,14 +105,12 @@ def synth(
 
 @app.command()
 def validate(
-    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="casme2")],
-    root: Annotated[Path, typer.Argument(metavar="ROOT", help="The data set's folder.")],
-    annotations: Annotations = None,
-    frames_dir: FramesDir = None,
-    manifest: Annotated[
-        Path | None, typer.Option("--manifest", help="Write a CSV, one row per clip.")
-    ] = None,
-    as_json: Json = False,
+    dataset: flags.Dataset,
+    root: flags.Root,
+    annotations: flags.Annotations = None,
+    frames_dir: flags.FramesDir = None,
+    manifest: flags.ManifestCsv = None,
+    as_json: flags.Json = False,
 ) -> None:
     """Say what a data set folder holds and what is wrong with it."""
     from dianet_ray.data.manifest import read_manifest, render, summarise, write_csv
@@ -163,24 +127,17 @@ def validate(
 
 @app.command()
 def prepare(
-    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="casme2")],
-    root: Annotated[Path, typer.Argument(metavar="ROOT", help="The data set's folder.")],
-    images: Annotated[Path, typer.Argument(metavar="OUT", help="IMAGES, a new folder.")],
-    annotations: Annotations = None,
-    frames_dir: FramesDir = None,
-    image_size: Annotated[int, typer.Option("--image-size", help="Side of an image, px.")] = 64,
-    coefficients: Annotated[
-        str, typer.Option("--coefficients", help="harmonic or linear.")
-    ] = "harmonic",
-    apex: Annotated[
-        str,
-        typer.Option("--apex", help="Without an apex: annotated leaves out, midpoint takes it."),
-    ] = "annotated",
-    skip_broken: Annotated[
-        bool, typer.Option("--skip-broken", help="Exit 0 although clips cannot be read.")
-    ] = False,
-    address: Address = None,
-    max_workers: MaxWorkers = None,
+    dataset: flags.Dataset,
+    root: flags.Root,
+    images: flags.NewImages,
+    annotations: flags.Annotations = None,
+    frames_dir: flags.FramesDir = None,
+    image_size: flags.ImageSize = 64,
+    coefficients: flags.Coefficients = "harmonic",
+    apex: flags.Apex = "annotated",
+    skip_broken: flags.SkipBroken = False,
+    address: flags.Address = None,
+    max_workers: flags.MaxWorkers = None,
 ) -> int:
     """Make dynamic images of every clip with Ray Data."""
     from dianet_ray.cluster import connected
@@ -222,47 +179,27 @@ def prepare(
 
 @app.command()
 def search(
-    images: Annotated[Path, typer.Argument(metavar="IMAGES", help="What prepare made.")],
-    study: Annotated[Path, typer.Argument(metavar="STUDY", help="A new folder, or to resume.")],
-    space: Annotated[str, typer.Option("--space", help="A shipped space or a YAML file.")],
-    fixed: Annotated[
-        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Fix a dimension.")
-    ] = None,
-    classes: Annotated[
-        str | None, typer.Option("--classes", help="A label set, or a YAML file mapping labels.")
-    ] = None,
-    configs: Annotated[
-        int | None, typer.Option("--configs", help="Configurations, 32; may grow on resume.")
-    ] = None,
-    wave_size: Annotated[
-        int | None, typer.Option("--wave-size", help="Drawn together; min(8, configurations).")
-    ] = None,
-    objective: Annotated[
-        str | None, typer.Option("--objective", help="uf1 (default), uar or accuracy.")
-    ] = None,
-    strategy: Annotated[str, typer.Option("--strategy", help="exhaustive.")] = "exhaustive",
-    seed: Annotated[int | None, typer.Option("--seed", help="0.")] = None,
-    enqueue: Annotated[
-        Path | None, typer.Option("--enqueue", help="A YAML list of settings that run first.")
-    ] = None,
-    threads_per_training: Annotated[
-        int | None, typer.Option("--threads-per-training", help="CPU threads, 1.")
-    ] = None,
-    gpus_per_trial: Annotated[
-        str, typer.Option("--gpus-per-trial", help="auto: 0.25 where the cluster has GPUs.")
-    ] = "auto",
-    cpus_per_trial: Annotated[
-        float | None, typer.Option("--cpus-per-trial", help="Default: the threads.")
-    ] = None,
-    max_workers: MaxWorkers = None,
-    keep_weights: Annotated[
-        str, typer.Option("--keep-weights", help="Of so many best configurations, or all.")
-    ] = "3",
-    address: Address = None,
-    tracking_uri: TrackingUri = None,
-    experiment: Experiment = None,
-    log_faces: LogFaces = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
+    images: flags.ImagesPath,
+    study: flags.NewStudy,
+    space: flags.SpaceName,
+    fixed: flags.Fixed = None,
+    classes: flags.Classes = None,
+    configs: flags.Configs = None,
+    wave_size: flags.WaveSize = None,
+    objective: flags.Objective = None,
+    strategy: flags.Strategy = "exhaustive",
+    seed: flags.StudySeed = None,
+    enqueue: flags.Enqueue = None,
+    threads_per_training: flags.Threads = None,
+    gpus_per_trial: flags.GpusPerTrial = "auto",
+    cpus_per_trial: flags.CpusPerTrial = None,
+    max_workers: flags.MaxWorkers = None,
+    keep_weights: flags.KeepWeights = "3",
+    address: flags.Address = None,
+    tracking_uri: flags.TrackingUri = None,
+    experiment: flags.Experiment = None,
+    log_faces: flags.LogFaces = False,
+    dry_run: flags.DryRun = False,
 ) -> None:
     """Train every fold of every configuration that the space gives; the same command resumes."""
     started_at = time.time()
@@ -324,7 +261,7 @@ def _closing_lines(study: Study, path: Path, tracking_uri: str | None) -> None:
 
 
 @app.command()
-def status(study: Annotated[Path, typer.Argument(metavar="STUDY")], as_json: Json = False) -> None:
+def status(study: flags.StudyPath, as_json: flags.Json = False) -> None:
     """Say how far a study is, from any shell that sees it."""
     from dianet_ray.search.status import status_of
     from dianet_ray.search.study_view import load_study
@@ -339,10 +276,10 @@ def status(study: Annotated[Path, typer.Argument(metavar="STUDY")], as_json: Jso
 
 @app.command()
 def track(
-    study: Annotated[Path, typer.Argument(metavar="STUDY")],
-    tracking_uri: TrackingUri = None,
-    experiment: Experiment = None,
-    log_faces: LogFaces = False,
+    study: flags.StudyPath,
+    tracking_uri: flags.TrackingUri = None,
+    experiment: flags.Experiment = None,
+    log_faces: flags.LogFaces = False,
 ) -> None:
     """Write a study to MLflow again, from its ledger."""
     from dianet_ray import commands
@@ -353,15 +290,11 @@ def track(
 
 @app.command()
 def report(
-    study: Annotated[Path, typer.Argument(metavar="STUDY")],
-    as_json: Json = False,
-    html: Annotated[Path | None, typer.Option("--html", help="Write a page.")] = None,
-    predictions: Annotated[
-        Path | None, typer.Option("--predictions", help="Write the champion's as a CSV.")
-    ] = None,
-    no_faces: Annotated[
-        bool, typer.Option("--no-faces", help="No image of a person on the page.")
-    ] = False,
+    study: flags.StudyPath,
+    as_json: flags.Json = False,
+    html: flags.Html = None,
+    predictions: flags.PredictionsCsv = None,
+    no_faces: flags.NoFaces = False,
 ) -> None:
     """Report a study: scores, intervals, chance, and what the search adds to them."""
     from dianet_ray import commands
@@ -385,12 +318,10 @@ def report(
 
 @app.command()
 def collect(
-    folder: Annotated[Path, typer.Argument(metavar="OUT", help="A new or empty folder.")],
-    study: Annotated[Path | None, typer.Option("--study", help="The champion of STUDY.")] = None,
-    model: Annotated[
-        str | None, typer.Option("--model", help="A registered model: NAME@champion.")
-    ] = None,
-    tracking_uri: TrackingUri = None,
+    folder: flags.NewModel,
+    study: flags.OfStudy = None,
+    model: flags.OfModel = None,
+    tracking_uri: flags.TrackingUri = None,
 ) -> None:
     """Collect the champion's fold models out of MLflow, checksums verified."""
     from dianet_ray import commands
@@ -407,15 +338,13 @@ def collect(
 
 @app.command()
 def predict(
-    model: Annotated[Path, typer.Argument(metavar="MODEL_DIR", help="What collect made.")],
-    clips: Annotated[list[Path], typer.Argument(metavar="CLIP...", help="Folders of frames.")],
-    onset: Annotated[int | None, typer.Option("--onset", help="Default: first frame.")] = None,
-    apex: Annotated[int | None, typer.Option("--apex", help="Default: the midpoint.")] = None,
-    offset: Annotated[int | None, typer.Option("--offset", help="Default: last frame.")] = None,
-    subject: Annotated[
-        str | None, typer.Option("--subject", help="Let no model vote that saw this person.")
-    ] = None,
-    as_json: Json = False,
+    model: flags.ModelPath,
+    clips: flags.Clips,
+    onset: flags.OnsetFrame = None,
+    apex: flags.ApexFrame = None,
+    offset: flags.OffsetFrame = None,
+    subject: flags.Subject = None,
+    as_json: flags.Json = False,
 ) -> None:
     """Predict clips with the collected fold models."""
     from dianet_ray.summary import predict as predictions

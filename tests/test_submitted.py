@@ -40,7 +40,7 @@ def spawn(environment, log, *words):
 
 @pytest.fixture
 def cluster(tmp_path_factory):
-    """A head and one more node, one CPU each, with token authentication; ended by process group."""
+    """A head and one more node, one CPU each, token authentication on; ended by process group."""
     folder = tmp_path_factory.mktemp("c")
     log = folder / "ray.log"
     gcs, dashboard = free_port(), free_port()

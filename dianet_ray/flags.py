@@ -1,0 +1,121 @@
+"""The arguments and options of the command line, each declared once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from typer import Argument, Option
+
+NewFolder = Annotated[Path, Argument(metavar="DIR", help="A new or empty folder.")]
+Dataset = Annotated[str, Argument(metavar="DATASET", help="casme2")]
+Root = Annotated[Path, Argument(metavar="ROOT", help="The data set's folder.")]
+NewImages = Annotated[Path, Argument(metavar="OUT", help="IMAGES, a new folder.")]
+ImagesPath = Annotated[Path, Argument(metavar="IMAGES", help="What prepare made.")]
+NewStudy = Annotated[Path, Argument(metavar="STUDY", help="A new folder, or one to resume.")]
+StudyPath = Annotated[Path, Argument(metavar="STUDY", help="What search made.")]
+NewModel = Annotated[Path, Argument(metavar="OUT", help="A new or empty folder.")]
+ModelPath = Annotated[Path, Argument(metavar="MODEL_DIR", help="What collect made.")]
+Clips = Annotated[list[Path], Argument(metavar="CLIP...", help="Folders of frames.")]
+
+Json = Annotated[bool, Option("--json", help="Print one JSON document.")]
+Seed = Annotated[int, Option("--seed", min=0, help="Decides everything drawn.")]
+Address = Annotated[
+    str | None,
+    Option(
+        "--address",
+        help="Ray cluster (host:6379 or auto); default: RAY_ADDRESS, else a local Ray.",
+    ),
+]
+MaxWorkers = Annotated[int | None, Option("--max-workers", min=1, help="At most so many.")]
+
+DemoOut = Annotated[Path, Option("--out", help="Where everything goes.")]
+
+NSubjects = Annotated[int, Option("--subjects", help="Number of people.")]
+NClips = Annotated[int, Option("--clips", help="Number of clips in all.")]
+FrameSize = Annotated[int, Option("--image-size", help="Side of a frame in pixels.")]
+NFrames = Annotated[int, Option("--frames", help="Typical number of frames of a clip.")]
+Null = Annotated[bool, Option("--null", help="Draw labels independently of the images.")]
+
+Annotations = Annotated[
+    Path | None, Option("--annotations", help="The workbook, when ROOT holds several.")
+]
+FramesDir = Annotated[
+    Path | None, Option("--frames-dir", help="The frames, when ROOT holds several folders.")
+]
+ManifestCsv = Annotated[
+    Path | None, Option("--manifest", help="Write a CSV, one row per clip with state and reason.")
+]
+ImageSize = Annotated[int, Option("--image-size", help="Side of a dynamic image in pixels.")]
+Coefficients = Annotated[str, Option("--coefficients", help="harmonic or linear.")]
+Apex = Annotated[
+    str, Option("--apex", help="A clip without: annotated leaves it out, midpoint keeps it.")
+]
+SkipBroken = Annotated[
+    bool, Option("--skip-broken", help="Exit with 0 although clips cannot be read.")
+]
+
+SpaceName = Annotated[str, Option("--space", help="A shipped space or a YAML file.")]
+Fixed = Annotated[list[str] | None, Option("--set", metavar="NAME=VALUE", help="Fix a dimension.")]
+Classes = Annotated[
+    str | None,
+    Option("--classes", help="A label set (casme2:5) or a YAML file that maps labels to classes."),
+]
+Configs = Annotated[
+    int | None, Option("--configs", help="Configurations; default 32, may grow on resume.")
+]
+WaveSize = Annotated[
+    int | None, Option("--wave-size", help="Drawn together; default min(8, configurations).")
+]
+Objective = Annotated[
+    str | None, Option("--objective", help="uf1 (default), uar or accuracy, pooled over folds.")
+]
+Strategy = Annotated[str, Option("--strategy", help="exhaustive.")]
+StudySeed = Annotated[
+    int | None, Option("--seed", help="Decides folds, draws and trainings; default 0.")
+]
+Enqueue = Annotated[
+    Path | None, Option("--enqueue", help="A YAML list of settings that run first.")
+]
+Threads = Annotated[
+    int | None, Option("--threads-per-training", help="CPU threads of a training; default 1.")
+]
+GpusPerTrial = Annotated[
+    str, Option("--gpus-per-trial", help="auto is 0.25 where the cluster has GPUs, else 0.")
+]
+CpusPerTrial = Annotated[
+    float | None, Option("--cpus-per-trial", help="Default: the threads of a training.")
+]
+KeepWeights = Annotated[
+    str, Option("--keep-weights", help="Of how many best configurations, or all.")
+]
+DryRun = Annotated[bool, Option("--dry-run", help="Print the plan and stop.")]
+
+TrackingUri = Annotated[
+    str | None,
+    Option(
+        "--tracking-uri",
+        help="MLflow store; default: MLFLOW_TRACKING_URI, else an SQLite file beside the study.",
+    ),
+]
+Experiment = Annotated[
+    str | None, Option("--experiment", help="Default: MLFLOW_EXPERIMENT_NAME, else dianet-ray.")
+]
+LogFaces = Annotated[
+    bool, Option("--log-faces", help="Also log example images, which show persons.")
+]
+
+Html = Annotated[Path | None, Option("--html", help="Write a self-contained page.")]
+PredictionsCsv = Annotated[
+    Path | None, Option("--predictions", help="Write the champion's held-out predictions.")
+]
+NoFaces = Annotated[bool, Option("--no-faces", help="No image of a person on the page.")]
+OfStudy = Annotated[Path | None, Option("--study", help="The champion of STUDY.")]
+OfModel = Annotated[str | None, Option("--model", help="A registered model: NAME@champion.")]
+
+OnsetFrame = Annotated[int | None, Option("--onset", help="Default: the first frame.")]
+ApexFrame = Annotated[int | None, Option("--apex", help="Default: the midpoint.")]
+OffsetFrame = Annotated[int | None, Option("--offset", help="Default: the last frame.")]
+Subject = Annotated[
+    str | None, Option("--subject", help="Let no model vote that has seen this person.")
+]

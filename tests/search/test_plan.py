@@ -1,0 +1,100 @@
+"""Resuming a study: the same one goes on, another one is refused by the key that differs."""
+
+from pathlib import Path
+
+import pytest
+
+from dianet_ray.data.images import load_images
+from dianet_ray.errors import InputError
+from dianet_ray.options import SearchOptions
+from dianet_ray.search.plan import describe, largest_training_bytes, make_plan, most_disk_bytes
+from dianet_ray.search.space_file import fix, load_space
+from tests.images import write_images
+from tests.search.test_searcher import play
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    return load_images(write_images(tmp_path_factory.mktemp("plan") / "images"))
+
+
+def plan(images, path, space="quick", **options):
+    space = load_space(space) if isinstance(space, str) else space
+    return make_plan(images, path, space=space, options=SearchOptions(**options))
+
+
+@pytest.fixture
+def study(images, tmp_path):
+    """A finished study of two configurations."""
+    path = tmp_path / "study"
+    play(plan(images, path, configs=2, seed=3))
+    return path
+
+
+def test_what_is_not_said_again_is_taken_from_the_study(images, study):
+    found = plan(images, study, configs=5)
+    assert found.study.identity["seed"] == 3
+    assert found.study.identity["wave_size"] == 2
+    assert found.n_configs == 5
+    assert not found.is_new
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"seed": 4}, "another seed: it has 3, this command says 4"),
+        ({"objective": "uar"}, "another objective: it has uf1, this command says uar"),
+        ({"wave_size": 8}, "another wave_size: it has 2, this command says 8"),
+        ({"threads_per_training": 2}, "another threads_per_training: it has 1"),
+        ({"space": "dianet"}, "another space: "),
+        ({"space": fix(load_space("quick"), {"heads": "2"})}, "another space: "),
+        ({"configs": 1}, "--configs may only grow: got 1, 2 are drawn"),
+    ],
+)
+def test_another_study_is_refused_with_the_key_and_both_values(images, study, options, words):
+    with pytest.raises(InputError) as error:
+        plan(images, study, **options)
+    assert words in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_other_classes_are_refused(images, study, tmp_path):
+    mapping = tmp_path / "three.yaml"
+    mapping.write_text("happiness: positive\ndisgust: negative\nsurprise: surprise\n")
+    with pytest.raises(InputError, match="another classes: it has casme2:5, this command says"):
+        plan(images, study, classes=str(mapping))
+
+
+def test_a_mapping_makes_a_study_of_its_classes(images, tmp_path):
+    mapping = tmp_path / "three.yaml"
+    mapping.write_text("happiness: positive\ndisgust: negative\nrepression: negative\n")
+    found = plan(images, tmp_path / "s", classes=str(mapping))
+    assert found.study.classes == ("positive", "negative")
+    assert len(found.study.clips) == 4 * 6
+    assert {images.labels[row] for row in found.rows} == {"happiness", "disgust", "repression"}
+
+
+def test_the_disk_that_is_said_bounds_what_is_kept(images, tmp_path):
+    found = plan(images, tmp_path / "s", configs=30, keep_weights=3, wave_size=4)
+    one = largest_training_bytes(found)
+    assert one > 0
+    assert most_disk_bytes(found) == (3 + 8) * 4 * one
+    whole = plan(images, tmp_path / "s", configs=30, keep_weights="all")
+    assert most_disk_bytes(whole) == 30 * 4 * one
+
+
+def test_a_study_that_is_a_file_is_refused(images, tmp_path):
+    path = Path(tmp_path / "file")
+    path.write_text("x")
+    with pytest.raises(InputError, match="a study is a folder"):
+        plan(images, path)
+
+
+def test_waves_that_cannot_feed_the_workers_are_named_with_the_size_that_would(images, tmp_path):
+    said = []
+    found = plan(images, tmp_path / "s", configs=30, wave_size=2)
+    describe(found, said.append, n_workers=16, where="here", store="there")
+    assert not any("idle" in line for line in said)
+    said.clear()
+    describe(found, said.append, n_workers=40, where="here", store="there")
+    assert any("--wave-size 5" in line for line in said)

@@ -1,0 +1,45 @@
+"""Progress: plain lines where nobody watches, an estimate from fresh work alone."""
+
+import io
+
+from rich.console import Console
+
+from dianet_ray import progress
+from dianet_ray.progress import Progress
+
+
+def lines(console):
+    return console.file.getvalue().splitlines()
+
+
+def test_elsewhere_than_on_a_terminal_lines_are_plain_and_rare(monkeypatch):
+    console = Console(file=io.StringIO(), force_terminal=False)
+    with Progress("prepare", 100, unit="clips", console=console) as shown:
+        for _ in range(100):
+            shown.advance()
+    assert len(lines(console)) == 1
+    assert lines(console)[0].startswith("prepare: 100/100 clips")
+    assert "\x1b" not in console.file.getvalue()
+    monkeypatch.setattr(progress, "PLAIN_EVERY_S", 0.0)
+    with Progress("prepare", 3, unit="clips", console=console) as shown:
+        for _ in range(3):
+            shown.advance()
+    assert len(lines(console)) == 1 + 3 + 1
+
+
+def test_the_estimate_counts_only_what_this_run_did(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    console = Console(file=io.StringIO(), force_terminal=False)
+    shown = Progress("search", 100, unit="trainings", console=console, status=lambda: "2/2 busy")
+    shown.skip(80)
+    now[0] += 60
+    shown.set(90)
+    assert shown.line() == "search: 90/100 trainings, 1 min 00 s left | 2/2 busy"
+
+
+def test_a_terminal_gets_a_live_line():
+    console = Console(file=io.StringIO(), force_terminal=True, width=80)
+    with Progress("prepare", 2, unit="clips", console=console) as shown:
+        shown.advance(2)
+    assert "prepare: 2/2 clips" in console.file.getvalue()

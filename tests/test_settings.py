@@ -1,0 +1,49 @@
+"""Settings: complete, validated, and named by a hash of their content."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dianet_ray.errors import InputError
+from dianet_ray.settings import Settings, config_id, derive_seed, parse_settings
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"heads": 3}, "heads must divide embedding, got heads 3, embedding 64"),
+        ({"head": 4}, "unknown setting head; known: backbone"),
+        ({"learning_rate": -1}, "learning_rate: got -1"),
+        ({"phases": "whole_clip"}, "none exactly when phases is not both"),
+        ({"fusion": "none"}, "none exactly when phases is not both"),
+        ({"backbone": "vgg"}, "backbone: got 'vgg'"),
+    ],
+)
+def test_bad_settings_are_one_line_with_the_place(values, words):
+    with pytest.raises(InputError) as error:
+        parse_settings(values, "space.yaml:7")
+    assert str(error.value).startswith("space.yaml:7: ")
+    assert words in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_the_id_depends_on_every_setting_and_on_nothing_else():
+    base = Settings()
+    assert config_id(base) == config_id(Settings(heads=4, learning_rate=0.003))
+    others = [
+        Settings(heads=2),
+        Settings(flip=False),
+        Settings(steps=201),
+        Settings(dropout=0.21),
+        Settings(normalisation="minmax"),
+    ]
+    assert len({config_id(s) for s in [base, *others]}) == 6
+
+
+@given(st.lists(st.one_of(st.integers(), st.text()), min_size=1, max_size=4))
+def test_seeds_fit_every_generator_and_tell_parts_apart(parts):
+    seed = derive_seed(*parts)
+    assert 0 <= seed < 2**63
+    assert seed == derive_seed(*parts)
+    assert seed != derive_seed(*parts, 0)
+    assert derive_seed("1") != derive_seed(1)
