@@ -18,7 +18,7 @@ from rich.console import Console
 from typer.exceptions import TyperException
 
 from dianet_ray import flags
-from dianet_ray.errors import InputError
+from dianet_ray.errors import InputError, Stopped, StudyFailed
 from dianet_ray.options import (
     PrepareOptions,
     SearchOptions,
@@ -50,6 +50,8 @@ def main() -> None:
         status = _say_error(str(error), 2)
     except TyperException as error:
         status = _say_error(getattr(error, "format_message", error.__str__)(), 2)
+    except (StudyFailed, Stopped) as error:
+        status = _say_error(str(error), 1)
     except KeyboardInterrupt:
         status = _say_error("interrupted", 1)
     sys.exit(status or 0)

@@ -14,7 +14,7 @@ from typing import Any
 
 from dianet_ray.cluster import Cluster, connected, local_cluster, named_address
 from dianet_ray.data.images import Images, load_images
-from dianet_ray.errors import InputError
+from dianet_ray.errors import InputError, Stopped
 from dianet_ray.options import TrackingOptions
 from dianet_ray.protocol.selection import champion
 from dianet_ray.protocol.study import Study
@@ -52,10 +52,12 @@ class Search:
     def describe(self, plan: Plan, cluster: Cluster) -> tuner.Resources:
         """Say the plan, and return what a trial occupies."""
         needs = tuner.resources(plan, cluster)
-        workers = f"{needs.n_workers} of {needs.cpus:g} CPUs and {needs.gpus:g} GPUs"
-        where = f"{cluster.address} Ray, {cluster.n_nodes} nodes"
+        where = (
+            f"{needs.cpus:g} CPUs and {needs.gpus:g} GPUs each; {cluster.address} Ray, "
+            f"{cluster.n_nodes} nodes"
+        )
         uri = store.choose_uri(self.tracking.uri, plan.path)
-        describe(plan, self.say, workers=f"{workers}; {where}", store=uri)
+        describe(plan, self.say, n_workers=needs.n_workers, where=where, store=uri)
         return needs
 
     def dry_run(self) -> None:
@@ -90,11 +92,13 @@ class Search:
                     self._train(plan, searcher)
                 if not searcher.is_stopping:
                     model_card = make_card(searcher.study, self.images)
-            except tuner.Stopped:
+            except Stopped:
                 patience_s = STOPPED_CLOSE_S
                 raise
             finally:
                 thread.close(searcher.study, model_card, timeout_s=patience_s)
+        if searcher.is_stopping:
+            raise Stopped("interrupted, what was in flight is recorded; the same command resumes")
         return searcher.study
 
     def _train(self, plan: Plan, searcher: StudySearcher) -> None:

@@ -196,8 +196,10 @@ def most_disk_bytes(plan: Plan) -> int:
     return n_configs * len(plan.study.folds) * largest_training_bytes(plan)
 
 
-def describe(plan: Plan, say: Callable[[str], None], *, workers: str, store: str) -> None:
-    """Say the plan in a few lines."""
+def describe(
+    plan: Plan, say: Callable[[str], None], *, n_workers: int, where: str, store: str
+) -> None:
+    """Say the plan in a few lines; `where` the workers are, `store` what MLflow writes to."""
     study, n_folds = plan.study, len(plan.study.folds)
     counts = ", ".join(
         f"{name} {sum(clip.label == i for clip in study.clips)}"
@@ -215,5 +217,9 @@ def describe(plan: Plan, say: Callable[[str], None], *, workers: str, store: str
         f"trainings in waves of {study.identity['wave_size']}, objective {study.objective}, "
         f"seed {study.identity['seed']}; {len(study.trainings)} recorded"
     )
-    say(f"workers  {workers}")
+    say(f"workers  {n_workers} of {where}")
+    wave_size = int(study.identity["wave_size"])
+    if 2 * wave_size * n_folds < n_workers and wave_size < plan.n_configs:
+        enough = -(-n_workers // (2 * n_folds))
+        say(f"         two waves cannot feed them and some will idle: --wave-size {enough} would")
     say(f"store    {store}; at most {most_disk_bytes(plan) / 1e6:.0f} MB of weights")

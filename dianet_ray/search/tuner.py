@@ -27,6 +27,7 @@ from ray import tune
 
 from dianet_ray import __version__
 from dianet_ray.cluster import Cluster
+from dianet_ray.errors import Stopped, StudyFailed
 from dianet_ray.progress import Progress
 from dianet_ray.protocol.race import Race
 from dianet_ray.search.ledger import write_study
@@ -42,14 +43,6 @@ logger = logging.getLogger(__name__)
 SCRATCH = ".tune"
 AUTO_GPUS = 0.25
 _NO_LIMIT = 10**9
-
-
-class Stopped(Exception):
-    """A second interrupt or a SIGTERM: leave Tune at once; the ledger is durable."""
-
-
-class StudyFailed(RuntimeError):
-    """The study cannot go on, for example because every training of the first wave failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +109,7 @@ def run(
 
     Raises:
         StudyFailed: with the reason.
-        Stopped: by a second SIGINT or a SIGTERM.
+        Stopped: at once, by a second SIGINT or a SIGTERM.
     """
     searcher.ledger.append(_start_record(plan, needs, started_at))
     searcher.flush()
@@ -243,7 +236,7 @@ class _Driver(tune.Callback):  # type: ignore[misc]
             self._searcher.flush()
         self._progress.set(len(self._searcher.study.trainings))
         if self.is_stopped:
-            raise Stopped
+            raise Stopped("stopped at once; the same command resumes")
 
 
 @contextmanager

@@ -10,12 +10,10 @@ import ray
 import torch
 
 from dianet_ray.cluster import Cluster
-from dianet_ray.errors import InputError
+from dianet_ray.errors import InputError, Stopped, StudyFailed
 from dianet_ray.search.study_view import load_study
 from dianet_ray.search.trial import FoldTrial, assigned_device
 from dianet_ray.search.tuner import (
-    Stopped,
-    StudyFailed,
     bind,
     make_searcher,
     resources,
@@ -91,8 +89,10 @@ def test_the_first_interrupt_finishes_what_is_in_flight(ray_local, tmp_path, mon
     monkeypatch.setenv("FAKE_SECONDS", "0")
     plan = fake_plan(tmp_path, n_subjects=4, n_configs=40, gpus_per_trial=0.0)
     searcher = interrupted(plan, signal.SIGINT)
-    assert 0 < len(searcher.study.trainings) < 160
     assert not searcher.live
+    study = load_study(tmp_path)
+    assert 0 < len(study.trainings) < 160
+    assert study.spans[0].is_stopped
 
 
 def test_a_sigterm_leaves_at_once_with_a_durable_ledger(ray_local, tmp_path):
