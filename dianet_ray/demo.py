@@ -31,8 +31,8 @@ def run_demo(folder: Path, console: Console) -> None:
             f" --seed {NEWCOMER_SEED}",
         ),
         (None, f"validate casme2 {people}"),
-        (None, f"prepare casme2 {people} {images} --image-size 48"),
-        (None, f"search {images} {study} --space quick --configs 6 --wave-size 3"),
+        (None, f"prepare casme2 {people} {images}"),
+        (None, f"search {images} {study} --space quick --configs 4 --wave-size 2"),
         (None, f"report {study} --html {page}"),
         (None, f"collect {models} --study {study}"),
     ]
