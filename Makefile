@@ -4,6 +4,13 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 DEV := .venv/.dev
 
+ifeq ($(wildcard $(BIN)/python),)
+FOUND := $(shell $(PYTHON) -c 'import sys; v = sys.version_info[:2]; print("" if (3, 11) <= v <= (3, 13) else "Python %d.%d" % v)' 2>/dev/null || echo nothing)
+ifneq ($(FOUND),)
+$(error dianet_ray needs Python 3.11, 3.12 or 3.13, $(PYTHON) is $(FOUND): make PYTHON=python3.11)
+endif
+endif
+
 .PHONY: demo test test-slow lint bench
 
 demo: $(INSTALLED)
@@ -25,16 +32,16 @@ lint: $(DEV)
 	$(BIN)/codespell dianet_ray tests benchmarks search_spaces README.md
 
 bench: $(DEV)
-	$(BIN)/python benchmarks/dynamic_images.py
-	$(BIN)/python benchmarks/stacking.py
+	$(BIN)/python -m benchmarks.dynamic_images
+	$(BIN)/python -m benchmarks.stacking
+	$(BIN)/python -m benchmarks.synth_difficulty
 
 $(INSTALLED): pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if (3, 11) <= v[:2] <= (3, 13) else "dianet_ray needs Python 3.11, 3.12 or 3.13: %s is %d.%d (make PYTHON=python3.11)" % (sys.executable, v[0], v[1]))'
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install -q -c constraints.txt torch==2.13.0
 	$(BIN)/pip install -q -c constraints.txt -e .
 	@touch $@
 
 $(DEV): $(INSTALLED)
-	$(BIN)/pip install -q -c constraints.txt codespell hypothesis import-linter mypy pytest pytest-randomly pytest-timeout ruff types-PyYAML
+	$(BIN)/pip install -q -c constraints.txt -e '.[dev]'
 	@touch $@

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import os
 import tempfile
 import time
 from collections.abc import Sequence
@@ -27,7 +26,7 @@ import torch
 from dianet_ray.data.casting import PROPORTIONS
 from dianet_ray.data.clips import clip_images
 from dianet_ray.data.manifest import read_manifest
-from dianet_ray.data.synth import write_casme2
+from dianet_ray.data.synth import n_processors, write_casme2
 from dianet_ray.model.fit import Member, fit
 from dianet_ray.progress import Progress
 from dianet_ray.search.draw import draw
@@ -75,7 +74,7 @@ def main() -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--workers", type=int, default=n_processors())
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true")
     parser.add_argument(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -37,8 +38,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-err = Console(stderr=True, highlight=False, soft_wrap=True)
-out = Console(highlight=False, soft_wrap=True)
+# Paths and labels are the user's: nothing in them is markup.
+err = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
+out = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
+tables = Console(highlight=False)
+
+
+INTERRUPTED = 130
+"""What typer returns after a KeyboardInterrupt."""
 
 
 def main() -> None:
@@ -52,7 +59,7 @@ def main() -> None:
         status = _say_error(getattr(error, "format_message", error.__str__)(), 2)
     except (StudyFailed, Stopped) as error:
         status = _say_error(str(error), 1)
-    except KeyboardInterrupt:
+    if status == INTERRUPTED:
         status = _say_error("interrupted", 1)
     sys.exit(status or 0)
 
@@ -124,7 +131,7 @@ def validate(
     if as_json:
         _print_json(summary)
     else:
-        render(summary, out)
+        render(summary, tables)
 
 
 @app.command()
@@ -142,7 +149,7 @@ def prepare(
     max_workers: flags.MaxWorkers = None,
 ) -> int:
     """Make dynamic images of every clip with Ray Data."""
-    from dianet_ray.cluster import connected
+    from dianet_ray.cluster import connected, local_cpus
     from dianet_ray.data import dynamic_images
     from dianet_ray.data.manifest import read_manifest
     from dianet_ray.progress import Progress
@@ -162,9 +169,10 @@ def prepare(
     found = read_manifest(
         dataset, root, annotations=annotations, frames_dir=frames_dir, apex=options.apex
     )
+    n_cpus = local_cpus()
     n_usable = sum(row.state != LEFT_OUT for row in found.rows)
     with (
-        connected(address, n_cpus=max_workers),
+        connected(address, n_cpus=min(max_workers or n_cpus, n_cpus)),
         Progress("prepare", n_usable, unit="clips") as progress,
     ):
         result = dynamic_images.prepare(found, path, options, progress=progress)
@@ -251,15 +259,18 @@ def _tracking(uri: str | None, experiment: str | None, log_faces: bool) -> Track
 def _closing_lines(study: Study, path: Path, tracking_uri: str | None) -> None:
     """Print the champion, or how far the search came, and the commands that come next."""
     from dianet_ray.search.status import status_of
-    from dianet_ray.tracking.store import choose_uri
+    from dianet_ray.tracking.store import choose_uri, shown, ui_hint
 
     uri = choose_uri(tracking_uri, path)
     for line in status_of(study, path)["lines"]:
         out.print(line)
-    store = "" if tracking_uri is None else f" --tracking-uri {uri}"
-    out.print(f"dianet-ray report {path} --html {path.parent / 'report.html'}")
-    out.print(f"dianet-ray collect {path.parent / 'models'} --study {path}{store}")
-    out.print(f"mlflow ui --backend-store-uri {uri}")
+    where = [] if tracking_uri is None else ["--tracking-uri", shown(uri)]
+    for words in (
+        ["report", path, "--html", path.parent / "report.html"],
+        ["collect", path.parent / "models", "--study", path, *where],
+    ):
+        out.print(shlex.join(["dianet-ray", *map(str, words)]))
+    out.print(ui_hint(uri))
 
 
 @app.command()
@@ -287,7 +298,9 @@ def track(
     from dianet_ray import commands
 
     uri = commands.track(study.absolute(), _tracking(tracking_uri, experiment, log_faces))
-    out.print(f"{study.absolute()} is in {uri}")
+    from dianet_ray.tracking.store import shown
+
+    out.print(f"{study.absolute()} is in {shown(uri)}")
 
 
 @app.command()
@@ -312,7 +325,7 @@ def report(
     if as_json:
         _print_json(document)
         return
-    reports.render(document, out)
+    reports.render(document, tables)
     for path in (html, predictions):
         if path is not None:
             out.print(f"written: {path.absolute()}")

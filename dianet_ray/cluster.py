@@ -7,39 +7,76 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from dianet_ray.errors import InputError
 
 ADDRESS_VARIABLE = "RAY_ADDRESS"
+_TOKEN = (
+    "RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH (else ~/.ray/auth_token) "
+    "with the token that the cluster's head was started with"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """What a cluster offers in all."""
+    """What a cluster's living nodes offer: `nodes` holds the CPUs and GPUs of each."""
 
     address: str
-    n_cpus: float
-    n_gpus: float
-    n_nodes: int
+    nodes: tuple[tuple[float, float], ...]
+
+    @property
+    def n_cpus(self) -> float:
+        """CPUs of all nodes."""
+        return sum(cpus for cpus, _ in self.nodes)
+
+    @property
+    def n_gpus(self) -> float:
+        """GPUs of all nodes."""
+        return sum(gpus for _, gpus in self.nodes)
+
+    @property
+    def n_nodes(self) -> int:
+        """Living nodes."""
+        return len(self.nodes)
 
     def n_workers(self, *, cpus: float, gpus: float, limit: int | None) -> int:
-        """Count the trials that fit at once.
+        """Count the trials that fit at once, each on one node.
+
+        Args:
+            cpus: CPUs of a trial, above 0.
+            gpus: GPUs of a trial: none, a share of one, or whole ones.
+            limit: the largest count, if there is one.
 
         Raises:
-            InputError: not even one fits.
+            InputError: not even one fits, or GPUs that are neither a share nor whole.
         """
-        fits = [self.n_cpus / cpus if cpus else float("inf")]
-        fits.append(self.n_gpus / gpus if gpus else float("inf"))
-        count = int(min(*fits, limit or float("inf"), 1e6) + 1e-9)
+        if gpus > 1 and gpus != int(gpus):
+            raise InputError(f"a trial takes a share of one GPU or whole GPUs: got {gpus:g}")
+        count = sum(_fitting(node, cpus, gpus) for node in self.nodes)
         if count < 1:
+            found = " or ".join(f"{c:g} and {g:g}" for c, g in sorted(set(self.nodes)))
             raise InputError(
-                f"a trial needs {cpus:g} CPUs and {gpus:g} GPUs: the cluster {self.address} has "
-                f"{self.n_cpus:g} and {self.n_gpus:g}"
+                f"a trial needs {cpus:g} CPUs and {gpus:g} GPUs on one node: a node of the "
+                f"cluster {self.address} has {found or 'none'}"
             )
-        return count
+        return min(count, limit or count)
+
+
+def _fitting(node: tuple[float, float], cpus: float, gpus: float) -> int:
+    """Count the trials that fit on a node; Ray never splits a trial's share over two GPUs."""
+    by_cpus = _floor(node[0] / cpus)
+    if not gpus:
+        return by_cpus
+    by_gpus = _floor(node[1] / gpus) if gpus >= 1 else _floor(node[1]) * _floor(1 / gpus)
+    return min(by_cpus, by_gpus)
+
+
+def _floor(ratio: float) -> int:
+    return int(ratio + 1e-9)
 
 
 def local_cpus() -> int:
@@ -49,9 +86,16 @@ def local_cpus() -> int:
     )
 
 
+def local_gpus() -> int:
+    """Count the GPUs that trainings of this process could use."""
+    import torch  # imported here: a second that `--help` need not wait for
+
+    return torch.cuda.device_count()
+
+
 def local_cluster() -> Cluster:
     """Describe the local Ray that `connected` would start."""
-    return Cluster("local", local_cpus(), 0.0, 1)
+    return Cluster("local", ((local_cpus(), local_gpus()),))
 
 
 def named_address(address: str | None) -> str:
@@ -68,30 +112,58 @@ def connected(address: str | None, *, n_cpus: int | None = None) -> Iterator[Clu
         n_cpus: CPUs of the local Ray, all that this process may use by default.
 
     Raises:
-        InputError: the address is a job server's, or nobody answers there.
+        InputError: the address is a job server's or a Ray client's, nobody answers there, or
+            the cluster asks for a token that this process lacks.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     import ray  # imported here: half a second that `--help` need not wait for
 
     address = named_address(address)
+    _refuse_other_protocols(address)
+    options: dict[str, Any] = {}
+    if address == "local":  # what `local_cluster` says, so that a dry run's plan is the run's
+        options = {
+            "num_cpus": n_cpus or local_cpus(),
+            "num_gpus": local_gpus(),
+            "include_dashboard": False,
+        }
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **options)
+    except ray.exceptions.AuthenticationError:
+        raise InputError(f"the cluster at {address} asks for a token: set {_TOKEN}") from None
+    except ConnectionError as error:  # also the answer to a wrong token, or to none
+        raise InputError(
+            f"no Ray cluster answers at {address}: {_reason(error)}; one that asks for a token "
+            f"answers only with {_TOKEN}"
+        ) from None
+    except (RuntimeError, ValueError, OSError) as error:
+        raise InputError(f"no Ray cluster answers at {address}: {_reason(error)}") from None
+    try:
+        yield Cluster(address, living_nodes(ray.nodes()))
+    finally:
+        ray.shutdown()
+
+
+def _reason(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+
+
+def living_nodes(nodes: Sequence[Mapping[str, Any]]) -> tuple[tuple[float, float], ...]:
+    """Read the CPUs and GPUs of the nodes that are alive from `ray.nodes()`."""
+    alive = [node["Resources"] for node in nodes if node["Alive"]]
+    return tuple((found.get("CPU", 0.0), found.get("GPU", 0.0)) for found in alive)
+
+
+def _refuse_other_protocols(address: str) -> None:
     if address.startswith(("http://", "https://")):
         raise InputError(
             f"{ADDRESS_VARIABLE} or --address names the cluster (host:6379 or auto), not its job "
             f"server: got {address}; to submit a job there use ray job submit --address {address}"
         )
-    options = (
-        {"num_cpus": n_cpus or local_cpus(), "include_dashboard": False}
-        if address == "local"
-        else {}
-    )
-    try:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **options)
-    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"no Ray cluster answers at {address}: {reason}") from None
-    try:
-        total = ray.cluster_resources()
-        yield Cluster(address, total.get("CPU", 0.0), total.get("GPU", 0.0), len(ray.nodes()))
-    finally:
-        ray.shutdown()
+    if address.startswith("ray://"):
+        raise InputError(
+            f"{ADDRESS_VARIABLE} or --address names the cluster (host:6379 or auto), not its Ray "
+            f"Client server: got {address}; submit the search with ray job submit, or run it on "
+            "the cluster's head with --address auto"
+        )

@@ -6,28 +6,35 @@ meet.
 
 from __future__ import annotations
 
+import logging
+import math
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dianet_ray.cluster import Cluster, connected, local_cluster, named_address
 from dianet_ray.data.images import Images, load_images
-from dianet_ray.errors import InputError, Stopped
+from dianet_ray.errors import InputError, Stopped, StudyFailed
 from dianet_ray.options import TrackingOptions
 from dianet_ray.protocol.selection import champion
 from dianet_ray.protocol.study import Study
 from dianet_ray.search import tuner
 from dianet_ray.search.driver import DriverLock
 from dianet_ray.search.plan import Plan, describe
-from dianet_ray.search.searcher import StudySearcher
+from dianet_ray.search.searcher import first_wave_failure
 from dianet_ray.search.study_view import load_study
 from dianet_ray.search.trial import FoldTrial
 from dianet_ray.summary import card, collect, page
-from dianet_ray.summary.predict import fingerprint_of
 from dianet_ray.tracking import store
-from dianet_ray.tracking.thread import ProjectionThread, Writer
+from dianet_ray.tracking.thread import ProjectionThread
+
+if TYPE_CHECKING:
+    from dianet_ray.tracking.projection import Projection
+
+logger = logging.getLogger(__name__)
 
 Say = Callable[[str], None]
 CLOSE_S = 120.0
@@ -49,33 +56,23 @@ class Search:
     say: Say
     trial: type[Any] = FoldTrial
 
-    def describe(self, plan: Plan, cluster: Cluster) -> tuner.Resources:
-        """Say the plan, and return what a trial occupies."""
-        needs = tuner.resources(plan, cluster)
-        where = (
-            f"{needs.cpus:g} CPUs and {needs.gpus:g} GPUs each; {cluster.address} Ray, "
-            f"{cluster.n_nodes} nodes"
-        )
-        uri = store.choose_uri(self.tracking.uri, plan.path)
-        describe(plan, self.say, n_workers=needs.n_workers, where=where, store=uri)
-        return needs
-
     def dry_run(self) -> None:
         """Say the plan and do nothing."""
         plan = self.make_plan()
+        uri = store.choose_uri(self.tracking.uri, plan.path)
         if named_address(self.address) == "local":
-            self.describe(plan, local_cluster())
+            self._describe(plan, local_cluster(), uri)
             return
         with connected(self.address) as cluster:
-            self.describe(plan, cluster)
+            self._describe(plan, cluster, uri)
 
     def run(self) -> Study:
         """Run or resume under the driver's lock, with MLflow beside it.
 
         Raises:
             InputError: anything wrong that can be known before the first training.
-            StudyFailed: the search cannot go on.
-            Stopped: the user or the cluster stopped it at once.
+            StudyFailed: the search cannot go on, or could not when it ran before.
+            Stopped: somebody interrupted it.
         """
         path = self.make_plan().path
         uri = store.choose_uri(self.tracking.uri, path)
@@ -83,42 +80,59 @@ class Search:
         store.check_store(uri)
         with DriverLock(path):
             plan = self.make_plan()  # again: another driver may have just finished
-            searcher = tuner.make_searcher(plan)
-            thread = ProjectionThread(lambda: projection(path, self.images, uri, self.tracking))
-            model_card, patience_s = None, CLOSE_S
+            if failure := first_wave_failure(plan.study):
+                raise StudyFailed(f"{failure}; repair the cause and use a new folder")
+            study = plan.study if tuner.is_done(plan) else self._train(plan, uri)
             try:
-                if searcher.has_work():
-                    searcher.on_change = thread.submit
-                    self._train(plan, searcher)
-                if not searcher.is_stopping:
-                    model_card = make_card(searcher.study, self.images)
+                publish(study, path, uri, self.tracking, images=self.images)
+            except Exception as error:  # whatever MLflow raises, the search is done
+                reason = " ".join(str(error).split())
+                logger.warning("MLflow lacks the champion (%s): dianet-ray track %s", reason, path)
+        return study
+
+    def _train(self, plan: Plan, uri: str) -> Study:
+        """Search until the end, with a thread that writes to MLflow what is durable."""
+        n_cpus = local_cluster().n_cpus
+        if plan.options.max_workers:  # a local Ray of our own need not take the whole machine
+            n_cpus = min(n_cpus, math.ceil(plan.cpus_per_trial * plan.options.max_workers))
+        with connected(self.address, n_cpus=int(n_cpus)) as cluster:
+            needs = self._describe(plan, cluster, uri)
+            searcher = tuner.make_searcher(plan)
+            make = partial(projection, plan.path, uri, self.tracking, images=self.images)
+            thread, patience_s = ProjectionThread(make), CLOSE_S
+            searcher.on_change = thread.submit
+            try:
+                tuner.run(
+                    searcher,
+                    plan,
+                    needs,
+                    trainable=tuner.bind(plan, self.images.images, needs, trial=self.trial),
+                    started_at=self.started_at,
+                )
             except Stopped:
                 patience_s = STOPPED_CLOSE_S
                 raise
             finally:
-                thread.close(searcher.study, model_card, timeout_s=patience_s)
+                thread.close(searcher.study, timeout_s=patience_s)
         if searcher.is_stopping:
             raise Stopped("interrupted, what was in flight is recorded; the same command resumes")
         return searcher.study
 
-    def _train(self, plan: Plan, searcher: StudySearcher) -> None:
-        n_cpus = local_cluster().n_cpus
-        if plan.options.max_workers:  # a local Ray of our own need not take the whole machine
-            n_cpus = min(n_cpus, plan.cpus_per_trial * plan.options.max_workers)
-        with connected(self.address, n_cpus=max(1, round(n_cpus))) as cluster:
-            needs = self.describe(plan, cluster)
-            tuner.run(
-                searcher,
-                plan,
-                needs,
-                trainable=tuner.bind(plan, self.images.images, needs, trial=self.trial),
-                started_at=self.started_at,
-            )
+    def _describe(self, plan: Plan, cluster: Cluster, uri: str) -> tuner.Resources:
+        """Say the plan, and return what a trial occupies."""
+        needs = tuner.resources(plan, cluster)
+        where = (
+            f"{needs.cpus:g} CPUs and {needs.gpus:g} GPUs each; {cluster.address} Ray, "
+            f"{cluster.n_nodes} nodes"
+        )
+        shown = store.shown(uri)
+        describe(plan, self.say, n_workers=needs.n_workers, where=where, store=shown)
+        return needs
 
 
 def projection(
-    study_path: Path, images: Images | None, uri: str, tracking: TrackingOptions
-) -> Writer:
+    study_path: Path, uri: str, tracking: TrackingOptions, *, images: Images | None
+) -> Projection:
     """Connect to MLflow and make the projection of a study; slow the first time."""
     client = store.connect(uri)
     from dianet_ray.tracking.projection import Projection
@@ -130,15 +144,17 @@ def projection(
     return Projection(client, experiment, study_path, faces=faces)
 
 
-def make_card(study: Study, images: Images) -> dict[str, Any] | None:
-    """Make the champion's card; None while no configuration is complete."""
+def publish(
+    study: Study, path: Path, uri: str, tracking: TrackingOptions, *, images: Images | None
+) -> None:
+    """Bring MLflow up to date with a study, its champion included when there is one."""
+    writer = projection(path, uri, tracking, images=images)
     if champion(study) is None:
-        return None
-    prints = {
-        clip_id: fingerprint_of(image)
-        for clip_id, image in zip(images.clip_ids, images.images, strict=True)
-    }
-    return card.make(study, {clip.clip_id: prints[clip.clip_id] for clip in study.clips})
+        writer.update(study)
+    else:
+        names = [clip.clip_id for clip in study.clips]
+        prints = dict(zip(names, study.about["fingerprints"], strict=True))
+        writer.finish(study, card.make(study, prints))
 
 
 def images_of(study: Study) -> Images | None:
@@ -150,30 +166,21 @@ def images_of(study: Study) -> Images | None:
     return images if images.hash == study.identity["images"] else None
 
 
-def track(study_path: Path, tracking: TrackingOptions) -> str:
+def track(path: Path, tracking: TrackingOptions) -> str:
     """Write a study to MLflow again from its ledger, and return the store's address.
 
     Raises:
-        InputError: no study, no answer, or the champion's images are gone.
+        InputError: no study, no answer, or faces asked for whose images are gone.
     """
-    study = load_study(study_path)
-    uri = store.choose_uri(tracking.uri, study_path)
-    store.check_store(uri)
-    images = images_of(study)
-    writer = projection(study_path, images, uri, tracking)
-    if any(study.state(c.number) == "running" for c in study.configurations):
-        writer.update(study)
-        return uri
-    if images is None:
+    study = load_study(path)
+    uri = store.choose_uri(tracking.uri, path)
+    images = images_of(study) if tracking.log_faces else None
+    if tracking.log_faces and images is None:
         raise InputError(
-            f"the champion's card describes its images: {study.about['images_path']} no longer "
+            f"--log-faces needs the images of the study: {study.about['images_path']} no longer "
             "holds them"
         )
-    model_card = make_card(study, images)
-    if model_card is None:
-        writer.update(study)
-    else:
-        writer.finish(study, model_card)
+    publish(study, path, uri, tracking, images=images)
     return uri
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -22,30 +23,29 @@ def run_demo(folder: Path, console: Console) -> None:
     people, newcomers = folder / "data" / "people", folder / "data" / "newcomers"
     images, study = folder / "images", folder / "study"
     models, page = folder / "models", folder / "report.html"
-    size = f"--subjects {N_SUBJECTS} --clips {N_CLIPS} --image-size 96 --frames 24"
+    size = ["--image-size", "96", "--frames", "24"]
     commands = [
-        (people, f"synth {people} {size}"),
+        (people, ["synth", people, "--subjects", N_SUBJECTS, "--clips", N_CLIPS, *size]),
         (
             newcomers,
-            f"synth {newcomers} --subjects 3 --clips 12 --image-size 96 --frames 24"
-            f" --seed {NEWCOMER_SEED}",
+            ["synth", newcomers, "--subjects", 3, "--clips", 12, *size, "--seed", NEWCOMER_SEED],
         ),
-        (None, f"validate casme2 {people}"),
-        (None, f"prepare casme2 {people} {images}"),
-        (None, f"search {images} {study} --space quick --configs 4 --wave-size 2"),
-        (None, f"report {study} --html {page}"),
-        (None, f"collect {models} --study {study}"),
+        (None, ["validate", "casme2", people]),
+        (None, ["prepare", "casme2", people, images]),
+        (None, ["search", images, study, "--space", "quick", "--configs", 4, "--wave-size", 2]),
+        (None, ["report", study, "--html", page]),
+        (None, ["collect", models, "--study", study]),
     ]
-    for done, command in commands:
-        if done is None or not any(done.glob("*.xlsx")):
-            _run(command, console)
-    clips = sorted(path.parent for path in newcomers.rglob("img*.jpg"))
-    shown = list(dict.fromkeys(clips))[:2]
-    _run(f"predict {models} {' '.join(shlex.quote(str(clip)) for clip in shown)}", console)
+    for made, words in commands:
+        if made is None or not made.exists():
+            _run(words, console)
+    clips = sorted({path.parent for path in newcomers.rglob("img*.jpg")})
+    _run(["predict", models, *clips[:2]], console)
 
 
-def _run(command: str, console: Console) -> None:
-    console.print(f"$ dianet-ray {command}", style="bold")
-    result = subprocess.run([sys.executable, "-m", "dianet_ray", *shlex.split(command)])
+def _run(words: Sequence[object], console: Console) -> None:
+    command = [str(word) for word in words]
+    console.print(f"$ dianet-ray {shlex.join(command)}", style="bold")
+    result = subprocess.run([sys.executable, "-m", "dianet_ray", *command])
     if result.returncode:
         raise SystemExit(result.returncode)

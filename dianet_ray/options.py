@@ -21,7 +21,7 @@ class Options(BaseModel):
 
 
 class PrepareOptions(Options):
-    """What shapes the dynamic images; its values go into the hash of IMAGES."""
+    """How dynamic images are made; the first three go into the hash of IMAGES."""
 
     image_size: int = Field(64, ge=16, le=1024)
     coefficients: Literal["harmonic", "linear"] = "harmonic"
@@ -31,7 +31,7 @@ class PrepareOptions(Options):
 
 
 class SearchOptions(Options):
-    """How a search runs; None means: as the study has it, else the default."""
+    """How a search runs; None means as the study has it, else the default."""
 
     classes: str | None = None
     configs: int | None = Field(None, ge=1)

@@ -55,7 +55,8 @@ class Progress:
     ) -> None:
         if self._console.is_terminal:
             self._live.stop()
-        self._console.print(self.line(), soft_wrap=True)
+        if error is None:
+            self._console.print(self.line(), soft_wrap=True)
 
     def advance(self, n: int = 1) -> None:
         """Count finished work."""

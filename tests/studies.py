@@ -122,7 +122,7 @@ def _identity(seed: int) -> dict[str, Any]:
             "constraints": [],
             "points": [],
         },
-        "strategy": "exhaustive",
+        "ladder": ["loso"],
         "protocol": "loso",
         "objective": "uf1",
         "seed": seed,

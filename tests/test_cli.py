@@ -8,12 +8,24 @@ import numpy as np
 import pytest
 import typer
 
-from dianet_ray import cli
+from dianet_ray import cli, commands
 from dianet_ray.cli import app
-from dianet_ray.options import JOB_VARIABLE
+from dianet_ray.data.images import load_images
+from dianet_ray.errors import Stopped, StudyFailed
+from dianet_ray.options import JOB_VARIABLE, SearchOptions
 from dianet_ray.search.driver import DriverLock
 from dianet_ray.search.ledger import write_study
+from dianet_ray.search.plan import make_plan
+from dianet_ray.search.space_file import load_space
 from dianet_ray.search.study_view import study_content
+from tests.data.casme2_files import (
+    HEADER,
+    WORKBOOK,
+    Clip,
+    clips,
+    write_data_set,
+    write_workbook,
+)
 from tests.images import write_images
 from tests.search.fake import fake_plan
 from tests.search.test_searcher import play
@@ -103,7 +115,7 @@ def test_the_module_runs_as_a_script():
         (["search", "/nowhere", "s", "--space", "quick", "--set", "heads"], "NAME=VALUE"),
         (
             ["search", "/nowhere", "s", "--space", "quick", "--set", "heads=5"],
-            "no point satisfies",
+            "heads must divide",
         ),
         (["collect", "out"], "either --study"),
         (["predict", "/nowhere", "clip"], "/nowhere"),
@@ -181,7 +193,68 @@ def test_status_says_what_is_done_and_the_best_so_far(monkeypatch, capsys, tmp_p
     assert "uf1" in stdout
 
 
-def test_images_of_the_fixture_are_what_prepare_writes(images):
-    from dianet_ray.data.images import load_images
+def test_two_workbooks_are_listed_with_the_flag_that_chooses(refused, tmp_path):
+    root = write_data_set(tmp_path / "data", clips())
+    write_workbook(root / "CASME2-coding-20190701.xlsx", clips())
+    refused("validate", "casme2", root, says="--annotations")
 
+
+def test_two_frame_folders_are_listed_with_the_flag_that_chooses(refused, tmp_path):
+    root = write_data_set(tmp_path / "data", clips())
+    write_data_set(root, clips(), frames_dir="Cropped", pattern="reg_img{}.jpg")
+    refused("validate", "casme2", root, says="--frames-dir")
+
+
+def test_a_wrong_workbook_is_named_with_its_missing_columns(refused, tmp_path):
+    root = write_data_set(tmp_path / "data", clips())
+    write_workbook(root / WORKBOOK, clips(), header=["Subject", "Clip", *HEADER[2:]])
+    refused("validate", "casme2", root, says="Filename")
+
+
+def test_onset_after_offset_is_left_out_with_its_reason(monkeypatch, capsys, tmp_path):
+    rows = [*clips(), Clip(subject=2, name="EP99_01", onset=30, apex=25, offset=20)]
+    root = write_data_set(tmp_path / "data", rows)
+    status, stdout, _ = run(monkeypatch, capsys, "validate", "casme2", root)
+    assert status == 0
+    assert "onset after offset (1)" in stdout
+    assert "EP99_01" in stdout
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (StudyFailed("every training failed"), "every training failed"),
+        (Stopped("interrupted; resume"), "interrupted; resume"),
+        (KeyboardInterrupt(), "interrupted"),
+    ],
+)
+def test_a_search_that_does_not_finish_is_one_line_and_status_1(
+    monkeypatch, capsys, images, tmp_path, error, says
+):
+    def stop(*args):
+        raise error
+
+    monkeypatch.setattr(commands.Search, "run", stop)
+    words = ["search", images, tmp_path / "s", "--space", "quick"]
+    assert run(monkeypatch, capsys, *words) == (1, "", f"dianet-ray: {says}\n")
+
+
+def test_a_study_whose_first_wave_failed_is_refused_again(monkeypatch, capsys, images, tmp_path):
+    plan = make_plan(
+        load_images(images), tmp_path / "s", space=load_space("quick"), options=SearchOptions()
+    )
+    play(plan, lambda work: "failed")
+    words = ["search", images, tmp_path / "s", "--space", "quick"]
+    status, _, stderr = run(monkeypatch, capsys, *words)
+    assert status == 1
+    assert "every training of the first wave failed: ValueError: bad; repair" in stderr
+
+
+def test_a_wrong_address_leaves_nothing_behind(refused, images, tmp_path):
+    words = ["--space", "quick", "--address", "127.0.0.1:9"]
+    refused("search", images, tmp_path / "s", *words, says="no Ray cluster answers")
+    assert list((tmp_path / "s").glob("*")) == []
+
+
+def test_images_of_the_fixture_are_what_prepare_writes(images):
     assert load_images(images).images.dtype == np.float16

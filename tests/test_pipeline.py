@@ -2,11 +2,13 @@
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
 
 import pytest
 
+from dianet_ray.data.images import load_images
 from dianet_ray.search.study_view import load_study
 from dianet_ray.tracking.store import connect, default_uri
 from tests.tracking.tree import dump_tree
@@ -143,6 +145,19 @@ def test_other_images_are_refused_by_an_existing_study(folder):
     ).stderr
     assert found.count("\n") == 1
     assert "has another images" in found
+
+
+def test_a_frame_that_cannot_be_read_is_status_2_unless_it_is_accepted(folder):
+    broken = folder / "broken"
+    shutil.copytree(folder / "data", broken)
+    clip = first_clip(broken)
+    min(clip.iterdir()).write_bytes(b"")
+    words = ["prepare", "casme2", broken]
+    found = command(*words, folder / "refused", "--image-size", 32, status=2)
+    assert found.stderr.splitlines()[-1].startswith("dianet-ray: 1 clips cannot be read")
+    assert clip.name in (folder / "refused" / "left_out.csv").read_text()
+    assert len(load_images(folder / "refused").clip_ids) == 38
+    command(*words, folder / "accepted", "--image-size", 32, "--skip-broken")
 
 
 def test_a_missing_weights_file_is_trained_again_to_the_same_bytes(folder):

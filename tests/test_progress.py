@@ -2,6 +2,7 @@
 
 import io
 
+import pytest
 from rich.console import Console
 
 from dianet_ray import progress
@@ -36,6 +37,13 @@ def test_the_estimate_counts_only_what_this_run_did(monkeypatch):
     now[0] += 60
     shown.set(90)
     assert shown.line() == "search: 90/100 trainings, 1 min 00 s left | 2/2 busy"
+
+
+def test_a_failure_leaves_its_own_line_alone():
+    console = Console(file=io.StringIO(), force_terminal=False)
+    with pytest.raises(ValueError), Progress("synth", 3, unit="clips", console=console):  # noqa: PT011
+        raise ValueError
+    assert console.file.getvalue() == ""
 
 
 def test_a_terminal_gets_a_live_line():

@@ -89,13 +89,17 @@ def test_a_submitted_search_equals_a_local_one(cluster, tmp_path):
     jobs, environment = cluster
     entry = ["python", "-m", "dianet_ray", "search", images, tmp_path / "there", *SEARCH]
     submit = [Path(sys.executable).with_name("ray"), "job", "submit", "--address", jobs]
-    submitted = subprocess.run(
-        [str(word) for word in [*submit, "--working-dir", ROOT, "--", *entry]],
-        env=environment,
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-    )
+    for _ in range(30):  # the head's job agent comes up a little later than the head
+        submitted = subprocess.run(
+            [str(word) for word in [*submit, "--working-dir", ROOT, "--", *entry]],
+            env=environment,
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+        )
+        if "No available agent" not in submitted.stderr:
+            break
+        time.sleep(1)
     assert submitted.returncode == 0, submitted.stdout + submitted.stderr
     local, remote = load_study(tmp_path / "here"), load_study(tmp_path / "there")
     assert decisions(remote) == decisions(local)

@@ -19,6 +19,7 @@ from dianet_ray.data.sheets import (
     given_path,
     read_table,
 )
+from dianet_ray.data.subjects import casme2_subject
 from dianet_ray.errors import InputError
 
 WORKBOOKS = "CASME2-coding-*.xlsx"
@@ -37,15 +38,15 @@ FRAME_FOLDERS = (
     "Cropped-updated/Cropped",
     "CASME2-RAW",
 )
-_SUBJECT = re.compile(r"(?:sub|s)?0*(\d+)", re.IGNORECASE)
+_NAMED = re.compile(r"sub\d+")
 
 
 def read(root: Path, annotations: Path | None, frames_dir: Path | None) -> Source:
     """Read the workbook and find the frame folders under `root`.
 
     Raises:
-        InputError: no or several workbooks or frame folders and none was chosen, or a workbook
-            that is not CASME II's.
+        InputError: no or several workbooks or frame folders and none was chosen, a workbook that
+            is not CASME II's, or two folders of one subject.
     """
     if annotations is None:
         books = [
@@ -60,7 +61,7 @@ def read(root: Path, annotations: Path | None, frames_dir: Path | None) -> Sourc
     sheet, rows = read_table(path, COLUMNS)
     annotated = tuple(
         Annotated(
-            subject=_subject(as_text(row["subject"])),
+            subject=casme2_subject(as_text(row["subject"])),
             clip=as_text(row["clip"]),
             label=as_text(row["label"]),
             onset=as_frame(row["onset"]),
@@ -70,12 +71,14 @@ def read(root: Path, annotations: Path | None, frames_dir: Path | None) -> Sourc
         )
         for row in rows
     )
-    return Source(sheet, annotated, _clip_folders(_frames_root(root, frames_dir)))
-
-
-def _subject(text: str) -> str:
-    match = _SUBJECT.fullmatch(text)
-    return f"sub{int(match[1]):02d}" if match else text
+    try:
+        frames_root = _frames_root(root, frames_dir)
+        folders = _clip_folders(frames_root)
+    except OSError as error:
+        raise InputError(
+            f"the frame folders do not open: {error.filename} ({error.strerror})"
+        ) from error
+    return Source(sheet, annotated, frames_root, folders)
 
 
 def _frames_root(root: Path, frames_dir: Path | None) -> Path:
@@ -95,20 +98,29 @@ def _frames_root(root: Path, frames_dir: Path | None) -> Path:
     return choose(sorted(candidates), what=what, flag="--frames-dir DIR", root=root)
 
 
-def _subject_folders(folder: Path) -> dict[str, Path]:
+def _subject_folders(folder: Path) -> list[Path]:
     if not folder.is_dir():
-        return {}
-    return {
-        _subject(path.name): path
+        return []
+    return [
+        path
         for path in sorted(folder.iterdir())
-        if path.is_dir() and path.name.casefold().startswith("s") and _SUBJECT.fullmatch(path.name)
-    }
+        if path.is_dir()
+        and path.name.casefold().startswith("s")
+        and _NAMED.fullmatch(casme2_subject(path.name))
+    ]
 
 
 def _clip_folders(frames_root: Path) -> dict[tuple[str, str], Path]:
+    folder_of: dict[str, Path] = {}
+    for folder in _subject_folders(frames_root):
+        subject = casme2_subject(folder.name)
+        if subject in folder_of:
+            raise InputError(f"two folders of {subject}: {folder_of[subject]} and {folder}")
+        folder_of[subject] = folder
     return {
         (subject, path.name): path
-        for subject, folder in _subject_folders(frames_root).items()
+        for subject, folder in folder_of.items()
         for path in sorted(folder.iterdir())
-        if path.is_dir()
+        # A file in a clip's place is kept: it will not open as a folder, and that is said.
+        if path.is_dir() or not (path.suffix or path.name.startswith("."))
     }

@@ -1,8 +1,7 @@
-"""From a manifest to IMAGES with Ray Data; the one place for all about dynamic images.
+"""From a manifest to IMAGES with Ray Data.
 
-A task decodes some clips and writes them as one
-parquet part; only small status rows travel, so nobody but the task ever holds an image. Everything
-is made in a folder beside OUT, which takes OUT's name at the end.
+A task decodes some clips and writes them as one parquet part; only small status rows travel, so
+nobody but the task ever holds an image. OUT appears when it is complete.
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ from __future__ import annotations
 import functools
 import json
 import logging
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,19 +16,11 @@ from typing import Any
 
 import cv2
 
-from dianet_ray.data.clips import clip_images, phase_images
+from dianet_ray.data.clips import clip_images
 from dianet_ray.data.frames import FrameError
-from dianet_ray.data.images import (
-    ClipImages,
-    Images,
-    describe,
-    fingerprint,
-    identity,
-    load_images,
-    read_about,
-    write_part,
-)
-from dianet_ray.data.manifest import Manifest, Row, write_csv
+from dianet_ray.data.images import ClipImages, describe, identity, read_about, write_part
+from dianet_ray.data.manifest import UNREADABLE, Manifest, Row, write_csv
+from dianet_ray.data.outputs import output_folder, writing
 from dianet_ray.data.rank_pooling import Kind
 from dianet_ray.errors import InputError
 from dianet_ray.options import PrepareOptions
@@ -42,16 +32,6 @@ from dianet_ray.schemas import (
     LEFT_OUT_CSV,
     MANIFEST_CSV,
 )
-
-__all__ = [
-    "Images",
-    "PrepareResult",
-    "clip_images",
-    "fingerprint",
-    "load_images",
-    "phase_images",
-    "prepare",
-]
 
 CLIPS_PER_PART = 4  # about half a second of work: progress moves, and Ray's overhead stays small
 
@@ -71,18 +51,18 @@ def prepare(
 ) -> PrepareResult:
     """Make IMAGES from a manifest; Ray must be running.
 
-    Done already (same manifest, same options) is left as it is.
+    Done already (same manifest, same options) is left as it is, unless files that could not be
+    read then can be read now: OUT may already be somebody's study, so only the user deletes it.
 
     Raises:
-        InputError: OUT holds something else, or fewer than half of the clips can be read; then
-            nothing is written.
+        InputError: OUT holds something else, cannot be written, or lacks clips that were repaired;
+            or fewer than half of the clips are usable, then nothing is written.
     """
     if (done := _done_before(manifest, out, options)) is not None:
         return done
-    beside = out.with_name(f".{out.name}.part")
-    shutil.rmtree(beside, ignore_errors=True)
-    try:
-        (beside / IMAGES_FOLDER).mkdir(parents=True)
+    _check_half(manifest.rows)
+    with output_folder(out) as beside:
+        (beside / IMAGES_FOLDER).mkdir()
         unreadable = {}
         for clip_id, error in _map_clips(manifest, beside / IMAGES_FOLDER, options):
             if error:
@@ -94,17 +74,13 @@ def prepare(
         write_csv(rows, beside / MANIFEST_CSV)
         write_csv((row for row in rows if row.state == LEFT_OUT), beside / LEFT_OUT_CSV)
         (beside / IMAGES_JSON).write_text(json.dumps(about, indent=2), encoding="utf-8")
-        if out.exists():
-            out.rmdir()  # only an empty folder gets here
-        beside.replace(out)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
     return _result(about, reused=False)
 
 
 def _done_before(manifest: Manifest, out: Path, options: PrepareOptions) -> PrepareResult | None:
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
-        return None
+    with writing(out):
+        if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+            return None
     about = read_about(out)
     expected = identity(manifest, options, about.get("unreadable", {}))
     if about["hash"] != expected:
@@ -112,7 +88,22 @@ def _done_before(manifest: Manifest, out: Path, options: PrepareOptions) -> Prep
             f"OUT holds images of another manifest or other options: hash {about['hash'][:12]} "
             f"in {out}, {expected[:12]} asked for"
         )
+    failed_then = [row for row in manifest.usable() if row.clip_id in about["unreadable"]]
+    repaired = [row.clip_id for row in failed_then if _reads(manifest.folder(row), row, options)]
+    if repaired:
+        raise InputError(
+            f"files were repaired since OUT was made: {len(repaired)} clips can be read now, for "
+            f"example {repaired[0]}; delete {out} and prepare again"
+        )
     return _result(about, reused=True)
+
+
+def _reads(folder: Path, row: Row, options: PrepareOptions) -> bool:
+    try:
+        _pool(_columns(row) | {"folder": folder}, options.image_size, options.coefficients)
+    except FrameError:
+        return False
+    return True
 
 
 def _result(about: dict[str, Any], *, reused: bool) -> PrepareResult:
@@ -168,16 +159,7 @@ def _make_part(
     for clip in part["clips"]:
         error = ""
         try:
-            images, scales = clip_images(
-                Path(clip["folder"]),
-                clip["onset"],
-                clip["apex"],
-                clip["offset"],
-                image_size=image_size,
-                coefficients=coefficients,
-            )
-            names = (clip["clip_id"], clip["subject"], clip["label"])
-            made.append(ClipImages(*names, images, scales))
+            made.append(_pool(clip, image_size, coefficients))
         except FrameError as broken:
             error = str(broken)
         statuses.append({"clip_id": clip["clip_id"], "error": error})
@@ -186,9 +168,21 @@ def _make_part(
     return statuses
 
 
+def _pool(clip: dict[str, Any], image_size: int, coefficients: Kind) -> ClipImages:
+    images, scales = clip_images(
+        Path(clip["folder"]),
+        clip["onset"],
+        clip["apex"],
+        clip["offset"],
+        image_size=image_size,
+        coefficients=coefficients,
+    )
+    return ClipImages(clip["clip_id"], clip["subject"], clip["label"], images, scales)
+
+
 def _mark(rows: tuple[Row, ...], unreadable: dict[str, str]) -> tuple[Row, ...]:
     return tuple(
-        replace(row, state=LEFT_OUT, reason=f"unreadable: {unreadable[row.clip_id]}")
+        replace(row, state=LEFT_OUT, reason=UNREADABLE + unreadable[row.clip_id])
         if row.state != LEFT_OUT and row.clip_id in unreadable
         else row
         for row in rows
@@ -196,11 +190,14 @@ def _mark(rows: tuple[Row, ...], unreadable: dict[str, str]) -> tuple[Row, ...]:
 
 
 def _check_half(rows: tuple[Row, ...]) -> None:
+    """Refuse too few clips: by the manifest before any frame is read, and by the frames after."""
     of_sheet = [row for row in rows if not row.reason.startswith("no row")]
     left_out = [row for row in of_sheet if row.state == LEFT_OUT]
     if len(left_out) * 2 > len(of_sheet) or len(left_out) == len(of_sheet):
-        first = f", first {left_out[0].clip_id}: {left_out[0].reason}" if left_out else ""
+        n_unreadable = sum(row.reason.startswith(UNREADABLE) for row in left_out)
+        first = f"; first {left_out[0].clip_id}: {left_out[0].reason}" if left_out else ""
         raise InputError(
-            f"at least half of the clips must be readable: {len(of_sheet) - len(left_out)} of "
-            f"{len(of_sheet)} are, nothing was written{first}"
+            f"at least half of the sheet's clips must be usable: of {len(of_sheet)} a rule leaves "
+            f"{len(left_out) - n_unreadable} out and {n_unreadable} cannot be read, nothing was "
+            f"written{first}"
         )

@@ -21,6 +21,10 @@ class FrameError(Exception):
     """The frames of one clip cannot be used; the message names the file or folder."""
 
 
+class FolderError(FrameError):
+    """The folder of a clip does not open."""
+
+
 def index_frames(folder: Path) -> dict[int, Path]:
     """Find the frames of a clip, in the order of their numbers.
 
@@ -28,13 +32,14 @@ def index_frames(folder: Path) -> dict[int, Path]:
     `reg_img46.jpg` and `006_05562.jpg` are frames 46, 46 and 5562. Other files are ignored.
 
     Raises:
-        FrameError: the folder cannot be read, or two files have the same number.
+        FolderError: the folder cannot be read.
+        FrameError: two files have the same number.
     """
     found: dict[int, Path] = {}
     try:
         files = sorted(folder.iterdir())
     except OSError as error:
-        raise FrameError(f"the folder does not open: {folder} ({error.strerror})") from error
+        raise FolderError(f"the folder does not open: {folder} ({error.strerror})") from error
     for file in files:
         match = _LAST_INTEGER.search(file.stem)
         if match is None or file.suffix.lower() not in SUFFIXES:

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from dianet_ray import __version__
-from dianet_ray.data.manifest import Manifest, Row
+from dianet_ray.data.manifest import UNREADABLE, Manifest, Row
 from dianet_ray.errors import InputError
 from dianet_ray.options import PrepareOptions
 from dianet_ray.schemas import FORMAT, IMAGE_COLUMNS, IMAGES_FOLDER, IMAGES_JSON, LEFT_OUT, PHASES
@@ -56,9 +56,14 @@ class ClipImages:
     scales: NDArray[np.float32]
 
 
-def fingerprint(image: NDArray[np.float16]) -> str:
-    """Hash a clip's dynamic images (3, H, W, 3): tells whether a clip was seen before."""
-    return hashlib.sha256(np.ascontiguousarray(image).tobytes()).hexdigest()
+def fingerprint(images: NDArray[np.float16]) -> str:
+    """Hash a clip's dynamic images (3, H, W, 3): tells whether a clip was seen before.
+
+    Only the whole-clip image counts: it does not depend on the apex, so a clip is known again
+    with another apex or none.
+    """
+    whole = images[PHASES.index("whole_clip")] if images.ndim == 4 else images
+    return hashlib.sha256(np.ascontiguousarray(whole).tobytes()).hexdigest()
 
 
 def write_part(path: Path, clips: Sequence[ClipImages]) -> None:
@@ -138,9 +143,9 @@ def describe(manifest: Manifest, rows: tuple[Row, ...], options: PrepareOptions)
     """Compose images.json from the manifest and its rows as they ended."""
     n_left_out = sum(row.state == LEFT_OUT for row in rows)
     unreadable = {
-        row.clip_id: row.reason.removeprefix("unreadable: ")
+        row.clip_id: row.reason.removeprefix(UNREADABLE)
         for row in rows
-        if row.reason.startswith("unreadable: ")
+        if row.reason.startswith(UNREADABLE)
     }
     return {
         "format": FORMAT,

@@ -39,7 +39,8 @@ def label_set(name_or_file: str | None, dataset: str) -> LabelSet:
     """Find a label set by name, or read a YAML mapping of labels to classes.
 
     Raises:
-        InputError: an unknown name, or a file that is no mapping with two classes or more.
+        InputError: an unknown name, or a file that is no mapping with two classes or more; what
+            YAML reads as nothing, as true or false, or as a list is no class.
     """
     name = name_or_file or COMMONEST[dataset]
     if name in NAMED:
@@ -51,6 +52,24 @@ def label_set(name_or_file: str | None, dataset: str) -> LabelSet:
         mapping = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise InputError(f"--classes {path} is not YAML: {str(error).splitlines()[0]}") from None
-    if not isinstance(mapping, dict) or len(set(map(str, mapping.values()))) < 2:
+    if not isinstance(mapping, dict):
+        raise InputError(f"--classes {path}: not a mapping of labels to classes")
+    for pair in mapping.items():
+        if not all(_is_name(part) for part in pair):
+            raise InputError(
+                f"--classes {path}: a label and its class are words or numbers, got "
+                f"{pair[0]!r}: {pair[1]!r}"
+            )
+    found = LabelSet(_file_name(path), {str(label): str(to) for label, to in mapping.items()})
+    if len(found.classes) < 2:
         raise InputError(f"--classes {path}: a mapping of labels to at least two classes")
-    return LabelSet(path.stem, {str(label): str(to) for label, to in mapping.items()})
+    return found
+
+
+def _is_name(part: object) -> bool:
+    return isinstance(part, (str, int, float)) and not isinstance(part, bool) and part != ""
+
+
+def _file_name(path: Path) -> str:
+    # Models are registered under what follows a colon, so `5.yaml` must not end like casme2:5.
+    return f"custom-{path.stem.replace(':', '-')}"

@@ -13,6 +13,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,7 +22,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from dianet_ray.data import casme2
-from dianet_ray.data.frames import FrameError, index_frames
+from dianet_ray.data.frames import FolderError, FrameError, index_frames
+from dianet_ray.data.outputs import writing
 from dianet_ray.data.sheets import Annotated, Source
 from dianet_ray.errors import InputError
 from dianet_ray.schemas import CORRECTED, LEFT_OUT, MANIFEST_COLUMNS, USED
@@ -29,6 +31,10 @@ from dianet_ray.schemas import CORRECTED, LEFT_OUT, MANIFEST_COLUMNS, USED
 LOADERS: dict[str, Callable[[Path, Path | None, Path | None], Source]] = {"casme2": casme2.read}
 
 _LISTED = 20  # clips per kind of oddity on the terminal; the files list all
+_RUNS_LISTED = 5  # runs of missing frames in a reason
+
+UNREADABLE = "unreadable: "
+"""How the reason starts of a clip whose files do not read; all other reasons are rules."""
 
 ApexRule = Literal["annotated", "midpoint"]
 
@@ -63,12 +69,21 @@ class Manifest:
     annotations: Path
     sheet_name: str
     sheet_sha256: str
+    frames_root: Path
     rows: tuple[Row, ...]
 
     def hash(self) -> str:
-        """Hash the content: equal wherever the data set lies."""
-        content = [self.dataset, self.sheet_name, self.sheet_sha256, *map(asdict, self.rows)]
+        """Hash the content: equal wherever the data set, and its frame folder, lie."""
+        rows = [{**asdict(row), "frames_path": self._placeless(row)} for row in self.rows]
+        content = [self.dataset, self.sheet_name, self.sheet_sha256, *rows]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def _placeless(self, row: Row) -> str:
+        path = Path(row.frames_path)
+        if not path.is_absolute():
+            return row.frames_path
+        # The frame folder's own name stays: Cropped and raw frames make other images.
+        return path.relative_to(self.frames_root.parent).as_posix()
 
     def usable(self) -> tuple[Row, ...]:
         """Return the rows that are not left out."""
@@ -121,7 +136,9 @@ def read_manifest(
         rows.append(_left_out(row, "no row: a folder of frames that the sheet does not name"))
     rows.sort(key=lambda row: (row.clip_id, row.onset or 0))
     sheet = source.sheet
-    return Manifest(dataset, root, sheet.path, sheet.name, sheet.sha256, tuple(rows))
+    return Manifest(
+        dataset, root, sheet.path, sheet.name, sheet.sha256, source.frames_root, tuple(rows)
+    )
 
 
 def _start(dataset: str, root: Path, clip: Annotated, folder: Path | None) -> Row:
@@ -150,16 +167,19 @@ def _judge(row: Row, clip: Annotated, root: Path, rule: ApexRule) -> Row:
         return _left_out(row, f"onset after offset: {clip.onset} > {clip.offset}")
     if not row.frames_path:
         return _left_out(row, f"no frame folder: none for {clip.subject}/{clip.clip}")
+    folder = root / row.frames_path
     try:
-        files = index_frames(root / row.frames_path)
+        files = index_frames(folder)
     except FrameError as error:
-        return _left_out(row, f"unclear frames: {error}".replace(f"{root}/", ""))
-    span = range(clip.onset, clip.offset + 1)
-    missing = [number for number in span if number not in files]
-    row = replace(row, n_frames=len(span) - len(missing))
-    if missing:
-        reason = f"frames missing: {_runs(missing)} of {clip.onset}..{clip.offset}"
-        return _left_out(row, reason)
+        kind = UNREADABLE if isinstance(error, FolderError) else "unclear frames: "
+        # The row has the path; a reason that repeats it would depend on where the data set lies.
+        return _left_out(
+            row, kind + str(error).replace(str(folder), f"{clip.subject}/{clip.clip}")
+        )
+    present = [number for number in files if clip.onset <= number <= clip.offset]
+    row = replace(row, n_frames=len(present))
+    if missing := _missing(present, clip.onset, clip.offset):
+        return _left_out(row, f"frames missing: {missing} of {clip.onset}..{clip.offset}")
     return _with_apex(row, clip, rule, (clip.onset, clip.offset))
 
 
@@ -180,15 +200,17 @@ def _with_apex(row: Row, clip: Annotated, rule: ApexRule, span: tuple[int, int])
     return replace(row, apex=middle, apex_from="midpoint", state=CORRECTED, reason=reason)
 
 
-def _runs(numbers: list[int]) -> str:
-    """Write sorted numbers as runs.
+def _missing(present: list[int], first: int, last: int) -> str:
+    """Write what sorted numbers lack of first..last as runs, the first few of them.
 
-    >>> _runs([3, 4, 5, 9])
+    >>> _missing([1, 2, 6, 7, 8], 1, 9)
     '3-5, 9'
     """
-    starts = [n for n in numbers if n - 1 not in numbers]
-    ends = [n for n in numbers if n + 1 not in numbers]
-    return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in zip(starts, ends, strict=True))
+    around = pairwise([first - 1, *present, last + 1])
+    runs = [(a + 1, b - 1) for a, b in around if b - a > 1]
+    listed = ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in runs[:_RUNS_LISTED])
+    n_more = len(runs) - _RUNS_LISTED
+    return f"{listed} and {n_more} more runs" if n_more > 0 else listed
 
 
 def summarise(manifest: Manifest) -> dict[str, Any]:
@@ -225,14 +247,19 @@ def summarise(manifest: Manifest) -> dict[str, Any]:
 
 
 def write_csv(rows: Iterable[Row], path: Path) -> None:
-    """Write rows as CSV, beside and then renamed; None becomes an empty cell."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write rows as CSV, beside and then renamed; None becomes an empty cell.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
     beside = path.with_name(f".{path.name}.part")
-    with beside.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, MANIFEST_COLUMNS)
-        writer.writeheader()
-        writer.writerows(asdict(row) for row in rows)
-    beside.replace(path)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with beside.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, MANIFEST_COLUMNS)
+            writer.writeheader()
+            writer.writerows(asdict(row) for row in rows)
+        beside.replace(path)
 
 
 def render(summary: dict[str, Any], console: Console) -> None:

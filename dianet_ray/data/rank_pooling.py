@@ -86,28 +86,3 @@ class RunningSums:
     def sums(self) -> NDArray[np.float32]:
         """Return the sums, once every frame was added: (sums, H, W, 3) float32."""
         return self._means * self._ends.reshape(-1, *[1] * (self._means.ndim - 1))
-
-
-class RankPool:
-    """The dynamic image of one run of frames that arrive in order."""
-
-    def __init__(self, n_frames: int, kind: Kind, shape: tuple[int, ...]) -> None:
-        self._running = RunningSums(scaled_coefficients(n_frames, kind)[None], shape)
-
-    def add(self, frame: Frame) -> None:
-        """Add the next frame, (H, W, 3) uint8 or float in 0..255."""
-        is_8_bit = frame.dtype == np.uint8
-        self._running.add(frame if is_8_bit else frame.astype(np.float32))
-
-    def image(self) -> NDArray[np.float16]:
-        """Return the dynamic image, |value| <= 255, once every frame was added."""
-        image: NDArray[np.float16] = self._running.sums()[0].astype(np.float16)
-        return image
-
-
-def pool(frames: Frame, kind: Kind = "harmonic") -> NDArray[np.float16]:
-    """Pool a stack of frames (T, H, W, 3) into one dynamic image (H, W, 3) float16."""
-    running = RankPool(len(frames), kind, frames.shape[1:])
-    for frame in frames:
-        running.add(frame)
-    return running.image()

@@ -42,10 +42,14 @@ class Sheet:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What a loader found: the sheet, its rows, and the frame folders by (subject, clip)."""
+    """What a loader found: the sheet, its rows, and the frame folders by (subject, clip).
+
+    The frame folders lie below `frames_root`.
+    """
 
     sheet: Sheet
     annotated: tuple[Annotated, ...]
+    frames_root: Path
     folders: dict[tuple[str, str], Path]
 
 
@@ -67,12 +71,14 @@ def given_path(path: Path, *, root: Path, flag: str) -> Path:
     """Resolve a path given on the command line, relative to here or to the data set.
 
     Raises:
-        InputError: it is at neither place.
+        InputError: it is at neither place, or at both and they differ.
     """
-    for candidate in (path, root / path):
-        if candidate.exists():
-            return candidate.absolute()
-    raise InputError(f"{flag}: no such file or folder: {path} (nor below {root})")
+    found = [place.absolute() for place in (path, root / path) if place.exists()]
+    if not found:
+        raise InputError(f"{flag}: no such file or folder: {path} (nor below {root})")
+    if len(found) > 1 and not found[0].samefile(found[1]):
+        raise InputError(f"{flag}: {path} is {found[0]} or {found[1]}; name it absolutely")
+    return found[0]
 
 
 def read_table(

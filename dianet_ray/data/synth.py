@@ -27,6 +27,7 @@ import openpyxl
 from dianet_ray.data import casting
 from dianet_ray.data.expressions import EMOTIONS
 from dianet_ray.data.filming import Marks, Scene, film
+from dianet_ray.data.outputs import output_folder, writing
 from dianet_ray.errors import InputError
 from dianet_ray.progress import Progress
 from dianet_ray.settings import derive_seed
@@ -74,7 +75,7 @@ def write_casme2(  # noqa: PLR0913 - one parameter per option of `dianet-ray syn
     n_workers: int | None = None,
     progress: Progress | None = None,
 ) -> SynthResult:
-    """Write a data set into `root`, a new or empty folder; the workbook comes last.
+    """Write a data set as `root`, a new or empty folder; it is there when it is complete.
 
     Args:
         root: gets CASME2_RAW_selected/subNN/CLIP/imgN.jpg and the workbook.
@@ -83,12 +84,13 @@ def write_casme2(  # noqa: PLR0913 - one parameter per option of `dianet-ray syn
         image_size: side of a frame in pixels.
         n_frames: typical number of frames of a clip; real ones vary by a factor of two.
         seed: decides every byte, whatever the number of workers.
-        null: draw the sheet's labels independently of the images.
+        null: draw the sheet's labels independently of the images; frames stay what they are.
         n_workers: processes; one per processor when None.
         progress: advanced by one after each clip.
 
     Raises:
-        InputError: too few people, clips, pixels or frames, or a folder that is not empty.
+        InputError: too few people, clips, pixels or frames, or a folder that is not empty or
+            cannot be written.
     """
     _check_cast(n_subjects, n_clips)
     _check_at_least("image size", image_size, FEWEST_PIXELS)
@@ -96,7 +98,9 @@ def write_casme2(  # noqa: PLR0913 - one parameter per option of `dianet-ray syn
     _check_empty(root)
     rng = np.random.default_rng(derive_seed(seed, "synth", "cast"))
     shown = casting.cast(rng, n_subjects, n_clips)
-    written = casting.shuffle(rng, shown) if null else shown
+    # A generator of its own: the draws that shape names and frames stay in their places.
+    mixing = np.random.default_rng(derive_seed(seed, "synth", "null"))
+    written = casting.shuffle(mixing, shown) if null else shown
     scenes = [
         Scene(seed, subject + 1, name, emotion, int(rng.integers(2, 400)), n_frames, image_size)
         for subject, hand in enumerate(shown)
@@ -104,16 +108,15 @@ def write_casme2(  # noqa: PLR0913 - one parameter per option of `dianet-ray syn
     ]
     labels = [label for hand in written for label in hand]
     missing = _missing_apex(rng, written)
-    frames_path = root / FRAMES_FOLDER
-    frames_path.mkdir(parents=True, exist_ok=True)
-    marks = []
-    for mark in _film_all(scenes, frames_path, n_workers or _n_processors()):
-        marks.append(mark)
-        if progress is not None:
-            progress.advance()
-    rows = [_row(rng, *clip) for clip in zip(scenes, marks, labels, strict=True)]
-    rows[missing] = (*rows[missing][:4], MISSING_APEX, *rows[missing][5:])
-    _write_workbook(root / WORKBOOK, rows)
+    with output_folder(root) as folder:
+        marks = []
+        for mark in _film_all(scenes, folder / FRAMES_FOLDER, n_workers or n_processors()):
+            marks.append(mark)
+            if progress is not None:
+                progress.advance()
+        rows = [_row(rng, *clip) for clip in zip(scenes, marks, labels, strict=True)]
+        rows[missing] = (*rows[missing][:4], MISSING_APEX, *rows[missing][5:])
+        _write_workbook(folder / WORKBOOK, rows)
     return SynthResult(
         annotations=root / WORKBOOK,
         n_subjects=n_subjects,
@@ -140,10 +143,13 @@ def _check_at_least(name: str, found: int, least: int) -> None:
 
 
 def _check_empty(root: Path) -> None:
-    if root.exists() and not root.is_dir():
-        raise InputError(f"synth: the output must be a new or empty folder, got a file: {root}")
-    if root.is_dir() and any(root.iterdir()):
-        raise InputError(f"synth: the output must be a new or empty folder, not empty: {root}")
+    with writing(root):
+        if root.exists() and not root.is_dir():
+            raise InputError(
+                f"synth: the output must be a new or empty folder, got a file: {root}"
+            )
+        if root.is_dir() and any(root.iterdir()):
+            raise InputError(f"synth: the output must be a new or empty folder, not empty: {root}")
 
 
 def _names(rng: np.random.Generator, n_clips: int) -> list[str]:
@@ -163,7 +169,8 @@ def _missing_apex(rng: np.random.Generator, written: list[list[str]]) -> int:
     return sum(len(hand) for hand in written[:subject]) + clip
 
 
-def _n_processors() -> int:
+def n_processors() -> int:
+    """Count the processors that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -208,9 +215,7 @@ def _write_workbook(path: Path, rows: list[Row]) -> None:
         sheet.append(row)
     buffer = io.BytesIO()
     book.save(buffer)
-    partial_path = path.with_name(f".{path.name}.partial")
-    partial_path.write_bytes(_without_clock(buffer.getvalue()))
-    partial_path.rename(path)
+    path.write_bytes(_without_clock(buffer.getvalue()))
 
 
 def _without_clock(data: bytes) -> bytes:

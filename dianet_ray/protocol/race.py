@@ -63,18 +63,14 @@ class Race:
         self._in_flight: set[tuple[int, int]] = set()
         self._attempts: dict[tuple[int, int], int] = {}
         self._ready: list[tuple[int, int, int]] = []  # heap of (wave, fold, number)
-        self._open: dict[int, int] = {}  # configurations of a wave that have not finished
+        self._open: dict[int, int] = {}  # configurations of a wave that have not closed
+        self._closed: set[int] = set()
         self._is_exhausted = False
 
     @property
     def n_drawn(self) -> int:
         """How many configurations are drawn."""
         return len(self._wave_of)
-
-    @property
-    def n_in_flight(self) -> int:
-        """How many blocks are being trained."""
-        return len(self._in_flight)
 
     def is_open(self, number: int) -> bool:
         """Say whether a configuration still has work."""
@@ -109,12 +105,10 @@ class Race:
             raise ValueError(f"training recorded twice: configuration {number}, fold {fold}")
         self._finished.add((number, fold))
         self._in_flight.discard((number, fold))
-        was_open = self.is_open(number)
         self._missing[number].discard(fold)
         if outcome != "ok":
             self._stopped.add(number)
-        if was_open and not self.is_open(number):
-            self._open[self._wave_of[number]] -= 1
+        self._close(number)
 
     def lost(self, number: int, fold: int) -> bool:
         """Queue a lost training again; False when its attempts are used up: record it as lost."""
@@ -124,7 +118,20 @@ class Race:
             return False
         self._in_flight.discard(key)
         heapq.heappush(self._ready, (self._wave_of[number], fold, number))
+        self._close(number)
         return True
+
+    def _close(self, number: int) -> None:
+        """Close a configuration that has no work left, also none in flight.
+
+        What is in flight may still change why it stopped, which later draws read.
+        """
+        if self.is_open(number) or number in self._closed:
+            return
+        if any((number, fold) in self._in_flight for fold in range(self._n_folds)):
+            return
+        self._closed.add(number)
+        self._open[self._wave_of[number]] -= 1
 
     def _next_wave(self) -> DrawWave | None:
         if self._is_exhausted or self.n_drawn >= self._n_configs:

@@ -86,7 +86,6 @@ class Span:
     stopped_at: float
     n_workers: int
     environment: dict[str, Any] = field(default_factory=dict)
-    is_stopped: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,11 +22,10 @@ from optuna.distributions import (
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from dianet_ray.protocol.study import State
-from dianet_ray.search.space import Choice, Dimension, Space, Value
+from dianet_ray.search.space import Choice, Dimension, Space, Value, rounded
 from dianet_ray.settings import Settings, derive_seed
 
 N_REDRAWS = 100
-_DIGITS = 6
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -88,7 +87,7 @@ def _levels(dimension: Dimension) -> Sequence[Value]:
         return dimension.values
     step = dimension.step or 1
     count = int((dimension.high - dimension.low) / step * (1 + 1e-9)) + 1
-    return [_rounded(dimension.low + i * step) for i in range(count)]
+    return [rounded(dimension.low + i * step) for i in range(count)]
 
 
 def _sampled(space: Space, seed: int, wave: int, history: Sequence[Past]) -> Iterator[Settings]:
@@ -109,7 +108,7 @@ def _sampled(space: Space, seed: int, wave: int, history: Sequence[Past]) -> Ite
     n_useless = 0
     while n_useless <= N_REDRAWS:
         asked = study.ask(distributions)
-        settings = space.settings({name: _rounded(v) for name, v in asked.params.items()})
+        settings = space.settings({name: rounded(v) for name, v in asked.params.items()})
         if settings is None or settings in seen:
             study.tell(asked, state=TrialState.FAIL)  # a failed trial is ignored by the samplers
             n_useless += 1
@@ -158,8 +157,3 @@ def _distribution(dimension: Dimension) -> BaseDistribution:
             int(dimension.low), int(dimension.high), log=dimension.log, step=step
         )
     return FloatDistribution(dimension.low, dimension.high, log=dimension.log, step=dimension.step)
-
-
-def _rounded(value: Any) -> Any:
-    """Round floats to six significant digits, so that a settings file says what was used."""
-    return float(f"{value:.{_DIGITS}g}") if isinstance(value, float) else value

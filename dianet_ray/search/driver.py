@@ -1,17 +1,22 @@
 """STUDY/driver.json: who writes the ledger now, kept fresh by a heartbeat.
 
 A second driver is refused while the first one lives; a driver that was killed is replaced at once
-on its own machine, and on another one when its heartbeat is stale.
+on its own machine, and on another one when its heartbeat is stale. A file that names nobody
+(damaged, incomplete) is replaced too. The ledger's exclusive parts are the last guard.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
+import logging
+import math
 import os
 import socket
 import threading
 import time
 import uuid
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -23,6 +28,8 @@ from dianet_ray.search.ledger import write_exclusively
 BEAT_EVERY_S = 5.0
 STALE_AFTER_S = 60.0
 
+logger = logging.getLogger(__name__)
+
 
 class DriverLock:
     """Held for as long as a driver works on a study, as a context manager."""
@@ -30,27 +37,54 @@ class DriverLock:
     def __init__(self, study: Path) -> None:
         self._path = study / DRIVER_JSON
         self._token = uuid.uuid4().hex
+        self._beside = self._path.with_name(f".{DRIVER_JSON}.{self._token}")
         self._is_released = threading.Event()
         self._thread = threading.Thread(target=self._beat, daemon=True, name="heartbeat")
 
     def __enter__(self) -> DriverLock:
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        holder = read_driver(self._path.parent)
-        if holder is not None:
-            if is_alive(holder):
-                raise InputError(
-                    f"a study has one driver: process {holder['pid']} on {holder['host']} works "
-                    f"on {self._path.parent}, seen {_age(holder):.0f} s ago"
-                )
-            self._path.unlink(missing_ok=True)
-        try:
-            write_exclusively(self._path, self._text())
-        except FileExistsError:
-            raise InputError(
-                f"a study has one driver: another one just started on {self._path.parent}"
-            ) from None
+        self._take(self._path)
         self._thread.start()
         return self
+
+    def _take(self, path: Path) -> None:
+        """Write our name at `path`, where nobody's or a stale one is.
+
+        Who replaces a stale file first takes, in the same way, a claim named after the stale
+        content, and then moves the claim there: of those who saw the same stale file one wins.
+        """
+        content = _read(path)
+        if content is None:
+            try:
+                write_exclusively(path, self._text())
+            except FileExistsError:
+                raise self._raced() from None
+            return
+        holder = _parse(content)
+        if holder is not None and is_alive(holder):
+            raise InputError(
+                f"a study has one driver: process {holder['pid']} on {holder['host']} works "
+                f"on {self._path.parent}, seen {_age(holder):.0f} s ago"
+            )
+        named = hashlib.sha256(path.name.encode() + content).hexdigest()[:16]
+        claim = self._path.with_name(f".{DRIVER_JSON}.{named}")
+        self._take(claim)
+        if _read(path) == content:
+            with suppress(FileNotFoundError):  # the claim was taken from us as stale
+                claim.replace(path)
+        else:
+            claim.unlink(missing_ok=True)
+        if not self._is_ours(path):
+            raise self._raced()
+
+    def _raced(self) -> InputError:
+        return InputError(
+            f"a study has one driver: another one just started on {self._path.parent}"
+        )
+
+    def _is_ours(self, path: Path) -> bool:
+        holder = _parse(_read(path))
+        return holder is not None and holder["token"] == self._token
 
     def __exit__(
         self,
@@ -60,16 +94,21 @@ class DriverLock:
     ) -> None:
         self._is_released.set()
         self._thread.join()
-        holder = read_driver(self._path.parent)
-        if holder is not None and holder["token"] == self._token:
+        self._beside.unlink(missing_ok=True)
+        if self._is_ours(self._path):
             self._path.unlink(missing_ok=True)
 
     def _beat(self) -> None:
-        beside = self._path.with_name(f".{self._path.name}.{self._token}")
         while not self._is_released.wait(BEAT_EVERY_S):
             try:
-                beside.write_text(self._text(), encoding="utf-8")
-                beside.replace(self._path)
+                if not self._is_ours(self._path):
+                    logger.warning("another driver took over %s", self._path.parent)
+                    return
+                with self._beside.open("w", encoding="utf-8") as file:
+                    file.write(self._text())
+                    file.flush()
+                    os.fsync(file.fileno())
+                self._beside.replace(self._path)
             except OSError:  # storage away for a while: the heartbeat goes stale, no more
                 continue
 
@@ -85,12 +124,33 @@ class DriverLock:
 
 
 def read_driver(study: Path) -> dict[str, Any] | None:
-    """Read who drives a study; None when nobody does."""
+    """Read who drives a study; None when nobody does, or the file does not say who."""
+    return _parse(_read(study / DRIVER_JSON))
+
+
+def _read(path: Path) -> bytes | None:
     try:
-        holder = json.loads((study / DRIVER_JSON).read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+        return path.read_bytes()
+    except FileNotFoundError:
         return None
-    return holder if isinstance(holder, dict) else None
+
+
+def _parse(content: bytes | None) -> dict[str, Any] | None:
+    """Read a holder that is complete, every value of its type; None for anything else."""
+    try:
+        holder = json.loads(content or b"")
+        pid, at = holder["pid"], holder["at"]
+        is_complete = (
+            isinstance(holder["host"], str)
+            and isinstance(holder["token"], str)
+            and isinstance(pid, int)
+            and 0 < pid < 2**31
+            and isinstance(at, int | float)
+            and math.isfinite(at)
+        )
+    except (ValueError, KeyError, TypeError, OverflowError):
+        return None
+    return holder if is_complete else None
 
 
 def is_alive(holder: dict[str, Any]) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -31,19 +32,22 @@ class Ledger:
         parts = _parts(self._folder)
         self._next = int(parts[-1].stem) + 1 if parts else 1
         self._waiting: list[Record] = []
-        self._oldest = 0.0
+        self._due_at = 0.0
 
-    def append(self, record: Record) -> None:
-        """Keep a record for the next flush."""
+    def append(self, record: Record, *, is_urgent: bool = False) -> None:
+        """Keep a record for the next flush, which an urgent one makes due at once."""
+        now = time.monotonic()
         if not self._waiting:
-            self._oldest = time.monotonic()
+            self._due_at = now + FLUSH_AFTER_S
+        if is_urgent:
+            self._due_at = now
         self._waiting.append(record)
 
     @property
     def is_due(self) -> bool:
         """Records wait that must not wait longer."""
         return bool(self._waiting) and (
-            len(self._waiting) >= FLUSH_AFTER_N or time.monotonic() - self._oldest >= FLUSH_AFTER_S
+            len(self._waiting) >= FLUSH_AFTER_N or time.monotonic() >= self._due_at
         )
 
     def flush(self) -> list[Record]:
@@ -114,13 +118,15 @@ def write_exclusively(path: Path, text: str) -> None:
     Raises:
         FileExistsError: the file exists.
     """
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     with beside.open("w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
     try:
         os.link(beside, path)  # unlike a rename it never replaces
+    except PermissionError:
+        raise InputError(f"a study needs a file system with hard links: {path.parent}") from None
     finally:
         beside.unlink()
     folder = os.open(path.parent, os.O_RDONLY)

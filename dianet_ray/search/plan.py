@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dianet_ray.data.images import fingerprint
 from dianet_ray.data.labels import LabelSet, label_set
 from dianet_ray.errors import InputError
 from dianet_ray.model.network import build
@@ -19,9 +20,9 @@ from dianet_ray.options import SearchOptions
 from dianet_ray.protocol.folds import loso
 from dianet_ray.protocol.study import Clip, Study
 from dianet_ray.schemas import DRIVER_JSON, STUDY_JSON
-from dianet_ray.search.draw import draw
-from dianet_ray.search.space import Space
+from dianet_ray.search.space import Choice, Space, Value
 from dianet_ray.search.study_view import empty_study, load_study
+from dianet_ray.settings import Settings
 
 if TYPE_CHECKING:
     from dianet_ray.data.images import Images
@@ -45,6 +46,19 @@ class Plan:
     def is_new(self) -> bool:
         """Nothing of the study is on disk."""
         return not (self.path / STUDY_JSON).exists()
+
+    @property
+    def is_done(self) -> bool:
+        """Every configuration has ended."""
+        study = self.study
+        states = [study.state(c.number) for c in study.configurations]
+        return len(states) >= self.n_configs and "running" not in states
+
+    @property
+    def n_kept(self) -> int | None:
+        """How many configurations keep their weights; None for all."""
+        keep = self.options.keep_weights
+        return None if keep == "all" else keep
 
     @property
     def n_trainings(self) -> int:
@@ -109,6 +123,7 @@ def make_plan(images: Images, path: Path, *, space: Space, options: SearchOption
             "images": images.about,
             "images_path": str(images.path),
             "n_unlabelled": len(images.labels) - len(rows),
+            "fingerprints": [fingerprint(images.images[i]) for i in rows],
         },
         "classes": labels.classes,
         "clips": [[clip.clip_id, clip.subject, clip.label] for clip in clips],
@@ -135,7 +150,10 @@ def _labels(images: Images, existing: Study | None, options: SearchOptions) -> L
 
 def _sizes(existing: Study | None, options: SearchOptions) -> tuple[int, int]:
     n_drawn = len(existing.configurations) if existing else 0
-    n_configs = options.configs or max(N_CONFIGS, n_drawn)
+    asked = (
+        existing.spans[-1].environment.get("n_configs") if existing and existing.spans else None
+    )
+    n_configs = options.configs or asked or N_CONFIGS
     if n_configs < n_drawn:
         raise InputError(f"--configs may only grow: got {n_configs}, {n_drawn} are drawn already")
     default = int(existing.identity["wave_size"]) if existing else min(WAVE_SIZE, n_configs)
@@ -169,23 +187,32 @@ def _short(old: Any, new: Any) -> str:
 
 
 def largest_training_bytes(plan: Plan) -> int:
-    """Estimate the weights of one training: the largest network of the first wave, in bytes."""
-    first = [c.settings for c in plan.study.configurations if c.wave == 0] or draw(
-        plan.space,
-        plan.study.identity["seed"],
-        wave=0,
-        n=min(plan.n_configs, plan.study.identity["wave_size"]),
-        history=[],
-    )
+    """Size the weights of one training of the largest network that the space holds, in bytes."""
     size = plan.study.about["images"]["options"]["image_size"]
-    n_classes = len(plan.study.classes)
+    candidates = [*plan.space.points, *filter(None, [_largest(plan.space)])]
     return max(
-        (
-            sum(p.numel() * p.element_size() for p in build(s, n_classes, size).parameters())
-            for s in first
-        ),
-        default=0,
+        sum(
+            p.numel() * p.element_size()
+            for p in build(one, len(plan.study.classes), size).parameters()
+        )
+        for one in candidates
     )
+
+
+def _largest(space: Space) -> Settings | None:
+    """Complete the largest value of every dimension that shapes the network."""
+    if not space.dimensions:
+        return space.settings({})
+    largest: dict[str, Value] = {"heads": 1, "phases": "both", "fusion": "cross_attention"}
+    for name in ("width", "embedding", "backbone"):
+        dimension = space.dimensions.get(name)
+        if isinstance(dimension, Choice):
+            largest[name] = max(dimension.values)
+        elif dimension is not None:
+            largest[name] = dimension.high
+        elif name in space.fixed:
+            largest[name] = space.fixed[name]
+    return Settings(**largest)
 
 
 def most_disk_bytes(plan: Plan) -> int:

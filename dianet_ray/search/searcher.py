@@ -13,19 +13,21 @@ import shutil
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ray.tune.search import Searcher
 
-from dianet_ray.protocol.predictions import pooled_score
 from dianet_ray.protocol.race import MAX_ATTEMPTS, Done, DrawWave, Race, Train, Wait
 from dianet_ray.protocol.study import Configuration, Study
 from dianet_ray.schemas import WEIGHTS_FOLDER
 from dianet_ray.search.draw import Past, draw
-from dianet_ray.search.ledger import Ledger, Record
+from dianet_ray.search.ledger import Ledger
 from dianet_ray.search.space import Space
+from dianet_ray.search.status import best_so_far
 from dianet_ray.search.study_view import extended, training_record
+from dianet_ray.search.weights import kept, score
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +45,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         *,
         space: Space,
         race: Race,
-        keep_weights: int | None = None,
+        n_kept: int | None = None,
     ) -> None:
         super().__init__()
         self.study = study
@@ -53,13 +55,13 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         self.live: dict[str, Train] = {}
         self.ledger = Ledger(path)
         self._space, self._race = space, race
-        self._keep_weights = keep_weights
+        self._n_kept = n_kept
         self.on_change: Callable[[Study], None] = lambda study: None
         self._scores: dict[int, float] = {}
         self._repairs: list[Train] = []
         self._next: Train | Wait | Done | None = None
-        for configuration in study.complete():
-            self._scores[configuration.number] = self._score(configuration.number)
+        self.best = ""  # the best so far with its interval, for the progress line
+        self._settle()
 
     def repair(self, damaged: list[tuple[int, int]]) -> None:
         """Train again, before anything else, what lost its weights file."""
@@ -73,6 +75,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """Answer Tune: a training, None for later, or FINISHED."""
+        self.tick()
         if self.is_stopping:
             return None if self.live else Searcher.FINISHED
         action = self._next or self._decide()
@@ -106,6 +109,9 @@ class StudySearcher(Searcher):  # type: ignore[misc]
             self._lost(train)
         else:
             self._finished(train, json.loads(result["training"]))
+
+    def tick(self) -> None:
+        """Flush what is due. Not done where Tune hands results over: it swallows errors there."""
         if self.ledger.is_due:
             self.flush()
 
@@ -118,7 +124,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         for record in written:
             if record["kind"] == "training":
                 self._race.finished(record["number"], record["fold"], record["outcome"])
-                self._settle(record)
+        self._settle()
         self.on_change(self.study)
         return True
 
@@ -202,10 +208,9 @@ class StudySearcher(Searcher):  # type: ignore[misc]
                 fold=fold,
                 attempt=train.attempt,
                 **result,
-            )
+            ),
+            is_urgent=result["outcome"] != "ok",  # before another fold of it starts
         )
-        if result["outcome"] != "ok":
-            self.flush()  # now, so that no other fold of the configuration starts
 
     def _repaired(self, number: int, fold: int, result: dict[str, Any]) -> None:
         if result["outcome"] != "ok":
@@ -235,51 +240,51 @@ class StudySearcher(Searcher):  # type: ignore[misc]
             train.attempt,
             MAX_ATTEMPTS,
         )
-        if (train.number, fold) in self.study.trainings or self._race.lost(train.number, fold):
+        if (train.number, fold) in self.study.trainings:
+            if train.attempt < MAX_ATTEMPTS:
+                self._repairs.append(replace(train, attempt=train.attempt + 1))
+            return
+        if self._race.lost(train.number, fold):
             return
         now = time.time()
         times = {"seconds": 0.0, "started_at": now, "finished_at": now}
         error = f"its worker was lost {MAX_ATTEMPTS} times"
         self._finished(train, {"outcome": "lost", "error": error, **times})
 
-    def _settle(self, record: Record) -> None:
-        """Score a configuration that is complete; clear up after one that is not to be."""
-        number = record["number"]
-        state = self.study.state(number)
-        if state == "complete":
-            self._scores[number] = self._score(number)
-            self._delete_surplus_weights()
-        elif state in ("failed", "lost"):
-            self._delete_weights(number)
-            self._check_first_wave(record)
+    def _settle(self) -> None:
+        """Score what has become complete, and delete the weights that nobody needs any more."""
+        for configuration in self.study.complete():
+            if configuration.number not in self._scores:
+                self._scores[configuration.number] = score(self.study, configuration.number)
+                self._say_best()
+        self._delete_surplus_weights()
+        self.failure = first_wave_failure(self.study)
+        self.is_stopping = self.is_stopping or bool(self.failure)
 
-    def _score(self, number: int) -> float:
-        return pooled_score(
-            self.study.labels(),
-            self.study.pooled(number),
-            n_classes=len(self.study.classes),
-            objective=self.study.objective,
-        )
-
-    def _check_first_wave(self, record: Record) -> None:
-        first = [c.number for c in self.study.configurations if c.wave == 0]
-        if any(t.outcome == "ok" for t in self.study.trainings.values()):
-            return
-        if all(self.study.state(number) in ("failed", "lost") for number in first):
-            self.failure = f"every training of the first wave failed: {record['error']}"
-            self.is_stopping = True
-
-    def kept(self) -> list[int]:
-        """Number the complete configurations whose weights are kept, best first."""
-        best = sorted(self._scores, key=lambda number: (-self._scores[number], number))
-        return best[: self._keep_weights]
+    def _say_best(self) -> None:
+        if self._scores:
+            best = kept(self._scores, 1)[0]
+            value, low, high = best_so_far(self.study, best)
+            self.best = f"best {self.study.objective} {value:.3f} [{low:.3f}, {high:.3f}]"
 
     def _delete_surplus_weights(self) -> None:
-        kept = set(self.kept())
-        for number in self._scores:
-            if number not in kept:
+        wanted = set(kept(self._scores, self._n_kept))
+        for configuration in self.study.configurations:
+            number = configuration.number
+            if number not in wanted and self.study.state(number) != "running":
                 self._delete_weights(number)
 
     def _delete_weights(self, number: int) -> None:
         config_id = self.study.configurations[number].config_id
         shutil.rmtree(self.path / WEIGHTS_FOLDER / config_id, ignore_errors=True)
+
+
+def first_wave_failure(study: Study) -> str:
+    """Say why a study cannot go on: nothing succeeded and the whole first wave failed; else ''."""
+    first = [c.number for c in study.configurations if c.wave == 0]
+    errors = [t.error for t in study.trainings.values() if t.outcome != "ok"]
+    if not errors or len(errors) < len(study.trainings):
+        return ""
+    if any(study.state(number) == "running" for number in first):
+        return ""
+    return f"every training of the first wave failed: {errors[-1].splitlines()[0]}"

@@ -19,8 +19,14 @@ from dianet_ray.settings import Settings, parse_settings
 
 SAMPLERS = ("tpe", "random", "grid")
 _N_PROBES = 256
+_DIGITS = 6
 
 Value = int | float | str | bool
+
+
+def rounded(value: Value) -> Value:
+    """Round floats to six significant digits, so that a settings file says what was used."""
+    return float(f"{value:.{_DIGITS}g}") if isinstance(value, float) else value
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +79,9 @@ class Constraint:
     def holds(self, values: Mapping[str, Any]) -> bool:
         """Check complete settings."""
         left, right = values[self.left], values[self.right]
-        return bool(right % left == 0 if self.relation == "divides" else left <= right)
+        if self.relation == "divides":
+            return bool(left and right % left == 0)
+        return bool(left <= right)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,11 +131,11 @@ def check_drawable(space: Space, where: str) -> None:
     rng = random.Random(0)
     n_valid = 0
     for _ in range(_N_PROBES if space.dimensions else not space.points):
-        values = {name: dim.sample(rng) for name, dim in space.dimensions.items()}
+        values = {name: rounded(dim.sample(rng)) for name, dim in space.dimensions.items()}
         complete = {**Settings().model_dump(), **space.fixed, **values}
         if all(constraint.holds(complete) for constraint in space.constraints):
             parse_settings(complete, f"{where}: an undeclared constraint")
             n_valid += 1
-    if space.dimensions and not n_valid:
+    if not n_valid and (space.dimensions or not space.points):
         rules = ", ".join(f"{c.left} {c.relation} {c.right}" for c in space.constraints)
         raise InputError(f"{where}: no point satisfies the constraints: {rules}")

@@ -13,8 +13,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from pydantic import TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
 
 from dianet_ray.errors import InputError
 from dianet_ray.search.space import (
@@ -26,11 +26,13 @@ from dianet_ray.search.space import (
     Space,
     Value,
     check_drawable,
+    rounded,
 )
+from dianet_ray.search.yaml_file import Part, load_yaml, read_yaml
 from dianet_ray.settings import Settings, parse_settings
 
 _KEYS = ("sampler", "fixed", "search", "constraints", "points")
-_CONSTRAINT = re.compile(r"^(\w+) (divides|<=) (\w+)$")
+_CONSTRAINT = re.compile(r"(\w+) (divides|<=) (\w+)")
 
 
 def shipped() -> dict[str, Path]:
@@ -52,26 +54,22 @@ def load_space(name_or_file: str) -> Space:
         raise InputError(
             f"--space takes a file or a shipped name ({', '.join(known)}): got {name_or_file}"
         )
-    node, text = _compose(path)
-    content = _construct(text, path)
-    if not isinstance(content, dict):
-        raise InputError(f"{path}:1: a space is a mapping of {', '.join(_KEYS)}")
-    for key in content:
+    file = read_yaml(path)
+    if not isinstance(file.content, dict):
+        raise file.refuse(f"a space is a mapping of {', '.join(_KEYS)}")
+    for key, part in file.items():
         if key not in _KEYS:
-            raise InputError(
-                f"{_at(path, node, key)}: unknown key {key}; known: {', '.join(_KEYS)}"
-            )
+            raise part.refuse(f"unknown key {_plain(key)}; known: {', '.join(_KEYS)}")
+    fixed = _parse_values(file.child("fixed"), "fixed is")
     space = Space(
-        sampler=_parse_sampler(content, path, node),
-        fixed=_parse_fixed(content, path, node),
-        dimensions=_parse_dimensions(content, path, node),
-        constraints=tuple(_parse_constraints(content, path, node)),
-        points=(),
+        sampler=_parse_sampler(file.child("sampler")),
+        fixed=fixed,
+        dimensions=_parse_dimensions(file.child("search"), fixed),
+        constraints=tuple(_parse_constraints(file.child("constraints"))),
+        points=tuple(_parse_points(file.child("points"), fixed)),
     )
-    _check_grid(space, path, node)
-    points = _parse_points(_child(node, "points"), content.get("points") or [], space.fixed, path)
-    space = replace(space, points=tuple(dict.fromkeys(points)))
-    check_drawable(space, _at(path, node, "search"))
+    _check_grid(space, file.child("search"))
+    check_drawable(space, file.child("search").where)
     return space
 
 
@@ -96,9 +94,10 @@ def fix(space: Space, assignments: Mapping[str, str]) -> Space:
     Raises:
         InputError: an unknown name, a bad value, or a point that becomes invalid.
     """
-    given = {name: yaml.safe_load(text) for name, text in assignments.items()}
-    for name, value in given.items():
-        _check_value(name, value, f"--set {name}={assignments[name]}")
+    given = {
+        name: _parse_value(name, load_yaml(text, f"--set {name}")[1], f"--set {name}={text}")
+        for name, text in assignments.items()
+    }
     points = [
         parse_settings({**point.model_dump(), **given}, f"--set with point {i}")
         for i, point in enumerate(space.points)
@@ -115,102 +114,57 @@ def fix(space: Space, assignments: Mapping[str, str]) -> Space:
 
 def enqueue(space: Space, path: Path) -> Space:
     """Put the points of a YAML list before the space's own points."""
-    node, text = _compose(path)
-    points = _parse_points(node, _construct(text, path), space.fixed, path)
+    file = read_yaml(path)
+    if file.content is None:
+        raise file.refuse("points is a list of mappings of settings, got nothing")
+    points = _parse_points(file, space.fixed)
     return replace(space, points=tuple(dict.fromkeys((*points, *space.points))))
 
 
-def _compose(path: Path) -> tuple[yaml.Node | None, str]:
-    try:
-        text = path.read_text(encoding="utf-8")
-        return yaml.compose(text, Loader=yaml.SafeLoader), text
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read: {error}") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = mark.line + 1 if mark else 1
-        raise InputError(f"{path}:{line}: not YAML: {getattr(error, 'problem', error)}") from None
+def _plain(key: Any) -> str:
+    return key if isinstance(key, str) and key.isprintable() else repr(key)
 
 
-def _construct(text: str, path: Path) -> Any:
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:  # for example an unhashable key
-        raise InputError(f"{path}: not YAML: {str(error).splitlines()[0]}") from None
-
-
-def _child(node: yaml.Node | None, key: str | int) -> yaml.Node | None:
-    if isinstance(node, yaml.SequenceNode) and isinstance(key, int):
-        return node.value[key]  # type: ignore[no-any-return]
-    if isinstance(node, yaml.MappingNode):
-        return next((value for name, value in node.value if name.value == key), None)
-    return None
-
-
-def _at(path: Path, node: yaml.Node | None, *keys: str | int) -> str:
-    """Write path:line of a nested key; the nearest parent's line when it has none."""
-    line = node.start_mark.line + 1 if node is not None else 1
-    for key in keys:
-        if isinstance(node, yaml.MappingNode):
-            name = next((name for name, _ in node.value if name.value == str(key)), None)
-            line = name.start_mark.line + 1 if name is not None else line
-        node = _child(node, key)
-        if isinstance(key, int) and node is not None:
-            line = node.start_mark.line + 1
-    return f"{path}:{line}"
-
-
-def _parse_sampler(content: dict[str, Any], path: Path, node: yaml.Node | None) -> str:
-    sampler = content.get("sampler", "tpe")
+def _parse_sampler(part: Part) -> str:
+    sampler = part.content if part.node is not None else SAMPLERS[0]
     if sampler not in SAMPLERS:
-        where = _at(path, node, "sampler")
-        raise InputError(f"{where}: sampler is one of {', '.join(SAMPLERS)}, got {sampler!r}")
+        raise part.refuse(f"sampler is one of {', '.join(SAMPLERS)}, got {sampler!r}")
     return str(sampler)
 
 
-def _mapping(content: dict[str, Any], key: str, where: str) -> dict[str, Any]:
-    value = content.get(key) or {}
-    if not isinstance(value, dict):
-        raise InputError(f"{where}: {key} is a mapping of settings, got {value!r}")
-    return value
+def _parse_values(part: Part, what: str) -> dict[str, Value]:
+    items = part.items(f"{what} a mapping of settings")
+    return {name: _parse_value(name, value.content, value.where) for name, value in items}
 
 
-def _parse_fixed(content: dict[str, Any], path: Path, node: yaml.Node | None) -> dict[str, Value]:
-    fixed = _mapping(content, "fixed", _at(path, node, "fixed"))
-    for name, value in fixed.items():
-        _check_value(name, value, _at(path, node, "fixed", name))
-    return fixed
+def _parse_dimensions(part: Part, fixed: dict[str, Value]) -> dict[str, Dimension]:
+    dimensions = {}
+    for name, value in part.items("search is a mapping of settings"):
+        if name in fixed:
+            raise value.refuse(f"{name} is fixed as well")
+        dimensions[name] = _parse_dimension(name, value.content, value.where)
+    return dimensions
 
 
-def _parse_dimensions(
-    content: dict[str, Any], path: Path, node: yaml.Node | None
-) -> dict[str, Dimension]:
-    search = _mapping(content, "search", _at(path, node, "search"))
-    for name in search:
-        if name in (content.get("fixed") or {}):
-            raise InputError(f"{_at(path, node, 'search', name)}: {name} is fixed as well")
-    return {
-        name: _parse_dimension(name, value, _at(path, node, "search", name))
-        for name, value in search.items()
-    }
-
-
-def _parse_dimension(name: str, value: Any, where: str) -> Dimension:
+def _parse_dimension(name: Any, value: Any, where: str) -> Dimension:
+    kind = _field(name, where).annotation
     if isinstance(value, list):
-        if not value or len(set(map(repr, value))) != len(value):
+        choices = tuple(_parse_value(name, choice, where) for choice in value)
+        if not choices or len(set(choices)) != len(choices):
             raise InputError(f"{where}: {name}: choices are different values, got {value}")
-        for choice in value:
-            _check_value(name, choice, where)
-        return Choice(tuple(value))
+        return Choice(choices)
     if not isinstance(value, dict) or not {"low", "high"} <= set(value):
         raise InputError(f"{where}: {name}: a list of values or low and high, got {value!r}")
     if unknown := set(value) - {"low", "high", "log", "step"}:
-        raise InputError(f"{where}: {name}: unknown key {', '.join(sorted(map(str, unknown)))}")
-    for end in ("low", "high"):
-        if isinstance(value[end], bool) or not isinstance(value[end], int | float):
-            raise InputError(f"{where}: {name}: {end} is a number, got {value[end]!r}")
-        _check_value(name, value[end], where)
-    return _check_range(name, Range(**value), where)
+        raise InputError(f"{where}: {name}: unknown key {', '.join(sorted(map(_plain, unknown)))}")
+    if kind not in (int, float):
+        raise InputError(f"{where}: {name}: not a number: list its values, got {value!r}")
+    log = value.get("log", False)
+    if not isinstance(log, bool):
+        raise InputError(f"{where}: {name}: log is true or false, got {log!r}")
+    low, high = (_parse_value(name, value[end], f"{where}: {end}") for end in ("low", "high"))
+    step = _coerce(kind, value["step"], f"{where}: {name}: step") if "step" in value else None
+    return _check_range(name, Range(low, high, log, step), where)
 
 
 def _check_range(name: str, dimension: Range, where: str) -> Range:
@@ -227,57 +181,55 @@ def _check_range(name: str, dimension: Range, where: str) -> Range:
             f"{where}: {name}: step is positive, fits the range and excludes log, "
             f"got {dimension.step}"
         )
-    if Settings.model_fields[name].annotation is int and not dimension.is_integer:
-        raise InputError(f"{where}: {name}: is an integer, got {dimension.low}..{dimension.high}")
     return dimension
 
 
-def _check_value(name: str, value: Any, where: str) -> None:
-    field = Settings.model_fields.get(str(name))
-    if field is None:
-        near = difflib.get_close_matches(str(name), Settings.model_fields, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(Settings.model_fields)}"
-        raise InputError(f"{where}: unknown setting {name}; {hint}")
-    kind: Any = Annotated[field.annotation, field]
+def _field(name: Any, where: str) -> FieldInfo:
+    if isinstance(name, str) and name in Settings.model_fields:
+        return Settings.model_fields[name]
+    near = difflib.get_close_matches(str(name), Settings.model_fields, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(Settings.model_fields)}"
+    raise InputError(f"{where}: unknown setting {_plain(name)}; {hint}")
+
+
+def _parse_value(name: Any, value: Any, where: str) -> Any:
+    """Return a setting's value, of the setting's own type: YAML reads 1e-3 as a text."""
+    field = _field(name, where)
+    return _coerce(Annotated[field.annotation, field], value, f"{where}: {name}")
+
+
+def _coerce(kind: Any, value: Any, where: str) -> Any:
+    adapter = TypeAdapter(kind)
     try:
-        TypeAdapter(kind).validate_python(value, strict=isinstance(value, bool) or None)
+        coerced = adapter.validate_python(value, strict=isinstance(value, bool) or None)
+        return adapter.validate_python(rounded(coerced))  # rounding may leave the range
     except ValidationError as error:
-        message = error.errors()[0]["msg"]
-        raise InputError(f"{where}: {name}: got {value!r}; {message}") from None
+        raise InputError(f"{where}: got {value!r}; {error.errors()[0]['msg']}") from None
 
 
-def _parse_constraints(
-    content: dict[str, Any], path: Path, node: yaml.Node | None
-) -> Iterator[Constraint]:
-    for i, text in enumerate(content.get("constraints") or []):
-        where = _at(path, node, "constraints", i)
-        match = _CONSTRAINT.match(str(text))
+def _parse_constraints(part: Part) -> Iterator[Constraint]:
+    for element in part.elements("constraints is a list"):
+        match = _CONSTRAINT.fullmatch(str(element.content))
         if match is None:
-            raise InputError(
-                f"{where}: a constraint reads `A divides B` or `A <= B`, got {text!r}"
+            raise element.refuse(
+                f"a constraint reads `A divides B` or `A <= B`, got {element.content!r}"
             )
         left, relation, right = match.groups()
         for name in (left, right):
-            annotation = (
-                Settings.model_fields[name].annotation if name in Settings.model_fields else None
-            )
-            if annotation not in (int, float):
-                raise InputError(f"{where}: {name} is not a numeric setting")
+            if _field(name, element.where).annotation not in (int, float):
+                raise element.refuse(f"{name} is not a numeric setting")
         yield Constraint(left, relation, right)  # type: ignore[arg-type]
 
 
-def _parse_points(
-    node: yaml.Node | None, content: Any, fixed: dict[str, Value], path: Path
-) -> list[Settings]:
-    if not isinstance(content, list) or not all(isinstance(point, dict) for point in content):
-        raise InputError(f"{_at(path, node)}: points is a list of mappings of settings")
-    return [
-        parse_settings({**fixed, **point}, _at(path, node, i)) for i, point in enumerate(content)
+def _parse_points(part: Part, fixed: dict[str, Value]) -> list[Settings]:
+    points = [
+        parse_settings({**fixed, **_parse_values(element, "a point is")}, element.where)
+        for element in part.elements("points is a list of mappings of settings")
     ]
+    return list(dict.fromkeys(points))
 
 
-def _check_grid(space: Space, path: Path, node: yaml.Node | None) -> None:
+def _check_grid(space: Space, part: Part) -> None:
     for name, dimension in space.dimensions.items():
         if space.sampler == "grid" and not (isinstance(dimension, Choice) or dimension.step):
-            where = _at(path, node, "search", name)
-            raise InputError(f"{where}: {name}: a grid takes choices or a range with a step")
+            raise part.child(name).refuse(f"{name}: a grid takes choices or a range with a step")

@@ -66,13 +66,7 @@ def extended(study: Study, records: Iterable[Record]) -> Study:
     for record in records:
         kind = record["kind"]
         if kind == "wave":
-            for values in record["settings"]:
-                settings = Settings(**values)
-                configurations.append(
-                    Configuration(
-                        len(configurations), config_id(settings), settings, record["wave"]
-                    )
-                )
+            configurations += _drawn(record, len(configurations))
         elif kind == "training":
             training = training_from(record)
             trainings[training.number, training.fold] = training
@@ -81,14 +75,24 @@ def extended(study: Study, records: Iterable[Record]) -> Study:
             trainings[key] = replace(trainings[key], weights=Weights(**record["weights"]))
         elif kind == "start":
             spans.append(Span(record["at"], record["at"], record["n_workers"], record["with"]))
-        if spans and not spans[-1].is_stopped:
-            spans[-1] = replace(spans[-1], stopped_at=record["at"], is_stopped=kind == "stop")
+        if kind in ("training", "stop") and spans:
+            # Workers' clocks may differ a little, so a span never shrinks.
+            last = max(spans[-1].stopped_at, record["at"])
+            spans[-1] = replace(spans[-1], stopped_at=last)
     return replace(
         study,
         configurations=tuple(configurations),
         trainings=trainings,
         spans=tuple(spans),
     )
+
+
+def _drawn(record: Record, first: int) -> list[Configuration]:
+    settings = [Settings(**values) for values in record["settings"]]
+    return [
+        Configuration(number, config_id(one), one, record["wave"])
+        for number, one in enumerate(settings, start=first)
+    ]
 
 
 def training_record(**values: Any) -> Record:

@@ -11,6 +11,7 @@ import faulthandler
 import json
 import socket
 import time
+import traceback
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,8 +64,15 @@ class FoldTrial(tune.Trainable):  # type: ignore[misc]
         started_at = time.time()
         try:
             trained = train(self._material, work, lambda step: watch(limit_s))
+        except (OSError, torch.AcceleratorError):
+            raise  # storage away, or a GPU that this process has lost: try again in another one
         except Exception as error:
-            trained = {"outcome": "failed", "error": f"{type(error).__name__}: {error}"}
+            summary = f"{type(error).__name__}: {error}".splitlines()[0]
+            trained = {
+                "outcome": "failed",
+                "error": f"{summary}\n{traceback.format_exc()}",
+                "environment": describe_worker(len(work["folds"])),
+            }
         finally:
             faulthandler.cancel_dump_traceback_later()
         finished_at = time.time()
@@ -118,13 +126,18 @@ def train(material: Material, work: dict[str, Any], on_progress: Any) -> dict[st
         "probabilities": fitted.probabilities.tolist(),
         "history": fitted.history,
         "weights": {"path": path, "n_bytes": n_bytes, "sha256": sha256},
-        "environment": {
-            "device": device_name(device),
-            "torch": torch.__version__,
-            "threads": torch.get_num_threads(),
-            "block": len(work["folds"]),
-            "host": socket.gethostname(),
-        },
+        "environment": describe_worker(len(work["folds"]), device),
+    }
+
+
+def describe_worker(block: int, device: str = "cpu") -> dict[str, Any]:
+    """Say what a training ran on, so that the report can tell when a study mixes machines."""
+    return {
+        "device": "cpu" if device == "cpu" else torch.cuda.get_device_name(device),
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "block": block,
+        "host": socket.gethostname(),
     }
 
 
@@ -144,8 +157,3 @@ def assigned_device() -> str:
             f"{torch.__version__} cannot see: install a CUDA build there or use --gpus-per-trial 0"
         )
     return "cuda:0"  # Ray hides the other GPUs from this worker
-
-
-def device_name(device: str) -> str:
-    """Name the kind of device, so that the report can say when a study mixes them."""
-    return "cpu" if device == "cpu" else torch.cuda.get_device_name(device)

@@ -33,7 +33,6 @@ from dianet_ray.protocol.race import Race
 from dianet_ray.search.ledger import write_study
 from dianet_ray.search.plan import Plan
 from dianet_ray.search.searcher import StudySearcher
-from dianet_ray.search.status import best_so_far
 from dianet_ray.search.study_view import study_content
 from dianet_ray.search.trial import FoldTrial, Material
 from dianet_ray.search.weights import damaged_weights
@@ -71,7 +70,6 @@ def make_searcher(plan: Plan) -> StudySearcher:
     """Build the searcher of a plan, ready to resume; the caller holds the driver's lock."""
     if plan.is_new:
         write_study(plan.path, study_content(plan.study))
-    keep = plan.options.keep_weights
     searcher = StudySearcher(
         plan.path,
         plan.study,
@@ -81,13 +79,18 @@ def make_searcher(plan: Plan) -> StudySearcher:
             wave_size=plan.study.identity["wave_size"],
             n_folds=len(plan.study.folds),
         ),
-        keep_weights=None if keep == "all" else keep,
+        n_kept=plan.n_kept,
     )
-    damaged = damaged_weights(plan.path, plan.study, searcher.kept())
+    damaged = damaged_weights(plan.path, plan.study, plan.n_kept)
     if damaged:
         logger.warning("%d weights files are missing or damaged: trained again", len(damaged))
     searcher.repair(damaged)
     return searcher
+
+
+def is_done(plan: Plan) -> bool:
+    """Say whether nothing is left to train, the weights that are kept included."""
+    return plan.is_done and not damaged_weights(plan.path, plan.study, plan.n_kept)
 
 
 def run(
@@ -115,7 +118,8 @@ def run(
     searcher.flush()
     reason = "error"
     try:
-        _tune(searcher, needs, plan=plan, trainable=trainable)
+        if searcher.has_work():
+            _tune(searcher, needs, plan=plan, trainable=trainable)
         reason = "interrupted" if searcher.is_stopping else "done"
     except Stopped:
         reason = "stopped"
@@ -133,6 +137,7 @@ def _start_record(plan: Plan, needs: Resources, started_at: float) -> dict[str, 
         "at": started_at,
         "n_workers": needs.n_workers,
         "with": {
+            "n_configs": plan.n_configs,
             "dianet_ray": __version__,
             "python": platform.python_version(),
             "ray": ray.__version__,
@@ -232,7 +237,8 @@ class _Driver(tune.Callback):  # type: ignore[misc]
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """Flush what is due, show progress, and leave when asked to."""
-        if self._searcher.ledger.is_due or self.is_stopped:
+        self._searcher.tick()
+        if self.is_stopped:
             self._searcher.flush()
         self._progress.set(len(self._searcher.study.trainings))
         if self.is_stopped:
@@ -253,11 +259,8 @@ def interrupts(driver: _Driver) -> Iterator[None]:
 
 
 def _status(searcher: StudySearcher, needs: Resources) -> str:
-    """Say what the progress line adds: configurations, best so far, workers."""
-    study, scores = searcher.study, searcher.scores
-    line = f"{len(scores)} configurations complete, {len(searcher.live)}/{needs.n_workers} busy"
-    if scores:
-        best = max(scores, key=lambda number: (scores[number], -number))
-        score, low, high = best_so_far(study, best, n=500)
-        line += f", best {study.objective} {score:.3f} [{low:.3f}, {high:.3f}]"
+    """Say what the progress line adds: configurations, workers, best so far."""
+    line = f"{len(searcher.scores)} configurations complete"
+    line += f", {len(searcher.live)}/{needs.n_workers} busy"
+    line += f", {searcher.best}" if searcher.best else ""
     return f"{line}; stopping" if searcher.is_stopping else line

@@ -41,7 +41,6 @@ class FoldFile(_Part):
 
     file: str
     sha256: str
-    n_bytes: int
     test_subjects: tuple[str, ...]
 
 
@@ -145,7 +144,6 @@ def _folds(study: Study, winner: Configuration) -> list[dict[str, Any]]:
             {
                 "file": fold_file(training.fold),
                 "sha256": training.weights.sha256,
-                "n_bytes": training.weights.n_bytes,
                 "test_subjects": sorted(
                     subject_hash(s) for s in study.folds[training.fold].test_subjects
                 ),

@@ -11,8 +11,9 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.image import imsave
 from matplotlib.ticker import MaxNLocator
+
+from dianet_ray.data.display import png
 
 INK, MUTED, BLUE, ORANGE, GREY = "#1f2933", "#7b8794", "#2b6cb0", "#c05621", "#cbd2d9"
 STYLE = {
@@ -99,18 +100,8 @@ def ranking(scored: list[float], report: dict[str, Any], name: str) -> str:
 
 
 def picture(image: np.ndarray) -> str:
-    """Render a dynamic image with zero motion at mid grey.
-
-    Args:
-        image: (H, W, 3) floats of any scale; the largest magnitude becomes black or white.
-    """
-    values = np.asarray(image, dtype=np.float64)
-    largest = np.abs(values).max()
-    scaled = values / largest if largest else values
-    pixels = np.round(127.5 + 127.5 * scaled).astype(np.uint8)
-    buffer = io.BytesIO()
-    imsave(buffer, pixels, format="png")
-    return _uri(buffer.getvalue(), "image/png")
+    """Show a dynamic image, (H, W, 3) floats of any scale."""
+    return _uri(png(image), "image/png")
 
 
 def _svg(draw: Callable[[Axes], None], *, width: float, height: float) -> str:

@@ -17,12 +17,10 @@ from safetensors import SafetensorError
 from dianet_ray.data.clips import clip_images
 from dianet_ray.data.frames import FrameError, index_frames
 from dianet_ray.data.images import fingerprint
+from dianet_ray.data.subjects import EXAMPLES, full_name
 from dianet_ray.errors import InputError
 from dianet_ray.model import fit
-from dianet_ray.schemas import PHASES
 from dianet_ray.summary.card import Card, read, subject_hash
-
-WHOLE_CLIP = PHASES.index("whole_clip")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +50,8 @@ def predict(  # noqa: PLR0913 - one flag each
         onset: number of the first frame; the folder's first one by default.
         apex: number of the apex frame; the midpoint by default.
         offset: number of the last frame; the folder's last one by default.
-        subject: who it is, with or without the data set's name before it.
+        subject: who it is, in any way that the data set writes it (`1`, `sub01`,
+            `casme2/sub01`).
 
     Returns:
         One JSON-able dict per clip: clip, onset, apex, offset, apex_from, probabilities by class,
@@ -81,14 +80,6 @@ def predict(  # noqa: PLR0913 - one flag each
     return found
 
 
-def fingerprint_of(images: np.ndarray) -> str:
-    """Fingerprint a clip's images (3, H, W, 3) float16 by the whole-clip image.
-
-    That one does not depend on the apex, so a clip is known again with another apex or none.
-    """
-    return fingerprint(images[WHOLE_CLIP])
-
-
 def choose_voters(
     card: Card, images: np.ndarray, subject: str | None
 ) -> tuple[list[int], str, str]:
@@ -101,23 +92,22 @@ def choose_voters(
         InputError: the images are of another person of the study than the one named.
     """
     known = {person for fold in card.folds for person in fold.test_subjects}
-    named = None if subject is None else subject_hash(_full_name(card, subject))
-    seen = card.clips.get(fingerprint_of(images))
+    name = None if subject is None else full_name(card.dataset, subject)
+    named = None if name is None else subject_hash(name)
+    seen = card.clips.get(fingerprint(images))
     people = {person for person in (named, seen) if person in known}
     if len(people) > 1:
-        raise InputError(f"--subject {subject}: these images are of another person of the study")
+        raise InputError(f"--subject {name}: these images are of another person of the study")
     if people:
         voters = [i for i, fold in enumerate(card.folds) if people <= set(fold.test_subjects)]
-        who = f"{subject} is in the study" if seen is None else "these images are in the study"
+        who = f"{name} is in the study" if seen is None else "these images are in the study"
         return voters, "held-out only", f"{who}: only models that never saw this person vote"
     everyone = list(range(len(card.folds)))
-    if subject is not None:
-        return everyone, "all", f"{subject} is not in the study: all models vote"
+    if name is not None:
+        form = EXAMPLES.get(card.dataset, f"{card.dataset}/NAME")
+        note = f"no person of the study is named {name} (names look like {form}): all models vote"
+        return everyone, "all", note
     return everyone, "all", "these images are not in the study: all models vote"
-
-
-def _full_name(card: Card, subject: str) -> str:
-    return subject if "/" in subject else f"{card.dataset}/{subject}"
 
 
 def _load(model: Path, card: Card) -> list[dict[str, Any]]:

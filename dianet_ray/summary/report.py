@@ -43,16 +43,15 @@ def summarise(study: Study) -> dict[str, Any]:
         n_classes=len(study.classes),
         seed=_seed(study),
     )
-    n_read = len(complete) * len(study.folds)
     return {
         "study": study.name,
         "dataset": _dataset(study),
-        "strategy": study.identity.get("strategy", "exhaustive"),
+        "strategy": "exhaustive" if study.identity["ladder"] == ["loso"] else "ladder",
         "protocol": study.identity["protocol"],
         "objective": study.objective,
         "n_configs": len(study.configurations),
         "n_trainings": len(study.trainings),
-        "n_surplus": len(study.trainings) - n_read,
+        "n_surplus": _n_surplus(study),
         "n_trainings_exhaustive": len(study.configurations) * len(study.folds),
         "chance": chance,
         "champion": None if winner is None else _champion(study, winner, counts, chance),
@@ -107,6 +106,14 @@ def write_whole(path: Path, text: str) -> None:
 
 def _seed(study: Study) -> int:
     return int(study.identity["seed"])
+
+
+def _n_surplus(study: Study) -> int:
+    """Count the trainings that nothing reads: those of configurations that failed or were lost."""
+    numbers = [c.number for c in study.configurations]
+    return sum(
+        len(study.of(number)) for number in numbers if study.state(number) in ("failed", "lost")
+    )
 
 
 def _confusions(study: Study, number: int) -> np.ndarray:

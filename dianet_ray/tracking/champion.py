@@ -10,10 +10,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import cv2
 import numpy as np
 from mlflow import MlflowClient
 
+from dianet_ray.data.display import png
 from dianet_ray.errors import InputError
 from dianet_ray.protocol.study import Study, Training
 from dianet_ray.schemas import CARD_JSON, PHASES, fold_file
@@ -108,15 +108,8 @@ def write_faces(client: MlflowClient, run: KnownRun, faces: Mapping[str, np.ndar
         for name, images in faces.items():
             for phase, image in zip(PHASES, images, strict=True):
                 file = Path(folder) / f"{name.replace('/', '-')}-{phase}.png"
-                cv2.imwrite(str(file), _picture(image))
+                file.write_bytes(png(image))
         client.log_artifacts(run.run_id, folder, FACES_FOLDER)
     for key, value in tags.items():
         client.set_tag(run.run_id, key, value)
     run.tags |= tags
-
-
-def _picture(image: np.ndarray) -> np.ndarray:
-    """Show no motion as middle grey, and the largest motion of the image at either end."""
-    values = image.astype(np.float32)
-    largest = max(float(np.abs(values).max()), 1e-6)
-    return np.asarray((127.5 + 127.5 * values / largest).round()[..., ::-1], dtype=np.uint8)

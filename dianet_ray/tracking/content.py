@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from dianet_ray.protocol.metrics import confusion, scores
-from dianet_ray.protocol.predictions import classify, pooled_score
+from dianet_ray.protocol.predictions import classify
 from dianet_ray.protocol.study import Configuration, Study, Training
 from dianet_ray.schemas import METRICS
 
@@ -73,6 +73,14 @@ def milliseconds(seconds: float) -> int:
     return round(seconds * 1000)
 
 
+def study_state(study: Study) -> str:
+    """Say where a study stands: over when nothing that is drawn still runs; it may grow later."""
+    states = {study.state(configuration.number) for configuration in study.configurations}
+    if not states or "running" in states:
+        return "running"
+    return "complete" if "complete" in states else "failed"
+
+
 def study_run(study: Study, state: str, tags: dict[str, str] | None = None) -> RunContent:
     """Describe the run of the whole study: its identity; `best_so_far` is written as it grows."""
     plain = {key: value for key, value in study.identity.items() if not isinstance(value, dict)}
@@ -114,12 +122,9 @@ def best_so_far(study: Study) -> Iterator[Point]:
 
 def pooled_scores(study: Study, number: int) -> dict[str, float]:
     """Score a complete configuration's pooled predictions with every metric."""
-    labels, pooled = study.labels(), study.pooled(number)
-    n_classes = len(study.classes)
-    return {
-        metric: pooled_score(labels, pooled, n_classes=n_classes, objective=metric)
-        for metric in METRICS
-    }
+    answers = classify(study.pooled(number))
+    found = scores(confusion(study.labels(), answers, len(study.classes)))
+    return {metric: float(found[metric]) for metric in METRICS}
 
 
 def configuration_run(study: Study, configuration: Configuration) -> RunContent:

@@ -5,6 +5,8 @@ Checks nothing about the files: `summary/collect.py` does.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import mlflow.artifacts
@@ -12,11 +14,13 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from dianet_ray.errors import InputError
+from dianet_ray.protocol.selection import champion
 from dianet_ray.protocol.study import Study
 from dianet_ray.schemas import CARD_JSON, fold_file
 from dianet_ray.tracking import content
 from dianet_ray.tracking.registry import MODEL_FOLDER
 from dianet_ray.tracking.runs import read_runs
+from dianet_ray.tracking.store import shown
 
 
 def download_study(client: MlflowClient, study: Study, folder: Path) -> Path:
@@ -31,30 +35,41 @@ def download_study(client: MlflowClient, study: Study, folder: Path) -> Path:
         The model folder, inside `folder`.
 
     Raises:
-        InputError: the store does not have the study, or not its champion.
+        InputError: the study has no champion yet, or the store does not have it whole.
     """
-    experiments = [found.experiment_id for found in client.search_experiments()]
+    winner = champion(study)
+    if winner is None:
+        raise InputError(f"collect needs a complete configuration: {study.name} has none yet")
+    where = shown(client.tracking_uri)
+    with _one_line(f"the champion of {study.name} cannot be fetched from {where}"):
+        folds = _fold_runs(client, study, winner.config_id)
+        if len(folds) < len(study.folds):
+            raise InputError(
+                f"collect needs the champion of {study.name}, configuration {winner.number}, in "
+                f"MLflow: {len(folds)} of its {len(study.folds)} fold models are in {where}; "
+                "write it with track"
+            )
+        model = folder / "model"
+        model.mkdir()
+        for fold, run_id in sorted(folds.items()):
+            client.download_artifacts(run_id, fold_file(fold), str(model))
+        client.download_artifacts(folds[min(folds)], CARD_JSON, str(model))
+    return model
+
+
+def _fold_runs(client: MlflowClient, study: Study, config_id: str) -> dict[int, str]:
+    """Find the champion's sealed fold runs by fold; none while another one is the champion."""
     runs = read_runs(
         client,
-        experiments,
+        [found.experiment_id for found in client.search_experiments()],
         study_id=content.study_id(study),
         started_at=content.started_at(study),
+        champion=config_id,
     )
-    champion = runs.study.tags.get(content.CHAMPION) if runs else None
-    if runs is None or champion not in runs.configurations:
-        raise InputError(
-            f"collect needs the champion of {study.name} in MLflow: it is not in "
-            f"{client.tracking_uri}; write it with track"
-        )
-    folds = {fold: run for (owner, fold), run in runs.folds.items() if owner == champion}
-    if not folds:
-        raise InputError(f"the champion of {study.name} has no fold runs in {client.tracking_uri}")
-    model = folder / "model"
-    model.mkdir()
-    for fold, run in sorted(folds.items()):
-        client.download_artifacts(run.run_id, fold_file(fold), str(model))
-    client.download_artifacts(folds[min(folds)].run_id, CARD_JSON, str(model))
-    return model
+    if runs is None or not runs.study.holds({content.CHAMPION: config_id}):
+        return {}
+    mine = {fold: run for (owner, fold), run in runs.folds.items() if owner == config_id}
+    return {fold: run.run_id for fold, run in mine.items() if run.state == "complete"}
 
 
 def download_model(client: MlflowClient, reference: str, folder: Path) -> Path:
@@ -76,20 +91,23 @@ def download_model(client: MlflowClient, reference: str, folder: Path) -> Path:
         raise InputError(
             f"--model is NAME@ALIAS, such as dianet-casme2-5@champion: got {reference}"
         )
-    try:
+    with _one_line(f"--model {reference} cannot be fetched from {shown(client.tracking_uri)}"):
         version = client.get_model_version_by_alias(name, alias)
-    except MlflowException as error:
-        raise InputError(
-            f"--model {reference}: {error.message}, in {client.tracking_uri}"
-        ) from None
-    source = client.get_model_version_download_uri(name, version.version)
-    return _fetch(client, source, folder)
-
-
-def _fetch(client: MlflowClient, location: str, folder: Path) -> Path:
-    fetched = mlflow.artifacts.download_artifacts(
-        artifact_uri=f"{location.rstrip('/')}/{MODEL_FOLDER}",
-        dst_path=str(folder),
-        tracking_uri=client.tracking_uri,
-    )
+        source = client.get_model_version_download_uri(name, version.version)
+        fetched = mlflow.artifacts.download_artifacts(
+            artifact_uri=f"{source.rstrip('/')}/{MODEL_FOLDER}",
+            dst_path=str(folder),
+            tracking_uri=client.tracking_uri,
+        )
+    if not (Path(fetched) / CARD_JSON).is_file():
+        raise InputError(f"--model takes a model that dianet-ray made: {reference} has no card")
     return Path(fetched)
+
+
+@contextlib.contextmanager
+def _one_line(what: str) -> Iterator[None]:
+    """Turn what MLflow and the disk raise into one line for the user."""
+    try:
+        yield
+    except (MlflowException, OSError) as error:
+        raise InputError(f"{what}: {' '.join(str(error).split())[:300]}") from None

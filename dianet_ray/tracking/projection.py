@@ -16,7 +16,7 @@ from mlflow import MlflowClient
 from dianet_ray.protocol.study import Configuration, Study
 from dianet_ray.tracking import content
 from dianet_ray.tracking.champion import ModelFiles, write_faces, write_folds
-from dianet_ray.tracking.registry import Ensemble, register
+from dianet_ray.tracking.registry import Ensemble, forget, register
 from dianet_ray.tracking.runs import (
     StudyRuns,
     make_run,
@@ -62,11 +62,15 @@ class Projection:
         self._n_settled = self._n_points = 0
 
     def update(self, study: Study) -> None:
-        """Bring the run of the study and those of its configurations up to date."""
+        """Bring the run of the study and those of its configurations up to date.
+
+        A study that is over is sealed here when it has no champion, else by `finish`.
+        """
         runs = self._known(study)
         n_settled = sum(study.state(c.number) != "running" for c in study.configurations)
-        if n_settled < len(study.configurations) and runs.study.state != "running":
-            write_run(self._client, runs.study, content.study_run(study, "running"))
+        state = content.study_state(study)
+        if state == "running" and runs.study.state != state:
+            write_run(self._client, runs.study, content.study_run(study, state))
         if runs.study.name != study.name:
             self._client.update_run(runs.study.run_id, name=study.name)
             runs.study.name = study.name
@@ -76,9 +80,15 @@ class Projection:
             points = list(content.best_so_far(study))
             write_points(self._client, runs.study.run_id, points[self._n_points :])
             self._n_settled, self._n_points = n_settled, len(points)
+        if state == "failed" and runs.study.state != state:
+            write_run(self._client, runs.study, content.study_run(study, state))
 
     def finish(self, study: Study, card: dict[str, Any]) -> None:
-        """Write the champion too: its fold runs, its ensemble with the alias; seal the study.
+        """Write the champion too: its fold runs and, when the study is over, its ensemble.
+
+        The study's run is sealed only when nothing that is drawn still runs. Until then no
+        ensemble is registered: versions stay, and one that depends on when a search was
+        interrupted would make equal searches differ.
 
         Args:
             study: a study with a champion.
@@ -87,30 +97,31 @@ class Projection:
         Raises:
             InputError: a weights file of the champion is missing or damaged.
         """
+        self._runs = None  # read again what another process may have written meanwhile
         self.update(study)
         runs = self._known(study)
         champion = next(c for c in study.configurations if c.config_id == card["config_id"])
-        run_id = runs.configurations[champion.config_id].run_id
+        state = content.study_state(study)
         with ModelFiles(self._path, study.of(champion.number), card) as files:
             write_folds(self._client, self._experiment, study, runs=runs, files=files)
-            ensemble = Ensemble(
-                name=content.model_name(study),
-                run_id=run_id,
-                tags={
-                    content.STUDY: content.study_id(study),
-                    content.CONFIG_ID: champion.config_id,
-                    content.CARD: files.card_sha256,
-                },
-                params=content.configuration_run(study, champion).params,
-                n_classes=len(study.classes),
-                image_size=int(card["preprocessing"]["image_size"]),
-            )
-            register(self._client, self._experiment, ensemble, files=files)
+            if state == "complete":
+                ensemble = Ensemble(
+                    name=content.model_name(study),
+                    run_id=runs.configurations[champion.config_id].run_id,
+                    tags={
+                        content.STUDY: content.study_id(study),
+                        content.CONFIG_ID: champion.config_id,
+                        content.CARD: files.card_sha256,
+                    },
+                    params=content.configuration_run(study, champion).params,
+                    n_classes=len(study.classes),
+                    image_size=int(card["preprocessing"]["image_size"]),
+                )
+                register(self._client, self._experiment, ensemble, files=files)
         write_faces(self._client, runs.study, self._faces)
         champion_tag = {content.CHAMPION: champion.config_id}
-        if runs.study.state != "complete" or not runs.study.holds(champion_tag):
-            whole = content.study_run(study, "complete", champion_tag)
-            write_run(self._client, runs.study, whole)
+        if runs.study.state != state or not runs.study.holds(champion_tag):
+            write_run(self._client, runs.study, content.study_run(study, state, champion_tag))
 
     def _known(self, study: Study) -> StudyRuns:
         """Read the study's runs once, making its own; from then on only this object writes."""
@@ -125,7 +136,7 @@ class Projection:
             whole = content.study_run(study, "running")
             self._runs = StudyRuns(make_run(self._client, self._experiment, whole))
         while self._runs.copies:
-            self._client.delete_run(self._runs.copies.pop())
+            forget(self._client, self._experiment, self._runs.copies.pop())
         run = self._runs.study
         if run.state is None:
             text = content.json_text({"identity": study.identity, "classes": study.classes})

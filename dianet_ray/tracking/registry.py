@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,7 +53,7 @@ def register(
     The alias moves to a newer version only, so writing an old study again takes it from nobody.
     """
     version = _find_version(client, ensemble)
-    model = next(_ready_models(client, experiment, ensemble), None)
+    model = _ready_model(client, experiment, ensemble)
     if model is None:
         model = _log_model(client, experiment, ensemble, files=files)
     if version is None:
@@ -76,14 +75,24 @@ def register(
     return version
 
 
+def forget(client: MlflowClient, experiment: str, run_id: str) -> None:
+    """Delete a run, and the models that were logged and registered from it."""
+    for version in client.search_model_versions(f"run_id = '{run_id}'"):
+        client.delete_model_version(version.name, version.version)
+    for model in client.search_logged_models(
+        [experiment], filter_string=f"source_run_id = '{run_id}'"
+    ):
+        client.delete_logged_model(model.model_id)
+    client.delete_run(run_id)
+
+
 def _find_version(client: MlflowClient, ensemble: Ensemble) -> ModelVersion | None:
     try:
         client.get_registered_model(ensemble.name)
     except MlflowException as error:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
-        client.create_registered_model(ensemble.name)
-        return None
+        _create_model(client, ensemble.name)
     token = None
     while True:
         page = client.search_model_versions(f"name = '{ensemble.name}'", page_token=token)
@@ -95,25 +104,29 @@ def _find_version(client: MlflowClient, ensemble: Ensemble) -> ModelVersion | No
             return None
 
 
+def _create_model(client: MlflowClient, name: str) -> None:
+    try:
+        client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":  # another process was faster
+            raise
+
+
 def _matches(tags: dict[str, str], ensemble: Ensemble) -> bool:
     return ensemble.tags.items() <= tags.items()
 
 
-def _ready_models(
-    client: MlflowClient, experiment: str, ensemble: Ensemble
-) -> Iterator[LoggedModel]:
-    """Find the ensemble's LoggedModel; one that was left half written is deleted."""
+def _ready_model(client: MlflowClient, experiment: str, ensemble: Ensemble) -> LoggedModel | None:
+    """Find the ensemble's LoggedModel; those that were left half written are deleted."""
     card = ensemble.tags[content.CARD]
     found = client.search_logged_models(
         [experiment], filter_string=f"tags.`{content.CARD}` = '{card}'"
     )
-    for model in found:
-        if model.source_run_id != ensemble.run_id or not _matches(model.tags, ensemble):
-            continue
-        if model.status == LoggedModelStatus.READY:
-            yield model
-        else:
+    own = [m for m in found if m.source_run_id == ensemble.run_id and _matches(m.tags, ensemble)]
+    for model in own:
+        if model.status != LoggedModelStatus.READY:
             client.delete_logged_model(model.model_id)
+    return next((model for model in own if model.status == LoggedModelStatus.READY), None)
 
 
 def _log_model(

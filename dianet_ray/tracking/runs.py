@@ -53,8 +53,8 @@ class KnownRun:
 class StudyRuns:
     """The runs of one study: its own, by config_id, by config_id and fold.
 
-    `copies` are the ids of runs that exist twice, because an answer was lost and the request
-    repeated; they belong to nothing and can be deleted.
+    `copies` are the ids of runs that exist twice, and of all below them: an answer was lost and
+    the request repeated, or two processes wrote at once. They can be deleted.
     """
 
     study: KnownRun
@@ -64,17 +64,24 @@ class StudyRuns:
 
 
 def read_runs(
-    client: MlflowClient, experiments: list[str], *, study_id: str, started_at: int
+    client: MlflowClient,
+    experiments: list[str],
+    *,
+    study_id: str,
+    started_at: int,
+    champion: str = "",
 ) -> StudyRuns | None:
     """Find a study's runs by their tags; equal studies are told apart by when they started.
 
-    Runs deleted in MLflow do not count.
+    Runs deleted in MLflow do not count. Where the study is in several experiments, the one that
+    holds this champion is taken.
     """
     found = list(_search(client, experiments, f"tags.`{STUDY}` = '{study_id}'"))
     studies = [run for run in _of_kind(found, "study") if run.info.start_time == started_at]
     if not studies:
         return None
     copies: list[str] = []
+    studies = [run for run in studies if run.data.tags.get(CHAMPION) == champion] or studies
     runs = StudyRuns(_only(studies, copies), copies=copies)
     children = [r for r in _of_kind(found, "configuration") if _parent(r) == runs.study.run_id]
     for config_id, same in _by(children, lambda run: str(run.data.tags[CONFIG_ID])).items():
@@ -83,6 +90,8 @@ def read_runs(
     folds = [run for run in _of_kind(found, "fold") if _parent(run) in config_ids]
     for fold, same in _by(folds, lambda run: (_parent(run), int(run.data.tags[FOLD]))).items():
         runs.folds[config_ids[fold[0]], fold[1]] = _only(same, copies)
+    for kind in ("configuration", "fold"):
+        copies += [run.info.run_id for run in _of_kind(found, kind) if _parent(run) in copies]
     return runs
 
 

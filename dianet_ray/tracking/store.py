@@ -1,7 +1,7 @@
 """Where MLflow keeps things: the store's address, whether it answers, a client for it.
 
-Importing MLflow takes more than a second and making a new SQLite store several, so `check_store`
-needs neither for a database file, and MLflow is imported where it is first used.
+Importing MLflow takes more than a second and making a new database several, so `check_store` does
+neither for a database, and MLflow is imported where it is first used.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 import logging
 import os
 import re
+import shlex
+import tempfile
 import threading
 import warnings
 from collections.abc import Callable
@@ -17,6 +19,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from dianet_ray.errors import InputError
+from dianet_ray.options import output_path
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -34,6 +37,9 @@ QUIET = {
 TIMEOUT_S = 4.0
 """Leaves a second of the five in which a command must have refused a store that is not there."""
 
+_CREDENTIALS = re.compile(r"//([^/@:]*)(:.*)?@")
+_SECRET_OPTION = re.compile(r"([?&][^=&]*(?:password|passwd|pwd|token)[^=&]*=)[^&]*", re.I)
+
 
 def default_uri(study: Path) -> str:
     """Name the SQLite store beside a study.
@@ -48,19 +54,44 @@ def choose_uri(given: str | None, study: Path | None = None) -> str:
     """Choose the store: the one given, else MLFLOW_TRACKING_URI, else beside the study.
 
     Raises:
-        InputError: nothing to choose from, or an address that is no server and no database.
+        InputError: nothing to choose from, an address that is no server and no database, or a
+            relative file inside a submitted job.
     """
     uri = given or os.environ.get(URI_VARIABLE) or (default_uri(study) if study else None)
     if uri is None:
         raise InputError(f"which tracking store: give --tracking-uri or set {URI_VARIABLE}")
     scheme = urlsplit(uri).scheme
     if uri.startswith(SQLITE):
-        return f"{SQLITE}{_database(uri).absolute()}"
-    if scheme in ("http", "https") or scheme.split("+")[0] in DATABASES:
+        return f"{SQLITE}{output_path(_database(uri))}"
+    if _is_server(uri) or scheme.split("+")[0] in DATABASES:
         return uri
     raise InputError(
-        f"a tracking store is http(s)://HOST:PORT, {SQLITE}/PATH or a database URI: got {uri}"
+        f"a tracking store is http(s)://HOST:PORT, {SQLITE}/PATH or a database URI: "
+        f"got {shown(uri)}"
     )
+
+
+def shown(uri: str) -> str:
+    """Write an address without its secrets: passwords, and all credentials of a server.
+
+    >>> shown("postgresql://me:secret@there/db"), shown("https://token@there")
+    ('postgresql://me@there/db', 'https://there')
+    """
+    if uri.startswith(SQLITE):
+        return uri
+    plain = _CREDENTIALS.sub("//" if _is_server(uri) else r"//\1@", uri)
+    return _SECRET_OPTION.sub(r"\1...", plain)
+
+
+def ui_hint(uri: str) -> str:
+    """Say how to look at a store: a server's address, or the command that shows a database.
+
+    >>> ui_hint("sqlite:////data/my study/mlflow.db")
+    "mlflow ui --backend-store-uri 'sqlite:////data/my study/mlflow.db'"
+    """
+    if _is_server(uri):
+        return shown(uri)
+    return f"mlflow ui --backend-store-uri {shlex.quote(shown(uri))}"
 
 
 def choose_experiment(given: str | None) -> str:
@@ -73,7 +104,7 @@ def artifact_location(uri: str, study: Path) -> str | None:
 
     MLflow's own default for a database is ./mlruns of the working directory at that moment.
     """
-    if urlsplit(uri).scheme in ("http", "https"):
+    if _is_server(uri):
         return None
     folder = _database(uri).parent if uri.startswith(SQLITE) else study.absolute().parent
     return (folder / "mlflow-artifacts").as_uri()
@@ -88,17 +119,17 @@ def check_store(uri: str, timeout_s: float = TIMEOUT_S) -> None:
     if uri.startswith(SQLITE):
         _check_sqlite(_database(uri))
         return
-    ask = _ask_server if urlsplit(uri).scheme in ("http", "https") else _ask_database
-    outcome = _within(timeout_s, lambda: ask(uri, timeout_s))
+    ask = _server_question(uri, timeout_s) if _is_server(uri) else _database_question(uri)
+    outcome = _within(timeout_s, ask)
     if outcome:
-        credentials, _, host = urlsplit(uri).netloc.rpartition("@")
-        outcome = outcome.replace(f"{credentials}@", "")
-        shown = urlsplit(uri)._replace(netloc=host).geturl()
-        raise InputError(f"the tracking store must answer: {outcome}, at {shown}")
+        credentials = _CREDENTIALS.search(uri)
+        if credentials:
+            outcome = outcome.replace(credentials[0], "//")
+        raise InputError(f"the tracking store must answer: {outcome}, at {shown(uri)}")
 
 
 def open_client(uri: str) -> MlflowClient:
-    """Make a client of its own: MLflow's global state stays. A new SQLite store takes seconds."""
+    """Make a client of its own: MLflow's global state stays. A new database takes seconds."""
     quieten()
     from mlflow import MlflowClient
 
@@ -137,9 +168,16 @@ def experiment_id(client: MlflowClient, name: str, location: str | None) -> str:
     Raises:
         InputError: the experiment was deleted and waits in MLflow's bin.
     """
+    from mlflow.exceptions import MlflowException
+
     found = client.get_experiment_by_name(name)
     if found is None:
-        return str(client.create_experiment(name, artifact_location=location))
+        try:
+            return str(client.create_experiment(name, artifact_location=location))
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+            found = client.get_experiment_by_name(name)  # another process was faster
     if found.lifecycle_stage != "active":
         raise InputError(
             f"an experiment must be active: {name} is deleted; restore it or name another one"
@@ -147,45 +185,71 @@ def experiment_id(client: MlflowClient, name: str, location: str | None) -> str:
     return str(found.experiment_id)
 
 
+def _is_server(uri: str) -> bool:
+    return urlsplit(uri).scheme in ("http", "https")
+
+
 def _database(uri: str) -> Path:
     return Path(uri.removeprefix(SQLITE).partition("?")[0])
 
 
 def _check_sqlite(path: Path) -> None:
-    target = path if path.exists() else path.parent
     if not path.parent.is_dir():
         raise InputError(f"the tracking store's folder must exist: {path.parent}")
-    if not os.access(target, os.W_OK):
-        raise InputError(f"the tracking store must be writable: {target}")
-    if path.exists():
-        with path.open("rb") as file:
+    if path.is_dir():
+        raise InputError(f"the tracking store must be an SQLite database: {path} is a folder")
+    try:
+        with tempfile.TemporaryFile(dir=path.parent):  # SQLite writes its journal there
+            pass
+        if not path.exists():
+            return
+        with path.open("r+b") as file:
             start = file.read(16)
-        if start not in (b"", b"SQLite format 3\0"):
-            raise InputError(f"the tracking store must be an SQLite database: {path}")
+    except OSError as error:
+        raise InputError(
+            f"the tracking store must be writable: {path}: {error.strerror}"
+        ) from None
+    if start not in (b"", b"SQLite format 3\0"):
+        raise InputError(f"the tracking store must be an SQLite database: {path}")
 
 
-def _ask_server(uri: str, timeout_s: float) -> str:
+def _server_question(uri: str, timeout_s: float) -> Callable[[], str]:
+    """Import what asking a server needs, so that only the asking is timed."""
     quieten()
     from mlflow.utils.credentials import get_default_host_creds
     from mlflow.utils.rest_utils import http_request
 
-    response = http_request(
-        get_default_host_creds(uri),
-        "/api/2.0/mlflow/experiments/search",
-        "POST",
-        max_retries=0,
-        timeout=timeout_s,
-        raise_on_status=False,
-        json={"max_results": 1},
-    )
-    if response.status_code in (401, 403):
-        return f"it refused the credentials (status {response.status_code})"
-    return "" if response.ok else f"it answered with status {response.status_code}"
+    def ask() -> str:
+        response = http_request(
+            get_default_host_creds(uri),
+            "/api/2.0/mlflow/experiments/search",
+            "POST",
+            max_retries=0,
+            timeout=timeout_s,
+            raise_on_status=False,
+            json={"max_results": 1},
+        )
+        if response.status_code in (401, 403):
+            return f"it refused the credentials (status {response.status_code})"
+        return "" if response.ok else f"it answered with status {response.status_code}"
+
+    return ask
 
 
-def _ask_database(uri: str, timeout_s: float) -> str:
-    open_client(uri).search_experiments(max_results=1)
-    return ""
+def _database_question(uri: str) -> Callable[[], str]:
+    """Only connect: MLflow makes or migrates its tables later, in its own time."""
+    import sqlalchemy  # MLflow's own way to databases
+
+    def ask() -> str:
+        engine = sqlalchemy.create_engine(uri)
+        try:
+            with engine.connect() as connection:
+                connection.execute(sqlalchemy.text("SELECT 1"))
+        finally:
+            engine.dispose()
+        return ""
+
+    return ask
 
 
 def _within(timeout_s: float, ask: Callable[[], str]) -> str:

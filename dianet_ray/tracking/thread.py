@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 
 from dianet_ray.protocol.study import Study
 
@@ -28,9 +28,6 @@ class Writer(Protocol):
     def update(self, study: Study) -> None:
         """Write the study's runs and its configurations'."""
 
-    def finish(self, study: Study, card: dict[str, Any]) -> None:
-        """Write everything."""
-
 
 class ProjectionThread:
     """Writes the latest study it was given; older ones that were not written yet are skipped.
@@ -42,7 +39,6 @@ class ProjectionThread:
         self._make = make
         self._changed = threading.Condition()
         self._study: Study | None = None
-        self._card: dict[str, Any] | None = None
         self._is_closing = False
         self._is_whole = True
         self._has_warned = False
@@ -56,22 +52,18 @@ class ProjectionThread:
             self._study, self._is_whole = study, False
             self._changed.notify()
 
-    def close(
-        self, study: Study, card: dict[str, Any] | None = None, *, timeout_s: float = 60.0
-    ) -> bool:
+    def close(self, study: Study, *, timeout_s: float = 60.0) -> bool:
         """Write what is left and end.
 
         Args:
             study: the study as it is now.
-            card: its champion's card when the study is finished, else None.
             timeout_s: how long to wait.
 
         Returns:
             Whether MLflow now holds all of it.
         """
         with self._changed:
-            self._study, self._card = study, card
-            self._is_whole, self._is_closing = False, True
+            self._study, self._is_whole, self._is_closing = study, False, True
             self._changed.notify()
         self._thread.join(timeout_s)
         if not self._is_whole:
@@ -83,9 +75,9 @@ class ProjectionThread:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._study is not None or self._is_closing)
-                study, card, self._study = self._study, self._card, None
+                study, self._study = self._study, None
                 is_last = self._is_closing
-            if study is not None and self._write(study, card):
+            if study is not None and self._write(study):
                 wait_s = FIRST_WAIT_S
                 self._sleep(EVERY_S)
             elif study is not None and not is_last:
@@ -95,14 +87,11 @@ class ProjectionThread:
             if is_last:
                 return
 
-    def _write(self, study: Study, card: dict[str, Any] | None) -> bool:
+    def _write(self, study: Study) -> bool:
         try:
             if self._writer is None:
                 self._writer = self._make()
-            if card is None:
-                self._writer.update(study)
-            else:
-                self._writer.finish(study, card)
+            self._writer.update(study)
         except Exception as error:  # whatever MLflow raises, the search goes on
             self._writer = None
             self._warn(" ".join(str(error).split())[:300])

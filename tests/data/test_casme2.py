@@ -1,6 +1,7 @@
 """Where CASME II's workbook and frames are found, and what is never picked silently."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -99,6 +100,47 @@ def test_a_chosen_path_that_is_missing_or_no_frame_folder_is_named(tmp_path):
         read(tmp_path, None, tmp_path / "nowhere")
     with pytest.raises(InputError, match="--frames-dir must hold folders sub01"):
         read(tmp_path, None, tmp_path / FRAMES / "sub01" / "EP00_01")
+
+
+def test_a_relative_path_is_taken_from_here_unless_the_data_set_has_another(tmp_path, monkeypatch):
+    root, here = write_data_set(tmp_path / "data", clips()), tmp_path / "here"
+    (here / FRAMES / "sub01").mkdir(parents=True)
+    monkeypatch.chdir(root)
+    assert len(read(root, None, Path(FRAMES)).folders) == 6  # the same place twice
+    monkeypatch.chdir(tmp_path)
+    assert len(read(root, None, Path(FRAMES)).folders) == 6
+    write_workbook(tmp_path / "other.xlsx", clips(2))
+    assert len(read(root, Path("other.xlsx"), None).annotated) == 2
+    monkeypatch.chdir(here)
+    with pytest.raises(InputError, match="--frames-dir: CASME2_RAW_selected is") as error:
+        read(root, None, Path(FRAMES))
+    for place in (here, root):
+        assert str(place / FRAMES) in one_line(error)
+
+
+@pytest.mark.parametrize("other", ["s1", "sub1", "Sub001"])
+def test_two_folders_of_one_subject_are_named_and_none_wins(tmp_path, other):
+    write_data_set(tmp_path, clips())
+    (tmp_path / FRAMES / other / "EP00_01").mkdir(parents=True)
+    with pytest.raises(InputError, match="two folders of sub01") as error:
+        read(tmp_path, None, None)
+    for name in ("sub01", other):
+        assert str(tmp_path / FRAMES / name) in one_line(error)
+
+
+def test_a_subject_folder_that_does_not_open_is_one_line(tmp_path, monkeypatch):
+    write_data_set(tmp_path, clips())
+    iterdir = Path.iterdir
+
+    def locked(path):
+        if path.name == "sub02":
+            raise PermissionError(13, "Permission denied", str(path))
+        return iterdir(path)
+
+    monkeypatch.setattr(Path, "iterdir", locked)
+    with pytest.raises(InputError, match=r"do not open: .*sub02 \(Permission denied\)") as error:
+        read(tmp_path, None, None)
+    one_line(error)
 
 
 def test_a_wrong_workbook_names_file_sheet_and_missing_columns(tmp_path):

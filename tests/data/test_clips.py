@@ -1,4 +1,6 @@
-"""The dynamic images of one clip."""
+"""The dynamic images of one clip, and the laws of rank pooling on what makes them."""
+
+import weakref
 
 import cv2
 import numpy as np
@@ -6,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dianet_ray.data.clips import clip_images, phase_images
+from dianet_ray.data.clips import HALVED_FROM, clip_images, phase_images
 from dianet_ray.data.frames import FrameError, index_frames, read_frame
 from dianet_ray.data.rank_pooling import coefficients, positive_sum
 from tests.data.casme2_files import write_frame
@@ -44,13 +46,102 @@ def test_phases_share_the_apex_and_equal_the_usual_way(before, after, onset, kin
     np.testing.assert_allclose(scales, [positive_sum(len(run), kind) for run in runs], rtol=1e-6)
 
 
-def test_large_frames_are_halved_first_which_only_rounds():
-    frames = clip(13, (128, 128))
-    images, _ = phase_images(frames, 1, 7, 13, size=32, kind="harmonic")
-    expected = [slowly(run, 32, "harmonic") for run in (frames[:7], frames[6:], frames)]
-    # A 2 x 2 mean is rounded by at most half a level, weights add up to 2, four means average.
-    assert np.abs(images - np.array(expected)).max() < 1
-    assert np.sqrt(((images - np.array(expected)) ** 2).mean()) < 0.15
+def rms_from_slow(shape, size, n_frames=9):
+    frames = clip(n_frames, shape)
+    images, _ = phase_images(frames, 1, 5, n_frames, size=size, kind="harmonic")
+    runs = (frames[:5], frames[4:], frames)
+    expected = np.array([slowly(run, size, "harmonic") for run in runs])
+    return np.sqrt(((images - expected) ** 2).mean()), np.sqrt((expected**2).mean())
+
+
+@pytest.mark.parametrize("size", [60, 120, 240])
+def test_raw_frames_are_halved_first_which_only_rounds(size):
+    error, _ = rms_from_slow((HALVED_FROM, HALVED_FROM), size)
+    assert 0 < error < 0.4  # a mean of four is rounded by 0.3 grey levels (RMS)
+
+
+@pytest.mark.parametrize(
+    ("shape", "size"), [((128, 128), 64), ((280, 340), 64), ((480, 480), 256)]
+)
+def test_small_frames_and_large_images_are_pooled_exactly(shape, size):
+    error, level = rms_from_slow(shape, size)
+    assert error < 3e-4 * level  # float16 keeps 11 bits
+
+
+kinds = st.sampled_from(["harmonic", "linear"])
+lengths = st.integers(3, 40)
+seeds = st.integers(0, 2**32 - 1)
+
+
+def pooled(frames, kind):
+    n_frames = len(frames)
+    images, _ = phase_images(iter(frames), 1, n_frames // 2 + 1, n_frames, size=8, kind=kind)
+    return images.astype(float)
+
+
+def noise(n_frames, seed):
+    shape = (n_frames, 8, 9, 3)
+    return np.random.default_rng(seed).integers(0, 256, shape).astype(np.float32)
+
+
+@given(n_frames=st.integers(3, 300), kind=kinds, level=st.integers(0, 255))
+@settings(deadline=None)
+def test_a_static_clip_maps_to_zero(n_frames, kind, level):
+    assert np.abs(pooled(np.full((n_frames, 4, 5, 3), level, np.uint8), kind)).max() < 1e-3
+
+
+@given(n_frames=lengths, kind=kinds, seed=seeds, a=st.floats(-1, 1), b=st.floats(-1, 1))
+@settings(deadline=None)
+def test_pooling_is_linear_in_the_frames(n_frames, kind, seed, a, b):
+    x, y = noise(n_frames, seed), noise(n_frames, seed + 1)
+    together = pooled((a * x + b * y).astype(np.float32), kind)
+    np.testing.assert_allclose(together, a * pooled(x, kind) + b * pooled(y, kind), atol=0.3)
+
+
+@given(half=st.integers(1, 20), seed=seeds)
+@settings(deadline=None)
+def test_reversing_time_swaps_the_phases_and_flips_linear_pooling(half, seed):
+    frames = noise(2 * half + 1, seed)
+    onset_apex, apex_offset, whole = pooled(frames[::-1], "linear")
+    expected = -pooled(frames, "linear")[[1, 0, 2]]
+    np.testing.assert_allclose([onset_apex, apex_offset, whole], expected, rtol=1e-3, atol=2e-3)
+
+
+@pytest.mark.parametrize("n_frames", [3, 61, 62, 63, 125, 400])
+@pytest.mark.parametrize("kind", ["harmonic", "linear"])
+def test_values_stay_within_255_in_the_worst_clip(n_frames, kind):
+    apex = n_frames // 2
+    for phase, run in enumerate((slice(0, apex + 1), slice(apex, n_frames), slice(0, n_frames))):
+        frames = np.zeros((n_frames, 2, 3, 3), np.uint8)
+        frames[run] = np.where(coefficients(len(frames[run]), kind) > 0, 255, 0).reshape(
+            -1, 1, 1, 1
+        )
+        for worst in (frames, 255 - frames):
+            images = pooled(worst, kind)
+            assert np.abs(images).max() <= 255
+            assert np.abs(images[phase]).max() == 255
+
+
+def test_a_clip_is_never_held_only_the_frame_that_is_added():
+    alive, most = weakref.WeakSet(), 0
+
+    class Tracked(np.ndarray):
+        """A frame that can be counted while somebody holds it or a view of it."""
+
+        __hash__ = object.__hash__
+
+    def film():
+        nonlocal most
+        for frame in clip(40, (20, 30)):
+            tracked = frame.copy().view(Tracked)
+            alive.add(tracked)
+            most = max(most, len(alive))
+            yield tracked
+            del tracked
+
+    images, _ = phase_images(film(), 1, 20, 40, size=16, kind="harmonic")
+    assert images.any()
+    assert most <= 3
 
 
 def test_a_frame_of_another_size_is_resized_to_the_first():

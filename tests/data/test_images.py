@@ -7,6 +7,7 @@ import pytest
 
 from dianet_ray.data.images import ClipImages, fingerprint, load_images, write_part
 from dianet_ray.errors import InputError
+from dianet_ray.schemas import PHASES
 
 
 def clip(name, seed=0):
@@ -31,12 +32,13 @@ def test_clips_come_back_sorted_to_the_bit(folder):
     np.testing.assert_array_equal(images.images, expected)
 
 
-def test_the_fingerprint_is_of_the_pixels():
-    image = clip("a", 1).images
-    assert fingerprint(image) == fingerprint(image[:, :, ::-1].copy()[:, :, ::-1])
-    other = image.copy()
-    other[2, 7, 7, 2] += 1
-    assert fingerprint(image) != fingerprint(other)
+def test_the_fingerprint_is_of_the_whole_clips_pixels_and_of_no_phase():
+    images = clip("a", 1).images
+    assert fingerprint(images) == fingerprint(images[:, :, ::-1].copy()[:, :, ::-1])
+    for phase, name in enumerate(PHASES):
+        other = images.copy()
+        other[phase, 7, 7, 2] += 1
+        assert (fingerprint(images) == fingerprint(other)) == (name != "whole_clip")
 
 
 def test_nothing_half_written_is_left_beside_a_part(folder):

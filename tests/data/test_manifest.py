@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from dianet_ray.data.manifest import read_manifest, render, summarise, write_csv
+from dianet_ray.data.manifest import UNREADABLE, read_manifest, render, summarise, write_csv
 from dianet_ray.errors import InputError
 from dianet_ray.schemas import MANIFEST_COLUMNS
 from tests.data.casme2_files import FRAMES, Clip, clips, write_data_set
@@ -51,6 +51,15 @@ def test_a_good_clip_is_used_with_its_annotated_apex(tmp_path):
         ({"label": None}, "no label: the emotion is empty"),
         ({"frames": ()}, "frames missing: 10-16 of 10..16"),
         ({"frames": (10, 11, 14, 16)}, "frames missing: 12-13, 15 of 10..16"),
+        ({"frames": (12, 13)}, "frames missing: 10-11, 14-16 of 10..16"),
+        (
+            {"offset": 10**15, "frames": range(10, 30)},
+            f"frames missing: 30-{10**15} of 10..{10**15}",
+        ),
+        (
+            {"offset": 24, "frames": range(10, 25, 2)},
+            "frames missing: 11, 13, 15, 17, 19 and 2 more runs of 10..24",
+        ),
     ],
 )
 def test_a_rule_leaves_a_clip_out_and_says_why(tmp_path, changes, reason):
@@ -97,6 +106,17 @@ def test_two_files_for_a_frame_leave_the_clip_out(tmp_path):
     assert row.state == "left_out"
     assert row.reason.startswith("unclear frames: two files for frame 12")
     assert str(tmp_path) not in row.reason
+
+
+@pytest.mark.parametrize("kind", ["file", "lost link"])
+def test_a_clip_folder_that_does_not_open_is_unreadable_and_no_rule(tmp_path, kind):
+    root = write_data_set(tmp_path, [GOOD])
+    folder = root / FRAMES / "sub01" / "EP01_01"
+    shutil.rmtree(folder)
+    folder.touch() if kind == "file" else folder.symlink_to(tmp_path / "gone")
+    row = only_row(root)
+    assert row.state == "left_out"
+    assert row.reason.startswith(f"{UNREADABLE}the folder does not open: sub01/EP01_01 (")
 
 
 def test_a_folder_without_a_row_is_a_row_of_its_own(tmp_path):
@@ -198,6 +218,30 @@ def test_the_hash_does_not_depend_on_the_place_but_on_the_sheet_the_frames_and_t
     assert here.hash() != read_manifest("casme2", root, apex="midpoint").hash()
     next((tmp_path / "there" / FRAMES).glob("sub01/EP00_01/*")).unlink()
     assert here.hash() != read_manifest("casme2", tmp_path / "there").hash()
+
+
+def test_the_hash_does_not_depend_on_the_place_of_frames_outside_but_on_their_folders_name(
+    tmp_path,
+):
+    root = write_data_set(tmp_path / "data", clips())
+    odd = root / FRAMES / "sub01" / "EP00_01"
+    shutil.copy(odd / "img9.jpg", odd / "reg_img9.jpg")
+    hashes = []
+    for place in ("here/faces", "there/faces", "here/bodies"):
+        shutil.copytree(root / FRAMES, tmp_path / place)
+        manifest = read_manifest("casme2", root, frames_dir=tmp_path / place)
+        assert manifest.folder(manifest.rows[1]).is_relative_to(tmp_path / place)
+        hashes.append(manifest.hash())
+    assert hashes[0] == hashes[1] != hashes[2]
+    assert read_manifest("casme2", root).hash() not in hashes
+
+
+def test_a_csv_that_cannot_be_written_is_one_line(tmp_path):
+    manifest = read_manifest("casme2", write_data_set(tmp_path / "data", clips()))
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"cannot be written: .*file/m\.csv \(") as error:
+        write_csv(manifest.rows, tmp_path / "file" / "m.csv")
+    assert "\n" not in str(error.value)
 
 
 def test_a_missing_root_and_an_unknown_data_set_are_said_in_one_line(tmp_path):

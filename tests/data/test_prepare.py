@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -11,12 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
-from dianet_ray.data.dynamic_images import (
-    clip_images,
-    fingerprint,
-    load_images,
-    prepare,
-)
+from dianet_ray.data import dynamic_images
+from dianet_ray.data.clips import clip_images
+from dianet_ray.data.dynamic_images import prepare
+from dianet_ray.data.images import fingerprint, load_images
 from dianet_ray.data.manifest import read_manifest
 from dianet_ray.errors import InputError
 from dianet_ray.options import PrepareOptions
@@ -176,10 +175,43 @@ def test_a_clip_with_an_unreadable_frame_is_left_out_and_named(tmp_path, ray_loc
     assert again == replace(result, reused=True)
 
 
+def test_repaired_files_are_noticed_and_nothing_is_remade_in_silence(tmp_path, ray_local):
+    root, out = write_data_set(tmp_path / "data", clips(6)), tmp_path / "out"
+    whole = next((root / FRAMES).glob("*/EP02_01/img13.jpg")).read_bytes()
+    spoil(root, ["EP02_01", "EP03_01"])
+    first, _ = run(root, out)
+    assert len(first.unreadable) == 2
+    spoil(root, ["EP02_01"], content=whole)
+    with pytest.raises(InputError, match=r"repaired .* 1 clips .*sub03/EP02_01; delete") as error:
+        run(root, out)
+    assert "\n" not in str(error.value)
+    assert load_images(out).about["n_clips"] == 4
+    shutil.rmtree(out)
+    again, _ = run(root, out)
+    assert (again.n_clips, len(again.unreadable)) == (5, 1)
+
+
+def test_a_clip_folder_that_does_not_open_counts_among_the_unreadable(tmp_path, ray_local):
+    root = write_data_set(tmp_path / "data", clips(6))
+    folder = next((root / FRAMES).glob("*/EP02_01"))
+    shutil.rmtree(folder)
+    folder.touch()
+    result, _ = run(root, tmp_path / "out")
+    assert (result.n_clips, result.n_left_out) == (5, 1)
+    assert result.unreadable[0].startswith("the folder does not open: sub03/EP02_01")
+
+
+def test_an_out_that_cannot_be_written_is_one_line(root, tmp_path, ray_local):
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"cannot be written: .*file/out \(") as error:
+        run(root, tmp_path / "file" / "out")
+    assert "\n" not in str(error.value)
+
+
 def test_nothing_is_written_when_fewer_than_half_of_the_clips_can_be_read(tmp_path, ray_local):
     root = write_data_set(tmp_path / "data", clips(6))
     spoil(root, ["EP00_01", "EP01_01", "EP02_01", "EP03_01"], content=b"no image")
-    with pytest.raises(InputError, match="2 of 6 are, nothing was written") as error:
+    with pytest.raises(InputError, match="of 6 a rule leaves 0 out and 4 cannot be read") as error:
         run(root, tmp_path / "out")
     assert "EP00_01" in str(error.value)
     assert "\n" not in str(error.value)
@@ -192,7 +224,9 @@ def test_half_of_the_clips_is_enough(tmp_path, ray_local):
     assert run(root, tmp_path / "out")[0].n_clips == 3
 
 
-def test_a_data_set_without_a_usable_clip_is_refused(tmp_path, ray_local):
-    root = write_data_set(tmp_path / "data", [replace(clip, apex="/") for clip in clips(3)])
-    with pytest.raises(InputError, match=r"0 of 3 are.*missing apex"):
+def test_too_few_usable_clips_are_refused_before_any_frame_is_read(tmp_path, monkeypatch):
+    rows = [replace(clip, apex="/") for clip in clips(3)]
+    root = write_data_set(tmp_path / "data", [*rows, Clip(name="good")])
+    monkeypatch.setattr(dynamic_images, "_map_clips", lambda *_: pytest.fail("frames were read"))
+    with pytest.raises(InputError, match=r"of 4 a rule leaves 3 out and 0 .*: missing apex: /"):
         run(root, tmp_path / "out")

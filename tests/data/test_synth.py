@@ -6,7 +6,7 @@ import numpy as np
 import openpyxl
 import pytest
 
-from dianet_ray.data import filming
+from dianet_ray.data import casting, filming
 from dianet_ray.data.synth import WORKBOOK, write_casme2
 from dianet_ray.errors import InputError
 
@@ -96,15 +96,37 @@ def test_null_changes_the_sheet_but_no_image(made, tmp_path):
     write_casme2(tmp_path / "null", **SMALL, null=True, n_workers=1)
     images, null = digest(made[0]), digest(tmp_path / "null")
     assert images.pop(WORKBOOK) != null.pop(WORKBOOK)
-    assert {path.split("/")[1] for path in images} == {path.split("/")[1] for path in null}
-    assert [row[8] for row in rows_of(tmp_path / "null")] != [row[8] for row in rows_of(made[0])]
+    assert images == null
+    shown, drawn = rows_of(made[0]), rows_of(tmp_path / "null")
+    assert [row[:4] + row[5:6] for row in shown] == [row[:4] + row[5:6] for row in drawn]
+    labels, drawn_labels = [row[8] for row in shown], [row[8] for row in drawn]
+    assert labels != drawn_labels
+    assert sorted(labels) == sorted(drawn_labels)
+    assert set(labels[1:]) == set(casting.PROPORTIONS)
 
 
-def test_the_workbook_comes_last(tmp_path, monkeypatch):
+def test_what_fails_leaves_nothing_behind(tmp_path, monkeypatch):
     monkeypatch.setattr(filming.cv2, "imencode", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         write_casme2(tmp_path / "data", **SMALL, n_workers=1)
-    assert not (tmp_path / "data" / WORKBOOK).exists()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_run_left_is_in_nobodys_way(made, tmp_path):
+    left = tmp_path / ".data.part" / "CASME2_RAW_selected" / "sub01" / "EP99_01" / "img1.jpg"
+    left.parent.mkdir(parents=True)
+    left.touch()
+    (tmp_path / "data").mkdir()  # an empty folder may be there
+    write_casme2(tmp_path / "data", **SMALL, n_workers=1)
+    assert digest(tmp_path / "data") == digest(made[0])
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
+
+
+def test_a_place_that_cannot_be_written_is_one_line(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"cannot be written: .*file/data \(") as caught:
+        write_casme2(tmp_path / "file" / "data", **SMALL, n_workers=1)
+    assert "\n" not in str(caught.value)
 
 
 def test_progress_counts_clips(tmp_path):

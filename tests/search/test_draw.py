@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from dianet_ray.search.draw import Past, draw
 from dianet_ray.search.space import Choice, Constraint, Range, Space
+from dianet_ray.search.space_file import load_space
 from dianet_ray.settings import Settings
 
 SAMPLERS = ("tpe", "random")
@@ -53,6 +54,22 @@ def test_what_closed_earlier_changes_what_tpe_draws():
     whole = run(space(), 0, 5)
     other = [Past(p.settings, p.wave, p.state, -p.score) for p in whole]
     first, second = (draw(space(), 0, wave=5, n=4, history=h) for h in (whole, other))
+    assert first != second
+
+
+def test_tpe_learns_of_choices_however_the_file_writes_them(tmp_path):
+    path = tmp_path / "space.yaml"
+    path.write_text(
+        "search:\n"
+        "  learning_rate: [1e-3, 3e-3, 0.123456789]\n"
+        "  heads: ['1', '2', '4']\n"
+        "  weight_decay: {low: 1e-5, high: 1, log: true}\n"
+        "constraints: [heads divides embedding]\n"
+    )
+    loaded = load_space(str(path))
+    whole = run(loaded, 0, 8)
+    other = [Past(p.settings, p.wave, p.state, -p.score) for p in whole]
+    first, second = (draw(loaded, 0, wave=8, n=4, history=h) for h in (whole, other))
     assert first != second
 
 

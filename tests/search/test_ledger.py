@@ -36,11 +36,16 @@ def test_records_wait_for_a_flush_and_are_due_by_number_or_time(tmp_path, monkey
     ledger.append({"kind": "x"})
     assert not ledger.is_due
     assert list(read_records(tmp_path)) == []
-    monkeypatch.setattr(ledgers, "FLUSH_AFTER_S", 0.0)
-    assert ledger.is_due
-    monkeypatch.setattr(ledgers, "FLUSH_AFTER_S", 1e9)
     for _ in range(ledgers.FLUSH_AFTER_N - 1):
+        assert not ledger.is_due
         ledger.append({"kind": "x"})
+    assert ledger.is_due
+    ledger.flush()
+    ledger.append({"kind": "x"}, is_urgent=True)
+    assert ledger.is_due
+    ledger.flush()
+    monkeypatch.setattr(ledgers, "FLUSH_AFTER_S", 0.0)
+    ledger.append({"kind": "x"})
     assert ledger.is_due
 
 
@@ -129,7 +134,20 @@ def test_a_study_reads_back_with_its_clips_classes_and_folds(tmp_path):
     assert found.identity == json.loads(json.dumps(plan.study.identity))
 
 
-def test_a_span_ends_with_its_stop_or_its_last_record(tmp_path):
+FAILED = training_record(
+    number=0,
+    config_id="c0",
+    rung=0,
+    fold=0,
+    attempt=1,
+    outcome="failed",
+    seconds=1.0,
+    started_at=0.0,
+    finished_at=0.0,
+)
+
+
+def test_a_span_ends_with_its_stop_or_its_last_training(tmp_path):
     new_study(tmp_path)
     ledger = Ledger(tmp_path)
     for record in (
@@ -137,7 +155,9 @@ def test_a_span_ends_with_its_stop_or_its_last_record(tmp_path):
         {"kind": "stop", "at": 20.0, "reason": "done"},
         {"kind": "wave", "at": 95.0, "wave": 0, "settings": []},
         {"kind": "start", "at": 100.0, "n_workers": 1, "with": {}},
-        {"kind": "wave", "at": 130.0, "wave": 1, "settings": []},
+        {"kind": "training", **FAILED, "at": 130.0},
+        {"kind": "training", **FAILED, "fold": 1, "at": 129.0},
+        {"kind": "wave", "at": 999.0, "wave": 1, "settings": []},
     ):
         ledger.append(record)
     ledger.flush()

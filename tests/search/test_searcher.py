@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from ray.tune.search import Searcher
 
 from dianet_ray.protocol.selection import champion
+from dianet_ray.schemas import weights_path
 from dianet_ray.search.plan import Plan
 from dianet_ray.search.study_view import load_study
 from dianet_ray.search.tuner import make_searcher
@@ -208,3 +209,21 @@ def test_a_message_names_a_draw_that_differs_and_the_record_stands(tmp_path, cap
     assert not searcher.has_work()
     assert "the ledger stands" in caplog.text
     assert load_study(tmp_path).configurations == before
+
+
+def test_configurations_that_complete_in_one_flush_keep_the_best_weights(tmp_path):
+    """A configuration that is complete but not scored yet must not lose its weights."""
+    plan = fake_plan(tmp_path, n_subjects=2, n_configs=6, wave_size=6, keep_weights=2)
+    searcher = make_searcher(plan)
+    works = [searcher.suggest(str(i))["work"] for i in range(12)]
+    for i, work in enumerate(works):
+        (fold,) = work["folds"]
+        path = tmp_path / weights_path(work["config_id"], fold)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+        searcher.on_trial_complete(str(i), result=result_of(plan, work))
+    searcher.flush()
+    scores = searcher.scores
+    best = sorted(scores, key=lambda number: (-scores[number], number))[:2]
+    left = {path.name for path in (tmp_path / "weights").iterdir()}
+    assert left == {searcher.study.configurations[number].config_id for number in best}

@@ -1,12 +1,17 @@
 """A space file is checked at the door: every error is one line with the file and its line."""
 
+import re
 from pathlib import Path
 
 import pytest
+import yaml
+from hypothesis import HealthCheck, given
+from hypothesis import settings as budget
+from hypothesis import strategies as st
 
 from dianet_ray.errors import InputError
-from dianet_ray.search.space import Range
-from dianet_ray.search.space_file import enqueue, fix, load_space
+from dianet_ray.search.space import Choice, Range
+from dianet_ray.search.space_file import enqueue, fix, load_space, shipped
 from dianet_ray.settings import Settings
 
 DAMAGED = [
@@ -21,7 +26,7 @@ DAMAGED = [
     ("search:\n  steps: {low: 10.5, high: 20}\n", 2, "steps: got 10.5"),
     ("search:\n  dropout: {low: 0.0, high: 0.5, step: 0.9}\n", 2, "step is positive"),
     ("search:\n  dropout: {low: 0.0, high: 0.5, steps: 3}\n", 2, "unknown key steps"),
-    ("search:\n  dropout: {low: x, high: 0.5}\n", 2, "low is a number, got 'x'"),
+    ("search:\n  dropout: {low: x, high: 0.5}\n", 2, "low: dropout: got 'x'"),
     ("fixed:\n  heads: 2\nsearch:\n  heads: [1]\n", 4, "fixed as well"),
     ("sampler: tpe\nconstraints:\n  - heads is nice\n", 3, "a constraint reads"),
     ("constraints:\n  - heads divides fusion\n", 2, "fusion is not a numeric"),
@@ -33,6 +38,45 @@ DAMAGED = [
     ("search: [\n", 2, "not YAML"),
     ("- heads\n", 1, "a space is a mapping"),
     ("search:\n  phases: [both, whole_clip]\n", 1, "fusion joins two phases"),
+    ("search:\n  dropout: {low: 0, high: 0.5, step: x}\n", 2, "step: got 'x'"),
+    ("search:\n  dropout: {low: 0, high: 0.5, step: .nan}\n", 2, "step is positive"),
+    ("search:\n  dropout: {low: 0, high: 0.5, step: true}\n", 2, "step: got True"),
+    ("search:\n  steps: {low: 10, high: 20, step: 0.5}\n", 2, "step: got 0.5"),
+    (
+        "search:\n  dropout: {low: 0.1, high: 0.5, log: 'no'}\n",
+        2,
+        "log is true or false, got 'no'",
+    ),
+    ("search:\n  dropout: {low: true, high: 0.5}\n", 2, "low: dropout: got True"),
+    ("search:\n  flip: {low: 0, high: 1}\n", 2, "flip: not a number"),
+    ("search:\n  dropout: {low: 0, high: 0.5, 1: 2}\n", 2, "unknown key 1"),
+    ("search:\n  heads: [1, true]\n", 2, "heads: got True"),
+    ("search:\n  dropout: [0.1, false]\n", 2, "dropout: got False"),
+    ("search:\n  learning_rate: [1e-3, 0.001]\n", 2, "different values"),
+    ("search:\n  heads: [2, '2']\n", 2, "different values"),
+    ("search:\n  fusion: [[concat]]\n", 2, "fusion: got ['concat']"),
+    ("search:\n  1: [1]\n", 2, "unknown setting 1"),
+    ('search:\n  "a\\nb": [1]\n', 2, "unknown setting 'a\\nb'"),
+    ("sampler: tpe\nsearch: []\n", 2, "search is a mapping of settings, got []"),
+    ("sampler: tpe\nfixed: 3\n", 2, "fixed is a mapping of settings, got 3"),
+    ("fixed:\n  heads: true\n", 2, "heads: got True"),
+    ("fixed:\n  null: 1\n", 1, "unknown setting None"),
+    ("sampler: tpe\nconstraints: 5\n", 2, "constraints is a list, got 5"),
+    ("constraints: heads divides embedding\n", 1, "constraints is a list, got 'heads"),
+    ("constraints: [[1]]\n", 1, "a constraint reads"),
+    ("constraints:\n  - head divides embedding\n", 2, "unknown setting head; did you mean heads"),
+    ("constraints:\n  - dropout divides heads\nfixed: {dropout: 0}\n", 1, "no point satisfies"),
+    ("sampler: tpe\npoints: 0\n", 2, "points is a list of mappings of settings, got 0"),
+    ("points:\n  - {heads: 1}\n  - 5\n", 3, "a point is a mapping of settings, got 5"),
+    ("points: [{1: 2}]\n", 1, "unknown setting 1"),
+    ("points:\n  - heads: 1\n    dropout: true\n", 3, "dropout: got True"),
+    ("sampler: [tpe]\n", 1, "sampler is one of"),
+    ("sampler:\n", 1, "sampler is one of"),
+    ("sampler: tpe\n1: 2\n", 2, "unknown key 1"),
+    ("sampler: tpe\n? [1]\n: 2\n", 2, "not YAML: found unhashable key"),
+    ("sampler: tpe\nfixed: \x00\n", 2, "not YAML"),
+    ("fixed: 2024-13-45\n", 1, "not YAML: month must be"),
+    ("", 1, "a space is a mapping"),
 ]
 
 
@@ -74,16 +118,103 @@ def test_set_fixes_a_dimension_and_the_points():
 
 
 @pytest.mark.parametrize(
-    ("given", "words"),
+    ("assigned", "words"),
     [
         ({"lr": "1"}, "--set lr=1: unknown setting lr"),
         ({"heads": "7"}, "heads must divide embedding"),
         ({"dropout": "2"}, "--set dropout=2: dropout: got 2"),
+        ({"heads": "[1"}, "--set heads:1: not YAML: expected ',' or ']'"),
+        ({"heads": ""}, "--set heads=: heads: got None"),
+        ({"heads": "yes"}, "heads: got True"),
+        ({"heads": "{1: 2}"}, "heads: got {1: 2}"),
     ],
 )
-def test_set_is_checked(given, words):
-    with pytest.raises(InputError, match=words):
-        fix(load_space("phases"), given)
+def test_set_is_checked(assigned, words):
+    with pytest.raises(InputError, match=re.escape(words)):
+        fix(load_space("phases"), assigned)
+
+
+def test_every_value_has_its_settings_type_however_yaml_reads_it(tmp_path):
+    """YAML 1.1 reads 1e-3 as a text and 0 as an integer."""
+    path = tmp_path / "space.yaml"
+    path.write_text(
+        "fixed: {warmup: 0, erasing: 5e-1}\n"
+        "search:\n"
+        "  learning_rate: [1e-3, 3e-3, 0.123456789]\n"
+        "  heads: ['2', 4.0]\n"
+        "  flip: ['yes', 0]\n"
+        "  dropout: {low: 0, high: 5e-1, step: 1e-1}\n"
+        "  weight_decay: {low: 1e-5, high: 1, log: true}\n"
+        "  steps: {low: '100', high: 200.0, step: 50.0}\n"
+        "constraints: [heads divides embedding]\n"
+        "points: [{learning_rate: 1e-3}]\n"
+    )
+    space = fix(load_space(str(path)), {"shift": "1e-1"})
+    assert space.fixed == {"warmup": 0.0, "erasing": 0.5, "shift": 0.1}
+    assert [type(value) for value in space.fixed.values()] == [float] * 3
+    assert space.dimensions == {
+        "learning_rate": Choice((0.001, 0.003, 0.123457)),  # six digits, as what is drawn
+        "heads": Choice((2, 4)),
+        "flip": Choice((True, False)),
+        "dropout": Range(0.0, 0.5, step=0.1),
+        "weight_decay": Range(1e-5, 1.0, log=True),
+        "steps": Range(100, 200, step=50),
+    }
+    for name, dimension in space.dimensions.items():
+        values = dimension.values if isinstance(dimension, Choice) else (dimension.low,)
+        assert {type(value) for value in values} == {type(getattr(Settings(), name))}
+    assert not space.dimensions["dropout"].is_integer
+    assert space.dimensions["steps"].is_integer
+    assert space.points[0].learning_rate == 0.001
+
+
+def check_load(path):
+    """Load, or be refused in one line that names the file and a line; nothing else is raised."""
+    refusal = f"{path}:1: none"
+    try:
+        load_space(str(path))
+    except InputError as error:
+        refusal = str(error)
+    assert re.match(rf"{path}:\d+: .", refusal)
+    assert len(refusal.splitlines()) == 1
+
+
+scalars = st.sampled_from(
+    [None, True, 0, 1, 4, -1, 0.5, float("nan"), "", "x", "1e-3", "4", "tpe", "no"]
+)
+keys = st.sampled_from(
+    ["low", "high", "log", "step", "heads", "dropout", "fusion", "flip", "x", 1, None, "a\nb"]
+)
+trees = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=4),
+    max_leaves=12,
+)
+sections = ("sampler", "fixed", "search", "constraints", "points")
+
+
+@budget(
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(trees | st.dictionaries(st.sampled_from(sections), trees))
+def test_any_yaml_is_a_space_or_one_line_with_its_file_and_line(tmp_path, content):
+    path = tmp_path / "space.yaml"
+    path.write_text(yaml.safe_dump(content))
+    check_load(path)
+
+
+@budget(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.data())
+def test_a_shipped_file_with_a_typing_error_is_a_space_or_one_line(tmp_path, data):
+    text = shipped()["dianet"].read_text()
+    i = data.draw(st.integers(0, len(text) - 1))
+    path = tmp_path / "space.yaml"
+    path.write_text(
+        text[:i] + data.draw(st.text("[]{}:,-#'\"&*!|>%@\t\n x0\x00", max_size=2)) + text[i + 1 :]
+    )
+    check_load(path)
 
 
 def test_enqueued_points_run_before_the_files_own(tmp_path):
@@ -103,3 +234,14 @@ def test_the_identity_of_a_space_changes_with_its_content():
 def test_a_missing_points_file_is_one_line(tmp_path):
     with pytest.raises(InputError, match=r"cannot be read"):
         enqueue(load_space("quick"), Path(tmp_path / "none.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("", "got nothing"), ("5\n", "got 5"), ("- {heads: true}\n", "heads: got True")],
+)
+def test_damaged_points_name_their_line(tmp_path, text, words):
+    path = tmp_path / "points.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=rf"points.yaml:1: .*{words}"):
+        enqueue(load_space("quick"), path)

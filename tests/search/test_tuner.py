@@ -11,6 +11,7 @@ import torch
 
 from dianet_ray.cluster import Cluster
 from dianet_ray.errors import InputError, Stopped, StudyFailed
+from dianet_ray.search.ledger import read_records
 from dianet_ray.search.study_view import load_study
 from dianet_ray.search.trial import FoldTrial, assigned_device
 from dianet_ray.search.tuner import (
@@ -23,7 +24,7 @@ from tests.search.fake import FakeTrial, fake_images, fake_plan
 from tests.search.test_searcher import decisions, play
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(120)]
-TWO = Cluster("local", 2, 2, 1)
+TWO = Cluster("local", ((2, 2),))
 
 
 def tune(plan, trial=FakeTrial):
@@ -61,7 +62,7 @@ def test_a_search_on_workers_decides_as_the_searcher_alone(ray_local, tmp_path):
     tune(fake_plan(tmp_path / "study", **sizes))
     on_workers, alone = load_study(tmp_path / "study"), load_study(tmp_path / "alone")
     assert decisions(on_workers) == decisions(alone)
-    assert on_workers.spans[0].is_stopped
+    assert [*read_records(tmp_path / "study")][-1]["reason"] == "done"
     assert not (tmp_path / "study" / ".tune").exists()
     weights = [path.name for path in (tmp_path / "study" / "weights").iterdir()]
     assert len(weights) == 3, "only the best three keep their weights"
@@ -92,7 +93,7 @@ def test_the_first_interrupt_finishes_what_is_in_flight(ray_local, tmp_path, mon
     assert not searcher.live
     study = load_study(tmp_path)
     assert 0 < len(study.trainings) < 160
-    assert study.spans[0].is_stopped
+    assert [*read_records(tmp_path)][-1]["kind"] == "stop"
 
 
 def test_a_sigterm_leaves_at_once_with_a_durable_ledger(ray_local, tmp_path):
@@ -101,16 +102,25 @@ def test_a_sigterm_leaves_at_once_with_a_durable_ledger(ray_local, tmp_path):
         interrupted(plan, signal.SIGTERM)
     study = load_study(tmp_path)
     assert 0 < len(study.trainings) < 160
-    assert study.spans[0].is_stopped
+    assert [*read_records(tmp_path)][-1]["kind"] == "stop"
 
 
-def interrupted(plan, number):
-    """Send this process a signal as soon as the ledger holds a training."""
+def test_a_second_interrupt_leaves_at_once(ray_local, tmp_path):
+    plan = fake_plan(tmp_path, n_subjects=4, n_configs=40, gpus_per_trial=0.0)
+    with pytest.raises(Stopped):
+        interrupted(plan, signal.SIGINT, signal.SIGINT)
+    assert [*read_records(tmp_path)][-1]["reason"] == "stopped"
+
+
+def interrupted(plan, *numbers):
+    """Send this process signals as soon as the ledger holds a training."""
 
     def send():
         while not any("training" in p.read_text() for p in plan.path.glob("ledger/*.jsonl")):
             time.sleep(0.05)
-        os.kill(os.getpid(), number)
+        for number in numbers:
+            os.kill(os.getpid(), number)
+            time.sleep(0.05)
 
     threading.Thread(target=send, daemon=True).start()
     return tune(plan)
@@ -136,7 +146,7 @@ def test_a_trial_takes_the_gpu_that_ray_assigned_and_only_then(ray_local):
 def test_auto_takes_a_quarter_gpu_where_there_are_gpus(tmp_path):
     plan = fake_plan(tmp_path)
     assert resources(plan, TWO).gpus == 0.25
-    assert resources(plan, Cluster("local", 2, 0, 1)).gpus == 0
+    assert resources(plan, Cluster("local", ((2, 0),))).gpus == 0
 
 
 @pytest.mark.parametrize(

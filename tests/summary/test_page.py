@@ -132,9 +132,10 @@ def test_mixed_devices_are_a_note(study, tmp_path):
 
 
 def test_surplus_trainings_are_counted(study, tmp_path):
-    trainings = {key: t for key, t in study.trainings.items() if key != (0, 0)}
+    failed = dataclasses.replace(study.trainings[0, 0], outcome="failed", probabilities=None)
+    trainings = {**study.trainings, (0, 0): failed}
     text = page_of(dataclasses.replace(study, trainings=trainings), tmp_path).text
-    assert "7 trainings belong to configurations that are not complete" in text
+    assert "8 trainings belong to configurations that failed or were lost" in text
 
 
 def test_names_are_escaped(study, tmp_path):

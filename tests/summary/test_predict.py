@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 
 from dianet_ray.data.dynamic_images import clip_images
+from dianet_ray.data.images import fingerprint
 from dianet_ray.errors import InputError
 from dianet_ray.model import fit
 from dianet_ray.summary.card import read
-from dianet_ray.summary.predict import fingerprint_of, predict
+from dianet_ray.summary.predict import predict
 from tests.models import IMAGE_SIZE, with_weights
 from tests.studies import make_study
 from tests.summary.test_card import edit, write_model
@@ -39,7 +40,7 @@ def known(tmp_path):
     of_known = write_clip(tmp_path / "known", seed=1)
     person = study.folds[2].test_subjects[0]
     clip_id = next(clip.clip_id for clip in study.clips if clip.subject == person)
-    model = write_model(study, tmp_path, {clip_id: fingerprint_of(images_of(of_known))})
+    model = write_model(study, tmp_path, {clip_id: fingerprint(images_of(of_known))})
     return SimpleNamespace(
         study=study,
         model=model,
@@ -87,16 +88,23 @@ def test_a_clip_that_was_trained_on_is_judged_by_who_never_saw_the_person(known,
 
 
 def test_a_named_person_of_the_study_is_judged_by_who_never_saw_the_person(known):
-    for name in (known.person, known.person.removeprefix("casme2/")):
+    short = known.person.removeprefix("casme2/")
+    number = str(int(short.removeprefix("sub")))
+    for name in (known.person, short, number, f"sub{number}", f"CASME2/{short.upper()}"):
         (found,) = predict(known.model, [known.stranger], subject=name)
         assert (found["n_models"], found["models"]) == (1, "held-out only")
-        assert name in found["note"]
+        assert known.person in found["note"]
 
 
 def test_a_person_who_is_not_in_the_study_is_said_to_be_unknown(known):
     (found,) = predict(known.model, [known.stranger], subject="sub99")
     assert (found["n_models"], found["models"]) == (4, "all")
-    assert "sub99 is not in the study" in found["note"]
+    assert "no person of the study is named casme2/sub99" in found["note"]
+    assert "casme2/sub01" in found["note"]  # how names look
+    (found,) = predict(
+        known.model, [known.stranger], subject=known.person.replace("casme2", "samm")
+    )
+    assert found["models"] == "all"
 
 
 def test_images_of_one_person_under_the_name_of_another_are_refused(known):

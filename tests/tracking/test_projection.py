@@ -41,13 +41,13 @@ class Dies(Exception):
     """The process is killed."""
 
 
-class MortalClient:
-    """A client whose process is killed before its n-th writing call."""
+class WatchedClient:
+    """A client that calls `before(n)` ahead of its n-th writing call, from 0."""
 
     READING = ("get_", "search_", "list_", "tracking_uri")
 
-    def __init__(self, client, n_calls):
-        self._client, self.n_left = client, n_calls
+    def __init__(self, client, before):
+        self._client, self._before, self._n_calls = client, before, 0
 
     def __getattr__(self, name):
         found = getattr(self._client, name)
@@ -55,13 +55,21 @@ class MortalClient:
             return found
 
         def call(*args, **kwargs):
-            if self.n_left == 0:
-                raise Dies
-            self.n_left -= 1
-            print(name, end=" ")
+            self._n_calls += 1
+            self._before(self._n_calls - 1)
             return found(*args, **kwargs)
 
         return call
+
+
+def mortal(client, n_calls):
+    """A client whose process is killed before its n-th writing call."""
+
+    def before(n):
+        if n == n_calls:
+            raise Dies
+
+    return WatchedClient(client, before)
 
 
 def test_a_study_is_a_tree_of_runs_with_the_champions_folds_and_one_registered_model(made):
@@ -111,17 +119,34 @@ def test_a_study_projected_in_steps_by_many_processes_equals_one_projected_at_th
 
 def test_a_writer_killed_again_and_again_leaves_the_same_tree(made):
     whole = project(made, f"{made.name}-at-once")
-    n_killed = 0
-    while n_killed < 40:
+    for n_killed in range(40):
         try:
-            tree = project(made, made.name, client=MortalClient(made.client, 6 + n_killed % 3))
+            tree = project(made, made.name, client=mortal(made.client, 6 + n_killed % 3))
             break
         except Dies:
-            n_killed += 1
-            print("X")
-            assert n_killed < 30
+            continue
     assert n_killed > 2
     assert tree == whole
+
+
+@pytest.mark.parametrize("n_calls", [0, 1, 4, 14, 30])
+def test_what_two_processes_write_at_once_is_put_in_order_by_the_next(made, n_calls):
+    whole = project(made, f"{made.name}-at-once")
+
+    trees = []
+
+    def before(n):
+        if n == n_calls:
+            trees.append(project(made, made.name))
+
+    Projection(WatchedClient(made.client, before), made.name, made.path).finish(
+        made.study, made.card
+    )
+    Projection(made.client, made.name, made.path).update(made.study)
+    runs = dump_tree(made.client, made.name)["runs"]
+    assert trees == [whole]
+    assert all(len(copies) == 1 for copies in runs.values())
+    assert project(made, made.name) == whole
 
 
 def test_a_run_that_exists_twice_loses_its_copy(made):
@@ -146,11 +171,67 @@ def test_a_configuration_that_failed_has_its_state_and_no_scores(made, outcome):
     assert run["points"] == run["seconds"] == []
 
 
+def first_two(study):
+    """The study before its last configuration, the champion, was drawn."""
+    small = replace(study, configurations=study.configurations[:2])
+    return replace(small, trainings={k: t for k, t in small.trainings.items() if k[0] < 2})
+
+
+def still_running(study):
+    """The study while a fourth configuration runs."""
+    another = replace(
+        study.configurations[0],
+        number=3,
+        config_id="another",
+        settings=study.configurations[0].settings.model_copy(update={"heads": 8}),
+    )
+    return replace(study, configurations=(*study.configurations, another))
+
+
+def test_the_champion_of_an_unfinished_study_is_written_and_the_study_stays_open(made):
+    before = first_two(made.study)
+    project(made, made.name, before, card.make(before, {}))
+    (study,) = project(made, made.name, still_running(made.study))["runs"]["study"]
+    assert (study["status"], study["tags"]["dianet.state"]) == ("RUNNING", "running")
+    winner = champion(made.study)
+    assert study["tags"]["dianet.champion"] == winner.config_id
+    tree = dump_tree(made.client, made.name)
+    folds = [name for name in tree["runs"] if "/fold-" in name]
+    assert len(folds) == len(made.study.folds)
+    assert {name.split("/")[1] for name in folds} == {f"002-{winner.config_id}"}
+    (registered,) = tree["registered"].values()
+    assert [v["dianet.config_id"] for v in registered["versions"]] == [champion(before).config_id]
+
+
+def test_writing_the_champion_on_the_way_leaves_the_tree_of_a_study_written_at_its_end(made):
+    n_folds = len(made.study.folds)
+    for n_trainings in (n_folds + 1, 2 * n_folds + 2):
+        part = after(made.study, n_trainings)
+        project(made, made.name, part, card.make(part, {}))
+    assert project(made, made.name) == project(made, f"{made.name}-at-once")
+
+
+def test_a_study_without_a_complete_configuration_is_sealed_and_opened_when_it_grows(made):
+    study = outcome_of(first_two(made.study), 0, "failed")
+    Projection(made.client, made.name, made.path).update(study)
+    (run,) = dump_tree(made.client, made.name)["runs"]["study"]
+    assert run["status"] == "RUNNING"
+    study = outcome_of(study, 1, "lost")
+    Projection(made.client, made.name, made.path).update(study)
+    once = dump_tree(made.client, made.name)
+    (run,) = once["runs"]["study"]
+    assert (run["status"], run["tags"]["dianet.state"]) == ("FAILED", "failed")
+    Projection(made.client, made.name, made.path).update(study)
+    assert dump_tree(made.client, made.name) == once
+    Projection(made.client, made.name, made.path).update(still_running(study))
+    (run,) = dump_tree(made.client, made.name)["runs"]["study"]
+    assert run["status"] == "RUNNING"
+
+
 def test_when_a_study_grows_a_new_champion_takes_the_place_of_the_former(made):
     winner = champion(made.study)
     assert winner.number == 2
-    small = replace(made.study, configurations=made.study.configurations[:2])
-    small = replace(small, trainings={k: t for k, t in small.trainings.items() if k[0] < 2})
+    small = first_two(made.study)
     project(made, made.name, small, card.make(small, {}))
     grown = project(made, made.name)
     at_once = project(made, f"{made.name}-at-once")

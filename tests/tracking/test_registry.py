@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from mlflow import pyfunc
@@ -31,7 +33,7 @@ def test_the_logged_model_says_nothing_of_where_it_was_made(made):
     Projection(made.client, made.name, made.path).finish(made.study, made.card)
     version = made.client.get_model_version_by_alias(f"dianet-{made.name}-3", "champion")
     folder = made.client.get_model_version_download_uri(version.name, version.version)
-    files = list(__import__("pathlib").Path(folder.removeprefix("file://")).rglob("*"))
+    files = list(Path(folder.removeprefix("file://")).rglob("*"))
     assert files
     assert not [f for f in files if f.suffix == ".pkl"]
     for file in files:
@@ -39,3 +41,19 @@ def test_the_logged_model_says_nothing_of_where_it_was_made(made):
             text = file.read_text()
             assert "/tmp/dianet-" not in text
             assert str(made.path) not in text
+
+
+def test_a_model_that_was_left_half_written_is_deleted_even_behind_a_whole_one(made):
+    Projection(made.client, made.name, made.path).finish(made.study, made.card)
+    experiment = made.client.get_experiment_by_name(made.name).experiment_id
+    (whole,) = made.client.search_logged_models([experiment])
+    _, newest = (
+        made.client.create_logged_model(
+            experiment, name=whole.name, source_run_id=whole.source_run_id, tags=whole.tags
+        )
+        for _ in range(2)
+    )
+    made.client.finalize_logged_model(newest.model_id, "READY")
+    Projection(made.client, made.name, made.path).finish(made.study, made.card)
+    left = {model.model_id for model in made.client.search_logged_models([experiment])}
+    assert left == {whole.model_id, newest.model_id}

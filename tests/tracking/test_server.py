@@ -68,5 +68,5 @@ def test_a_server_gets_the_tree_that_a_file_gets_and_nothing_is_printed(
     process.wait()
     writer = ProjectionThread(lambda: Projection(store.connect(uri), "other", made.path))
     started_at = time.monotonic()
-    assert not writer.close(made.study, made.card, timeout_s=30)
+    assert not writer.close(made.study, timeout_s=30)
     assert time.monotonic() - started_at < 10

@@ -1,6 +1,10 @@
+import contextlib
 import http.server
 import os
 import socket
+import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -80,10 +84,66 @@ def test_a_database_file_needs_its_folder_and_must_be_one(tmp_path):
     store.check_store(f"sqlite:///{tmp_path}/new.db")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_database_file_that_cannot_be_written_is_refused(tmp_path):
+    folder = tmp_path
+    if os.geteuid() == 0:
+        folder = Path("/proc")  # where even root makes no file
     tmp_path.chmod(0o500)
-    assert "writable" in refusal(f"sqlite:///{tmp_path}/mlflow.db")
+    assert "writable" in refusal(f"sqlite:///{folder}/mlflow.db")
+
+
+def test_a_folder_is_no_database_file(tmp_path):
+    assert "is a folder" in refusal(f"sqlite:///{tmp_path}")
+
+
+def test_asking_a_database_connects_and_makes_no_tables(tmp_path):
+    store.check_store(f"sqlite+pysqlite:///{tmp_path}/x.db")  # the way that servers are asked
+    with contextlib.closing(sqlite3.connect(tmp_path / "x.db")) as connection:
+        assert connection.execute("SELECT * FROM sqlite_master").fetchall() == []
+
+
+def test_a_database_server_that_is_not_there_is_refused_without_its_password():
+    text = refusal("postgresql://me:secret@127.0.0.1:1/mlflow")
+    assert "secret" not in text
+    assert "postgresql://me@127.0.0.1:1/mlflow" in text
+
+
+def test_importing_mlflow_is_not_part_of_the_time_that_a_server_has(server):
+    handler, uri = server
+    handler.status = 200
+    program = f"from dianet_ray.tracking import store; store.check_store({uri!r}, timeout_s=0.5)"
+    asked = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert asked.returncode == 0, asked.stderr
+
+
+@pytest.mark.parametrize(
+    ("uri", "hint"),
+    [
+        ("http://there:5000", "http://there:5000"),
+        ("https://me:secret@there", "https://there"),
+        ("https://secret@there", "https://there"),
+        ("sqlite:////a/m.db", "mlflow ui --backend-store-uri sqlite:////a/m.db"),
+        ("sqlite:////a@b:c/m y.db", "mlflow ui --backend-store-uri 'sqlite:////a@b:c/m y.db'"),
+        ("mysql://me:se@cret@h:3/d", "mlflow ui --backend-store-uri mysql://me@h:3/d"),
+        (
+            "postgresql://h/d?user=me&password=secret&a=b",
+            "mlflow ui --backend-store-uri 'postgresql://h/d?user=me&password=...&a=b'",
+        ),
+    ],
+)
+def test_the_hint_opens_the_store_and_tells_no_secret(uri, hint):
+    assert store.ui_hint(uri) == hint
+    assert store.shown(uri) in hint
+
+
+def test_inside_a_submitted_job_a_relative_database_is_refused(monkeypatch):
+    monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}")
+    assert store.choose_uri("sqlite:////data/m.db") == "sqlite:////data/m.db"
+    with pytest.raises(InputError, match="absolute"):
+        store.choose_uri("sqlite:///m.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///m.db")
+    with pytest.raises(InputError, match="absolute"):
+        store.choose_uri(None, Path("/data/study"))
 
 
 def test_the_store_is_the_one_given_else_the_variables_else_beside_the_study(monkeypatch):

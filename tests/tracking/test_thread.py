@@ -17,7 +17,7 @@ class Notes:
     """A store that takes notes, and is away for its first calls."""
 
     def __init__(self, n_failures=0):
-        self.n_failures, self.n_made, self.updates, self.finishes = n_failures, 0, [], []
+        self.n_failures, self.n_made, self.updates = n_failures, 0, []
         self.is_open = threading.Event()
         self.is_open.set()
 
@@ -32,10 +32,6 @@ class Notes:
             raise OSError("gone\nfor a walk")
         self.updates.append(study)
 
-    def finish(self, study, card):
-        self.update(study)
-        self.finishes.append((study, card))
-
 
 STUDIES = [make_study(4, 1, seed=seed) for seed in range(4)]
 
@@ -46,13 +42,13 @@ def warnings(caplog):
     return lambda: [record.getMessage() for record in caplog.records]
 
 
-def test_the_last_study_is_written_and_the_card_with_it(warnings):
+def test_the_last_study_is_written(warnings):
     notes = Notes()
     writer = ProjectionThread(notes.make)
     for study in STUDIES:
         writer.submit(study)
-    assert writer.close(STUDIES[-1], {"config_id": "a"})
-    assert notes.finishes == [(STUDIES[-1], {"config_id": "a"})]
+    assert writer.close(STUDIES[-1])
+    assert notes.updates[-1] is STUDIES[-1]
     assert warnings() == []
 
 
@@ -91,7 +87,7 @@ def test_a_store_that_is_away_for_a_while_costs_one_warning_and_loses_nothing(
 def test_a_store_that_stays_away_ends_with_one_warning_and_says_so(warnings):
     writer = ProjectionThread(Notes(n_failures=10**6).make)
     writer.submit(STUDIES[0])
-    assert not writer.close(STUDIES[1], {})
+    assert not writer.close(STUDIES[1])
     assert len(warnings()) == 1
 
 
@@ -108,9 +104,10 @@ def test_closing_does_not_wait_for_a_store_that_hangs(warnings):
 def test_a_real_projection_is_whole_when_the_thread_is_closed(made):
     writer = ProjectionThread(lambda: Projection(made.client, made.name, made.path))
     writer.submit(made.study)
-    assert writer.close(made.study, made.card)
-    (study,) = dump_tree(made.client, made.name)["runs"]["study"]
-    assert study["status"] == "FINISHED"
+    assert writer.close(made.study)
+    found = dump_tree(made.client, made.name)
+    Projection(made.client, f"{made.name}-at-once", made.path).update(made.study)
+    assert found == dump_tree(made.client, f"{made.name}-at-once")
 
 
 def test_the_thread_and_the_check_of_a_file_import_no_mlflow():

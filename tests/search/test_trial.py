@@ -1,0 +1,94 @@
+"""One training in a worker: where folds meet fit, nothing of the held-out people gets in."""
+
+import numpy as np
+import pytest
+
+from dianet_ray.protocol.folds import loso
+from dianet_ray.protocol.study import Clip
+from dianet_ray.schemas import weights_path
+from dianet_ray.search import trial
+from dianet_ray.search.trial import Material, train
+from dianet_ray.settings import Settings, config_id
+
+SETTINGS = Settings(
+    width=4,
+    embedding=8,
+    heads=2,
+    steps=3,
+    batch_size=4,
+    normalisation="standard",
+    erasing=0.5,
+)
+CLIPS = tuple(Clip(f"d/s{s}/{k}", f"d/s{s}", k % 2) for s in range(3) for k in range(4))
+FOLDS = loso(CLIPS, ("a", "b"), 0)
+LABELS = np.array([clip.label for clip in CLIPS])
+IMAGES = np.random.default_rng(0).normal(0, 9, (12, 3, 16, 16, 3)).astype(np.float16)
+
+
+def trained(path, images=IMAGES, labels=LABELS, fold=1, seed=0):
+    material = Material(images, labels, 2, FOLDS, path, seed, 1)
+    work = {
+        "settings": SETTINGS.model_dump(),
+        "config_id": config_id(SETTINGS),
+        "rung": 0,
+        "folds": [fold],
+    }
+    return train(material, work, lambda step: None)
+
+
+def test_the_weights_are_written_before_the_training_is_reported(tmp_path):
+    found = trained(tmp_path)
+    file = tmp_path / weights_path(config_id(SETTINGS), 1)
+    assert found["weights"]["path"] == weights_path(config_id(SETTINGS), 1)
+    assert file.stat().st_size == found["weights"]["n_bytes"]
+    assert len(found["probabilities"]) == len(FOLDS[1].test_clips)
+    assert found["environment"]["device"] == "cpu"
+
+
+def test_held_out_images_and_labels_change_nothing_in_the_weights(tmp_path):
+    held_out = list(FOLDS[1].test_clips)
+    images, labels = IMAGES.copy(), LABELS.copy()
+    images[held_out] = 200
+    labels[held_out] = 1 - labels[held_out]
+    before = trained(tmp_path)["weights"]["sha256"]
+    assert trained(tmp_path, images, labels)["weights"]["sha256"] == before
+
+
+def test_a_training_clip_does_change_the_weights(tmp_path):
+    before = trained(tmp_path)["weights"]["sha256"]
+    for clip in set(range(12)) - set(FOLDS[1].test_clips):
+        images = IMAGES.copy()
+        images[clip] += 5
+        assert trained(tmp_path, images)["weights"]["sha256"] != before, clip
+
+
+def test_the_seed_and_the_fold_decide_the_weights(tmp_path):
+    found = {trained(tmp_path, seed=seed)["weights"]["sha256"] for seed in (0, 1)}
+    assert len(found | {trained(tmp_path, fold=2)["weights"]["sha256"]}) == 3
+
+
+@pytest.mark.parametrize("error", [OSError("disk"), trial.torch.AcceleratorError("gone")])
+def test_storage_or_a_device_that_is_gone_is_no_fault_of_the_settings(
+    tmp_path, monkeypatch, error
+):
+    """The training is lost, so that it is tried again elsewhere, not failed for good."""
+    with pytest.raises(type(error)):
+        step(tmp_path, monkeypatch, error)
+
+
+def test_any_other_error_is_the_configurations_own_with_its_traceback(tmp_path, monkeypatch):
+    result = trial.json.loads(step(tmp_path, monkeypatch, ValueError("bad"))["training"])
+    assert result["outcome"] == "failed"
+    assert result["error"].splitlines()[0] == "ValueError: bad"
+    assert "Traceback" in result["error"]
+
+
+def step(path, monkeypatch, error):
+    def fails(*args):
+        raise error
+
+    monkeypatch.setattr(trial, "train", fails)
+    one = trial.FoldTrial.__new__(trial.FoldTrial)
+    one.config = {"work": {"silence_s": 100, "folds": [0]}}
+    one._material = None
+    return one.step()

@@ -1,0 +1,110 @@
+"""A trial runs on one node, so what fits is counted node by node."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dianet_ray.cluster import Cluster, connected, living_nodes, local_cluster
+from dianet_ray.errors import InputError
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.mark.parametrize(
+    ("nodes", "needs", "expected"),
+    [
+        ([(4, 0), (5, 0)], (2, 0), 4),
+        ([(3, 0), (3, 0)], (2, 0), 2),
+        ([(0, 0), (8, 0)], (1, 0), 8),
+        ([(0.3, 0)], (0.1, 0), 3),
+        ([(16, 2)], (1, 0.25), 8),
+        ([(16, 3)], (1, 1 / 3), 9),
+        ([(16, 2)], (1, 0.4), 4),  # two on each GPU: no trial is split over both
+        ([(16, 3), (16, 3)], (1, 2), 2),
+        ([(2, 8), (64, 0)], (1, 1), 2),
+    ],
+)
+def test_trials_are_counted_on_each_node(nodes, needs, expected):
+    cpus, gpus = needs
+    assert Cluster("c", tuple(nodes)).n_workers(cpus=cpus, gpus=gpus, limit=None) == expected
+
+
+@pytest.mark.parametrize(
+    ("nodes", "needs", "words"),
+    [
+        ([(2, 0), (2, 0)], (3, 0), r"3 CPUs and 0 GPUs on one node: .* cluster c has 2 and 0$"),
+        ([(8, 1), (8, 1)], (1, 2), r"1 CPUs and 2 GPUs on one node: .* has 8 and 1$"),
+        ([(8, 0), (1, 4)], (2, 1), r"has 1 and 4 or 8 and 0$"),
+        ([(8, 8)], (1, 1.5), r"a share of one GPU or whole GPUs: got 1\.5"),
+        ([], (1, 0), r"has none$"),
+    ],
+)
+def test_a_trial_that_fits_on_no_node_is_refused_though_the_sum_would_do(nodes, needs, words):
+    cpus, gpus = needs
+    with pytest.raises(InputError, match=words):
+        Cluster("c", tuple(nodes)).n_workers(cpus=cpus, gpus=gpus, limit=None)
+
+
+amounts = st.integers(1, 16)
+
+
+@given(st.lists(st.tuples(amounts, amounts), min_size=1, max_size=5), amounts, amounts)
+def test_what_is_counted_packs_into_the_nodes_and_nothing_more(nodes, cpus, shares):
+    """Place trials greedily, a GPU being `shares` indivisible parts."""
+    packed = sum(min(n_cpus // cpus, n_gpus * shares) for n_cpus, n_gpus in nodes)
+    cluster = Cluster("c", tuple(nodes))
+    if packed:
+        assert cluster.n_workers(cpus=cpus, gpus=1 / shares, limit=None) == packed
+        assert cluster.n_workers(cpus=cpus, gpus=1 / shares, limit=3) == min(packed, 3)
+
+
+def test_only_living_nodes_count():
+    nodes = [
+        {"Alive": True, "Resources": {"CPU": 4.0, "GPU": 1.0, "memory": 1e9}},
+        {"Alive": False, "Resources": {"CPU": 64.0}},
+        {"Alive": True, "Resources": {"memory": 1e9}},  # a head started with --num-cpus 0
+    ]
+    cluster = Cluster("c", living_nodes(nodes))
+    assert cluster.nodes == ((4.0, 1.0), (0.0, 0.0))
+    assert (cluster.n_cpus, cluster.n_gpus, cluster.n_nodes) == (4.0, 1.0, 2)
+
+
+def test_the_local_ray_has_the_gpus_that_torch_sees(monkeypatch):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    cluster = local_cluster()
+    assert (cluster.n_gpus, cluster.n_nodes) == (2, 1)
+    assert cluster.n_cpus >= 1
+
+
+@pytest.mark.parametrize("variable", [False, True])
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("http://head:8265", r"job submit --address http://head:8265"),
+        ("ray://head:10001", r"got ray://head:10001; submit .* ray job submit.* --address auto"),
+    ],
+)
+def test_an_address_of_another_server_is_refused_with_the_way_out(
+    monkeypatch, address, words, variable
+):
+    monkeypatch.setenv("RAY_ADDRESS", address if variable else "")
+    with pytest.raises(InputError, match=words), connected(None if variable else address):
+        pass
+
+
+def test_a_missing_token_is_one_line_that_says_where_it_comes_from(tmp_path):
+    code = "from dianet_ray.cluster import connected\nwith connected('127.0.0.1:9'): pass"
+    unset = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
+    environment = {name: value for name, value in os.environ.items() if name not in unset}
+    environment |= {"RAY_AUTH_MODE": "token", "HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    words = [sys.executable, "-c", code]
+    found = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=30)
+    last = found.stderr.strip().splitlines()[-1]
+    assert last.startswith("dianet_ray.errors.InputError: the cluster at 127.0.0.1:9 asks for")
+    assert "RAY_AUTH_MODE=token" in last
+    assert "~/.ray/auth_token" in last
