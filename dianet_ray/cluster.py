@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import Any
 from dianet_ray.errors import InputError
 
 ADDRESS_VARIABLE = "RAY_ADDRESS"
+KNOCK_S = 5.0
 _TOKEN = (
     "RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH (else ~/.ray/auth_token) "
     "with the token that the cluster's head was started with"
@@ -121,6 +123,7 @@ def connected(address: str | None, *, n_cpus: int | None = None) -> Iterator[Clu
 
     address = named_address(address)
     _refuse_other_protocols(address)
+    _knock(address)
     options: dict[str, Any] = {}
     if address == "local":  # what `local_cluster` says, so that a dry run's plan is the run's
         options = {
@@ -143,6 +146,17 @@ def connected(address: str | None, *, n_cpus: int | None = None) -> Iterator[Clu
         yield Cluster(address, living_nodes(ray.nodes()))
     finally:
         ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Refuse an address where nothing listens: Ray itself would try for minutes."""
+    host, _, port = address.rpartition(":")
+    if not (host and port.isdigit()):
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), KNOCK_S).close()
+    except (OSError, OverflowError, UnicodeError) as error:
+        raise InputError(f"no Ray cluster answers at {address}: {_reason(error)}") from None
 
 
 def _reason(error: Exception) -> str:

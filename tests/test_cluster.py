@@ -1,6 +1,7 @@
 """A trial runs on one node, so what fits is counted node by node."""
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -97,14 +98,24 @@ def test_an_address_of_another_server_is_refused_with_the_way_out(
         pass
 
 
+@pytest.mark.parametrize("address", ["127.0.0.1:9", "[::1]:9", "127.0.0.1:99999", "no.invalid:1"])
+def test_an_address_where_nothing_listens_is_refused_at_once(address):
+    with pytest.raises(InputError, match="no Ray cluster answers at") as error:
+        connected(address).__enter__()
+    assert "\n" not in str(error.value)
+
+
 def test_a_missing_token_is_one_line_that_says_where_it_comes_from(tmp_path):
-    code = "from dianet_ray.cluster import connected\nwith connected('127.0.0.1:9'): pass"
+    server = socket.create_server(("127.0.0.1", 0))
+    address = f"127.0.0.1:{server.getsockname()[1]}"
+    code = f"from dianet_ray.cluster import connected\nwith connected('{address}'): pass"
     unset = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
     environment = {name: value for name, value in os.environ.items() if name not in unset}
     environment |= {"RAY_AUTH_MODE": "token", "HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
     words = [sys.executable, "-c", code]
-    found = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=30)
+    with server:
+        found = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=30)
     last = found.stderr.strip().splitlines()[-1]
-    assert last.startswith("dianet_ray.errors.InputError: the cluster at 127.0.0.1:9 asks for")
+    assert last.startswith(f"dianet_ray.errors.InputError: the cluster at {address} asks for")
     assert "RAY_AUTH_MODE=token" in last
     assert "~/.ray/auth_token" in last
