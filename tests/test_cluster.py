@@ -98,7 +98,7 @@ def test_an_address_of_another_server_is_refused_with_the_way_out(
         pass
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1:9", "[::1]:9", "127.0.0.1:99999", "no.invalid:1"])
+@pytest.mark.parametrize("address", ["127.0.0.1:9", "[::1]:9", "127.0.0.1:99999"])
 def test_an_address_where_nothing_listens_is_refused_at_once(address):
     with pytest.raises(InputError, match="no Ray cluster answers at") as error:
         connected(address).__enter__()
