@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -68,6 +69,15 @@ def parse_options(kind: type[AnyOptions], values: dict[str, Any]) -> AnyOptions:
         first = error.errors()[0]
         flag = "--" + str(first["loc"][0]).replace("_", "-")
         raise InputError(f"{flag}: {first['msg']}, got {first['input']!r}") from None
+
+
+def submitted_job() -> str:
+    """Name the Ray job that this process is the driver of; empty outside a submitted job."""
+    try:
+        metadata = json.loads(os.environ.get(JOB_VARIABLE, "{}")).get("metadata", {})
+        return str(metadata.get("job_submission_id", ""))
+    except (ValueError, AttributeError):
+        return ""
 
 
 def output_path(path: Path) -> Path:

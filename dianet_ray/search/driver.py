@@ -22,6 +22,7 @@ from types import TracebackType
 from typing import Any
 
 from dianet_ray.errors import InputError
+from dianet_ray.options import submitted_job
 from dianet_ray.schemas import DRIVER_JSON
 from dianet_ray.search.ledger import write_exclusively
 
@@ -117,6 +118,7 @@ class DriverLock:
             {
                 "host": socket.gethostname(),
                 "pid": os.getpid(),
+                "job": submitted_job(),
                 "token": self._token,
                 "at": time.time(),
             }

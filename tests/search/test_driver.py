@@ -10,6 +10,7 @@ import time
 import pytest
 
 from dianet_ray.errors import InputError
+from dianet_ray.options import JOB_VARIABLE
 from dianet_ray.search import driver
 from dianet_ray.search.driver import STALE_AFTER_S, DriverLock, is_alive, read_driver
 
@@ -72,6 +73,16 @@ def test_a_killed_driver_of_this_machine_is_replaced_at_once(tmp_path):
     write(tmp_path, host=driver.socket.gethostname(), pid=gone.pid)
     with DriverLock(tmp_path):
         pass
+
+
+@pytest.mark.parametrize(
+    ("told", "job"),
+    [('{"metadata": {"job_submission_id": "raysubmit_1"}}', "raysubmit_1"), ("{}", ""), ("[", "")],
+)
+def test_the_lock_names_the_submitted_job(tmp_path, monkeypatch, told, job):
+    monkeypatch.setenv(JOB_VARIABLE, told)
+    with DriverLock(tmp_path):
+        assert read_driver(tmp_path)["job"] == job
 
 
 def test_the_heartbeat_stays_fresh(tmp_path, monkeypatch):
