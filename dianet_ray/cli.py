@@ -147,7 +147,7 @@ def prepare(
     skip_broken: flags.SkipBroken = False,
     address: flags.Address = None,
     max_workers: flags.MaxWorkers = None,
-) -> int:
+) -> None:
     """Make dynamic images of every clip with Ray Data."""
     from dianet_ray.cluster import connected, local_cpus
     from dianet_ray.data import dynamic_images
@@ -184,7 +184,6 @@ def prepare(
             f"all are in {path / LEFT_OUT_CSV}: repair them, delete {path} and prepare again, or "
             "accept with --skip-broken"
         )
-    return 0
 
 
 @app.command()
