@@ -48,6 +48,10 @@ def test_every_shown_option_exists():
     assert shown <= known
 
 
+def test_nothing_is_left_to_fill_in():
+    assert not re.findall(r"\b[A-Z]{8,}\b", README.replace("MLFLOW_TRACKING_URI", ""))
+
+
 def test_relative_links_resolve():
     for target in re.findall(r"\]\((?!http)([^)#]+)\)", README):
         assert (ROOT / target).exists(), target

@@ -54,15 +54,24 @@ def cluster(tmp_path_factory):
     }
     ports = ["--port", gcs, "--dashboard-host", "127.0.0.1", "--dashboard-port", dashboard]
     common = ["--num-cpus", "1", "--block", "--disable-usage-stats"]
+
+    def agent():
+        """Give a node's job agent a port of its own: Ray's default is one for the whole host."""
+        return ["--dashboard-agent-listen-port", free_port()]
+
     started = [
-        spawn(environment, log, "start", "--head", *ports, *common, "--temp-dir", folder / "t")
+        spawn(
+            environment,
+            log,
+            *("start", "--head", *ports, *agent(), *common, "--temp-dir", folder / "t"),
+        )
     ]
     try:
         ready = ["status", "--address", f"127.0.0.1:{gcs}"]
         wait_for(environment, log, ready, "1.0 CPU")
         # In the head's folder its agent would delete the head's unpacked working directory.
         join = ["start", "--address", f"127.0.0.1:{gcs}", "--temp-dir", folder / "u"]
-        started.append(spawn(environment, log, *join, *common))
+        started.append(spawn(environment, log, *join, *agent(), *common))
         wait_for(environment, log, ready, "2.0 CPU")
         yield f"http://127.0.0.1:{dashboard}", environment
     finally:
