@@ -1,16 +1,21 @@
-"""How fast dynamic images are made, against decoding alone and against the usual way, on one core.
+"""How fast dynamic images are made, against decoding alone and against the usual way.
 
-The usual way stacks all frames of the clip as float64, multiplies and sums. All read the same JPEG
-files of 640 x 480 pixels from a temporary folder, in turn, several times; figures are medians of
-CPU time, so that a busy machine disturbs them less. Memory is the largest amount held at once
-beyond the start, in a run of its own. `rms_from_exact` is how far our images are from the usual
-way's, in grey levels. `--json` prints one document.
+On one core first: ours with whole frames and with the face crop, decoding alone, and the usual
+way, which stacks all frames of the clip as float64, multiplies and sums. All read the same JPEG
+files of 640 x 480 pixels, a drawn face before a textured wall, from a temporary folder, in turn,
+several times; figures are medians of CPU time, so that a busy machine disturbs them less. Memory
+is the largest amount held at once beyond the start, in a run of its own. `rms_from_exact` is how
+far our images are from the usual way's, in grey levels. Then `prepare` itself with Ray Data on one
+and two workers, against decoding the same clips the same way: wall clock from the first part to
+the last, workers warm, turn by turn. `--json` prints one document.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import json
+import logging
 import os
 import statistics
 import tempfile
@@ -23,17 +28,28 @@ from typing import Any
 
 import cv2
 import numpy as np
+from rich.console import Console
 
-from dianet_ray.data.clips import clip_images
+from dianet_ray.data.clips import Crop, Recipe, clip_images
+from dianet_ray.data.dynamic_images import prepare
+from dianet_ray.data.faces import UNITS, draw_face, pose
 from dianet_ray.data.frames import index_frames, read_frame
+from dianet_ray.data.manifest import read_manifest
 from dianet_ray.data.rank_pooling import coefficients, positive_sum
+from dianet_ray.data.rows import Manifest
+from dianet_ray.options import PrepareOptions
+from dianet_ray.progress import Progress
 
-WIDTH, HEIGHT = 640, 480
+WIDTH, HEIGHT, FACE = 640, 480, 340
+SMILE = UNITS.index(12)
+N_CLIPS, CLIPS_PER_PERSON, WARM_UP = 240, 12, 8
+N_DECODE_TASKS = 10
+RAY_SIZE = 64
 Way = Callable[[], Any]
 
 
 def write_clip(folder: Path, n_frames: int) -> None:
-    """Write a shaded, textured scene that drifts, with a moving region and sensor noise."""
+    """Write a face that smiles before a shaded, textured wall that drifts, with sensor noise."""
     rng = np.random.default_rng(0)
     y, x = np.mgrid[:HEIGHT, :WIDTH].astype(np.float32)
     shading = [120 + 60 * np.sin(x / 50), 110 + 50 * np.cos(x / 70 + y / 30), 100 + y / 8]
@@ -41,18 +57,22 @@ def write_clip(folder: Path, n_frames: int) -> None:
         rng.normal(0, 40, (HEIGHT, WIDTH, 3)).astype(np.float32), (0, 0), 1.5
     )
     scene = np.stack(shading, axis=-1).astype(np.float32) + texture
-    bump = np.exp(-((x - 320) ** 2 + (y - 300) ** 2) / (2 * 40**2))
+    face, top, left = draw_face(rng, FACE), (HEIGHT - FACE) // 2, (WIDTH - FACE) // 2
+    activation = np.zeros(len(UNITS), np.float32)
     for number in range(1, n_frames + 1):
-        rise = np.sin(np.pi * number / n_frames)
         moved = cv2.remap(
             scene,
             x + np.float32(0.01 * number),
-            (y + 2 * rise * bump).astype(np.float32),
+            y,
             cv2.INTER_LINEAR,
             borderMode=cv2.BORDER_REFLECT,
         )
+        activation[SMILE] = 0.065 * np.sin(np.pi * number / n_frames)
+        portrait = pose(face, activation, np.zeros(4, np.float32), 0.0)
+        moved[top : top + FACE, left : left + FACE] = portrait
         noisy = moved + rng.normal(0, 2, moved.shape)
-        cv2.imwrite(str(folder / f"img{number}.jpg"), np.clip(noisy, 0, 255).astype(np.uint8))
+        pixels = np.clip(noisy, 0, 255).astype(np.uint8)
+        cv2.imwrite(str(folder / f"img{number}.jpg"), cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
 
 
 def decode(folder: Path) -> None:
@@ -61,12 +81,9 @@ def decode(folder: Path) -> None:
         read_frame(path)
 
 
-def ours(folder: Path, n_frames: int, size: int) -> np.ndarray:
+def ours(folder: Path, n_frames: int, size: int, crop: Crop) -> np.ndarray:
     """Make the dynamic images as `prepare` does."""
-    images, _ = clip_images(
-        folder, 1, n_frames // 2, n_frames, image_size=size, coefficients="harmonic"
-    )
-    return images
+    return clip_images(folder, (1, n_frames // 2, n_frames), Recipe(size, crop=crop)).images
 
 
 def usual(folder: Path, n_frames: int, size: int) -> np.ndarray:
@@ -98,26 +115,24 @@ def peak_mb(way: Way) -> float:
     return peak / 1e6
 
 
-def measure(n_frames: int, sizes: Sequence[int], n_repeats: int) -> dict[str, Any]:
-    """Measure all ways in turn: decoding once a round, the others at each size."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        write_clip(folder, n_frames)
-        n_bytes = [path.stat().st_size for path in folder.iterdir()]
-        ways: dict[tuple[str, int], Way] = {("decode", 0): partial(decode, folder)}
-        for size in sizes:
-            ways["ours", size] = partial(ours, folder, n_frames, size)
-            ways["usual", size] = partial(usual, folder, n_frames, size)
-        rounds = [{key: cpu_seconds(way) for key, way in ways.items()} for _ in range(n_repeats)]
-        peaks = {key: peak_mb(way) for key, way in ways.items()}
-        errors = {size: ways["ours", size]() - ways["usual", size]() for size in sizes}
+def measure(folder: Path, n_frames: int, sizes: Sequence[int], n_repeats: int) -> dict[str, Any]:
+    """Measure all ways in turn on one core: decoding once a round, the others at each size."""
+    n_bytes = [path.stat().st_size for path in folder.iterdir()]
+    ways: dict[tuple[str, int], Way] = {("decode", 0): partial(decode, folder)}
+    for size in sizes:
+        ways["ours", size] = partial(ours, folder, n_frames, size, "none")
+        ways["face", size] = partial(ours, folder, n_frames, size, "face")
+        ways["usual", size] = partial(usual, folder, n_frames, size)
+    rounds = [{key: cpu_seconds(way) for key, way in ways.items()} for _ in range(n_repeats)]
+    peaks = {key: peak_mb(way) for key, way in ways.items()}
+    errors = {size: ways["ours", size]() - ways["usual", size]() for size in sizes}
 
     def speed(key: tuple[str, int]) -> dict[str, float]:
         seconds = statistics.median(times[key] for times in rounds)
         return {"frames_per_s": round(n_frames / seconds, 1), "peak_mb": round(peaks[key], 1)}
 
-    def over(key: tuple[str, int], size: int) -> float:
-        return round(statistics.median(times[key] / times["ours", size] for times in rounds), 3)
+    def over(way: str, other: tuple[str, int], size: int) -> float:
+        return round(statistics.median(times[other] / times[way, size] for times in rounds), 3)
 
     return {
         "n_frames": n_frames,
@@ -127,9 +142,11 @@ def measure(n_frames: int, sizes: Sequence[int], n_repeats: int) -> dict[str, An
         "sizes": {
             size: {
                 "ours": speed(("ours", size)),
+                "face": speed(("face", size)),
                 "usual": speed(("usual", size)),
-                "speed_over_decode": over(("decode", 0), size),
-                "speed_over_usual": over(("usual", size), size),
+                "speed_over_decode": over("ours", ("decode", 0), size),
+                "face_over_decode": over("face", ("decode", 0), size),
+                "speed_over_usual": over("ours", ("usual", size), size),
                 "rms_from_exact": round(float(np.sqrt((errors[size] ** 2).mean())), 3),
             }
             for size in sizes
@@ -137,19 +154,125 @@ def measure(n_frames: int, sizes: Sequence[int], n_repeats: int) -> dict[str, An
     }
 
 
+def write_data_set(root: Path, clip: Path, n_frames: int, n_clips: int) -> Manifest:
+    """Lay links to one clip's frames out as a data set of many clips."""
+    lines = ["clip,subject,label,onset,apex,offset"]
+    for k in range(n_clips):
+        name = f"clips/{k:03d}"
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).symlink_to(clip, target_is_directory=True)
+        lines.append(f"{name},p{k // CLIPS_PER_PERSON},a,1,{n_frames // 2},{n_frames}")
+    (root / "clips.csv").write_text("\n".join(lines))
+    return read_manifest("table", root)
+
+
+def with_ray(manifest: Manifest, n_frames: int, n_repeats: int) -> dict[str, Any]:
+    """Time prepare, and decoding alone, on one and two workers, turn by turn."""
+    import ray
+    import ray.data
+
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = context.print_on_execution_start = False
+    logging.getLogger("ray.data").setLevel(logging.WARNING)
+    frames = len(manifest.rows) * n_frames
+    found: dict[str, list[float]] = {}
+    for n_workers in (1, 2):
+        ray.init(
+            address="local",
+            num_cpus=n_workers,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level="ERROR",
+            runtime_env={"env_vars": {"PYTHONPATH": os.getcwd()}},
+        )
+        ways = {
+            "decode": partial(_decode_all, manifest, n_workers),
+            "none": partial(_prepare_all, manifest, n_workers, "none"),
+            "face": partial(_prepare_all, manifest, n_workers, "face"),
+        }
+        for repeat in range(n_repeats + 1):  # the first one starts and warms the workers
+            for name, way in ways.items():
+                seconds = way()
+                if repeat:
+                    found.setdefault(f"{name} {n_workers}", []).append(frames / seconds)
+        ray.shutdown()
+    speeds = {key: round(statistics.median(values), 1) for key, values in found.items()}
+    return {
+        "frames_per_s": speeds,
+        "over_decode": {
+            f"{crop} {n}": round(speeds[f"{crop} {n}"] / speeds[f"decode {n}"], 3)
+            for crop in ("none", "face")
+            for n in (1, 2)
+        },
+        "two_over_one": {
+            way: round(speeds[f"{way} 2"] / speeds[f"{way} 1"], 3)
+            for way in ("decode", "none", "face")
+        },
+    }
+
+
+class _Clock(Progress):
+    """Knows when the first and the last clip were done."""
+
+    def __init__(self, total: int) -> None:
+        super().__init__("prepare", total, unit="clips", console=Console(file=io.StringIO()))
+        self.times: list[float] = []
+
+    def advance(self, n: int = 1) -> None:
+        self.times.append(time.perf_counter())
+
+
+def _between(times: Sequence[float], n_clips: int) -> float:
+    """Scale the time between an early clip and the last one to all clips.
+
+    The start of a Ray Data execution, a second or two however many clips there are, is left out.
+    """
+    return (times[-1] - times[WARM_UP - 1]) * n_clips / (n_clips - WARM_UP)
+
+
+def _prepare_all(manifest: Manifest, n_workers: int, crop: Crop) -> float:
+    options = PrepareOptions(image_size=RAY_SIZE, crop=crop, max_workers=n_workers)
+    with tempfile.TemporaryDirectory() as name, _Clock(len(manifest.rows)) as clock:
+        prepare(manifest, Path(name) / "images", options, progress=clock)
+    return _between(clock.times, len(manifest.rows))
+
+
+def _decode_all(manifest: Manifest, n_workers: int) -> float:
+    import ray.data
+
+    paths = [{"path": str(manifest.frames(row))} for row in manifest.rows]
+    decoded = ray.data.from_items(paths, override_num_blocks=N_DECODE_TASKS).flat_map(
+        _decode_one, compute=ray.data.TaskPoolStrategy(size=n_workers), num_cpus=1
+    )
+    times = [time.perf_counter() for _ in decoded.iter_rows()]
+    return _between(times, len(paths))
+
+
+def _decode_one(row: dict[str, str]) -> list[dict[str, str]]:
+    cv2.setNumThreads(1)
+    decode(Path(row["path"]))
+    return [row]
+
+
 def show(figures: dict[str, Any]) -> None:
     """Print the figures for people."""
     print("{n_frames} frames of {kb_per_frame} kB, {n_repeats} repeats".format(**figures))
     print("decode only: {frames_per_s} frames/s, {peak_mb} MB".format(**figures["decode"]))
     for size, found in figures["sizes"].items():
-        for way in ("ours", "usual"):
+        for way in ("ours", "face", "usual"):
             print(
                 f"{size} px {way}: {{frames_per_s}} frames/s, {{peak_mb}} MB".format(**found[way])
             )
         print(
-            f"{size} px ours over decode {found['speed_over_decode']}, "
-            f"over usual {found['speed_over_usual']}, RMS from exact {found['rms_from_exact']}"
+            f"{size} px over decode {found['speed_over_decode']}, with face crop "
+            f"{found['face_over_decode']}, over usual {found['speed_over_usual']}, "
+            f"RMS from exact {found['rms_from_exact']}"
         )
+    if ray := figures.get("ray"):
+        print(f"prepare with Ray Data at {RAY_SIZE} px, frames/s by crop and workers:")
+        for title, values in ray.items():
+            said = ", ".join(f"{key} {value}" for key, value in values.items())
+            print(f"  {title.replace('_', ' ')}: {said}")
 
 
 def main() -> None:
@@ -158,12 +281,21 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=60)
     parser.add_argument("--image-sizes", type=int, nargs="+", default=[64, 128, 224])
     parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--ray-repeats", type=int, default=3, help="0 leaves Ray out")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     cv2.setNumThreads(1)
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    figures = measure(given.frames, given.image_sizes, given.repeats)
+    with tempfile.TemporaryDirectory() as name:
+        clip = Path(name) / "clip"
+        clip.mkdir()
+        write_clip(clip, given.frames)
+        cores = os.sched_getaffinity(0)
+        os.sched_setaffinity(0, {min(cores)})
+        figures = measure(clip, given.frames, given.image_sizes, given.repeats)
+        os.sched_setaffinity(0, cores)
+        if given.ray_repeats:
+            manifest = write_data_set(Path(name) / "data", clip, given.frames, N_CLIPS)
+            figures["ray"] = with_ray(manifest, given.frames, given.ray_repeats)
     if given.json:
         print(json.dumps(figures))
         return

@@ -23,10 +23,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from dianet_ray.data.casting import PROPORTIONS
-from dianet_ray.data.clips import clip_images
+from dianet_ray.data.clips import Recipe, Span, clip_images
+from dianet_ray.data.layouts import CASME2
 from dianet_ray.data.manifest import read_manifest
-from dianet_ray.data.synth import n_processors, write_casme2
+from dianet_ray.data.synth import n_processors, write_data_set
 from dianet_ray.model.fit import Member, fit
 from dianet_ray.progress import Progress
 from dianet_ray.search.draw import draw
@@ -86,19 +86,19 @@ def _arguments() -> argparse.Namespace:
 def _make(folder: Path, seed: int, n_workers: int, how: dict[str, Any]) -> None:
     """Write a data set and keep its dynamic images as arrays, which workers map into memory."""
     with Progress(f"synth {folder.name}", how.get("n_clips", 250), unit="clips") as progress:
-        write_casme2(folder / "data", **how, seed=seed, n_workers=n_workers, progress=progress)
+        write_data_set(folder / "data", **how, seed=seed, n_workers=n_workers, progress=progress)
     manifest = read_manifest("casme2", folder / "data")
     rows = manifest.usable()
-    clips = [(manifest.folder(row), row.onset, row.apex, row.offset) for row in rows]
+    clips = [(manifest.frames(row), (row.onset, row.apex, row.offset)) for row in rows]
     with ProcessPoolExecutor(n_workers, mp_context=get_context("spawn")) as pool:
         np.save(folder / "images.npy", np.stack(list(pool.map(_images, clips, chunksize=16))))
-    names = list(PROPORTIONS)
+    names = list(CASME2.proportions)
     np.save(folder / "labels.npy", np.array([names.index(row.label) for row in rows]))
     np.save(folder / "subjects.npy", np.array([row.subject for row in rows]))
 
 
-def _images(clip: tuple[Path, int, int, int]) -> np.ndarray:
-    return clip_images(*clip, image_size=IMAGE_SIZE, coefficients="harmonic")[0]
+def _images(clip: tuple[Path, Span]) -> np.ndarray:
+    return clip_images(*clip, Recipe(IMAGE_SIZE)).images
 
 
 def _jobs(folder: Path, seed: int, parts: Sequence[str]) -> list[Job]:
@@ -143,7 +143,7 @@ def _hits(job: Job, folder: Path) -> np.ndarray:
     n_train, n_test = len(job.train), len(job.test)
     member = Member(np.arange(n_train), n_train + np.arange(n_test), job.seed)
     together = np.concatenate([images, fresh_images]), np.concatenate([labels, fresh_labels])
-    fitted = fit(job.settings, *together, [member], n_classes=len(PROPORTIONS))[0]
+    fitted = fit(job.settings, *together, [member], n_classes=len(CASME2.proportions))[0]
     return fitted.probabilities.argmax(axis=1) == fresh_labels  # type: ignore[no-any-return]
 
 

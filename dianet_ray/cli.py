@@ -29,6 +29,8 @@ from dianet_ray.options import (
 )
 
 if TYPE_CHECKING:
+    from dianet_ray.data.dynamic_images import PrepareResult
+    from dianet_ray.data.rows import Manifest
     from dianet_ray.protocol.study import Study
 
 app = typer.Typer(
@@ -86,6 +88,7 @@ def demo(
 @app.command()
 def synth(
     folder: flags.NewFolder,
+    layout: flags.Layout = "casme2",
     subjects: flags.NSubjects = 26,
     clips: flags.NClips = 250,
     image_size: flags.FrameSize = 128,
@@ -93,14 +96,15 @@ def synth(
     seed: flags.Seed = 0,
     null: flags.Null = False,
 ) -> None:
-    """Make a data set of synthetic faces in CASME II's layout."""
-    from dianet_ray.data.synth import write_casme2
+    """Make a data set of synthetic faces in the layout of a real one."""
+    from dianet_ray.data.synth import write_data_set
     from dianet_ray.progress import Progress
 
     root = output_path(folder)
     with Progress("synth", clips, unit="clips") as progress:
-        result = write_casme2(
+        result = write_data_set(
             root,
+            layout=layout,
             n_subjects=subjects,
             n_clips=clips,
             image_size=image_size,
@@ -109,7 +113,7 @@ def synth(
             null=null,
             progress=progress,
         )
-    out.print(f"{result.n_clips} clips of {subjects} people: {root}")
+    out.print(f"{layout}: {result.n_clips} clips of {subjects} people: {root}")
 
 
 @app.command()
@@ -118,20 +122,54 @@ def validate(
     root: flags.Root,
     annotations: flags.Annotations = None,
     frames_dir: flags.FramesDir = None,
+    apex: flags.Apex = None,
+    corrections: flags.Corrections = None,
+    crop: flags.Crop = "none",
     manifest: flags.ManifestCsv = None,
+    contact_sheet: flags.ContactSheet = None,
     as_json: flags.Json = False,
 ) -> None:
     """Say what a data set folder holds and what is wrong with it."""
-    from dianet_ray.data.manifest import read_manifest, render, summarise, write_csv
+    from dianet_ray.data.contact_sheet import write_contact_sheet
+    from dianet_ray.data.rows import write_csv
+    from dianet_ray.data.validation import inspect, render, summarise
+    from dianet_ray.progress import Progress
 
-    found = read_manifest(dataset, root, annotations=annotations, frames_dir=frames_dir)
+    options = parse_options(
+        PrepareOptions, {"apex": apex, "corrections": corrections, "crop": crop}
+    )
+    read = _manifest(dataset, root, annotations, frames_dir, options)
+    with Progress("validate", len(read.usable()), unit="clips") as progress:
+        found = inspect(read, crop=options.crop, progress=progress)
     if manifest is not None:
-        write_csv(found.rows, output_path(manifest))
-    summary = summarise(found)
+        write_csv(found.manifest.rows, output_path(manifest))
+    if contact_sheet is not None:
+        write_contact_sheet(found.manifest, output_path(contact_sheet), crop=options.crop)
+    summary = summarise(found, read.hash())
     if as_json:
         _print_json(summary)
     else:
         render(summary, tables)
+
+
+def _manifest(
+    dataset: str,
+    root: Path,
+    annotations: list[Path] | None,
+    frames_dirs: list[Path] | None,
+    options: PrepareOptions,
+) -> Manifest:
+    from dianet_ray.data.corrections import read_corrections
+    from dianet_ray.data.manifest import read_manifest
+
+    return read_manifest(
+        dataset,
+        root,
+        annotations=annotations or (),
+        frames_dirs=frames_dirs or (),
+        apex=options.apex,
+        corrections=read_corrections(options.corrections) if options.corrections else (),
+    )
 
 
 @app.command()
@@ -143,7 +181,9 @@ def prepare(
     frames_dir: flags.FramesDir = None,
     image_size: flags.ImageSize = 64,
     coefficients: flags.Coefficients = "harmonic",
-    apex: flags.Apex = "annotated",
+    apex: flags.Apex = None,
+    corrections: flags.Corrections = None,
+    crop: flags.Crop = "none",
     skip_broken: flags.SkipBroken = False,
     address: flags.Address = None,
     max_workers: flags.MaxWorkers = None,
@@ -151,9 +191,8 @@ def prepare(
     """Make dynamic images of every clip with Ray Data."""
     from dianet_ray.cluster import connected, local_cpus
     from dianet_ray.data import dynamic_images
-    from dianet_ray.data.manifest import read_manifest
     from dianet_ray.progress import Progress
-    from dianet_ray.schemas import LEFT_OUT, LEFT_OUT_CSV
+    from dianet_ray.schemas import IMAGES_JSON, LEFT_OUT_CSV
 
     options = parse_options(
         PrepareOptions,
@@ -161,29 +200,37 @@ def prepare(
             "image_size": image_size,
             "coefficients": coefficients,
             "apex": apex,
+            "crop": crop,
+            "corrections": corrections,
             "skip_broken": skip_broken,
             "max_workers": max_workers,
         },
     )
     path = output_path(images)
-    found = read_manifest(
-        dataset, root, annotations=annotations, frames_dir=frames_dir, apex=options.apex
-    )
+    found = _manifest(dataset, root, annotations, frames_dir, options)
     n_cpus = local_cpus()
-    n_usable = sum(row.state != LEFT_OUT for row in found.rows)
     with (
         connected(address, n_cpus=min(max_workers or n_cpus, n_cpus)),
-        Progress("prepare", n_usable, unit="clips") as progress,
+        Progress("prepare", len(found.usable()), unit="clips") as progress,
     ):
         result = dynamic_images.prepare(found, path, options, progress=progress)
-    done = " (done already)" if result.reused else ""
-    out.print(f"{result.n_clips} clips, {result.n_left_out} left out: {path}{done}")
+    out.print(f"{result.n_clips} clips, {result.n_left_out} left out: {path}{_reused(result)}")
+    for one in result.duplicates:
+        out.print(f"the same frames under two names: {one.first} and {one.second}")
+    if found.unused:
+        out.print(f"corrections that changed nothing: {', '.join(found.unused)}")
     if result.unreadable and not skip_broken:
         raise InputError(
             f"{len(result.unreadable)} clips cannot be read, for example {result.unreadable[0]}; "
-            f"all are in {path / LEFT_OUT_CSV}: repair them, delete {path} and prepare again, or "
-            "accept with --skip-broken"
+            f"all are in {path / LEFT_OUT_CSV}: repair them, delete {path / IMAGES_JSON} and "
+            "prepare again (only they will be made), or accept with --skip-broken"
         )
+
+
+def _reused(result: PrepareResult) -> str:
+    if result.is_old:
+        return " (done already)"
+    return f" ({result.n_reused} made by an earlier run)" if result.n_reused else ""
 
 
 @app.command()

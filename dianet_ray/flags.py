@@ -8,7 +8,13 @@ from typing import Annotated
 from typer import Argument, Option
 
 NewFolder = Annotated[Path, Argument(metavar="DIR", help="A new or empty folder.")]
-Dataset = Annotated[str, Argument(metavar="DATASET", help="casme2")]
+Dataset = Annotated[
+    str,
+    Argument(
+        metavar="DATASET",
+        help="casme2, samm, mmew, smic, casme3, fourdme, megc2019 or table.",
+    ),
+]
 Root = Annotated[Path, Argument(metavar="ROOT", help="The data set's folder.")]
 NewImages = Annotated[Path, Argument(metavar="OUT", help="IMAGES, a new folder.")]
 ImagesPath = Annotated[Path, Argument(metavar="IMAGES", help="What prepare made.")]
@@ -16,7 +22,7 @@ NewStudy = Annotated[Path, Argument(metavar="STUDY", help="A new folder, or one 
 StudyPath = Annotated[Path, Argument(metavar="STUDY", help="What search made.")]
 NewModel = Annotated[Path, Argument(metavar="OUT", help="A new or empty folder.")]
 ModelPath = Annotated[Path, Argument(metavar="MODEL_DIR", help="What collect made.")]
-Clips = Annotated[list[Path], Argument(metavar="CLIP...", help="Folders of frames.")]
+Clips = Annotated[list[Path], Argument(metavar="CLIP...", help="Folders of frames, or videos.")]
 
 Json = Annotated[bool, Option("--json", help="Print one JSON document.")]
 Seed = Annotated[int, Option("--seed", min=0, help="Decides everything drawn.")]
@@ -31,6 +37,14 @@ MaxWorkers = Annotated[int | None, Option("--max-workers", min=1, help="At most 
 
 DemoOut = Annotated[Path, Option("--out", help="Where everything goes.")]
 
+Layout = Annotated[
+    str,
+    Option(
+        "--layout",
+        metavar="NAME",
+        help="casme2, samm, mmew, smic, casme3, fourdme, table or megc2019.",
+    ),
+]
 NSubjects = Annotated[int, Option("--subjects", help="Number of people.")]
 NClips = Annotated[int, Option("--clips", help="Number of clips in all.")]
 FrameSize = Annotated[int, Option("--image-size", help="Side of a frame in pixels.")]
@@ -38,10 +52,31 @@ NFrames = Annotated[int, Option("--frames", help="Typical number of frames of a 
 Null = Annotated[bool, Option("--null", help="Draw labels independently of the images.")]
 
 Annotations = Annotated[
-    Path | None, Option("--annotations", help="The workbook, when ROOT holds several.")
+    list[Path] | None,
+    Option("--annotations", help="The sheet, when ROOT holds several; megc2019: one per part."),
 ]
 FramesDir = Annotated[
-    Path | None, Option("--frames-dir", help="The frames, when ROOT holds several folders.")
+    list[Path] | None,
+    Option("--frames-dir", help="The frames, when ROOT holds several; megc2019: one per part."),
+]
+Corrections = Annotated[
+    str | None,
+    Option(
+        "--corrections",
+        metavar="published|FILE",
+        help="Replace cells of the sheet: the published corrections, or a CSV like theirs.",
+    ),
+]
+Crop = Annotated[
+    str,
+    Option(
+        "--crop",
+        help="none; face: the onset frame's face, a clip without is left out; face-or-centre.",
+    ),
+]
+ContactSheet = Annotated[
+    Path | None,
+    Option("--contact-sheet", help="Write a PNG: moments and dynamic images of some clips."),
 ]
 ManifestCsv = Annotated[
     Path | None, Option("--manifest", help="Write a CSV, one row per clip with state and reason.")
@@ -49,7 +84,13 @@ ManifestCsv = Annotated[
 ImageSize = Annotated[int, Option("--image-size", help="Side of a dynamic image in pixels.")]
 Coefficients = Annotated[str, Option("--coefficients", help="harmonic or linear.")]
 Apex = Annotated[
-    str, Option("--apex", help="A clip without: annotated leaves it out, midpoint keeps it.")
+    str | None,
+    Option(
+        "--apex",
+        metavar="annotated|midpoint|spot",
+        help="A clip without: annotated leaves it out, midpoint takes the middle, spot the frame "
+        "of largest motion. Default: annotated, midpoint for a data set that has no apexes.",
+    ),
 ]
 SkipBroken = Annotated[
     bool, Option("--skip-broken", help="Exit with 0 although clips cannot be read.")
@@ -59,7 +100,12 @@ SpaceName = Annotated[str, Option("--space", help="A shipped space or a YAML fil
 Fixed = Annotated[list[str] | None, Option("--set", metavar="NAME=VALUE", help="Fix a dimension.")]
 Classes = Annotated[
     str | None,
-    Option("--classes", help="A label set (casme2:5) or a YAML file that maps labels to classes."),
+    Option(
+        "--classes",
+        metavar="SET|FILE",
+        help="A label set (casme2:5, samm:5, mmew:6, megc2019:3, all, ...) or a YAML file that "
+        "maps labels to classes.",
+    ),
 ]
 Configs = Annotated[
     int | None, Option("--configs", help="Configurations; default 32, may grow on resume.")
@@ -114,7 +160,9 @@ OfStudy = Annotated[Path | None, Option("--study", help="The champion of STUDY."
 OfModel = Annotated[str | None, Option("--model", help="A registered model: NAME@champion.")]
 
 OnsetFrame = Annotated[int | None, Option("--onset", help="Default: the first frame.")]
-ApexFrame = Annotated[int | None, Option("--apex", help="Default: the midpoint.")]
+ApexFrame = Annotated[
+    int | None, Option("--apex", help="Default: spotted, the frame of largest motion.")
+]
 OffsetFrame = Annotated[int | None, Option("--offset", help="Default: the last frame.")]
 Subject = Annotated[
     str | None, Option("--subject", help="Let no model vote that has seen this person.")

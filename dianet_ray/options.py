@@ -22,11 +22,13 @@ class Options(BaseModel):
 
 
 class PrepareOptions(Options):
-    """How dynamic images are made; the first three go into the hash of IMAGES."""
+    """How dynamic images are made; all but the last two go into the hash of IMAGES."""
 
     image_size: int = Field(64, ge=16, le=1024)
     coefficients: Literal["harmonic", "linear"] = "harmonic"
-    apex: Literal["annotated", "midpoint"] = "annotated"
+    apex: Literal["annotated", "midpoint", "spot"] | None = None
+    crop: Literal["none", "face", "face-or-centre"] = "none"
+    corrections: str | None = None
     skip_broken: bool = False
     max_workers: int | None = Field(None, ge=1)
 

@@ -15,14 +15,19 @@ PHASES = ("onset_apex", "apex_offset", "whole_clip")
 N_CHANNELS = 3
 """Frames are pooled as RGB; greyscale frames are repeated over the channels."""
 
-# IMAGES: images.json is written last, so its existence means that the folder is complete.
+# IMAGES: images.json is written last, so its existence means that the folder is complete; without
+# it the folder is what an interrupted prepare left, which the next one goes on from.
 IMAGES_JSON = "images.json"
 IMAGES_FOLDER = "clips"  # parquet parts; columns IMAGE_COLUMNS, tensors float16 (H, W, 3)
 MANIFEST_CSV = "manifest.csv"  # one row per clip of the sheet or the folders, MANIFEST_COLUMNS
 LEFT_OUT_CSV = "left_out.csv"  # the rows of MANIFEST_CSV whose state is left_out
 
-IMAGE_COLUMNS = ("clip_id", "subject", "label", *PHASES, *(f"{p}_scale" for p in PHASES))
-"""`<phase>_scale` is the sum of positive coefficients that the stored image was divided by."""
+IMAGE_COLUMNS = (
+    *("clip_id", "subject", "label", *PHASES, *(f"{p}_scale" for p in PHASES)),
+    *("apex", "box", "note", "signature", "made_from"),
+)
+"""`<phase>_scale` is the sum of positive coefficients that the stored image was divided by; what
+follows is what `prepare` needs to go on where it was interrupted."""
 
 MANIFEST_COLUMNS = (
     "clip_id",
@@ -33,11 +38,15 @@ MANIFEST_COLUMNS = (
     "offset",
     "n_frames",
     "apex_from",
+    "box",
     "state",
     "reason",
     "frames_path",
 )
 USED, CORRECTED, LEFT_OUT = "used", "corrected", "left_out"
+
+MIN_SUBJECTS_PER_CLASS = 2
+"""With one, the fold that tests this subject trains without the class."""
 
 # STUDY: study.json holds the identity; ledger/ is the truth; the rest can be made again.
 STUDY_JSON = "study.json"

@@ -4,7 +4,8 @@ import json
 
 import numpy as np
 
-from dianet_ray.data.images import ClipImages, write_part
+from dianet_ray.data.clips import ClipImages
+from dianet_ray.data.images import StoredClip, write_part
 from dianet_ray.schemas import FORMAT, IMAGES_FOLDER, IMAGES_JSON
 
 LABELS = ("happiness", "disgust", "repression", "surprise", "others")
@@ -20,15 +21,11 @@ def write_images(path, *, n_subjects=4, size=32, lonely=None):
                 continue
             images = rng.normal(0, 4, (3, size, size, 3))
             images[:, :: k % 5 + 1] += 20
-            clips.append(
-                ClipImages(
-                    f"casme2/sub{s:02d}/EP{k:02d}",
-                    f"casme2/sub{s:02d}",
-                    label,
-                    images.astype(np.float16),
-                    np.ones(3, dtype=np.float32),
-                )
-            )
+            signature = np.zeros(1024, np.float16)
+            scales = np.ones(3, dtype=np.float32)
+            made = ClipImages(images.astype(np.float16), scales, 4, "", "", signature)
+            subject = f"casme2/sub{s:02d}"
+            clips.append(StoredClip(f"{subject}/EP{k:02d}", subject, label, made, ""))
     folder = path / IMAGES_FOLDER
     folder.mkdir(parents=True)
     write_part(folder / "part-000000.parquet", clips)
@@ -37,8 +34,15 @@ def write_images(path, *, n_subjects=4, size=32, lonely=None):
         "dataset": "casme2",
         "hash": "1" * 64,
         "manifest_hash": "2" * 64,
-        "options": {"image_size": size, "coefficients": "harmonic", "apex": "annotated"},
-        "sheet": {"name": "Sheet1", "sha256": "3" * 64, "file": "none"},
+        "options": {
+            "image_size": size,
+            "coefficients": "harmonic",
+            "apex": "annotated",
+            "crop": "none",
+        },
+        "sheets": [],
+        "unreadable": {},
+        "duplicates": [],
         "n_clips": len(clips),
         "n_left_out": 0,
         "versions": {},

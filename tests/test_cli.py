@@ -59,11 +59,16 @@ def refused(monkeypatch, capsys):
 def test_every_command_has_help_and_the_contracts_options():
     contract = {
         "demo": {"--out"},
-        "synth": {"--subjects", "--clips", "--image-size", "--frames", "--seed", "--null"},
-        "validate": {"--annotations", "--frames-dir", "--manifest", "--json"},
+        "synth": {
+            *("--layout", "--subjects", "--clips", "--image-size", "--frames", "--seed", "--null")
+        },
+        "validate": {
+            *("--annotations", "--frames-dir", "--apex", "--corrections", "--crop"),
+            *("--manifest", "--contact-sheet", "--json"),
+        },
         "prepare": {
             *("--annotations", "--frames-dir", "--image-size", "--coefficients", "--apex"),
-            *("--skip-broken", "--address", "--max-workers"),
+            *("--corrections", "--crop", "--skip-broken", "--address", "--max-workers"),
         },
         "search": {
             *("--space", "--set", "--classes", "--configs", "--wave-size", "--objective"),

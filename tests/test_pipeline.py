@@ -108,7 +108,7 @@ def test_models_are_collected_by_study_and_by_alias_and_vote_honestly(folder):
     assert known["models"] == "held-out only"
     for answer in (known, fresh):
         assert sum(answer["probabilities"].values()) == pytest.approx(1, abs=1e-4)
-        assert answer["apex_from"] == "midpoint"
+        assert answer["apex_from"] == "spot"
 
 
 def test_a_held_out_prediction_is_the_one_that_the_study_made(folder):

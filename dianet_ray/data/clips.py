@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dianet_ray.data.frames import FrameError, index_frames, read_frame
+from dianet_ray.data.apex import spot_apex
+from dianet_ray.data.crop import Box, centre_box, face_box
+from dianet_ray.data.duplicates import key_frames, signature, small
+from dianet_ray.data.frames import FrameError, UnfitError, read_frames
 from dianet_ray.data.rank_pooling import (
     Frame,
     Kind,
@@ -19,8 +24,39 @@ from dianet_ray.data.rank_pooling import (
     scaled_coefficients,
 )
 
+Crop = Literal["none", "face", "face-or-centre"]
+
+Span = tuple[int, int | None, int]
+"""Onset, apex and offset by frame number; an apex of None is to be spotted."""
+
 HALVED_FROM = 480
 """Shorter side, pixels, of frames worth halving; smaller ones are pooled exactly."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What dynamic images are like: their side in pixels, coefficients, and which part is seen."""
+
+    image_size: int
+    coefficients: Kind = "harmonic"
+    crop: Crop = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class ClipImages:
+    """The dynamic images of one clip, and what was found on the way.
+
+    `images` (3, H, W, 3) float16 and `scales` (3,) float32 are as `phase_images` says. `apex` is
+    the one that was given, or spotted; `box` the crop as `x y width height`, empty for whole
+    frames; `note` what must be said of the clip. `signature` tells it from others (`duplicates`).
+    """
+
+    images: NDArray[np.float16]
+    scales: NDArray[np.float32]
+    apex: int
+    box: str
+    note: str
+    signature: NDArray[np.float16]
 
 
 def phase_images(  # noqa: PLR0913 - a clip is its frames and three numbers
@@ -35,8 +71,7 @@ def phase_images(  # noqa: PLR0913 - a clip is its frames and three numbers
     224, where sensor noise of 2 grey levels moves it by 0.12, 0.24 and 0.37.
 
     Args:
-        frames: The frames onset..offset in order, (H, W, 3) in 0..255; one of another size than
-            the first is resized to it.
+        frames: The frames onset..offset in order, (H, W, 3) in 0..255, of one size.
         onset: Number of the first frame.
         apex: Number of the frame that both phases share.
         offset: Number of the last frame.
@@ -75,20 +110,71 @@ def _pooling_size(shape: tuple[int, ...], size: int) -> tuple[int, int]:
     return height, width
 
 
-def clip_images(  # noqa: PLR0913 - a clip is its folder and three numbers
-    folder: Path, onset: int, apex: int, offset: int, *, image_size: int, coefficients: Kind
-) -> tuple[NDArray[np.float16], NDArray[np.float32]]:
-    """Make the dynamic images of one clip from the frame files in its folder.
+def clip_images(path: Path, span: Span, recipe: Recipe) -> ClipImages:
+    """Make the dynamic images of one clip in one pass over its frames.
 
-    Returns:
-        As `phase_images`.
+    A clip without an apex is read twice: its apex is spotted first.
+
+    Args:
+        path: A folder of frames, or a video.
+        span: Onset, apex and offset.
+        recipe: What the images shall be like.
 
     Raises:
-        FrameError: a frame of onset..offset is missing or cannot be read.
+        FrameError: a frame of onset..offset is missing, cannot be read, or differs in size.
+        UnfitError: no face is found, or nothing moves where an apex is to be spotted.
     """
-    files = index_frames(folder)
-    missing = next((number for number in range(onset, offset + 1) if number not in files), None)
-    if missing is not None:
-        raise FrameError(f"frame {missing} of {onset}..{offset} is missing in {folder}")
-    frames = (read_frame(files[number]) for number in range(onset, offset + 1))
-    return phase_images(frames, onset, apex, offset, size=image_size, kind=coefficients)
+    onset, apex, offset = span
+    numbers = range(onset, offset + 1)
+    if apex is None:
+        apex = _spot(path, numbers)
+    frames = read_frames(path, numbers)
+    first = next(frames)
+    box, note = choose_box(first, recipe.crop)
+    reduced = []
+
+    def passing() -> Iterator[Frame]:
+        for number, frame in enumerate(chain([first], frames), onset):
+            if frame.shape != first.shape:
+                raise FrameError(_changing(path, number, frame, first))
+            if number in key_frames(onset, offset):
+                reduced.append(small(frame))
+            yield frame if box is None else box.cut(frame)
+
+    images, scales = phase_images(
+        passing(), onset, apex, offset, size=recipe.image_size, kind=recipe.coefficients
+    )
+    return ClipImages(
+        images, scales, apex, "" if box is None else box.text(), note, signature(reduced)
+    )
+
+
+def choose_box(first: Frame, crop: Crop) -> tuple[Box | None, str]:
+    """Choose the part of every frame that counts, by the onset frame.
+
+    Returns:
+        The box, None for whole frames, and what must be said of it, empty when nothing.
+
+    Raises:
+        UnfitError: a face was asked for and none is found.
+    """
+    if crop == "none":
+        return None, ""
+    if (face := face_box(first)) is not None:
+        return face, ""
+    if crop == "face":
+        raise UnfitError("no face: none found on the onset frame")
+    return centre_box(first.shape), "no face found on the onset frame, took the centre"
+
+
+def _spot(path: Path, numbers: range) -> int:
+    (last,) = read_frames(path, numbers[-1:])
+    index = spot_apex(read_frames(path, numbers), last)
+    if index is None:
+        raise UnfitError(f"no motion: no frame of {numbers[0]}..{numbers[-1]} stands out")
+    return numbers[index]
+
+
+def _changing(path: Path, number: int, frame: Frame, first: Frame) -> str:
+    sizes = [f"{f.shape[1]}x{f.shape[0]}" for f in (first, frame)]
+    return f"frames of changing size: {sizes[0]}, but frame {number} {sizes[1]}, in {path}"

@@ -1,35 +1,67 @@
-"""The frames of one clip: image files in a folder, numbered by the last integer in their names.
+"""The frames of one clip: image files in a folder, or a video; each has a number.
 
-Knows nothing of sheets or data sets. What is wrong with a clip is a FrameError: it leaves that
-clip out and never ends a run.
+A file's number is the last integer in its name, a video's first frame is number 1. Knows nothing
+of sheets or data sets. What is wrong with a clip is a FrameError: it leaves that clip out and
+never ends a run.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp"})
+VIDEO_SUFFIXES = frozenset({".mp4", ".avi"})
 _LAST_INTEGER = re.compile(r"(\d+)\D*$")
+_PNG = b"\x89PNG\r\n\x1a\n"
+_PNG_DEPTH_AT = 24  # byte of the header that holds the bits of a channel
 
 
 class FrameError(Exception):
     """The frames of one clip cannot be used; the message names the file or folder."""
 
 
+class UnfitError(FrameError):
+    """The frames read well, but a rule leaves the clip out; the message is `kind: detail`."""
+
+
 class FolderError(FrameError):
-    """The folder of a clip does not open."""
+    """The folder or video of a clip does not open."""
+
+
+def is_video(path: Path) -> bool:
+    """Whether a path names a video and not a folder of frames.
+
+    >>> is_video(Path("clips/a.MP4")), is_video(Path("clips/a"))
+    (True, False)
+    """
+    return path.suffix.lower() in VIDEO_SUFFIXES
+
+
+def frame_numbers(path: Path) -> Sequence[int]:
+    """List the numbers of a clip's frames, ascending; a video has as many as its header says.
+
+    Raises:
+        FolderError: the folder or video cannot be opened.
+        FrameError: two files have the same number.
+    """
+    if is_video(path):
+        return range(1, _count(path) + 1)
+    return tuple(index_frames(path))
 
 
 def index_frames(folder: Path) -> dict[int, Path]:
-    """Find the frames of a clip, in the order of their numbers.
+    """Find the frames in a folder, in the order of their numbers.
 
     The number is the last integer in the name, with or without leading zeros: `img46.jpg`,
-    `reg_img46.jpg` and `006_05562.jpg` are frames 46, 46 and 5562. Other files are ignored.
+    `reg_img46.jpg` and `006_05562.jpg` are frames 46, 46 and 5562. Other files are ignored, and
+    hidden ones: archives made on a Mac hold a `._img46.jpg` beside each frame.
 
     Raises:
         FolderError: the folder cannot be read.
@@ -42,7 +74,7 @@ def index_frames(folder: Path) -> dict[int, Path]:
         raise FolderError(f"the folder does not open: {folder} ({error.strerror})") from error
     for file in files:
         match = _LAST_INTEGER.search(file.stem)
-        if match is None or file.suffix.lower() not in SUFFIXES:
+        if match is None or file.suffix.lower() not in SUFFIXES or file.name.startswith("."):
             continue
         number = int(match[1])
         if number in found:
@@ -53,20 +85,103 @@ def index_frames(folder: Path) -> dict[int, Path]:
     return dict(sorted(found.items()))
 
 
+def read_frames(path: Path, numbers: Sequence[int]) -> Iterator[NDArray[np.uint8]]:
+    """Decode some frames of a clip, one at a time.
+
+    Args:
+        path: A folder or a video.
+        numbers: Which frames, ascending.
+
+    Yields:
+        (H, W, 3) uint8 RGB; greyscale is repeated over the channels.
+
+    Raises:
+        FrameError: a frame is missing, or cannot be read.
+    """
+    if is_video(path):
+        yield from _read_video(path, numbers)
+        return
+    files = index_frames(path)
+    for number in numbers:
+        if number not in files:
+            span = f"{numbers[0]}..{numbers[-1]}"
+            raise FrameError(f"frame {number} of {span} is missing in {path}")
+        yield read_frame(files[number])
+
+
 def read_frame(path: Path) -> NDArray[np.uint8]:
-    """Decode one frame.
+    """Decode one image file.
 
     Returns:
         (H, W, 3) uint8 RGB; a greyscale file is repeated over the channels.
 
     Raises:
-        FrameError: the file is missing, empty, cut short or no image.
+        FrameError: the file is missing, empty, cut short or no image, or has 16 bits a channel:
+            how its levels map to 8 bits only its maker knows.
     """
     try:
         encoded = np.fromfile(path, np.uint8)
     except OSError as error:
         raise FrameError(f"the file does not open: {path} ({error.strerror})") from error
+    if encoded[: len(_PNG)].tobytes() == _PNG and encoded[_PNG_DEPTH_AT : _PNG_DEPTH_AT + 1] == 16:
+        raise FrameError(f"a frame has 8 bits a channel: {path} has 16, convert it first")
     frame = cv2.imdecode(encoded, cv2.IMREAD_COLOR_RGB) if encoded.size else None
     if frame is None:
         raise FrameError(f"not a whole image: {path} ({encoded.size} bytes)")
     return np.asarray(frame, np.uint8)
+
+
+def halved(grey: NDArray[Any], shorter_side: int) -> NDArray[Any]:
+    """Halve a grey frame by exact 2 x 2 means as long as its shorter side stays that long.
+
+    OpenCV is fast at no other means of areas; an odd row or column at the end is cut off.
+    """
+    while min(grey.shape) >= 2 * shorter_side:
+        height, width = grey.shape[0] // 2, grey.shape[1] // 2
+        even = grey[: 2 * height, : 2 * width]
+        grey = np.asarray(cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA))
+    return grey
+
+
+def file_stamps(path: Path, first: int, last: int) -> list[tuple[str, int, int]]:
+    """Name what frames first..last are read from: (name, bytes, time of change in ns) each.
+
+    Raises:
+        FrameError: the folder or a file cannot be opened.
+    """
+    files = [path]
+    if not is_video(path):
+        files = [file for number, file in index_frames(path).items() if first <= number <= last]
+    try:
+        return [(f.name, (s := f.stat()).st_size, s.st_mtime_ns) for f in files]
+    except OSError as error:
+        raise FrameError(f"the file does not open: {error.filename} ({error.strerror})") from error
+
+
+def _count(path: Path) -> int:
+    video = _open_video(path)
+    n_frames = int(video.get(cv2.CAP_PROP_FRAME_COUNT))
+    video.release()
+    return n_frames
+
+
+def _open_video(path: Path) -> cv2.VideoCapture:
+    video = cv2.VideoCapture(str(path)) if path.is_file() else None
+    if video is None or not video.isOpened():
+        raise FolderError(f"the video does not open: {path}")
+    return video
+
+
+def _read_video(path: Path, numbers: Sequence[int]) -> Iterator[NDArray[np.uint8]]:
+    # Every frame is passed in order: seeking is inexact in most formats.
+    video, at = _open_video(path), 0
+    try:
+        for number in numbers:
+            while at < number and video.grab():
+                at += 1
+            frame = video.retrieve()[1] if at == number else None
+            if frame is None:
+                raise FrameError(f"the video ends early: frame {number} is missing in {path}")
+            yield np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), np.uint8)
+    finally:
+        video.release()

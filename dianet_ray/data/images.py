@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -18,7 +19,9 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from dianet_ray import __version__
-from dianet_ray.data.manifest import UNREADABLE, Manifest, Row
+from dianet_ray.data.clips import ClipImages
+from dianet_ray.data.duplicates import Duplicate
+from dianet_ray.data.rows import UNREADABLE, Manifest, Row
 from dianet_ray.errors import InputError
 from dianet_ray.options import PrepareOptions
 from dianet_ray.schemas import FORMAT, IMAGE_COLUMNS, IMAGES_FOLDER, IMAGES_JSON, LEFT_OUT, PHASES
@@ -46,14 +49,14 @@ class Images:
 
 
 @dataclass(frozen=True, slots=True)
-class ClipImages:
-    """One clip's row of IMAGES: images (3, H, W, 3) float16 and their scales (3,) float32."""
+class StoredClip:
+    """One clip's row of IMAGES; `made_from` hashes the frame files and options it was made of."""
 
     clip_id: str
     subject: str
     label: str
-    images: NDArray[np.float16]
-    scales: NDArray[np.float32]
+    made: ClipImages
+    made_from: str
 
 
 def fingerprint(images: NDArray[np.float16]) -> str:
@@ -66,23 +69,56 @@ def fingerprint(images: NDArray[np.float16]) -> str:
     return hashlib.sha256(np.ascontiguousarray(whole).tobytes()).hexdigest()
 
 
-def write_part(path: Path, clips: Sequence[ClipImages]) -> None:
+def write_part(path: Path, clips: Sequence[StoredClip]) -> None:
     """Write some clips as one parquet file, whole or not at all."""
-    images = np.stack([clip.images for clip in clips])
-    scales = np.stack([clip.scales for clip in clips])
+    images = np.stack([clip.made.images for clip in clips])
+    scales = np.stack([clip.made.scales for clip in clips])
+    signatures = np.stack([clip.made.signature for clip in clips])
     columns: list[Any] = [
         [clip.clip_id for clip in clips],
         [clip.subject for clip in clips],
         [clip.label for clip in clips],
+        *(_tensors(images[:, k]) for k in range(len(PHASES))),
+        *(scales[:, k] for k in range(len(PHASES))),
+        [clip.made.apex for clip in clips],
+        [clip.made.box for clip in clips],
+        [clip.made.note for clip in clips],
+        _tensors(signatures),
+        [clip.made_from for clip in clips],
     ]
-    for k in range(len(PHASES)):
-        tensors = np.ascontiguousarray(images[:, k])
-        columns.append(pa.FixedShapeTensorArray.from_numpy_ndarray(tensors))
-    columns += [scales[:, k] for k in range(len(PHASES))]
     table = pa.table(dict(zip(IMAGE_COLUMNS, columns, strict=True)))
-    beside = path.with_name(f".{path.name}.part")
-    pq.write_table(table, beside)
-    beside.replace(path)
+    beside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")  # two may make the same part
+    try:
+        pq.write_table(table, beside)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _tensors(values: NDArray[Any]) -> pa.FixedShapeTensorArray:
+    return pa.FixedShapeTensorArray.from_numpy_ndarray(np.ascontiguousarray(values))
+
+
+def read_part(path: Path) -> dict[str, StoredClip]:
+    """Read the clips of one part by clip_id; none when it is missing or damaged."""
+    try:
+        table = pq.read_table(path)
+        names, *columns = (table[name] for name in IMAGE_COLUMNS)
+        arrays = [
+            column.combine_chunks().to_numpy_ndarray()
+            if isinstance(column.type, pa.FixedShapeTensorType)
+            else column.to_pylist()
+            for column in columns
+        ]
+    except (OSError, KeyError, pa.ArrowException):
+        return {}
+    found = {}
+    for clip_id, subject, label, *rest in zip(names.to_pylist(), *arrays, strict=True):
+        phases, scales, (apex, box, note, mark, made_from) = rest[:3], rest[3:6], rest[6:]
+        images, sums = np.stack(phases), np.array(scales, np.float32)
+        made = ClipImages(images, sums, apex, box, note, mark)
+        found[clip_id] = StoredClip(clip_id, subject, label, made, made_from)
+    return found
 
 
 def read_about(path: Path) -> dict[str, Any]:
@@ -113,7 +149,9 @@ def load_images(path: Path) -> Images:
     about = read_about(path)
     parts = sorted((path / IMAGES_FOLDER).glob("*.parquet"))
     try:
-        table = pa.concat_tables([pq.read_table(part) for part in parts]).sort_by("clip_id")
+        names = [*IMAGE_COLUMNS[:3], *PHASES]
+        table = pa.concat_tables([pq.read_table(part, columns=names) for part in parts])
+        table = table.sort_by("clip_id")
         tensors = [table[phase].combine_chunks().to_numpy_ndarray() for phase in PHASES]
     except (OSError, KeyError, pa.ArrowException) as error:
         first = str(error).splitlines()[0]
@@ -131,16 +169,26 @@ def load_images(path: Path) -> Images:
 
 def identity(manifest: Manifest, options: PrepareOptions, unreadable: dict[str, str]) -> str:
     """Hash what IMAGES are made of; repaired files make other images, so broken ones count."""
-    content = [FORMAT, manifest.hash(), _shaping(options), sorted(unreadable)]
+    content = [FORMAT, manifest.hash(), _shaping(manifest, options), sorted(unreadable)]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def _shaping(options: PrepareOptions) -> dict[str, Any]:
-    return options.model_dump(include={"image_size", "coefficients", "apex"})
+def _shaping(manifest: Manifest, options: PrepareOptions) -> dict[str, Any]:
+    shaping = options.model_dump(include={"image_size", "coefficients", "crop"})
+    rules = [part.apex for part in manifest.parts]
+    if len(set(rules)) == 1:
+        return shaping | {"apex": rules[0]}
+    named = (f"{part.dataset} {part.apex}" for part in manifest.parts)
+    return shaping | {"apex": ", ".join(named)}
 
 
-def describe(manifest: Manifest, rows: tuple[Row, ...], options: PrepareOptions) -> dict[str, Any]:
-    """Compose images.json from the manifest and its rows as they ended."""
+def describe(
+    manifest: Manifest,
+    rows: tuple[Row, ...],
+    options: PrepareOptions,
+    duplicates: Sequence[Duplicate],
+) -> dict[str, Any]:
+    """Compose images.json from the manifest, its rows as they ended, and clips that are alike."""
     n_left_out = sum(row.state == LEFT_OUT for row in rows)
     unreadable = {
         row.clip_id: row.reason.removeprefix(UNREADABLE)
@@ -152,15 +200,22 @@ def describe(manifest: Manifest, rows: tuple[Row, ...], options: PrepareOptions)
         "dataset": manifest.dataset,
         "hash": identity(manifest, options, unreadable),
         "manifest_hash": manifest.hash(),
-        "options": _shaping(options),
-        "sheet": {
-            "file": manifest.annotations.name,
-            "name": manifest.sheet_name,
-            "sha256": manifest.sheet_sha256,
-        },
+        "options": _shaping(manifest, options),
+        "corrections": options.corrections,
+        "sheets": [
+            {
+                "dataset": part.dataset,
+                "file": part.sheet.path.name,
+                "name": part.sheet.name,
+                "sha256": part.sheet.sha256,
+                "numbering": part.numbering,
+            }
+            for part in manifest.parts
+        ],
         "n_clips": len(rows) - n_left_out,
         "n_left_out": n_left_out,
         "unreadable": unreadable,
+        "duplicates": [[d.first, d.second, d.correlation] for d in duplicates],
         "versions": {
             "dianet_ray": __version__,
             "python": platform.python_version(),

@@ -1,69 +1,190 @@
 """Label sets: which of a sheet's labels a study uses, and as which classes.
 
 IMAGES keeps every usable clip with the sheet's own label; a study maps labels to classes, by a
-published set's name or the user's YAML file. Labels outside the mapping are left out.
+published set's name or the user's YAML file. Labels outside the mapping are left out. Case and
+spaces do not matter, nor whether a release writes Other or Others. Several emotions of one clip
+are joined by a plus sign; only a mapping that names the combination uses such a clip.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from dianet_ray.errors import InputError
+from dianet_ray.schemas import MIN_SUBJECTS_PER_CLASS
 
-_CASME2 = ("happiness", "disgust", "repression", "surprise", "others")
+SEVERAL = "+"
+ALL = "all"
+
+_MMEW6 = ("happiness", "surprise", "anger", "disgust", "fear", "sadness")
+_CASME3 = ("happy", "disgust", "fear", "anger", "sad", "surprise", "others")
+_THREE = ("positive", "negative", "surprise")
+_CASME3_GROUPS = {
+    "happy": "positive",
+    **dict.fromkeys(("disgust", "fear", "anger", "sad"), "negative"),
+    "surprise": "surprise",
+}
+_MEGC2019 = {
+    "casme2/happiness": "positive",
+    "samm/happiness": "positive",
+    "smic/positive": "positive",
+    **dict.fromkeys(("casme2/disgust", "casme2/repression"), "negative"),
+    **dict.fromkeys(
+        (f"samm/{label}" for label in ("anger", "contempt", "disgust", "fear", "sadness")),
+        "negative",
+    ),
+    "smic/negative": "negative",
+    **dict.fromkeys(("casme2/surprise", "samm/surprise", "smic/surprise"), "surprise"),
+}
+
+
+def _same(*labels: str) -> dict[str, str]:
+    return {label: label for label in labels}
+
 
 NAMED: dict[str, dict[str, str]] = {
-    "casme2:5": {label: label for label in _CASME2},
+    "casme2:5": _same("happiness", "disgust", "repression", "surprise", "others"),
+    "samm:5": _same("anger", "others", "happiness", "surprise", "contempt"),
+    "mmew:6": _same(*_MMEW6),
+    "mmew:4": _same("happiness", "surprise", "disgust", "others"),
+    "smic:3": _same(*_THREE),
+    "casme3:7": _same(*_CASME3),
+    "casme3:4": {**_CASME3_GROUPS, "others": "others"},
+    "casme3:3": _CASME3_GROUPS,
+    "fourdme:5": _same(*_THREE, "repression", "others"),
+    "megc2019:3": _MEGC2019,
 }
-COMMONEST = {"casme2": "casme2:5"}
-"""The set that `search` takes when none is named, by data set."""
+"""Published sets; a key may say of which data set's subjects it holds (`samm/fear`)."""
+
+COMMONEST = {
+    "casme2": "casme2:5",
+    "samm": "samm:5",
+    "mmew": "mmew:6",
+    "smic": "smic:3",
+    "casme3": "casme3:7",
+    "fourdme": "fourdme:5",
+    "megc2019": "megc2019:3",
+}
+"""The set that `search` takes when none is named, by data set; `all` for any other."""
 
 
 @dataclass(frozen=True, slots=True)
 class LabelSet:
-    """`mapping` takes a sheet's label to a class; `classes` are in the order of their index."""
+    """`mapping` takes a plain label to a class; `classes` are in the order of their index.
+
+    `dropped` says of each label that `all` does not use why.
+    """
 
     name: str
     mapping: dict[str, str]
+    dropped: dict[str, str] = field(default_factory=dict)
 
     @property
     def classes(self) -> tuple[str, ...]:
         """The classes, each once, in the mapping's order."""
         return tuple(dict.fromkeys(self.mapping.values()))
 
+    def class_of(self, label: str, subject: str) -> str | None:
+        """Find the class of a clip; None when the set does not use it.
 
-def label_set(name_or_file: str | None, dataset: str) -> LabelSet:
+        Args:
+            label: As the sheet writes it.
+            subject: Name-spaced by the data set.
+
+        >>> LabelSet("", {"samm/fear": "negative"}).class_of("Fear", "samm/006")
+        'negative'
+        """
+        name = plain_label(label)
+        part = subject.partition("/")[0]
+        return self.mapping.get(f"{part}/{name}", self.mapping.get(name))
+
+
+def plain_label(label: str) -> str:
+    """Write a label as all releases could: case, spaces, Other(s) and order do not matter.
+
+    >>> plain_label(" Other "), plain_label("Surprise+Positive")
+    ('others', 'positive+surprise')
+    """
+    parts = {" ".join(part.split()).casefold() for part in label.split(SEVERAL)}
+    return SEVERAL.join(sorted({"other": "others"}.get(part, part) for part in parts))
+
+
+def label_set(
+    name_or_file: str | None, dataset: str, *, clips: Sequence[tuple[str, str]] = ()
+) -> LabelSet:
     """Find a label set by name, or read a YAML mapping of labels to classes.
+
+    Args:
+        name_or_file: A name, a file, or None for the commonest set of the data set.
+        dataset: Whose images they are.
+        clips: Label and subject of each clip, from which `all` makes its classes.
 
     Raises:
         InputError: an unknown name, or a file that is no mapping with two classes or more; what
             YAML reads as nothing, as true or false, or as a list is no class.
     """
-    name = name_or_file or COMMONEST[dataset]
+    name = name_or_file or COMMONEST.get(dataset, ALL)
+    if name == ALL:
+        return _all(clips)
     if name in NAMED:
         return LabelSet(name, NAMED[name])
     path = Path(name)
     if not path.is_file():
-        raise InputError(f"--classes takes a file or one of {', '.join(NAMED)}: got {name}")
+        known = ", ".join([*NAMED, ALL])
+        raise InputError(f"--classes takes a file or one of {known}: got {name}")
+    found = LabelSet(_file_name(path), _plain_mapping(_read_mapping(path), path))
+    if len(found.classes) < 2:
+        raise InputError(f"--classes {path}: a mapping of labels to at least two classes")
+    return found
+
+
+def _all(clips: Sequence[tuple[str, str]]) -> LabelSet:
+    """Make a class of every label that enough subjects show."""
+    subjects: dict[str, set[str]] = {}
+    for label, subject in clips:
+        subjects.setdefault(plain_label(label), set()).add(subject)
+    dropped = {}
+    for label, shown_by in sorted(subjects.items()):
+        if SEVERAL in label:
+            dropped[label] = "several emotions: only a mapping that names them uses such clips"
+        elif len(shown_by) < MIN_SUBJECTS_PER_CLASS:
+            dropped[label] = f"{len(shown_by)} subject, a class needs {MIN_SUBJECTS_PER_CLASS}"
+    kept = [label for label in sorted(subjects) if label not in dropped]
+    if len(kept) < 2:
+        said = "; ".join(f"{label}: {why}" for label, why in dropped.items())
+        raise InputError(f"--classes all: {len(kept)} classes are left, two are needed ({said})")
+    return LabelSet(ALL, _same(*kept), dropped)
+
+
+def _read_mapping(path: Path) -> dict[Any, Any]:
     try:
         mapping = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise InputError(f"--classes {path} is not YAML: {str(error).splitlines()[0]}") from None
     if not isinstance(mapping, dict):
         raise InputError(f"--classes {path}: not a mapping of labels to classes")
-    for pair in mapping.items():
-        if not all(_is_name(part) for part in pair):
+    return mapping
+
+
+def _plain_mapping(mapping: Mapping[Any, Any], path: Path) -> dict[str, str]:
+    plain: dict[str, str] = {}
+    for label, to in mapping.items():
+        if not (_is_name(label) and _is_name(to)):
             raise InputError(
                 f"--classes {path}: a label and its class are words or numbers, got "
-                f"{pair[0]!r}: {pair[1]!r}"
+                f"{label!r}: {to!r}"
             )
-    found = LabelSet(_file_name(path), {str(label): str(to) for label, to in mapping.items()})
-    if len(found.classes) < 2:
-        raise InputError(f"--classes {path}: a mapping of labels to at least two classes")
-    return found
+        name = plain_label(str(label))
+        if plain.setdefault(name, str(to)) != str(to):
+            raise InputError(
+                f"--classes {path}: {name} is written twice, as {plain[name]} and {to}"
+            )
+    return plain
 
 
 def _is_name(part: object) -> bool:

@@ -12,10 +12,8 @@ import numpy as np
 
 from dianet_ray.errors import InputError
 from dianet_ray.protocol.study import Clip, Fold
+from dianet_ray.schemas import MIN_SUBJECTS_PER_CLASS
 from dianet_ray.settings import derive_seed
-
-MIN_SUBJECTS_PER_CLASS = 2
-"""With one, the fold that tests this subject trains without the class."""
 
 
 def loso(clips: Sequence[Clip], classes: Sequence[str], seed: int) -> tuple[Fold, ...]:

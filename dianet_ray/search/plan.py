@@ -89,7 +89,9 @@ def make_plan(images: Images, path: Path, *, space: Space, options: SearchOption
     labels = _labels(images, existing, options)
     if existing is not None:
         _check_same(existing.identity, {"images": images.hash}, path)
-    rows = np.array([i for i, label in enumerate(images.labels) if label in labels.mapping])
+    named = zip(images.labels, images.subjects, strict=True)
+    class_of = [labels.class_of(label, subject) for label, subject in named]
+    rows = np.array([i for i, name in enumerate(class_of) if name is not None])
     if not len(rows):
         raise InputError(f"no clip has a label of {labels.name}: {images.path}")
     n_configs, wave_size = _sizes(existing, options)
@@ -111,7 +113,7 @@ def make_plan(images: Images, path: Path, *, space: Space, options: SearchOption
         Clip(
             images.clip_ids[i],
             images.subjects[i],
-            labels.classes.index(labels.mapping[images.labels[i]]),
+            labels.classes.index(str(class_of[i])),
         )
         for i in rows
     )
@@ -123,6 +125,7 @@ def make_plan(images: Images, path: Path, *, space: Space, options: SearchOption
             "images": images.about,
             "images_path": str(images.path),
             "n_unlabelled": len(images.labels) - len(rows),
+            "dropped_labels": labels.dropped,
             "fingerprints": [fingerprint(images.images[i]) for i in rows],
         },
         "classes": labels.classes,
@@ -145,7 +148,8 @@ def _check_new(path: Path) -> None:
 def _labels(images: Images, existing: Study | None, options: SearchOptions) -> LabelSet:
     if options.classes is None and existing is not None:
         return LabelSet(existing.identity["classes"], existing.identity["labels"])
-    return label_set(options.classes, images.about["dataset"])
+    clips = list(zip(images.labels, images.subjects, strict=True))
+    return label_set(options.classes, images.about["dataset"], clips=clips)
 
 
 def _sizes(existing: Study | None, options: SearchOptions) -> tuple[int, int]:
@@ -239,6 +243,13 @@ def describe(
         f"clips    {len(study.clips)} of {n_folds} people, {left_out} left out; "
         f"{study.identity['classes']}: {counts}"
     )
+    for label, why in study.about.get("dropped_labels", {}).items():
+        say(f"         no class {label}: {why}")
+    if doubled := study.about["images"].get("duplicates"):
+        say(
+            f"         {len(doubled)} pairs of clips show the same frames, for example "
+            f"{doubled[0][0]} and {doubled[0][1]}: two people's would leak between folds"
+        )
     say(
         f"search   {plan.n_configs} configurations x {n_folds} folds = {plan.n_trainings} "
         f"trainings in waves of {study.identity['wave_size']}, objective {study.objective}, "

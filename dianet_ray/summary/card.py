@@ -34,6 +34,7 @@ class Preprocessing(_Part):
 
     image_size: int = Field(ge=1)
     coefficients: Literal["harmonic", "linear"]
+    crop: Literal["none", "face", "face-or-centre"] = "none"
 
 
 class FoldFile(_Part):

@@ -18,7 +18,7 @@ from dianet_ray.protocol.study import Study
 from dianet_ray.schemas import METRICS, PHASES
 from dianet_ray.summary import figures
 from dianet_ray.summary.report import write_whole
-from dianet_ray.summary.table import NAMES, ranked, show, span, states
+from dianet_ray.summary.table import NAMES, part_lines, ranked, show, span, states
 
 MAX_EXAMPLES = 6
 TEMPLATE = "page.html.jinja"
@@ -69,6 +69,7 @@ def write(report: dict[str, Any], images: Sequence[Example] | None, path: Path) 
         rows=ranked(report),
         figures=_figures(report),
         images=_pictures(images or ()),
+        parts=part_lines(report),
     )
     write_whole(path, html)
 

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from safetensors import SafetensorError
 
-from dianet_ray.data.clips import clip_images
-from dianet_ray.data.frames import FrameError, index_frames
+from dianet_ray.data.clips import Recipe, Span, clip_images
+from dianet_ray.data.frames import FrameError, frame_numbers
 from dianet_ray.data.images import fingerprint
 from dianet_ray.data.subjects import EXAMPLES, full_name
 from dianet_ray.errors import InputError
@@ -25,7 +25,7 @@ from dianet_ray.summary.card import Card, read, subject_hash
 
 @dataclass(frozen=True, slots=True)
 class Moments:
-    """Frame numbers of a clip; `apex_from` is `given` or `midpoint`."""
+    """Frame numbers of a clip; `apex_from` is `given` or `spot`."""
 
     onset: int
     apex: int
@@ -46,9 +46,9 @@ def predict(  # noqa: PLR0913 - one flag each
 
     Args:
         model: a collected model folder.
-        clips: folders of frames.
+        clips: folders of frames, or videos.
         onset: number of the first frame; the folder's first one by default.
-        apex: number of the apex frame; the midpoint by default.
+        apex: number of the apex frame; spotted by default, the frame of largest motion.
         offset: number of the last frame; the folder's last one by default.
         subject: who it is, in any way that the data set writes it (`1`, `sub01`,
             `casme2/sub01`).
@@ -121,34 +121,34 @@ def _load(model: Path, card: Card) -> list[dict[str, Any]]:
 def _images(
     clip: Path, card: Card, flags: tuple[int | None, int | None, int | None]
 ) -> tuple[Moments, np.ndarray]:
+    how = card.preprocessing
     try:
-        moments = _moments(clip, flags)
-        images, _ = clip_images(
-            clip,
-            moments.onset,
-            moments.apex,
-            moments.offset,
-            image_size=card.preprocessing.image_size,
-            coefficients=card.preprocessing.coefficients,
-        )
+        span = _span(clip, flags)
+        made = clip_images(clip, span, Recipe(how.image_size, how.coefficients, how.crop))
     except FrameError as error:
-        raise InputError(str(error)) from None
-    return moments, images
+        raise InputError(f"{clip}: {error}") from None
+    apex_from = "spot" if flags[1] is None else "given"
+    return Moments(span[0], made.apex, span[2], apex_from), made.images
 
 
-def _moments(clip: Path, flags: tuple[int | None, int | None, int | None]) -> Moments:
-    """Fill in what was not given, and check the order."""
-    numbers = list(index_frames(clip))
+def _span(clip: Path, flags: tuple[int | None, int | None, int | None]) -> Span:
+    """Fill in the ends that were not given, and check the order."""
+    numbers = frame_numbers(clip)
     if not numbers:
-        raise InputError(f"a clip is a folder of numbered jpg, png or bmp frames: none in {clip}")
+        raise InputError(
+            "a clip is a folder of numbered jpg, png or bmp frames, or an mp4 or avi video: "
+            f"none in {clip}"
+        )
     onset = numbers[0] if flags[0] is None else flags[0]
     offset = numbers[-1] if flags[2] is None else flags[2]
-    apex = (onset + offset) // 2 if flags[1] is None else flags[1]
-    if not onset < apex < offset:
+    apex = flags[1]
+    inside = offset - onset >= 2 if apex is None else onset < apex < offset
+    if not inside:
+        said = "a frame between" if apex is None else str(apex)
         raise InputError(
-            f"a clip has onset < apex < offset: got {onset}, {apex}, {offset}, in {clip}"
+            f"a clip has onset < apex < offset: got {onset}, {said}, {offset}, in {clip}"
         )
-    return Moments(onset, apex, offset, "midpoint" if flags[1] is None else "given")
+    return onset, apex, offset
 
 
 def _answer(clip: Path, moments: Moments, card: Card, mean: np.ndarray) -> dict[str, Any]:

@@ -158,6 +158,7 @@ def _champion(
         corrected = selection.corrected(stacked, study.objective, seed=_seed(study))
     recall = np.diagonal(total) / total.sum(axis=1)
     subjects = sorted({clip.subject for clip in study.clips})
+    by_subject = dict(zip(subjects, mine, strict=True))
     return {
         "number": winner.number,
         "config_id": winner.config_id,
@@ -174,8 +175,30 @@ def _champion(
                 "correct": int(one.trace()),
                 "accuracy": float(one.trace() / one.sum()),
             }
-            for subject, one in zip(subjects, mine, strict=True)
+            for subject, one in by_subject.items()
         },
+        "parts": _parts(by_subject),
+    }
+
+
+def _parts(by_subject: dict[str, np.ndarray]) -> dict[str, dict[str, Any]]:
+    """Score the data sets of a composite apart; empty for a single one.
+
+    As published: every part over all the classes of the study, by the same predictions.
+    """
+    parts: dict[str, list[np.ndarray]] = {}
+    for subject, one in by_subject.items():
+        parts.setdefault(subject.partition("/")[0], []).append(one)
+    if len(parts) < 2:
+        return {}
+    totals = {part: np.sum(found, axis=0) for part, found in parts.items()}
+    return {
+        part: {
+            "clips": int(total.sum()),
+            "subjects": len(parts[part]),
+            **_plain(total),
+        }
+        for part, total in totals.items()
     }
 
 

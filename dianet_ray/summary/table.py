@@ -113,6 +113,17 @@ def _result(report: dict[str, Any]) -> Table:
     return table
 
 
+def part_lines(report: dict[str, Any]) -> list[str]:
+    """Say what the champion scores on each data set of a composite; none for a single one."""
+    if report["champion"] is None:
+        return []
+    return [
+        f"{part}: {', '.join(f'{NAMES[m]} {found[m]:.3f}' for m in METRICS)} "
+        f"({found['clips']} clips of {found['subjects']} people)"
+        for part, found in report["champion"]["parts"].items()
+    ]
+
+
 def span(ends: list[float]) -> str:
     """Write an interval.
 
@@ -137,6 +148,7 @@ def _champion(report: dict[str, Any]) -> list[str]:
         "above: the lower end of the score's interval is above it",
         f"settings: {escape(settings)}",
         f"recall: {escape(recall)}",
+        *map(escape, part_lines(report)),
     ]
 
 

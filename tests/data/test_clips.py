@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dianet_ray.data.clips import HALVED_FROM, clip_images, phase_images
-from dianet_ray.data.frames import FrameError, index_frames, read_frame
+from dianet_ray.data.clips import HALVED_FROM, Recipe, clip_images, phase_images
+from dianet_ray.data.crop import face_box
+from dianet_ray.data.filming import Files, Scene, film
+from dianet_ray.data.frames import FrameError, UnfitError, index_frames, read_frame
 from dianet_ray.data.rank_pooling import coefficients, positive_sum
 from tests.data.casme2_files import write_frame
 
@@ -144,37 +146,102 @@ def test_a_clip_is_never_held_only_the_frame_that_is_added():
     assert most <= 3
 
 
-def test_a_frame_of_another_size_is_resized_to_the_first():
-    frames = clip(5, (20, 30))
-    frames[3] = cv2.resize(frames[3], (60, 40), interpolation=cv2.INTER_NEAREST)
-    mixed, _ = phase_images(frames, 0, 2, 4, size=16, kind="linear")
-    plain, _ = phase_images(clip(5, (20, 30)), 0, 2, 4, size=16, kind="linear")
-    np.testing.assert_array_equal(mixed, plain)
-
-
-def write_clip(folder, numbers):
+def write_clip(folder, numbers, shape=(40, 48)):
     for number in numbers:
-        write_frame(folder / f"img{number}.jpg", seed=number)
+        write_frame(folder / f"img{number}.jpg", seed=number, shape=shape)
     return folder
+
+
+RECIPE = Recipe(16)
 
 
 def test_a_clip_is_pooled_from_its_files_and_frames_outside_do_not_matter(tmp_path):
     folder = write_clip(tmp_path / "a", range(3, 15))
-    images, scales = clip_images(folder, 5, 8, 12, image_size=16, coefficients="harmonic")
+    made = clip_images(folder, (5, 8, 12), RECIPE)
     frames = [read_frame(index_frames(folder)[k]) for k in range(5, 13)]
     expected = phase_images(frames, 5, 8, 12, size=16, kind="harmonic")
-    np.testing.assert_array_equal(images, expected[0])
-    np.testing.assert_array_equal(scales, expected[1])
+    np.testing.assert_array_equal(made.images, expected[0])
+    np.testing.assert_array_equal(made.scales, expected[1])
+    assert (made.apex, made.box, made.note) == (8, "", "")
+
+
+@pytest.mark.parametrize("suffix", [".avi", ".mp4"])
+def test_a_video_is_pooled_like_its_frames(tmp_path, suffix):
+    folder, film = write_clip(tmp_path / "a", range(1, 13)), tmp_path / f"a{suffix}"
+    code = cv2.VideoWriter.fourcc(*("MJPG" if suffix == ".avi" else "mp4v"))
+    writer = cv2.VideoWriter(str(film), code, 30, (48, 40))
+    for path in index_frames(folder).values():
+        writer.write(cv2.imread(str(path)))
+    writer.release()
+    of_film = clip_images(film, (2, 6, 11), RECIPE).images.astype(float)
+    of_folder = clip_images(folder, (2, 6, 11), RECIPE).images.astype(float)
+    shifted = clip_images(folder, (1, 5, 10), RECIPE).images.astype(float)
+    assert np.abs(of_film - of_folder).mean() < 0.3 * np.abs(shifted - of_folder).mean()
 
 
 def test_a_missing_frame_is_named(tmp_path):
     folder = write_clip(tmp_path / "a", [1, 2, 4, 5])
     with pytest.raises(FrameError, match=r"frame 3 of 1\.\.5 is missing"):
-        clip_images(folder, 1, 2, 5, image_size=16, coefficients="harmonic")
+        clip_images(folder, (1, 2, 5), RECIPE)
 
 
 def test_a_broken_frame_is_named(tmp_path):
     folder = write_clip(tmp_path / "a", range(1, 6))
     (folder / "img4.jpg").write_bytes(b"\xff\xd8\xff")
     with pytest.raises(FrameError, match=r"img4\.jpg"):
-        clip_images(folder, 1, 2, 5, image_size=16, coefficients="harmonic")
+        clip_images(folder, (1, 2, 5), RECIPE)
+
+
+def test_a_frame_of_another_size_is_named(tmp_path):
+    folder = write_clip(tmp_path / "a", range(1, 6))
+    write_frame(folder / "img4.jpg", seed=4, shape=(30, 48))
+    with pytest.raises(FrameError, match="changing size: 48x40, but frame 4 48x30"):
+        clip_images(folder, (1, 2, 5), RECIPE)
+
+
+def test_without_an_apex_it_is_spotted_and_said(tmp_path):
+    folder = write_clip(tmp_path / "a", range(1, 8))
+    spotted = clip_images(folder, (1, None, 7), RECIPE)
+    assert 1 < spotted.apex < 7
+    given_it = clip_images(folder, (1, spotted.apex, 7), RECIPE)
+    np.testing.assert_array_equal(spotted.images, given_it.images)
+
+
+def test_a_clip_in_which_nothing_moves_has_no_apex_to_spot(tmp_path):
+    for number in range(1, 8):
+        write_frame(tmp_path / f"img{number}.png", seed=0)
+    with pytest.raises(UnfitError, match=r"no motion: no frame of 1\.\.7"):
+        clip_images(tmp_path, (1, None, 7), RECIPE)
+
+
+def test_without_a_face_a_clip_is_unfit_or_its_centre_is_taken_when_asked_for(tmp_path):
+    folder = write_clip(tmp_path / "a", range(1, 6))
+    with pytest.raises(UnfitError, match="no face: "):
+        clip_images(folder, (1, 3, 5), Recipe(16, crop="face"))
+    made = clip_images(folder, (1, 3, 5), Recipe(16, crop="face-or-centre"))
+    assert made.box == "4 0 40 40"
+    assert "took the centre" in made.note
+    centre = [read_frame(file)[:, 4:44] for file in index_frames(folder).values()]
+    expected, _ = phase_images(centre, 1, 3, 5, size=16, kind="harmonic")
+    np.testing.assert_array_equal(made.images, expected)
+
+
+def test_one_box_of_the_onset_cuts_every_frame(tmp_path):
+    film(Scene(0, 1, "a", Files("", "img{}.png"), "surprise", 10, 8, 96), tmp_path)
+    numbers = sorted(index_frames(tmp_path))
+    span = (numbers[0], numbers[len(numbers) // 2], numbers[-1])
+    made = clip_images(tmp_path, span, Recipe(16, crop="face"))
+    frames = [read_frame(file) for file in index_frames(tmp_path).values()]
+    box = face_box(frames[0])
+    assert made.box == box.text()
+    cut = [box.cut(frame) for frame in frames]
+    expected, _ = phase_images(cut, *span, size=16, kind="harmonic")
+    np.testing.assert_array_equal(made.images, expected)
+
+
+def test_the_signature_does_not_depend_on_the_apex_nor_on_the_recipe(tmp_path):
+    folder = write_clip(tmp_path / "a", range(1, 10))
+    one = clip_images(folder, (1, 3, 9), Recipe(16)).signature
+    other = clip_images(folder, (1, 6, 9), Recipe(24, "linear", "face-or-centre")).signature
+    np.testing.assert_array_equal(one, other)
+    assert np.linalg.norm(one.astype(float)) == pytest.approx(1, abs=1e-2)

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from dianet_ray.data import expressions
-from dianet_ray.data.casting import PROPORTIONS
 from dianet_ray.data.expressions import EMOTIONS, Manner, draw_manner, perform
 from dianet_ray.data.faces import UNITS
+from dianet_ray.data.layouts import CASME2, LAYOUTS
 
 HOLD, RISE, FADE = range(3)
 
@@ -23,8 +23,9 @@ def act(manner, emotion, seed=0, n_frames=40):
     return perform(np.random.default_rng(seed), manner, emotion, n_frames=n_frames)
 
 
-def test_the_classes_are_those_that_are_cast():
-    assert set(EMOTIONS) == set(PROPORTIONS)
+def test_the_emotions_are_those_that_releases_show():
+    releases = [release for releases in LAYOUTS.values() for release in releases]
+    assert set(EMOTIONS) == {r.emotion(label) for r in releases for label in r.proportions}
 
 
 def test_disgust_and_others_differ_only_in_how_they_rise(plain):
@@ -43,8 +44,9 @@ def test_happiness_and_repression_differ_only_in_how_they_fade(plain):
     assert np.abs(one.activation[apex:] - other.activation[apex:]).max() > 0.02
 
 
-def test_surprise_holds_units_that_no_other_emotion_holds():
-    held = {unit for name, e in EMOTIONS.items() if name != "surprise" for unit in e.hold}
+def test_surprise_holds_units_that_no_other_emotion_of_casme2_holds():
+    others = set(CASME2.proportions) - {"surprise"}
+    held = {unit for name in others for unit in EMOTIONS[name].hold}
     assert not held & set(EMOTIONS["surprise"].hold)
 
 

@@ -1,18 +1,22 @@
 """IMAGES on disk: what is written is read, and what is damaged is refused in one line."""
 
 import json
+from dataclasses import fields
 
 import numpy as np
 import pytest
 
-from dianet_ray.data.images import ClipImages, fingerprint, load_images, write_part
+from dianet_ray.data.clips import ClipImages
+from dianet_ray.data.images import StoredClip, fingerprint, load_images, read_part, write_part
 from dianet_ray.errors import InputError
 from dianet_ray.schemas import PHASES
 
 
 def clip(name, seed=0):
     images = np.random.default_rng(seed).normal(0, 9, (3, 8, 8, 3)).astype(np.float16)
-    return ClipImages(name, "casme2/sub01", "fear", images, np.ones(3, np.float32))
+    signature = np.arange(1024).astype(np.float16)
+    made = ClipImages(images, np.arange(3, dtype=np.float32), 7, "1 2 3 4", "seen", signature)
+    return StoredClip(name, "casme2/sub01", "fear", made, f"hash of {name}")
 
 
 @pytest.fixture
@@ -28,17 +32,39 @@ def test_clips_come_back_sorted_to_the_bit(folder):
     images = load_images(folder)
     assert (images.clip_ids, images.hash) == (("a", "b", "c"), "h")
     assert (images.subjects, images.labels) == (("casme2/sub01",) * 3, ("fear",) * 3)
-    expected = [clip("a", 2).images, clip("b", 3).images, clip("c", 1).images]
+    expected = [clip("a", 2).made.images, clip("b", 3).made.images, clip("c", 1).made.images]
     np.testing.assert_array_equal(images.images, expected)
 
 
 def test_the_fingerprint_is_of_the_whole_clips_pixels_and_of_no_phase():
-    images = clip("a", 1).images
+    images = clip("a", 1).made.images
     assert fingerprint(images) == fingerprint(images[:, :, ::-1].copy()[:, :, ::-1])
     for phase, name in enumerate(PHASES):
         other = images.copy()
         other[phase, 7, 7, 2] += 1
         assert (fingerprint(images) == fingerprint(other)) == (name != "whole_clip")
+
+
+def test_a_part_is_read_back_as_it_was_written(folder):
+    found = read_part(folder / "clips" / "part-00000.parquet")
+    assert list(found) == ["c", "a"]
+    for name, seed in (("c", 1), ("a", 2)):
+        one, other = found[name], clip(name, seed)
+        assert (one.clip_id, one.subject, one.label) == (other.clip_id, other.subject, other.label)
+        assert one.made_from == other.made_from
+        for field in fields(ClipImages):
+            value = getattr(one.made, field.name)
+            np.testing.assert_array_equal(value, getattr(other.made, field.name))
+            assert getattr(value, "dtype", None) == getattr(
+                getattr(other.made, field.name), "dtype", None
+            )
+
+
+@pytest.mark.parametrize("content", [None, b"", b"PAR1 and no more"])
+def test_a_part_that_is_missing_or_damaged_holds_nothing(tmp_path, content):
+    if content is not None:
+        (tmp_path / "part.parquet").write_bytes(content)
+    assert read_part(tmp_path / "part.parquet") == {}
 
 
 def test_nothing_half_written_is_left_beside_a_part(folder):

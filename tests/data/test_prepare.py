@@ -13,7 +13,8 @@ import pytest
 from rich.console import Console
 
 from dianet_ray.data import dynamic_images
-from dianet_ray.data.clips import clip_images
+from dianet_ray.data.clips import Recipe, clip_images
+from dianet_ray.data.corrections import read_corrections
 from dianet_ray.data.dynamic_images import prepare
 from dianet_ray.data.images import fingerprint, load_images
 from dianet_ray.data.manifest import read_manifest
@@ -45,7 +46,8 @@ def read_csv(path):
 
 def run(root, out, options=OPTIONS, **changes):
     options = options.model_copy(update=changes)
-    manifest = read_manifest("casme2", root, apex=options.apex)
+    corrections = read_corrections(options.corrections) if options.corrections else ()
+    manifest = read_manifest("casme2", root, apex=options.apex, corrections=corrections)
     text = io.StringIO()
     with Progress("prepare", 6, unit="clips", console=Console(file=text)) as progress:
         return prepare(manifest, out, options, progress=progress), text
@@ -61,7 +63,8 @@ def made(root, tmp_path_factory, ray_local):
 def test_what_was_made_is_counted_and_progress_reaches_the_end(made):
     _, result, text = made
     assert (result.n_clips, result.n_left_out) == (6, 1)
-    assert (result.unreadable, result.reused) == ((), False)
+    assert (result.unreadable, result.duplicates) == ((), ())
+    assert (result.n_reused, result.is_old) == (0, False)
     assert "6/6 clips" in text
 
 
@@ -75,14 +78,8 @@ def test_every_image_equals_the_one_made_without_ray(made, root):
         images.clip_ids, images.subjects, images.labels, images.images, strict=True
     ):
         row = rows[clip_id]
-        expected, _ = clip_images(
-            root / row.frames_path,
-            row.onset,
-            row.apex,
-            row.offset,
-            image_size=16,
-            coefficients="harmonic",
-        )
+        path, span = root / row.frames_path, (row.onset, row.apex, row.offset)
+        expected = clip_images(path, span, Recipe(16)).images
         np.testing.assert_array_equal(image, expected)
         assert (subject, label) == (row.subject, row.label)
         assert fingerprint(image) == fingerprint(expected)
@@ -91,7 +88,7 @@ def test_every_image_equals_the_one_made_without_ray(made, root):
 
 def test_the_parts_have_canonical_tensor_columns_and_scales(made):
     parts = sorted((made[0] / "clips").glob("*"))
-    assert len(parts) == 2
+    assert len(parts) == 3  # one person's clips lie together
     schema = pq.read_schema(parts[0])
     for phase in ("onset_apex", "apex_offset", "whole_clip"):
         assert schema.field(phase).type == pa.fixed_shape_tensor(pa.float16(), (16, 16, 3))
@@ -105,13 +102,19 @@ def test_images_json_says_what_they_are_made_of(made, root):
     assert about["options"] == {
         "image_size": 16,
         "coefficients": "harmonic",
+        "crop": "none",
         "apex": "annotated",
     }
-    assert about["sheet"] == {
-        "file": manifest.annotations.name,
-        "name": "Sheet1",
-        "sha256": manifest.sheet_sha256,
-    }
+    (part,) = manifest.parts
+    assert about["sheets"] == [
+        {
+            "dataset": "casme2",
+            "file": part.sheet.path.name,
+            "name": "Sheet1",
+            "sha256": part.sheet.sha256,
+            "numbering": "file_numbers",
+        }
+    ]
     assert (about["dataset"], about["n_clips"], about["n_left_out"]) == ("casme2", 6, 1)
     assert load_images(made[0]).hash == about["hash"]
 
@@ -127,12 +130,19 @@ def test_the_same_command_again_does_nothing(made, root):
     out, first, _ = made
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
     again, _ = run(root, out, max_workers=1)
-    assert again == replace(first, reused=True)
+    assert again == replace(first, n_reused=6, is_old=True)
     assert before == {path: path.stat().st_mtime_ns for path in out.rglob("*")}
 
 
 @pytest.mark.parametrize(
-    "changes", [{"image_size": 24}, {"coefficients": "linear"}, {"apex": "midpoint"}]
+    "changes",
+    [
+        {"image_size": 24},
+        {"coefficients": "linear"},
+        {"apex": "midpoint"},
+        {"apex": "spot"},
+        {"crop": "face-or-centre"},
+    ],
 )
 def test_other_options_are_refused_with_both_hashes(made, root, changes):
     out = made[0]
@@ -172,7 +182,7 @@ def test_a_clip_with_an_unreadable_frame_is_left_out_and_named(tmp_path, ray_loc
     assert left_out[0]["reason"].startswith("unreadable: not a whole image")
     assert "casme2/sub03/EP02_01" not in load_images(tmp_path / "out").clip_ids
     again, _ = run(root, tmp_path / "out")
-    assert again == replace(result, reused=True)
+    assert again == replace(result, n_reused=5, is_old=True)
 
 
 def test_repaired_files_are_noticed_and_nothing_is_remade_in_silence(tmp_path, ray_local):
@@ -186,9 +196,86 @@ def test_repaired_files_are_noticed_and_nothing_is_remade_in_silence(tmp_path, r
         run(root, out)
     assert "\n" not in str(error.value)
     assert load_images(out).about["n_clips"] == 4
-    shutil.rmtree(out)
+    (out / "images.json").unlink()
     again, _ = run(root, out)
-    assert (again.n_clips, len(again.unreadable)) == (5, 1)
+    assert (again.n_clips, len(again.unreadable), again.n_reused) == (5, 1, 4)
+    run(root, tmp_path / "fresh")
+    for name in ("clip_ids", "subjects", "labels", "hash"):
+        assert getattr(load_images(out), name) == getattr(load_images(tmp_path / "fresh"), name)
+    fresh = load_images(tmp_path / "fresh").images
+    np.testing.assert_array_equal(load_images(out).images, fresh)
+
+
+def test_an_interrupted_run_is_gone_on_from_and_only_what_changed_is_made_again(
+    tmp_path, ray_local
+):
+    root, out = write_data_set(tmp_path / "data", clips(6)), tmp_path / "out"
+    run(root, out)
+    (out / "images.json").unlink()
+    torn, *whole = sorted((out / "clips").iterdir())
+    torn.write_bytes(torn.read_bytes()[:200])
+    (out / "clips" / "part-of-another-time.parquet").touch()
+    before = {path: path.stat().st_mtime_ns for path in whole}
+    again, text = run(root, out)
+    assert (again.n_clips, again.n_reused) == (6, 4)
+    assert "6/6 clips" in text.getvalue()
+    assert before == {path: path.stat().st_mtime_ns for path in whole}
+    assert len(list((out / "clips").iterdir())) == 3
+    (out / "images.json").unlink()
+    frame = next((root / FRAMES).glob("*/EP02_01/img13.jpg"))
+    frame.write_bytes(frame.with_name("img12.jpg").read_bytes())
+    assert run(root, out)[0].n_reused == 5
+    (out / "images.json").unlink()
+    assert run(root, out, image_size=24)[0].n_reused == 0
+
+
+def test_a_spotted_apex_is_in_the_manifest(root, tmp_path, ray_local):
+    run(root, tmp_path / "out", apex="spot")
+    (odd,) = (
+        row for row in read_csv(tmp_path / "out" / "manifest.csv") if row["apex_from"] == "spot"
+    )
+    assert odd["clip_id"] == "casme2/sub01/odd"
+    assert 10 < int(odd["apex"]) < 16
+    assert (odd["state"], odd["reason"]) == (
+        "corrected",
+        f"missing apex: /, spotted {odd['apex']}",
+    )
+
+
+def test_a_clip_without_a_face_is_left_out_by_a_rule(tmp_path, ray_local):
+    root = write_data_set(tmp_path / "data", clips(6))
+    with pytest.raises(InputError, match=r"of 6 a rule leaves 6 out .* no face: none found"):
+        run(root, tmp_path / "out", crop="face")
+    result, _ = run(root, tmp_path / "out", crop="face-or-centre")
+    assert (result.n_clips, result.unreadable) == (6, ())
+    rows = read_csv(tmp_path / "out" / "manifest.csv")
+    assert {(row["state"], row["box"]) for row in rows} == {("corrected", "4 0 40 40")}
+
+
+def test_the_same_frames_under_two_subjects_are_named(tmp_path, ray_local):
+    root = write_data_set(tmp_path / "data", [*clips(6), Clip(subject=3, name="copy", onset=8)])
+    shutil.rmtree(root / FRAMES / "sub03" / "copy")
+    shutil.copytree(root / FRAMES / "sub01" / "EP00_01", root / FRAMES / "sub03" / "copy")
+    result, _ = run(root, tmp_path / "out")
+    (found,) = result.duplicates
+    assert {found.first, found.second} == {"casme2/sub01/EP00_01", "casme2/sub03/copy"}
+    assert found.across_subjects
+    assert load_images(tmp_path / "out").about["duplicates"] == [
+        [found.first, found.second, found.correlation]
+    ]
+
+
+def test_corrections_make_other_images(root, tmp_path, ray_local):
+    mine = tmp_path / "mine.csv"
+    mine.write_text(
+        "dataset,subject,clip,column,old,new,source\ncasme2,1,odd,apex,/,12,seen by me\n"
+    )
+    result, _ = run(root, tmp_path / "out", corrections=str(mine))
+    assert (result.n_clips, result.n_left_out) == (7, 0)
+    rows = {row["clip_id"]: row for row in read_csv(tmp_path / "out" / "manifest.csv")}
+    odd = rows["casme2/sub01/odd"]
+    assert (odd["apex"], odd["apex_from"], odd["state"]) == ("12", "correction", "corrected")
+    assert odd["reason"] == "correction: apex / -> 12 (seen by me)"
 
 
 def test_a_clip_folder_that_does_not_open_counts_among_the_unreadable(tmp_path, ray_local):
@@ -208,14 +295,14 @@ def test_an_out_that_cannot_be_written_is_one_line(root, tmp_path, ray_local):
     assert "\n" not in str(error.value)
 
 
-def test_nothing_is_written_when_fewer_than_half_of_the_clips_can_be_read(tmp_path, ray_local):
+def test_images_stay_unfinished_when_fewer_than_half_of_the_clips_can_be_read(tmp_path, ray_local):
     root = write_data_set(tmp_path / "data", clips(6))
     spoil(root, ["EP00_01", "EP01_01", "EP02_01", "EP03_01"], content=b"no image")
     with pytest.raises(InputError, match="of 6 a rule leaves 0 out and 4 cannot be read") as error:
         run(root, tmp_path / "out")
     assert "EP00_01" in str(error.value)
     assert "\n" not in str(error.value)
-    assert [path.name for path in tmp_path.iterdir()] == ["data"]
+    assert not (tmp_path / "out" / "images.json").exists()
 
 
 def test_half_of_the_clips_is_enough(tmp_path, ray_local):
@@ -227,6 +314,6 @@ def test_half_of_the_clips_is_enough(tmp_path, ray_local):
 def test_too_few_usable_clips_are_refused_before_any_frame_is_read(tmp_path, monkeypatch):
     rows = [replace(clip, apex="/") for clip in clips(3)]
     root = write_data_set(tmp_path / "data", [*rows, Clip(name="good")])
-    monkeypatch.setattr(dynamic_images, "_map_clips", lambda *_: pytest.fail("frames were read"))
+    monkeypatch.setattr(dynamic_images, "_map_parts", lambda *_: pytest.fail("frames were read"))
     with pytest.raises(InputError, match=r"of 4 a rule leaves 3 out and 0 .*: missing apex: /"):
         run(root, tmp_path / "out")

@@ -1,10 +1,11 @@
+import json
 from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 
-from dianet_ray.data.dynamic_images import clip_images
+from dianet_ray.data.clips import Recipe, clip_images
 from dianet_ray.data.images import fingerprint
 from dianet_ray.errors import InputError
 from dianet_ray.model import fit
@@ -28,9 +29,7 @@ def write_clip(folder, *, seed=0, first=46, n_frames=11):
 
 
 def images_of(folder, onset=46, apex=50, offset=56):
-    return clip_images(
-        folder, onset, apex, offset, image_size=IMAGE_SIZE, coefficients="harmonic"
-    )[0]
+    return clip_images(folder, (onset, apex, offset), Recipe(IMAGE_SIZE)).images
 
 
 @pytest.fixture
@@ -67,14 +66,32 @@ def test_a_strangers_clip_is_judged_by_every_model(known):
     assert sum(found["probabilities"].values()) == pytest.approx(1, abs=1e-5)
 
 
-def test_without_numbers_the_whole_folder_is_taken_and_the_midpoint_is_said(known):
+def test_without_numbers_the_whole_folder_is_taken_and_the_apex_is_spotted(known):
     (found,) = predict(known.model, [known.stranger])
+    spotted = clip_images(known.stranger, (46, None, 56), Recipe(IMAGE_SIZE)).apex
     assert {k: found[k] for k in ("onset", "apex", "offset", "apex_from")} == {
         "onset": 46,
-        "apex": 51,
+        "apex": spotted,
         "offset": 56,
-        "apex_from": "midpoint",
+        "apex_from": "spot",
     }
+    (again,) = predict(known.model, [known.stranger], apex=spotted)
+    assert again["probabilities"] == found["probabilities"]
+    assert again["apex_from"] == "given"
+
+
+def test_the_crop_of_the_card_is_taken_and_a_clip_without_a_face_is_one_line(known):
+    whole = predict(known.model, [known.stranger])[0]["probabilities"]
+    card = json.loads((known.model / "card.json").read_text())
+    for crop in ("face-or-centre", "face"):
+        card["preprocessing"]["crop"] = crop
+        (known.model / "card.json").write_text(json.dumps(card))
+        if crop == "face-or-centre":
+            assert predict(known.model, [known.stranger])[0]["probabilities"] != whole
+    with pytest.raises(InputError, match="no face: none found") as error:
+        predict(known.model, [known.stranger])
+    assert str(known.stranger) in str(error.value)
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("apex", [None, 48, 50])
@@ -82,7 +99,7 @@ def test_a_clip_that_was_trained_on_is_judged_by_who_never_saw_the_person(known,
     (found,) = predict(known.model, [known.clip], apex=apex)
     assert (found["n_models"], found["models"]) == (1, "held-out only")
     assert "never saw" in found["note"]
-    images = images_of(known.clip, apex=51 if apex is None else apex)
+    images = images_of(known.clip, apex=apex)
     mean = expected(known.model, images, [known.fold])
     assert list(found["probabilities"].values()) == [float(p) for p in mean]
 

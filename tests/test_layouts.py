@@ -1,0 +1,92 @@
+"""Every layout from `synth` to a searched study: what one command writes, the next one reads."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from dianet_ray.cluster import Cluster
+from dianet_ray.data.dynamic_images import prepare
+from dianet_ray.data.images import load_images
+from dianet_ray.data.labels import COMMONEST, label_set
+from dianet_ray.data.layouts import LAYOUTS
+from dianet_ray.data.manifest import read_manifest
+from dianet_ray.data.rows import UNREADABLE
+from dianet_ray.data.synth import write_data_set
+from dianet_ray.data.validation import inspect, summarise
+from dianet_ray.options import PrepareOptions, SearchOptions
+from dianet_ray.progress import Progress
+from dianet_ray.search.plan import make_plan
+from dianet_ray.search.space_file import read_space
+from dianet_ray.search.trial import FoldTrial
+from dianet_ray.search.tuner import bind, make_searcher, resources, run
+from dianet_ray.summary.report import summarise as report_of
+
+pytestmark = [
+    pytest.mark.ray,
+    pytest.mark.timeout(120),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:ray.data.context"),
+]
+TWO = Cluster("local", ((2, 0),))
+ONE_STEP = ["steps=1", "batch_size=8", "heads=1", "embedding=16", "width=8"]
+N_CLIPS = {"megc2019": 48}
+
+
+def silent(title):
+    return Progress(title, 1, unit="clips", console=Console(file=io.StringIO()))
+
+
+def search(images, path):
+    space = read_space("quick", ONE_STEP, None)
+    plan = make_plan(images, path, space=space, options=SearchOptions(configs=1))
+    searcher, needs = make_searcher(plan), resources(plan, TWO)
+    trainable = bind(plan, images.images, needs, trial=FoldTrial)
+    run(searcher, plan, needs, trainable=trainable, started_at=0.0)
+    return searcher.study
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_layout_is_written_validated_prepared_and_searched(layout, ray_local, tmp_path):
+    made = write_data_set(
+        tmp_path / "data",
+        layout=layout,
+        n_subjects=9,
+        n_clips=N_CLIPS.get(layout, 36),
+        image_size=32,
+        n_frames=10,
+        n_workers=1,
+    )
+    manifest = read_manifest(layout, tmp_path / "data")
+    with silent("validate") as progress:
+        seen = inspect(manifest, crop="none", progress=progress)
+    summary = summarise(seen, manifest.hash())
+    notes = sum(row.reason.startswith("no name") for row in manifest.rows)  # SMIC's text rows
+    assert summary["n_clips"] - notes == made.n_clips
+    assert summary["duplicates"] == []
+    with silent("prepare") as progress:
+        result = prepare(
+            manifest, tmp_path / "images", PrepareOptions(image_size=32), progress=progress
+        )
+    images = load_images(tmp_path / "images")
+    # A frame that does not open may be one that `validate` did not decode.
+    n_seen = sum(row.reason.startswith(UNREADABLE) for row in seen.manifest.rows)
+    n_lost = summary["states"]["left_out"] - n_seen + len(result.unreadable)
+    assert (result.n_clips, result.n_left_out) == (summary["n_clips"] - n_lost, n_lost)
+    assert len(result.unreadable) == (layout == "casme3")
+    assert images.about["dataset"] == layout
+    study = search(images, tmp_path / "study")
+    expected = label_set(
+        COMMONEST.get(layout, "all"),
+        layout,
+        clips=list(zip(images.labels, images.subjects, strict=True)),
+    )
+    assert study.classes == expected.classes
+    assert {clip.label for clip in study.clips} == set(range(len(expected.classes)))
+    document = report_of(study)
+    assert document["n_trainings"] == len(study.folds) == len({c.subject for c in study.clips})
+    parts = document["champion"]["parts"]
+    assert set(parts) == ({"casme2", "samm", "smic"} if layout == "megc2019" else set())
+    if parts:
+        assert sum(part["clips"] for part in parts.values()) == len(study.clips)
+        n_right = sum(part["accuracy"] * part["clips"] for part in parts.values())
+        assert n_right == pytest.approx(document["champion"]["accuracy"] * len(study.clips))
