@@ -7,7 +7,8 @@ several times; figures are medians of CPU time, so that a busy machine disturbs 
 is the largest amount held at once beyond the start, in a run of its own. `rms_from_exact` is how
 far our images are from the usual way's, in grey levels. Then `prepare` itself with Ray Data on one
 and two workers, against decoding the same clips the same way: wall clock from the first part to
-the last, workers warm, turn by turn. `--json` prints one document.
+the last, workers warm, turn by turn; and how much the driver grows over thousands of clips.
+`--json` prints one document.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import io
 import json
 import logging
 import os
+import resource
 import statistics
 import tempfile
 import time
@@ -44,6 +46,7 @@ WIDTH, HEIGHT, FACE = 640, 480, 340
 SMILE = UNITS.index(12)
 N_CLIPS, CLIPS_PER_PERSON, WARM_UP = 240, 12, 8
 N_DECODE_TASKS = 10
+SHORT = 4  # frames of the clips that only memory is measured with
 RAY_SIZE = 64
 Way = Callable[[], Any]
 
@@ -211,6 +214,33 @@ def with_ray(manifest: Manifest, n_frames: int, n_repeats: int) -> dict[str, Any
     }
 
 
+def driver_memory(clip: Path, n_frames: int, n_clips: int, folder: Path) -> dict[str, Any]:
+    """Measure how much the driver's memory grows while it prepares many clips."""
+    import ray
+
+    manifest = write_data_set(folder / "many", clip, n_frames, n_clips)
+    ray.init(
+        address="local",
+        num_cpus=2,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level="ERROR",
+        runtime_env={"env_vars": {"PYTHONPATH": os.getcwd()}},
+    )
+    _prepare_all(write_data_set(folder / "few", clip, n_frames, 2 * WARM_UP), 2, "none")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    seconds = _prepare_all(manifest, 2, "none")
+    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    ray.shutdown()
+    n_bytes = RAY_SIZE * RAY_SIZE * 3 * 3 * 2
+    return {
+        "n_clips": n_clips,
+        "grew_mb": round((after - before) / 1e3, 1),
+        "images_mb": round(n_clips * n_bytes / 1e6, 1),
+        "clips_per_s": round(n_clips / seconds, 1),
+    }
+
+
 class _Clock(Progress):
     """Knows when the first and the last clip were done."""
 
@@ -268,6 +298,12 @@ def show(figures: dict[str, Any]) -> None:
             f"{found['face_over_decode']}, over usual {found['speed_over_usual']}, "
             f"RMS from exact {found['rms_from_exact']}"
         )
+    if driver := figures.get("driver"):
+        print(
+            "driver: {n_clips} clips grow it by {grew_mb} MB, images {images_mb} MB".format(
+                **driver
+            )
+        )
     if ray := figures.get("ray"):
         print(f"prepare with Ray Data at {RAY_SIZE} px, frames/s by crop and workers:")
         for title, values in ray.items():
@@ -282,6 +318,7 @@ def main() -> None:
     parser.add_argument("--image-sizes", type=int, nargs="+", default=[64, 128, 224])
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--ray-repeats", type=int, default=3, help="0 leaves Ray out")
+    parser.add_argument("--clips", type=int, default=4000, help="for memory; 0 leaves it out")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     cv2.setNumThreads(1)
@@ -293,6 +330,11 @@ def main() -> None:
         os.sched_setaffinity(0, {min(cores)})
         figures = measure(clip, given.frames, given.image_sizes, given.repeats)
         os.sched_setaffinity(0, cores)
+        if given.clips:
+            short = Path(name) / "short"
+            short.mkdir()
+            write_clip(short, SHORT)
+            figures["driver"] = driver_memory(short, SHORT, given.clips, Path(name))
         if given.ray_repeats:
             manifest = write_data_set(Path(name) / "data", clip, given.frames, N_CLIPS)
             figures["ray"] = with_ray(manifest, given.frames, given.ray_repeats)

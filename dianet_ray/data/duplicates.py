@@ -80,15 +80,19 @@ def signature(smalls: Sequence[NDArray[np.float32]]) -> NDArray[np.float16]:
 def find_duplicates(
     clip_ids: Sequence[str], signatures: Sequence[NDArray[np.float16]]
 ) -> list[Duplicate]:
-    """Name all pairs of clips whose signatures are ALIKE, in the order of `clip_ids`."""
+    """Name every clip whose signature is ALIKE an earlier one's, with the first such clip.
+
+    So there are never more of them than clips, however many copies a clip has.
+    """
     if not clip_ids:
         return []
     stacked = np.stack(signatures).astype(np.float32)
     found = []
     for start in range(0, len(stacked), _BLOCK):
-        alike = stacked[start : start + _BLOCK] @ stacked.T
-        for row, column in np.argwhere(alike >= ALIKE).tolist():
-            if start + row < column:
-                correlation = round(float(alike[row, column]), 3)
-                found.append(Duplicate(clip_ids[start + row], clip_ids[column], correlation))
+        block = stacked[start : start + _BLOCK]
+        alike = np.tril(block @ stacked[: start + len(block)].T, start - 1)
+        for row in np.flatnonzero((alike >= ALIKE).any(axis=1)).tolist():
+            first = int(np.argmax(alike[row] >= ALIKE))
+            correlation = round(float(alike[row, first]), 3)
+            found.append(Duplicate(clip_ids[first], clip_ids[start + row], correlation))
     return found

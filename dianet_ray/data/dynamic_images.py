@@ -199,7 +199,9 @@ def _map_parts(parts: list[dict[str, Any]], options: PrepareOptions) -> Iterator
         [{"part": json.dumps(part)} for part in parts], override_num_blocks=n_tasks
     ).flat_map(
         functools.partial(_make_part, recipe=_recipe(options)),
-        compute=ray.data.TaskPoolStrategy(size=options.max_workers),
+        compute=ray.data.TaskPoolStrategy(
+            size=options.max_workers and min(options.max_workers, n_tasks)
+        ),
         num_cpus=1,
     )
     for row in statuses.iter_rows():
