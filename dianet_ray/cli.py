@@ -138,7 +138,15 @@ def validate(
     options = parse_options(
         PrepareOptions, {"apex": apex, "corrections": corrections, "crop": crop}
     )
+    for flag, path, suffix in (
+        ("--manifest", manifest, ".csv"),
+        ("--contact-sheet", contact_sheet, ".png"),
+    ):
+        if path is not None and path.suffix.lower() != suffix:
+            raise InputError(f"{flag} writes a {suffix} file: got {path}")
     read = _manifest(dataset, root, annotations, frames_dir, options)
+    if manifest is not None and output_path(manifest) in [p.sheet.path for p in read.parts]:
+        raise InputError(f"--manifest would overwrite the data set's sheet: {manifest}")
     with Progress("validate", len(read.usable()), unit="clips") as progress:
         found = inspect(read, crop=options.crop, progress=progress)
     if manifest is not None:
@@ -160,15 +168,17 @@ def _manifest(
     options: PrepareOptions,
 ) -> Manifest:
     from dianet_ray.data.corrections import read_corrections
+    from dianet_ray.data.loaders import parts_of
     from dianet_ray.data.manifest import read_manifest
 
+    chosen = options.corrections
     return read_manifest(
         dataset,
         root,
         annotations=annotations or (),
         frames_dirs=frames_dirs or (),
         apex=options.apex,
-        corrections=read_corrections(options.corrections) if options.corrections else (),
+        corrections=read_corrections(chosen, parts_of(dataset)) if chosen else (),
     )
 
 

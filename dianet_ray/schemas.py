@@ -9,6 +9,9 @@ from __future__ import annotations
 FORMAT = 1
 """Version of every artefact's layout; a reader refuses another one."""
 
+IMAGES_FORMAT = 2
+"""The same for IMAGES; 2 since every clip's origin and the list of parts are recorded."""
+
 PHASES = ("onset_apex", "apex_offset", "whole_clip")
 """The dynamic images of a clip, in storage order: axis 1 of every image array."""
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from dianet_ray.data.clips import ClipImages
 from dianet_ray.data.images import StoredClip, write_part
-from dianet_ray.schemas import FORMAT, IMAGES_FOLDER, IMAGES_JSON
+from dianet_ray.schemas import IMAGES_FOLDER, IMAGES_FORMAT, IMAGES_JSON
 
 LABELS = ("happiness", "disgust", "repression", "surprise", "others")
 
@@ -30,9 +30,11 @@ def write_images(path, *, n_subjects=4, size=32, lonely=None):
     folder.mkdir(parents=True)
     write_part(folder / "part-000000.parquet", clips)
     about = {
-        "format": FORMAT,
+        "format": IMAGES_FORMAT,
         "dataset": "casme2",
         "hash": "1" * 64,
+        "request": "4" * 64,
+        "parts": ["part-000000.parquet"],
         "manifest_hash": "2" * 64,
         "options": {
             "image_size": size,

@@ -29,6 +29,9 @@ Crop = Literal["none", "face", "face-or-centre"]
 Span = tuple[int, int | None, int]
 """Onset, apex and offset by frame number; an apex of None is to be spotted."""
 
+MOTIONLESS = 0.01
+"""Grey levels of a dynamic image that are rounding: sensor noise alone makes ten times as much."""
+
 HALVED_FROM = 480
 """Shorter side, pixels, of frames worth halving; smaller ones are pooled exactly."""
 
@@ -113,7 +116,7 @@ def _pooling_size(shape: tuple[int, ...], size: int) -> tuple[int, int]:
 def clip_images(path: Path, span: Span, recipe: Recipe) -> ClipImages:
     """Make the dynamic images of one clip in one pass over its frames.
 
-    A clip without an apex is read twice: its apex is spotted first.
+    A clip without an apex is read before, to spot it.
 
     Args:
         path: A folder of frames, or a video.
@@ -122,7 +125,7 @@ def clip_images(path: Path, span: Span, recipe: Recipe) -> ClipImages:
 
     Raises:
         FrameError: a frame of onset..offset is missing, cannot be read, or differs in size.
-        UnfitError: no face is found, or nothing moves where an apex is to be spotted.
+        UnfitError: no face is found, or nothing moves.
     """
     onset, apex, offset = span
     numbers = range(onset, offset + 1)
@@ -131,19 +134,21 @@ def clip_images(path: Path, span: Span, recipe: Recipe) -> ClipImages:
     frames = read_frames(path, numbers)
     first = next(frames)
     box, note = choose_box(first, recipe.crop)
-    reduced = []
+    keys, reduced = key_frames(onset, offset), []
 
     def passing() -> Iterator[Frame]:
         for number, frame in enumerate(chain([first], frames), onset):
             if frame.shape != first.shape:
                 raise FrameError(_changing(path, number, frame, first))
-            if number in key_frames(onset, offset):
+            if number in keys:
                 reduced.append(small(frame))
             yield frame if box is None else box.cut(frame)
 
     images, scales = phase_images(
         passing(), onset, apex, offset, size=recipe.image_size, kind=recipe.coefficients
     )
+    if np.abs(images).max() < MOTIONLESS:
+        raise UnfitError(f"no motion: the frames {onset}..{offset} are all equal")
     return ClipImages(
         images, scales, apex, "" if box is None else box.text(), note, signature(reduced)
     )

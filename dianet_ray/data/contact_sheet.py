@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from dianet_ray.data.clips import ClipImages, Crop, Recipe, clip_images
+from dianet_ray.data.crop import Box
 from dianet_ray.data.display import pixels
 from dianet_ray.data.frames import FrameError, read_frames
 from dianet_ray.data.labels import plain_label
@@ -104,6 +105,6 @@ def _pictures(
     made = clip_images(path, (onset, row.apex, offset), Recipe(_SIDE, crop=crop))
     frames = list(read_frames(path, (onset, made.apex, offset)))
     if made.box:
-        x, y, width, height = map(int, made.box.split())
-        frames = [frame[y : y + height, x : x + width] for frame in frames]
+        box = Box.parse(made.box)
+        frames = [np.asarray(box.cut(frame), np.uint8) for frame in frames]
     return made, [cv2.resize(f, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA) for f in frames]

@@ -52,8 +52,8 @@ class Corrected:
     unused: tuple[Correction, ...]
 
 
-def read_corrections(name_or_file: str) -> tuple[Correction, ...]:
-    """Read the published table, or a CSV with the same columns.
+def read_corrections(name_or_file: str, datasets: Sequence[str]) -> tuple[Correction, ...]:
+    """Read the published table as far as it is of these data sets, or all of a CSV like it.
 
     Raises:
         InputError: no such file, or a row that names no cell or no frame number.
@@ -62,10 +62,12 @@ def read_corrections(name_or_file: str) -> tuple[Correction, ...]:
     if not path.is_file():
         raise InputError(f"--corrections takes {PUBLISHED} or a CSV file: got {name_or_file}")
     _, rows = read_table(path, _COLUMNS)
-    return tuple(
+    found = tuple(
         _correction({name: as_text(cell) for name, cell in row.items()}, f"row {at}, {path}")
         for at, row in enumerate(rows, 2)
     )
+    # A row of the user's for another data set will be said to change nothing.
+    return tuple(one for one in found if path != TABLE or one.dataset in datasets)
 
 
 def _correction(row: dict[str, str], where: str) -> Correction:
@@ -89,6 +91,9 @@ def correct(annotated: Sequence[Annotated], corrections: Sequence[Correction]) -
 
     Rows that share a recording may share a correction's key and old value: they are then taken in
     the order of their onsets, as the corrections are written.
+
+    Raises:
+        InputError: a correction without an old value names several rows.
     """
     rows = list(annotated)
     notes = [""] * len(rows)
@@ -100,6 +105,11 @@ def correct(annotated: Sequence[Annotated], corrections: Sequence[Correction]) -
             for i, row in enumerate(annotated)
             if _is_named(row, one) and (i, one.column) not in done and _holds(row, one)
         ]
+        if len(fitting) > 1 and not one.old:
+            raise InputError(
+                f"--corrections: {one} is one of {len(fitting)} rows: give its old value, or the "
+                f"clip with its onset ({annotated[fitting[0]].key_at_onset[1]})"
+            )
         if not fitting:
             unused.append(one)
             continue
@@ -118,7 +128,8 @@ def correct(annotated: Sequence[Annotated], corrections: Sequence[Correction]) -
 def _is_named(row: Annotated, one: Correction) -> bool:
     """Whether a row is the correction's clip; case differs between sheets and folders."""
     subject, filename = one.key
-    return row.subject == subject and row.filename.casefold() == filename.casefold()
+    names = {row.filename.casefold(), row.key_at_onset[1].casefold()}
+    return row.subject == subject and filename.casefold() in names
 
 
 def _holds(row: Annotated, one: Correction) -> bool:

@@ -54,6 +54,11 @@ class Box:
         """Return the part of a frame (H, W, ...) that lies in the box, as a view."""
         return frame[self.y : self.y + self.height, self.x : self.x + self.width]
 
+    @classmethod
+    def parse(cls, text: str) -> Box:
+        """Read what `text` wrote."""
+        return cls(*map(int, text.split()))
+
     def text(self) -> str:
         """Write the box for a table.
 

@@ -30,16 +30,15 @@ _BLOCK = 512  # rows compared at once: memory stays small for thousands of clips
 
 @dataclass(frozen=True, slots=True)
 class Duplicate:
-    """Two clips with the same frames, by clip_id; `correlation` of their signatures."""
+    """Two clips with the same frames, by clip_id; `correlation` of their signatures.
+
+    `across_subjects`: they are named as different people, so one would test what the other taught.
+    """
 
     first: str
     second: str
     correlation: float
-
-    @property
-    def across_subjects(self) -> bool:
-        """Whether the two are named as different people: then one tests what the other taught."""
-        return self.first.split("/")[:2] != self.second.split("/")[:2]
+    across_subjects: bool
 
 
 def key_frames(onset: int, offset: int) -> tuple[int, ...]:
@@ -78,11 +77,14 @@ def signature(smalls: Sequence[NDArray[np.float32]]) -> NDArray[np.float16]:
 
 
 def find_duplicates(
-    clip_ids: Sequence[str], signatures: Sequence[NDArray[np.float16]]
+    clip_ids: Sequence[str],
+    subjects: Sequence[str],
+    signatures: Sequence[NDArray[np.float16]],
 ) -> list[Duplicate]:
-    """Name every clip whose signature is ALIKE an earlier one's, with the first such clip.
+    """Name every clip whose signature is ALIKE an earlier one's.
 
-    So there are never more of them than clips, however many copies a clip has.
+    Each with the first such clip of another person, else of the same: so there are never more of
+    them than clips, however many copies a clip has, and no leak between people is hidden.
     """
     if not clip_ids:
         return []
@@ -92,7 +94,11 @@ def find_duplicates(
         block = stacked[start : start + _BLOCK]
         alike = np.tril(block @ stacked[: start + len(block)].T, start - 1)
         for row in np.flatnonzero((alike >= ALIKE).any(axis=1)).tolist():
-            first = int(np.argmax(alike[row] >= ALIKE))
+            second = start + row
+            earlier = np.flatnonzero(alike[row] >= ALIKE).tolist()
+            others = [k for k in earlier if subjects[k] != subjects[second]]
+            first = (others or earlier)[0]
             correlation = round(float(alike[row, first]), 3)
-            found.append(Duplicate(clip_ids[first], clip_ids[start + row], correlation))
+            names = (clip_ids[first], clip_ids[second])
+            found.append(Duplicate(*names, correlation, bool(others)))
     return found

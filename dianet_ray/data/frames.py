@@ -19,7 +19,9 @@ from numpy.typing import NDArray
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp"})
 VIDEO_SUFFIXES = frozenset({".mp4", ".avi"})
 _LAST_INTEGER = re.compile(r"(\d+)\D*$")
+_JPEG, _BMP = b"\xff\xd8", b"BM"  # other formats may hold 16 bits under such a name
 _PNG = b"\x89PNG\r\n\x1a\n"
+SMALLEST = 4  # pixels of a side: what is smaller shows nobody
 _PNG_DEPTH_AT = 24  # byte of the header that holds the bits of a channel
 
 
@@ -125,8 +127,12 @@ def read_frame(path: Path) -> NDArray[np.uint8]:
         raise FrameError(f"the file does not open: {path} ({error.strerror})") from error
     if encoded[: len(_PNG)].tobytes() == _PNG and encoded[_PNG_DEPTH_AT : _PNG_DEPTH_AT + 1] == 16:
         raise FrameError(f"a frame has 8 bits a channel: {path} has 16, convert it first")
-    frame = cv2.imdecode(encoded, cv2.IMREAD_COLOR_RGB) if encoded.size else None
-    if frame is None:
+    known = encoded[: len(_PNG)].tobytes().startswith((_JPEG, _PNG, _BMP))
+    try:
+        frame = cv2.imdecode(encoded, cv2.IMREAD_COLOR_RGB) if known else None
+    except cv2.error:  # a header that asks for an absurd size
+        frame = None
+    if frame is None or min(frame.shape[:2]) < SMALLEST:
         raise FrameError(f"not a whole image: {path} ({encoded.size} bytes)")
     return np.asarray(frame, np.uint8)
 

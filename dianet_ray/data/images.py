@@ -7,7 +7,7 @@ import json
 import platform
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,14 @@ from dianet_ray.data.duplicates import Duplicate
 from dianet_ray.data.rows import UNREADABLE, Manifest, Row
 from dianet_ray.errors import InputError
 from dianet_ray.options import PrepareOptions
-from dianet_ray.schemas import FORMAT, IMAGE_COLUMNS, IMAGES_FOLDER, IMAGES_JSON, LEFT_OUT, PHASES
+from dianet_ray.schemas import (
+    IMAGE_COLUMNS,
+    IMAGES_FOLDER,
+    IMAGES_FORMAT,
+    IMAGES_JSON,
+    LEFT_OUT,
+    PHASES,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +51,7 @@ class Images:
 
     @property
     def hash(self) -> str:
-        """Identify the content: the manifest, the options, and what could not be read."""
+        """Identify the content: the manifest, the options, and the images to the bit."""
         return str(self.about["hash"])
 
 
@@ -135,8 +142,8 @@ def read_about(path: Path) -> dict[str, Any]:
         raise InputError(f"IMAGES must be a folder made by prepare: {file} is missing") from None
     except (OSError, ValueError, AttributeError) as error:
         raise InputError(f"images.json does not read: {file} ({error})") from error
-    if found != FORMAT:
-        raise InputError(f"images.json must have format {FORMAT}: got {found!r} in {file}")
+    if found != IMAGES_FORMAT:
+        raise InputError(f"images.json must have format {IMAGES_FORMAT}: got {found!r} in {file}")
     return dict(about)
 
 
@@ -147,8 +154,8 @@ def load_images(path: Path) -> Images:
         InputError: the folder is missing, not finished, damaged, or of another format.
     """
     about = read_about(path)
-    parts = sorted((path / IMAGES_FOLDER).glob("*.parquet"))
     try:
+        parts = [path / IMAGES_FOLDER / name for name in about["parts"]]
         names = [*IMAGE_COLUMNS[:3], *PHASES]
         table = pa.concat_tables([pq.read_table(part, columns=names) for part in parts])
         table = table.sort_by("clip_id")
@@ -167,9 +174,9 @@ def load_images(path: Path) -> Images:
     return Images(path, about, clip_ids, subjects, labels, np.stack(tensors, axis=1))
 
 
-def identity(manifest: Manifest, options: PrepareOptions, unreadable: dict[str, str]) -> str:
-    """Hash what IMAGES are made of; repaired files make other images, so broken ones count."""
-    content = [FORMAT, manifest.hash(), _shaping(manifest, options), sorted(unreadable)]
+def request(manifest: Manifest, options: PrepareOptions) -> str:
+    """Hash what IMAGES were asked for: what is asked for again is done already."""
+    content = [IMAGES_FORMAT, manifest.hash(), _shaping(manifest, options)]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
@@ -184,11 +191,23 @@ def _shaping(manifest: Manifest, options: PrepareOptions) -> dict[str, Any]:
 
 def describe(
     manifest: Manifest,
-    rows: tuple[Row, ...],
     options: PrepareOptions,
+    *,
+    rows: tuple[Row, ...],
+    digests: dict[str, str],
     duplicates: Sequence[Duplicate],
 ) -> dict[str, Any]:
-    """Compose images.json from the manifest, its rows as they ended, and clips that are alike."""
+    """Compose images.json; the caller adds the parts.
+
+    Args:
+        manifest: As it was read.
+        options: Of the run.
+        rows: As they ended.
+        digests: Of the images of every clip, by clip_id.
+        duplicates: Clips that are alike.
+    """
+    asked = request(manifest, options)
+    content = [asked, sorted(digests.items())]
     n_left_out = sum(row.state == LEFT_OUT for row in rows)
     unreadable = {
         row.clip_id: row.reason.removeprefix(UNREADABLE)
@@ -196,9 +215,10 @@ def describe(
         if row.reason.startswith(UNREADABLE)
     }
     return {
-        "format": FORMAT,
+        "format": IMAGES_FORMAT,
         "dataset": manifest.dataset,
-        "hash": identity(manifest, options, unreadable),
+        "request": asked,
+        "hash": hashlib.sha256(json.dumps(content).encode()).hexdigest(),
         "manifest_hash": manifest.hash(),
         "options": _shaping(manifest, options),
         "corrections": options.corrections,
@@ -215,7 +235,7 @@ def describe(
         "n_clips": len(rows) - n_left_out,
         "n_left_out": n_left_out,
         "unreadable": unreadable,
-        "duplicates": [[d.first, d.second, d.correlation] for d in duplicates],
+        "duplicates": [list(astuple(found)) for found in duplicates],
         "versions": {
             "dianet_ray": __version__,
             "python": platform.python_version(),

@@ -72,12 +72,15 @@ COMMONEST = {
 }
 """The set that `search` takes when none is named, by data set; `all` for any other."""
 
+_DATASETS = (*COMMONEST, "table")
+
 
 @dataclass(frozen=True, slots=True)
 class LabelSet:
     """`mapping` takes a plain label to a class; `classes` are in the order of their index.
 
-    `dropped` says of each label that `all` does not use why.
+    `dropped` says of each label that `all` does not use why, and of each key of the user's
+    mapping that no clip has that label.
     """
 
     name: str
@@ -99,9 +102,8 @@ class LabelSet:
         >>> LabelSet("", {"samm/fear": "negative"}).class_of("Fear", "samm/006")
         'negative'
         """
-        name = plain_label(label)
-        part = subject.partition("/")[0]
-        return self.mapping.get(f"{part}/{name}", self.mapping.get(name))
+        found = (self.mapping.get(key) for key in _keys(label, subject))
+        return next((name for name in found if name is not None), None)
 
 
 def plain_label(label: str) -> str:
@@ -137,10 +139,19 @@ def label_set(
     if not path.is_file():
         known = ", ".join([*NAMED, ALL])
         raise InputError(f"--classes takes a file or one of {known}: got {name}")
-    found = LabelSet(_file_name(path), _plain_mapping(_read_mapping(path), path))
+    mapping = _plain_mapping(_read_mapping(path), path)
+    seen = {key for label, subject in clips for key in _keys(label, subject)}
+    dropped = {key: "no clip has this label" for key in mapping if clips and key not in seen}
+    found = LabelSet(_file_name(path), mapping, dropped)
     if len(found.classes) < 2:
         raise InputError(f"--classes {path}: a mapping of labels to at least two classes")
     return found
+
+
+def _keys(label: str, subject: str) -> tuple[str, str]:
+    """List the keys of a mapping that take a clip, the first one first."""
+    name = plain_label(label)
+    return f"{subject.partition('/')[0]}/{name}", name
 
 
 def _all(clips: Sequence[tuple[str, str]]) -> LabelSet:
@@ -179,12 +190,23 @@ def _plain_mapping(mapping: Mapping[Any, Any], path: Path) -> dict[str, str]:
                 f"--classes {path}: a label and its class are words or numbers, got "
                 f"{label!r}: {to!r}"
             )
-        name = plain_label(str(label))
+        name = _plain_key(str(label))
         if plain.setdefault(name, str(to)) != str(to):
             raise InputError(
                 f"--classes {path}: {name} is written twice, as {plain[name]} and {to}"
             )
     return plain
+
+
+def _plain_key(key: str) -> str:
+    """Write a key of a mapping plainly: a label, or a data set's label.
+
+    >>> _plain_key("SAMM/Other"), _plain_key("Other")
+    ('samm/others', 'others')
+    """
+    part, _, label = key.partition("/")
+    part = part.strip().casefold()
+    return f"{part}/{plain_label(label)}" if label and part in _DATASETS else plain_label(key)
 
 
 def _is_name(part: object) -> bool:

@@ -25,6 +25,11 @@ _TABLES = {
 }
 
 
+def parts_of(dataset: str) -> tuple[str, ...]:
+    """List the data sets that one is made of: itself, or the parts of a composite."""
+    return tuple(megc2019.PARTS) if dataset == "megc2019" else (dataset,)
+
+
 def read_sources(
     dataset: str, root: Path, annotations: Sequence[Path], frames_dirs: Sequence[Path]
 ) -> list[Source]:

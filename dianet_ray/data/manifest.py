@@ -62,6 +62,8 @@ def read_manifest(  # noqa: PLR0913 - one parameter per option of `validate` and
         parts.append(part)
         rows += found
         unused += idle
+    names = {source.dataset for source in sources}
+    unused += [str(one) for one in corrections if one.dataset not in names]
     rows.sort(key=lambda row: (row.clip_id, row.onset or 0))
     return Manifest(dataset, root, tuple(parts), tuple(rows), tuple(unused))
 
@@ -157,6 +159,9 @@ class _Look:
             # The row has the path; a reason that repeats it would depend on where the data lie.
             said = str(numbers).replace(str(clip.frames), f"{clip.subject}/{clip.filename}")
             return _left_out(row, kind + said)
+        if not numbers:
+            said = f"no numbered jpg, png or bmp in {clip.subject}/{clip.filename}"
+            return _left_out(row, f"no frames: {said}")
         return self._with_numbers(row, clip, span, numbers)
 
     def _with_numbers(self, row: Row, clip: Annotated, span: Span, numbers: Sequence[int]) -> Row:

@@ -67,7 +67,9 @@ def _plain(name: str) -> str:
 def _by_part(folders: dict[str, Path], given: Sequence[Path]) -> dict[str, Path]:
     chosen: dict[str, Path] = {}
     for path in given:
-        part = next((p for p, folder in folders.items() if path.is_relative_to(folder)), None)
+        real = path.resolve()
+        inside = (p for p, folder in folders.items() if real.is_relative_to(folder.resolve()))
+        part = next(inside, None)
         if part is None or part in chosen:
             raise InputError(f"one sheet and one frame folder per part, inside its folder: {path}")
         chosen[part] = path

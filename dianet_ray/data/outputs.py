@@ -6,6 +6,7 @@ under its own name is complete; what an interrupted run left is removed by the n
 
 from __future__ import annotations
 
+import fcntl
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +28,21 @@ def writing(path: Path) -> Iterator[None]:
         # A worker's error comes with its traceback, whose last line is the error.
         reason = error.strerror or str(error).strip().rpartition("\n")[2]
         raise InputError(f"the output cannot be written: {path} ({reason})") from error
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Let nobody else write into a folder; the system forgets the lock of a killed process.
+
+    Raises:
+        InputError: somebody does.
+    """
+    with (folder / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(f"another command is writing this output: {folder}") from None
+        yield
 
 
 @contextmanager

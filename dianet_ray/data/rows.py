@@ -6,14 +6,14 @@ import csv
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from dianet_ray.data.numbering import Numbering
 from dianet_ray.data.outputs import writing
 from dianet_ray.data.sheets import Sheet
-from dianet_ray.schemas import LEFT_OUT, MANIFEST_COLUMNS
+from dianet_ray.schemas import CORRECTED, LEFT_OUT, MANIFEST_COLUMNS
 
 UNREADABLE = "unreadable: "
 """How the reason starts of a clip whose files do not read; all other reasons are rules."""
@@ -48,6 +48,15 @@ class Row:
     frames_path: str
 
 
+def with_crop(row: Row, box: str, note: str) -> Row:
+    """Add the crop to a row, and what must be said of it: then the clip counts as corrected."""
+    row = replace(row, box=box)
+    if not note:
+        return row
+    reason = f"{row.reason}; {note}" if row.reason else f"crop: {note}"
+    return replace(row, state=CORRECTED, reason=reason)
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
     """Where the rows of one data set come from; a composite has several parts.
@@ -80,12 +89,13 @@ class Manifest:
 
     def hash(self) -> str:
         """Hash the content: equal wherever the data set, and its frame folder, lie."""
-        rows = [{**asdict(row), "frames_path": self._placeless(row)} for row in self.rows]
+        rows = [{**asdict(row), "frames_path": self.placeless(row)} for row in self.rows]
         parts = [[p.dataset, p.sheet.name, p.sheet.sha256, p.numbering] for p in self.parts]
         content = [self.dataset, parts, *rows]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
-    def _placeless(self, row: Row) -> str:
+    def placeless(self, row: Row) -> str:
+        """Name the frames of a clip equally wherever the data set, or its frame folder, lies."""
         path = Path(row.frames_path)
         if not path.is_absolute():
             return row.frames_path

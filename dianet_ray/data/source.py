@@ -151,16 +151,15 @@ def _annotated(release: Release, row: Mapping[str, Any]) -> Annotated:
 
 def tables_below(root: Path, patterns: Sequence[str]) -> list[Path]:
     """Find the sheets of a data set, down to two folders below its own."""
-    return sorted(
-        {
-            path
-            for pattern in patterns
-            for depth in ("", "*/", "*/*/")
-            for path in root.glob(depth + pattern)
-            # Not Excel's lock file beside an open workbook, nor what a Mac puts into archives.
-            if not path.name.startswith(("~$", "."))
-        }
-    )
+    found = {
+        path.resolve(): path
+        for pattern in patterns
+        for depth in ("", "*/", "*/*/")
+        for path in root.glob(depth + pattern)
+        # Not Excel's lock file beside an open workbook, nor what a Mac puts into archives.
+        if not path.name.startswith(("~$", "."))
+    }
+    return sorted(found.values())  # one that is linked to is one
 
 
 def find_table(root: Path, patterns: Sequence[str], given: Path | None) -> Path:
@@ -208,7 +207,8 @@ def find_frames(root: Path, release: Release) -> dict[Key, Path]:
     """
     found: dict[Key, Path] = {}
     for path in _walk(root, release.place):
-        key = release.place(path.with_suffix("") if is_video(path) else path)
+        inside = path.relative_to(root)
+        key = release.place(inside.with_suffix("") if is_video(path) else inside)
         if key is None:
             continue
         if key in found:
@@ -246,7 +246,7 @@ def _walk(root: Path, place: Callable[[Path], Key | None]) -> Iterator[Path]:
             path, real = here / name, os.path.realpath(here / name)
             if real in trail or name == _MAC:
                 continue
-            if place(path) is not None:
+            if place(path.relative_to(root)) is not None:
                 yield path  # nothing below a clip's folder is another clip
             else:
                 deeper.append(name)

@@ -77,6 +77,7 @@ RULES = {
     "casme3": casme3_subject,
     "fourdme": fourdme_subject,
 }
+COMPOSITES = ("megc2019",)
 EXAMPLES = {
     "casme2": "casme2/sub01",
     "samm": "samm/006",
@@ -106,9 +107,10 @@ def full_name(dataset: str, text: str) -> str:
     >>> full_name("casme2", "1"), full_name("casme2", "CASME2/sub1"), full_name("casme2", "samm/6")
     ('casme2/sub01', 'casme2/sub01', 'samm/006')
     """
-    given, _, name = text.strip().rpartition("/")
+    given, slash, name = text.strip().partition("/")
     known = given.casefold()
-    if given and known != dataset and known not in RULES:
+    if slash and (known == dataset or known in RULES):
+        return f"{known}/{short_name(known, name)}"
+    if slash and dataset in RULES:
         return text.strip()
-    chosen = known or dataset
-    return f"{chosen}/{short_name(chosen, name)}"
+    return f"{dataset}/{short_name(dataset, text.strip())}"  # a name may hold a slash

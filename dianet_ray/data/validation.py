@@ -32,7 +32,7 @@ from dianet_ray.data.duplicates import (
 )
 from dianet_ray.data.frames import FrameError, UnfitError, read_frames
 from dianet_ray.data.labels import COMMONEST, NAMED, LabelSet, plain_label
-from dianet_ray.data.rows import UNREADABLE, Manifest, Row
+from dianet_ray.data.rows import UNREADABLE, Manifest, Row, with_crop
 from dianet_ray.progress import Progress
 from dianet_ray.schemas import CORRECTED, LEFT_OUT, USED
 
@@ -66,12 +66,16 @@ def inspect(manifest: Manifest, *, crop: Crop, progress: Progress) -> Inspected:
             seen[found.row.clip_id] = found
             progress.advance()
     rows = tuple(seen[row.clip_id].row if row.state != LEFT_OUT else row for row in manifest.rows)
-    marks = {name: s.signature for name, s in seen.items() if s.signature is not None}
     return Inspected(
         replace(manifest, rows=rows),
         dict(Counter(s.size for s in seen.values() if s.size).most_common()),
-        tuple(find_duplicates(list(marks), list(marks.values()))),
+        tuple(find_duplicates(*_columns(list(seen.values())))),
     )
+
+
+def _columns(seen: Sequence[_Seen]) -> tuple[list[str], list[str], list[NDArray[np.float16]]]:
+    marked = [(s.row.clip_id, s.row.subject, s.signature) for s in seen if s.signature is not None]
+    return [m[0] for m in marked], [m[1] for m in marked], [m[2] for m in marked]
 
 
 def _look(manifest: Manifest, row: Row, *, crop: Crop) -> _Seen:
@@ -87,10 +91,7 @@ def _look(manifest: Manifest, row: Row, *, crop: Crop) -> _Seen:
     except FrameError as error:
         reason = UNREADABLE + str(error).replace(f"{manifest.root}/", "")
         return _Seen(replace(row, state=LEFT_OUT, reason=reason))
-    if note:
-        reason = f"{row.reason}; {note}" if row.reason else f"crop: {note}"
-        row = replace(row, state=CORRECTED, reason=reason)
-    row = replace(row, box="" if box is None else box.text())
+    row = with_crop(row, "" if box is None else box.text(), note)
     return _Seen(row, sizes.pop(), signature([small(frame) for frame in frames]))
 
 
@@ -244,7 +245,8 @@ def _render_frames(summary: dict[str, Any], say: Any) -> None:
     shown = ", ".join(sizes[:_LISTED]) + (
         f" and {len(sizes) - _LISTED} other sizes" if len(sizes) > _LISTED else ""
     )
-    say(f"frames  {summary['n_frames']} of {shown or 'unknown size'}")
+    said = "a few of each clip were decoded, prepare reads all"
+    say(f"frames  {summary['n_frames']} of {shown or 'unknown size'}; {said}")
     named = {"onset_apex": "onset to apex", "apex_offset": "apex to offset", "whole_clip": "clip"}
     lengths = [
         f"{named[phase]} {found['min']} to {found['max']}, median {found['median']:g}"

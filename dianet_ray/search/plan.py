@@ -5,6 +5,7 @@ Everything here happens before Ray starts or a file is written, so a wrong comma
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dianet_ray.data.images import fingerprint
-from dianet_ray.data.labels import LabelSet, label_set
+from dianet_ray.data.labels import LabelSet, label_set, plain_label
 from dianet_ray.errors import InputError
 from dianet_ray.model.network import build
 from dianet_ray.options import SearchOptions
@@ -125,6 +126,13 @@ def make_plan(images: Images, path: Path, *, space: Space, options: SearchOption
             "images": images.about,
             "images_path": str(images.path),
             "n_unlabelled": len(images.labels) - len(rows),
+            "other_labels": dict(
+                Counter(
+                    plain_label(label)
+                    for label, name in zip(images.labels, class_of, strict=True)
+                    if name is None
+                )
+            ),
             "dropped_labels": labels.dropped,
             "fingerprints": [fingerprint(images.images[i]) for i in rows],
         },
@@ -243,12 +251,17 @@ def describe(
         f"clips    {len(study.clips)} of {n_folds} people, {left_out} left out; "
         f"{study.identity['classes']}: {counts}"
     )
+    if others := study.about.get("other_labels"):
+        counted = ", ".join(f"{name} {n}" for name, n in sorted(others.items()))
+        say(f"         labels of no class: {counted}")
     for label, why in study.about.get("dropped_labels", {}).items():
         say(f"         no class {label}: {why}")
     if doubled := study.about["images"].get("duplicates"):
+        first, second, _, is_leak = max(doubled, key=lambda pair: pair[3])
+        leak = ": a fold tests what it trained on" if is_leak else ""
         say(
             f"         {len(doubled)} pairs of clips show the same frames, for example "
-            f"{doubled[0][0]} and {doubled[0][1]}: two people's would leak between folds"
+            f"{first} and {second}{leak}"
         )
     say(
         f"search   {plan.n_configs} configurations x {n_folds} folds = {plan.n_trainings} "

@@ -15,9 +15,9 @@ import numpy as np
 from safetensors import SafetensorError
 
 from dianet_ray.data.clips import Recipe, Span, clip_images
-from dianet_ray.data.frames import FrameError, frame_numbers
+from dianet_ray.data.frames import FrameError, UnfitError, frame_numbers
 from dianet_ray.data.images import fingerprint
-from dianet_ray.data.subjects import EXAMPLES, full_name
+from dianet_ray.data.subjects import COMPOSITES, EXAMPLES, full_name
 from dianet_ray.errors import InputError
 from dianet_ray.model import fit
 from dianet_ray.summary.card import Card, read, subject_hash
@@ -92,6 +92,9 @@ def choose_voters(
         InputError: the images are of another person of the study than the one named.
     """
     known = {person for fold in card.folds for person in fold.test_subjects}
+    if subject is not None and "/" not in subject and card.dataset in COMPOSITES:
+        form = EXAMPLES[card.dataset]
+        raise InputError(f"--subject of {card.dataset} names the data set too ({form}): {subject}")
     name = None if subject is None else full_name(card.dataset, subject)
     named = None if name is None else subject_hash(name)
     seen = card.clips.get(fingerprint(images))
@@ -125,8 +128,10 @@ def _images(
     try:
         span = _span(clip, flags)
         made = clip_images(clip, span, Recipe(how.image_size, how.coefficients, how.crop))
+    except UnfitError as error:
+        raise InputError(f"{error}, in {clip}") from None
     except FrameError as error:
-        raise InputError(f"{clip}: {error}") from None
+        raise InputError(str(error)) from None
     apex_from = "spot" if flags[1] is None else "given"
     return Moments(span[0], made.apex, span[2], apex_from), made.images
 

@@ -18,7 +18,7 @@ from dianet_ray.errors import InputError
 from tests.data.casme2_files import Clip, clips, write_data_set
 
 RELEASES = {release.dataset: release for release in (CASME2, SAMM, CASME3)}
-TABLE = read_corrections(PUBLISHED)
+TABLE = read_corrections(PUBLISHED, DATASETS)
 HEADER = "dataset,subject,clip,column,old,new,source\n"
 GOOD = Clip()
 
@@ -170,7 +170,7 @@ def test_a_wrong_file_is_one_line_that_names_the_row(tmp_path, text, says):
     path = tmp_path / "mine.csv"
     path.write_text(text)
     with pytest.raises(InputError) as refused:
-        read_corrections(str(path))
+        read_corrections(str(path), ["casme2"])
     assert says in str(refused.value)
     assert "mine.csv" in str(refused.value)
     assert "\n" not in str(refused.value)
@@ -180,14 +180,14 @@ def test_a_wrong_file_is_one_line_that_names_the_row(tmp_path, text, says):
 def test_what_is_neither_the_table_nor_a_file_is_one_line(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match="takes published or a CSV file"):
-        read_corrections(name)
+        read_corrections(name, ["casme2"])
 
 
 @pytest.mark.parametrize("subject", ["1", "01", "sub01", "Sub1"])
 def test_people_are_named_as_anybody_writes_them(tmp_path, subject):
     path = tmp_path / "mine.csv"
     path.write_text(f"{HEADER}casme2,{subject},EP01_01,apex,,14,me\n")
-    (one,) = read_corrections(str(path))
+    (one,) = read_corrections(str(path), ["casme2"])
     assert one.key == ("sub01", "EP01_01")
 
 
@@ -198,7 +198,9 @@ def manifest(root, text, rows=(GOOD,), **options):
     path = root / "mine.csv"
     path.write_text(HEADER + text)
     data = write_data_set(root / "data", rows)
-    return read_manifest("casme2", data, corrections=read_corrections(str(path)), **options)
+    return read_manifest(
+        "casme2", data, corrections=read_corrections(str(path), ["casme2"]), **options
+    )
 
 
 def test_a_corrected_apex_is_marked_with_its_source(tmp_path):

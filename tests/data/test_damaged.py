@@ -393,8 +393,8 @@ LEFT_OUT = {
     "a file for the folder": (file_for_folder, "unreadable: the folder does not open"),
     "a lost link for the folder": (dangling_folder, "unreadable: the folder does not open"),
     "a link to itself": (link_to_itself, "unreadable: the folder does not open"),
-    "an empty folder": (empty_folder, "frames missing: 8-16 of 8..16"),
-    "frames one folder deeper": (nested_frames, "frames missing: 8-16 of 8..16"),
+    "an empty folder": (empty_folder, "no frames: no numbered jpg"),
+    "frames one folder deeper": (nested_frames, "no frames: no numbered jpg"),
     "no folder": (lambda r: shutil.rmtree(r / AT), "no frame folder: none for sub01/EP00_01"),
 }
 
@@ -848,8 +848,8 @@ TABLE_LEFT_OUT = {
     "a name of 300 letters": (row("x" * 300), "no frame folder"),
     "a name with a zero byte": (row("c/\0a"), "no frame folder"),
     "the table itself": (row("clips.csv"), "unreadable: the folder does not open"),
-    "the data set itself": (row("."), "frames missing"),
-    "a folder without frames": (row("c"), "frames missing: 1-7"),
+    "the data set itself": (row("."), "no frames: no numbered jpg"),
+    "a folder without frames": (row("c"), "no frames: no numbered jpg"),
     "a video of 60 %, avi": (
         video_row("v.avi", cut_file(0.6)),
         "unreadable: the video ends early",

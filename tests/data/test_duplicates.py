@@ -16,7 +16,6 @@ from dianet_ray.data.duplicates import (
     ALIKE,
     N_FRAMES,
     SIDE,
-    Duplicate,
     find_duplicates,
     key_frames,
     signature,
@@ -134,16 +133,18 @@ def test_clips_in_which_nothing_moves_are_not_alike(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("first", "second", "across"),
+    ("subjects", "across"),
     [
-        ("casme2/sub01/a", "casme2/sub01/b", False),
-        ("casme2/sub01/a", "casme2/sub02/a", True),
-        ("casme2/s1/a", "smic/s1/a", True),
-        ("table/p1/c/a", "table/p1/d/a", False),
+        (["casme2/sub01", "casme2/sub01"], False),
+        (["casme2/sub01", "casme2/sub02"], True),
+        (["casme2/s1", "smic/s1"], True),
+        (["table/g1/anna", "table/g1/bob"], True),  # a subject of a table may hold a slash
     ],
 )
-def test_people_are_told_by_data_set_and_subject(first, second, across):
-    assert Duplicate(first, second, 1.0).across_subjects is across
+def test_people_are_told_by_their_whole_names(subjects, across):
+    names = [f"{subject}/{k}" for k, subject in enumerate(subjects)]
+    (found,) = find_duplicates(names, subjects, marks(1) * 2)
+    assert found.across_subjects is across
 
 
 @given(st.integers(0, 10_000), st.integers(0, 500))
@@ -207,7 +208,7 @@ def test_blocks_name_every_clip_with_the_first_that_is_alike(monkeypatch, n_clip
     assert plain or n_clips < 8
     for block in (1, 5, 512):
         monkeypatch.setattr(duplicates, "_BLOCK", block)
-        pairs = [(one.first, one.second) for one in find_duplicates(names, found)]
+        pairs = [(one.first, one.second) for one in find_duplicates(names, names, found)]
         assert pairs == plain
 
 
@@ -215,9 +216,16 @@ def test_more_clips_than_a_block_are_all_compared():
     n_clips = duplicates._BLOCK + 40
     found = marks(n_clips)
     found[-1] = found[3]
-    named = find_duplicates([f"d/s/{k}" for k in range(n_clips)], found)
+    named = find_duplicates([f"d/s/{k}" for k in range(n_clips)], ["d/s"] * n_clips, found)
     assert ("d/s/3", f"d/s/{n_clips - 1}") in {(one.first, one.second) for one in named}
 
 
 def test_no_clips_are_no_duplicates():
-    assert find_duplicates([], []) == []
+    assert find_duplicates([], [], []) == []
+
+
+def test_a_clip_like_two_earlier_ones_is_named_with_the_one_of_another_person():
+    angles = np.deg2rad([0, 30, 15])  # the third is alike the others, they are not alike
+    found = [np.array([np.cos(a), np.sin(a)]).astype(np.float16) for a in angles]
+    (one,) = find_duplicates(["a", "b", "c"], ["anna", "bob", "anna"], found)
+    assert (one.first, one.second, one.across_subjects) == ("b", "c", True)

@@ -52,7 +52,7 @@ def test_a_good_clip_is_used_with_its_annotated_apex(tmp_path):
         ({"onset": None, "frames": (10,)}, "no onset or offset: not both are frame numbers"),
         ({"offset": "?", "frames": (10,)}, "no onset or offset: not both are frame numbers"),
         ({"label": None}, "no label: the emotion is empty"),
-        ({"frames": ()}, "frames missing: 10-16 of 10..16"),
+        ({"frames": ()}, "no frames: no numbered jpg, png or bmp in sub01/EP01_01"),
         ({"frames": (10, 11, 14, 16)}, "frames missing: 12-13, 15 of 10..16"),
         ({"frames": (12, 13)}, "frames missing: 10-11, 14-16 of 10..16"),
         (

@@ -3,9 +3,11 @@
 import csv
 import io
 import json
+import os
 import shutil
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -18,6 +20,7 @@ from dianet_ray.data.corrections import read_corrections
 from dianet_ray.data.dynamic_images import prepare
 from dianet_ray.data.images import fingerprint, load_images
 from dianet_ray.data.manifest import read_manifest
+from dianet_ray.data.outputs import locked
 from dianet_ray.errors import InputError
 from dianet_ray.options import PrepareOptions
 from dianet_ray.progress import Progress
@@ -46,7 +49,7 @@ def read_csv(path):
 
 def run(root, out, options=OPTIONS, **changes):
     options = options.model_copy(update=changes)
-    corrections = read_corrections(options.corrections) if options.corrections else ()
+    corrections = read_corrections(options.corrections, ["casme2"]) if options.corrections else ()
     manifest = read_manifest("casme2", root, apex=options.apex, corrections=corrections)
     text = io.StringIO()
     with Progress("prepare", 6, unit="clips", console=Console(file=text)) as progress:
@@ -148,7 +151,7 @@ def test_other_options_are_refused_with_both_hashes(made, root, changes):
     out = made[0]
     with pytest.raises(InputError, match="other options") as error:
         run(root, out, **changes)
-    assert load_images(out).hash[:12] in str(error.value)
+    assert load_images(out).about["request"][:12] in str(error.value)
     assert "\n" not in str(error.value)
 
 
@@ -211,6 +214,7 @@ def test_an_interrupted_run_is_gone_on_from_and_only_what_changed_is_made_again(
 ):
     root, out = write_data_set(tmp_path / "data", clips(6)), tmp_path / "out"
     run(root, out)
+    load_images_hash = load_images(out).hash
     (out / "images.json").unlink()
     torn, *whole = sorted((out / "clips").iterdir())
     torn.write_bytes(torn.read_bytes()[:200])
@@ -221,12 +225,68 @@ def test_an_interrupted_run_is_gone_on_from_and_only_what_changed_is_made_again(
     assert "6/6 clips" in text.getvalue()
     assert before == {path: path.stat().st_mtime_ns for path in whole}
     assert len(list((out / "clips").iterdir())) == 3
+    assert load_images(out).hash == load_images_hash
     (out / "images.json").unlink()
     frame = next((root / FRAMES).glob("*/EP02_01/img13.jpg"))
     frame.write_bytes(frame.with_name("img12.jpg").read_bytes())
+    hash_before = load_images_hash
     assert run(root, out)[0].n_reused == 5
+    assert load_images(out).hash != hash_before
     (out / "images.json").unlink()
     assert run(root, out, image_size=24)[0].n_reused == 0
+
+
+def test_the_folder_of_a_data_set_is_never_taken_for_an_unfinished_output(tmp_path, ray_local):
+    root = write_data_set(tmp_path / "data", clips(6))
+    mine = tmp_path / "mine"
+    (mine / "clips").mkdir(parents=True)
+    (mine / "clips" / "p01.mp4").touch()
+    (mine / "manifest.csv").write_text("mine")
+    only_a_sheet = tmp_path / "sheet"
+    only_a_sheet.mkdir()
+    (only_a_sheet / "manifest.csv").write_text("mine")
+    for out in (mine, only_a_sheet):
+        with pytest.raises(InputError, match=r"images\.json is missing"):
+            run(root, out)
+        assert (out / "manifest.csv").read_text() == "mine"
+    assert (mine / "clips" / "p01.mp4").exists()
+
+
+def test_two_runs_do_not_write_one_output_at_once(root, tmp_path, ray_local):
+    out = tmp_path / "out"
+    out.mkdir()
+    with locked(out), pytest.raises(InputError, match="another command is writing") as error:
+        run(root, out)
+    assert str(out) in str(error.value)
+    assert run(root, out)[0].n_clips == 6
+
+
+def test_frames_of_another_folder_are_made_again_even_with_equal_names_sizes_and_times(
+    tmp_path, ray_local
+):
+    root, out = write_data_set(tmp_path / "data", clips(6)), tmp_path / "out"
+    shutil.copytree(root / FRAMES, root / "Cropped")
+    for file in (root / "Cropped").rglob("*.jpg"):
+        os.utime(file, ns=(0, 0))
+        os.utime(root / FRAMES / file.relative_to(root / "Cropped"), ns=(0, 0))
+    for folder, n_reused in ((FRAMES, 0), (FRAMES, 6), ("Cropped", 0)):
+        manifest = read_manifest("casme2", root, frames_dirs=[root / folder])
+        with Progress("p", 6, unit="clips", console=Console(file=io.StringIO())) as progress:
+            result = prepare(manifest, out, OPTIONS, progress=progress)
+        assert result.n_reused == n_reused
+        (out / "images.json").unlink()
+
+
+def test_a_header_that_asks_for_an_absurd_size_leaves_one_clip_out(tmp_path, ray_local):
+    root = write_data_set(tmp_path / "data", clips(6))
+    frame = next((root / FRAMES).glob("*/EP02_01/img13.jpg"))
+    cv2.imwrite(str(frame.with_suffix(".bmp")), cv2.imread(str(frame)))
+    frame.unlink()
+    damaged = bytearray(frame.with_suffix(".bmp").read_bytes())
+    damaged[20] = 0xFF
+    frame.with_suffix(".bmp").write_bytes(damaged)
+    result, _ = run(root, tmp_path / "out")
+    assert (result.n_clips, len(result.unreadable)) == (5, 1)
 
 
 def test_a_spotted_apex_is_in_the_manifest(root, tmp_path, ray_local):
@@ -261,7 +321,7 @@ def test_the_same_frames_under_two_subjects_are_named(tmp_path, ray_local):
     assert {found.first, found.second} == {"casme2/sub01/EP00_01", "casme2/sub03/copy"}
     assert found.across_subjects
     assert load_images(tmp_path / "out").about["duplicates"] == [
-        [found.first, found.second, found.correlation]
+        [found.first, found.second, found.correlation, True]
     ]
 
 
@@ -314,6 +374,6 @@ def test_half_of_the_clips_is_enough(tmp_path, ray_local):
 def test_too_few_usable_clips_are_refused_before_any_frame_is_read(tmp_path, monkeypatch):
     rows = [replace(clip, apex="/") for clip in clips(3)]
     root = write_data_set(tmp_path / "data", [*rows, Clip(name="good")])
-    monkeypatch.setattr(dynamic_images, "_map_parts", lambda *_: pytest.fail("frames were read"))
+    monkeypatch.setattr(dynamic_images, "make_parts", lambda *_: pytest.fail("frames were read"))
     with pytest.raises(InputError, match=r"of 4 a rule leaves 3 out and 0 .*: missing apex: /"):
         run(root, tmp_path / "out")
