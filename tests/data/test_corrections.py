@@ -241,9 +241,9 @@ def test_a_clip_may_be_corrected_twice(tmp_path):
     assert row.reason.endswith("; onset 10 -> 11")
 
 
-def test_corrections_of_other_data_sets_are_neither_used_nor_unused(tmp_path):
+def test_a_users_correction_of_another_data_set_is_said_to_change_nothing(tmp_path):
     found = manifest(tmp_path, "samm,6,006_1_2,apex,,14,me\n")
-    assert found.unused == ()
+    assert found.unused == ("samm/006/006_1_2 apex",)
     assert found.rows[0].state == "used"
 
 
@@ -262,10 +262,21 @@ def test_unused_corrections_are_in_the_summary(tmp_path):
 
 def test_the_published_table_finds_its_clips(tmp_path):
     rows = [replace(GOOD, subject=4, name="EP12_01f", onset=270, apex="/", offset=285), GOOD]
-    found = read_manifest("casme2", write_data_set(tmp_path, rows), corrections=TABLE)
+    mine = read_corrections(PUBLISHED, ["casme2"])
+    found = read_manifest("casme2", write_data_set(tmp_path, rows), corrections=mine)
     corrected = found.rows[-1]
     assert (corrected.clip_id, corrected.apex) == ("casme2/sub04/EP12_01f", 279)
     assert len(found.unused) == 18
+
+
+def test_a_correction_that_may_mean_several_rows_is_refused_and_may_name_the_onset():
+    rows = [Annotated("spNO.1", "b", "sad", onset, onset + 2, onset + 9) for onset in (10, 100)]
+    vague = Correction("casme3", ("spNO.1", "b"), "apex", "", "104", "")
+    with pytest.raises(InputError, match=r"one of 2 rows: give its old value.*b@10") as error:
+        correct(rows, [vague])
+    assert "\n" not in str(error.value)
+    named = replace(vague, key=("spNO.1", "b@100"))
+    assert [row.apex for row in correct(rows, [named]).annotated] == [12, 104]
 
 
 def test_corrections_change_the_hash_of_a_manifest(tmp_path):

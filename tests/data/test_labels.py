@@ -121,6 +121,22 @@ def test_a_file_may_name_combinations_and_data_sets_in_any_case_and_order(tmp_pa
     assert found.class_of("FEAR", "casme2/sub01") == "other"
 
 
+@pytest.mark.parametrize(
+    ("key", "label"), [("samm/Other", "Other"), ("SAMM/Surprise+Fear", "Fear+Surprise")]
+)
+def test_a_label_of_one_data_set_is_as_tolerant_as_any(tmp_path, key, label):
+    found = label_set(write(tmp_path / "mine.yaml", f"{key}: a\nx: b\n"), "samm")
+    assert found.class_of(label, "samm/006") == "a"
+    assert found.class_of(label, "casme2/sub01") is None
+
+
+def test_a_key_that_no_clip_has_is_said(tmp_path):
+    clips = [("happiness", "samm/006"), ("fear", "samm/007")]
+    text = "hapiness: positive\nsamm/fear: negative\ncasme2/fear: negative\n"
+    found = label_set(write(tmp_path / "mine.yaml", text), "samm", clips=clips)
+    assert set(found.dropped) == {"hapiness", "casme2/fear"}
+
+
 def test_a_file_that_gives_a_label_two_classes_is_refused(tmp_path):
     with pytest.raises(InputError, match="others is written twice, as a and b"):
         label_set(write(tmp_path / "mine.yaml", "Other: a\nothers: b\n"), "casme2")
