@@ -193,7 +193,8 @@ def _marked(row: Row, status: dict[str, Any]) -> Row:
 
 def _duplicates(rows: Sequence[Row], statuses: dict[str, dict[str, Any]]) -> list[Duplicate]:
     used = [row for row in rows if row.state != LEFT_OUT]
-    marks = [np.frombuffer(statuses[row.clip_id]["signature"], np.float16) for row in used]
+    packed = [bytes.fromhex(statuses[row.clip_id]["signature"]) for row in used]
+    marks = [np.frombuffer(mark, np.float16) for mark in packed]
     return find_duplicates([r.clip_id for r in used], [r.subject for r in used], marks)
 
 

@@ -70,7 +70,7 @@ def make_parts(
     Yields:
         A status per clip, as it is safe: clip_id, error (empty when it was made), is_rule (the
         frames read, a rule leaves the clip out), is_reused, apex, box, note, digest of the images,
-        and signature as bytes. A task that is tried again yields its clips again.
+        and signature in hex. A task that is tried again yields its clips again.
     """
     import ray.data  # takes seconds, and `predict` needs only `clip_images`
 
@@ -79,20 +79,20 @@ def make_parts(
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False  # stderr is ours, so Ray Data says problems only
     context.print_on_execution_start = False
-    context.target_max_block_size = 1  # bytes: a status travels when its clip is made
+    context.target_max_block_size = 1  # bytes: what is known of a part travels when it is made
     logging.getLogger("ray.data").setLevel(logging.WARNING)
     logging.getLogger("ray.data._internal.progress").setLevel(logging.ERROR)
     n_cpus = int(ray.cluster_resources().get("CPU", 1))
     n_tasks = _n_tasks(parts, min(n_cpus, max_workers or n_cpus))
     statuses = ray.data.from_items(
         [{"part": json.dumps(part)} for part in parts], override_num_blocks=n_tasks
-    ).flat_map(
+    ).map(
         functools.partial(_make_part, recipe=recipe),
         compute=ray.data.TaskPoolStrategy(size=max_workers and min(max_workers, n_tasks)),
         num_cpus=1,
     )
     for row in statuses.iter_rows():
-        yield {**json.loads(row["status"]), "signature": row["signature"]}
+        yield from json.loads(row["statuses"])
 
 
 def _n_tasks(parts: list[dict[str, Any]], n_workers: int) -> int:
@@ -107,10 +107,11 @@ def _n_tasks(parts: list[dict[str, Any]], n_workers: int) -> int:
     return min(len(parts), max(1, round(n_workers * math.sqrt(seconds / 0.4))))
 
 
-def _make_part(row: dict[str, str], *, recipe: Recipe) -> Iterator[dict[str, Any]]:
+def _make_part(row: dict[str, str], *, recipe: Recipe) -> dict[str, str]:
     """Make one part in a worker; clips that it holds already stay, unless something changed.
 
     What travels is JSON: Ray Data would unify the types of columns that are empty in some rows.
+    One row for all clips: a task waits for the driver when a few rows of it have not been taken.
     """
     cv2.setNumThreads(1)
     part = json.loads(row["part"])
@@ -119,7 +120,7 @@ def _make_part(row: dict[str, str], *, recipe: Recipe) -> Iterator[dict[str, Any
     after: list[StoredClip] = []
     statuses = []
     for clip in part["clips"]:
-        name, mark = clip["clip_id"], b""
+        name = clip["clip_id"]
         status = {"clip_id": name, "error": "", "is_rule": False, "is_reused": False}
         try:
             stored = _make(clip, recipe, before.get(name))
@@ -128,16 +129,17 @@ def _make_part(row: dict[str, str], *, recipe: Recipe) -> Iterator[dict[str, Any
             status["is_rule"] = isinstance(broken, UnfitError)
         else:
             after.append(stored)
-            made, mark = stored.made, stored.made.signature.tobytes()
+            made = stored.made
             status |= {"apex": made.apex, "box": made.box, "note": made.note}
             status["digest"] = hashlib.sha256(made.images.tobytes()).hexdigest()
+            status["signature"] = made.signature.tobytes().hex()
             status["is_reused"] = stored is before.get(name)
-        statuses.append({"status": json.dumps(status), "signature": mark})
+        statuses.append(status)
     if not after:
         file.unlink(missing_ok=True)
     elif [id(clip) for clip in after] != [id(clip) for clip in before.values()]:
         write_part(file, after)
-    yield from statuses  # when they are safe
+    return {"statuses": json.dumps(statuses)}
 
 
 def _make(clip: dict[str, Any], recipe: Recipe, old: StoredClip | None) -> StoredClip:
