@@ -33,6 +33,7 @@ lint: $(DEV)
 
 bench: $(DEV)
 	$(BIN)/python -m benchmarks.dynamic_images
+	$(BIN)/python -m benchmarks.apex_spotting
 	$(BIN)/python -m benchmarks.stacking
 	$(BIN)/python -m benchmarks.synth_difficulty
 

@@ -70,8 +70,8 @@ def phase_images(  # noqa: PLR0913 - a clip is its frames and three numbers
     The whole frame becomes a square of area means. Pooling is linear, so the three pooled
     images are resized and not every frame. Raw frames (HALVED_FROM) at least twice as large as
     the images are first halved by 8-bit 2 x 2 means: pooling then costs half. Of 60 frames of
-    640 x 480 that moves an image by 0.04 grey levels (RMS) at 64 pixels, 0.13 at 128 and 0.22 at
-    224, where sensor noise of 2 grey levels moves it by 0.12, 0.24 and 0.37.
+    640 x 480 with a face that smiles, that moves an image by 0.13 grey levels (RMS) at 64 pixels,
+    0.24 at 128 and 0.32 at 224: as much as sensor noise of 2 grey levels, 0.12, 0.24 and 0.37.
 
     Args:
         frames: The frames onset..offset in order, (H, W, 3) in 0..255, of one size.
