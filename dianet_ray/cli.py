@@ -228,7 +228,9 @@ def prepare(
     for one in result.duplicates:
         out.print(f"the same frames under two names: {one.first} and {one.second}")
     if found.unused:
-        out.print(f"corrections that changed nothing: {', '.join(found.unused)}")
+        n_more = len(found.unused) - 3
+        more = f" and {n_more} more (validate --json lists all)" if n_more > 0 else ""
+        out.print(f"corrections that changed nothing: {', '.join(found.unused[:3])}{more}")
     if result.unreadable and not skip_broken:
         raise InputError(
             f"{len(result.unreadable)} clips cannot be read, for example {result.unreadable[0]}; "
