@@ -56,6 +56,16 @@ class HangingTrial(FakeTrial):
         return super().step()
 
 
+class SlowTrial(FakeTrial):
+    """All but the first training are still in flight when a second interrupt follows."""
+
+    def step(self):
+        work = self.config["work"]
+        if (work["number"], *work["folds"]) != (0, 0):
+            time.sleep(10)
+        return super().step()
+
+
 def test_a_search_on_workers_decides_as_the_searcher_alone(ray_local, tmp_path):
     sizes = {"n_subjects": 3, "n_configs": 14, "wave_size": 4, "gpus_per_trial": 0.0}
     play(fake_plan(tmp_path / "alone", **sizes), n_workers=1)
@@ -108,22 +118,22 @@ def test_a_sigterm_leaves_at_once_with_a_durable_ledger(ray_local, tmp_path):
 def test_a_second_interrupt_leaves_at_once(ray_local, tmp_path):
     plan = fake_plan(tmp_path, n_subjects=4, n_configs=40, gpus_per_trial=0.0)
     with pytest.raises(Stopped):
-        interrupted(plan, signal.SIGINT, signal.SIGINT)
+        interrupted(plan, signal.SIGINT, signal.SIGINT, trial=SlowTrial)
     assert [*read_records(tmp_path)][-1]["reason"] == "stopped"
 
 
-def interrupted(plan, *numbers):
+def interrupted(plan, *numbers, trial=FakeTrial):
     """Send this process signals as soon as the ledger holds a training."""
 
     def send():
-        while not any("training" in p.read_text() for p in plan.path.glob("ledger/*.jsonl")):
+        while not any(record["kind"] == "training" for record in read_records(plan.path)):
             time.sleep(0.05)
         for number in numbers:
             os.kill(os.getpid(), number)
-            time.sleep(0.05)
+            time.sleep(0.5)  # two that arrive within one call into Ray would be handled as one
 
     threading.Thread(target=send, daemon=True).start()
-    return tune(plan)
+    return tune(plan, trial)
 
 
 def test_a_gpu_that_torch_cannot_see_ends_the_study_with_one_line(ray_local, tmp_path):
