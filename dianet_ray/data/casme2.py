@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from dianet_ray.data.source import Key, Release, Source, read_release
+from dianet_ray.data.source import Key, Release
 from dianet_ray.data.subjects import casme2_subject
 
 _NAMED = re.compile(r"sub\d+")
@@ -37,8 +37,3 @@ RELEASE = Release(
     fps=200,
     unconfirmed=("the name of the sheet: the one that has the columns is read",),
 )
-
-
-def read(root: Path, annotations: Path | None, frames_dir: Path | None) -> Source:
-    """Read the workbook and find the clips; errors as `read_release`."""
-    return read_release(RELEASE, root, annotations, frames_dir)

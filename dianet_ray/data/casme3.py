@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from dianet_ray.data.source import Key, Release, Source, read_release
+from dianet_ray.data.source import Key, Release
 from dianet_ray.data.subjects import casme3_subject
 
 _SUBJECT = re.compile(r"spNO\.\d+", re.IGNORECASE)
@@ -46,8 +46,3 @@ RELEASE = Release(
     by_onset=True,
     unconfirmed=("the class counts of all 860 rows, and the columns of the older .xls sheet",),
 )
-
-
-def read(root: Path, annotations: Path | None, frames_dir: Path | None) -> Source:
-    """Read the workbook and find the recordings; errors as `read_release`."""
-    return read_release(RELEASE, root, annotations, frames_dir)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from dianet_ray.data.source import Key, Release, Source, read_release
+from dianet_ray.data.source import Key, Release
 from dianet_ray.data.subjects import fourdme_subject
 
 _SUBJECT = re.compile(r"S\d+(?:_[a-z0-9]+)?", re.IGNORECASE)
@@ -44,8 +44,3 @@ RELEASE = Release(
         "the order of the columns, and 60 frames a second",
     ),
 )
-
-
-def read(root: Path, annotations: Path | None, frames_dir: Path | None) -> Source:
-    """Read the workbook and find the clips; errors as `read_release`."""
-    return read_release(RELEASE, root, annotations, frames_dir)

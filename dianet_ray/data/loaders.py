@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from dianet_ray.data import casme2, casme3, fourdme, megc2019, mmew, samm, smic, table
-from dianet_ray.data.source import Source, tables_below
+from dianet_ray.data.source import Source, read_release, tables_below
 from dianet_ray.errors import InputError
 
+_RELEASES = [module.RELEASE for module in (casme2, samm, mmew, smic, casme3, fourdme)]
 LOADERS: dict[str, Callable[[Path, Path | None, Path | None], Source]] = {
-    "casme2": casme2.read,
-    "samm": samm.read,
-    "mmew": mmew.read,
-    "smic": smic.read,
-    "casme3": casme3.read,
-    "fourdme": fourdme.read,
+    **{release.dataset: partial(read_release, release) for release in _RELEASES},
     "table": table.read,
 }
 DATASETS = (*LOADERS, "megc2019")
-_TABLES = {
-    module.RELEASE.dataset: module.RELEASE.tables
-    for module in (casme2, samm, mmew, smic, casme3, fourdme)
-}
+_TABLES = {release.dataset: release.tables for release in _RELEASES}
 
 
 def parts_of(dataset: str) -> tuple[str, ...]:

@@ -5,19 +5,15 @@ Subjects carry their data set's name, so equal numbers are different people.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from dianet_ray.data import casme2, samm, smic
-from dianet_ray.data.source import Source, given_path
+from dianet_ray.data.source import Source, given_path, read_release
 from dianet_ray.errors import InputError
 
-PARTS: dict[str, Callable[[Path, Path | None, Path | None], Source]] = {
-    "casme2": casme2.read,
-    "samm": samm.read,
-    "smic": smic.read,
-}
+PARTS = {"casme2": casme2.RELEASE, "samm": samm.RELEASE, "smic": smic.RELEASE}
 _FOLDERS = {"casme2": ("casme2", "casmeii"), "samm": ("samm",), "smic": ("smic",)}
 _NOT_LISTED = {("sub04", "EP12_01f"), ("sub05", "EP12_03f")}
 """Clips of CASME II that the composite's published list lacks [tvaranka/meb, Apache-2.0]."""
@@ -33,8 +29,8 @@ def read(root: Path, annotations: Sequence[Path], frames_dirs: Sequence[Path]) -
     sheets = _by_part(folders, [given_path(path, root, "--annotations") for path in annotations])
     frames = _by_part(folders, [given_path(path, root, "--frames-dir") for path in frames_dirs])
     sources = []
-    for part, load in PARTS.items():
-        source = load(folders[part], sheets.get(part), frames.get(part))
+    for part, release in PARTS.items():
+        source = read_release(release, folders[part], sheets.get(part), frames.get(part))
         listed = tuple(
             replace(clip, problem="composite: not in MEGC2019's published list")
             if part == "casme2" and clip.key in _NOT_LISTED

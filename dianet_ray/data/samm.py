@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from dianet_ray.data.source import Key, Release, Source, read_release
+from dianet_ray.data.source import Key, Release
 from dianet_ray.data.subjects import samm_subject
 
 _CLIP = re.compile(r"(\d{3})_\d+_\d+")
@@ -36,8 +36,3 @@ RELEASE = Release(
     fps=200,
     unconfirmed=("the name of the sheet, and that a folder holds onset..offset",),
 )
-
-
-def read(root: Path, annotations: Path | None, frames_dir: Path | None) -> Source:
-    """Read the workbook and find the clips; errors as `read_release`."""
-    return read_release(RELEASE, root, annotations, frames_dir)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from dianet_ray.data.source import Key, Release, Source, read_release
+from dianet_ray.data.source import Key, Release
 from dianet_ray.data.subjects import smic_subject
 
 _CLIP = re.compile(r"(s\d+)_(?:ne|po|sur)_\d+", re.IGNORECASE)
@@ -41,8 +41,3 @@ RELEASE = Release(
         "whether the HS release comes with a sheet of its own: SMIC-HS-E's describes recordings",
     ),
 )
-
-
-def read(root: Path, annotations: Path | None, frames_dir: Path | None) -> Source:
-    """Read the workbook and find the clips; errors as `read_release`."""
-    return read_release(RELEASE, root, annotations, frames_dir)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dianet_ray.data.casme2 import read
+from dianet_ray.data.loaders import LOADERS
 from dianet_ray.errors import InputError
 from tests.data.casme2_files import (
     FRAMES,
@@ -17,6 +17,8 @@ from tests.data.casme2_files import (
     write_data_set,
     write_workbook,
 )
+
+read = LOADERS["casme2"]
 
 
 def frames_of(source):
