@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,9 @@ from typing import Any
 from dianet_ray.errors import InputError
 
 ADDRESS_VARIABLE = "RAY_ADDRESS"
+SUPPORTED_RAY = "2.60"
+SUPPORTED_PYTHON = "3.11 to 3.13"
+LOCAL = "local"
 KNOCK_S = 5.0
 _TOKEN = (
     "RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH (else ~/.ray/auth_token) "
@@ -23,12 +27,21 @@ _TOKEN = (
 )
 
 
+Shape = tuple[float, float]
+"""CPUs and GPUs: what a node has, or what a trial takes."""
+
+
 @dataclass(frozen=True, slots=True)
 class Cluster:
     """What a cluster's living nodes offer: `nodes` holds the CPUs and GPUs of each."""
 
     address: str
-    nodes: tuple[tuple[float, float], ...]
+    nodes: tuple[Shape, ...]
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it is the local Ray that this process started: one node, this machine."""
+        return self.address == LOCAL
 
     @property
     def n_cpus(self) -> float:
@@ -45,30 +58,32 @@ class Cluster:
         """Living nodes."""
         return len(self.nodes)
 
-    def n_workers(self, *, cpus: float, gpus: float, limit: int | None) -> int:
-        """Count the trials that fit at once, each on one node.
-
-        Args:
-            cpus: CPUs of a trial, above 0.
-            gpus: GPUs of a trial: none, a share of one, or whole ones.
-            limit: the largest count, if there is one.
-
-        Raises:
-            InputError: not even one fits, or GPUs that are neither a share nor whole.
-        """
-        if gpus > 1 and gpus != int(gpus):
-            raise InputError(f"a trial takes a share of one GPU or whole GPUs: got {gpus:g}")
-        count = sum(_fitting(node, cpus, gpus) for node in self.nodes)
-        if count < 1:
-            found = " or ".join(f"{c:g} and {g:g}" for c, g in sorted(set(self.nodes)))
-            raise InputError(
-                f"a trial needs {cpus:g} CPUs and {gpus:g} GPUs on one node: a node of the "
-                f"cluster {self.address} has {found or 'none'}"
-            )
-        return min(count, limit or count)
+    def lacks_room(self, trial: Shape) -> InputError:
+        """Say that no node can hold a trial: what it asks for and what there is."""
+        found = " or ".join(f"{c:g} and {g:g}" for c, g in sorted(set(self.nodes)))
+        return InputError(
+            f"a trial needs {trial[0]:g} CPUs and {trial[1]:g} GPUs on one node: a node of the "
+            f"cluster {self.address} has {found or 'none'}"
+        )
 
 
-def _fitting(node: tuple[float, float], cpus: float, gpus: float) -> int:
+def n_workers(nodes: Iterable[Shape], trial: Shape, limit: int | None) -> int:
+    """Count the trials that fit at once, each on one node, up to `limit`."""
+    count = sum(_fitting(node, *trial) for node in nodes)
+    return count if limit is None else min(count, limit)
+
+
+def check_gpus(gpus: float) -> None:
+    """Check the GPUs of a trial: none, a share of one, or whole ones.
+
+    Raises:
+        InputError: neither.
+    """
+    if gpus > 1 and gpus != int(gpus):
+        raise InputError(f"a trial takes a share of one GPU or whole GPUs: got {gpus:g}")
+
+
+def _fitting(node: Shape, cpus: float, gpus: float) -> int:
     """Count the trials that fit on a node; Ray never splits a trial's share over two GPUs."""
     by_cpus = _floor(node[0] / cpus)
     if not gpus:
@@ -97,12 +112,12 @@ def local_gpus() -> int:
 
 def local_cluster() -> Cluster:
     """Describe the local Ray that `connected` would start."""
-    return Cluster("local", ((local_cpus(), local_gpus()),))
+    return Cluster(LOCAL, ((local_cpus(), local_gpus()),))
 
 
 def named_address(address: str | None) -> str:
     """Choose the cluster: the one given, else RAY_ADDRESS, else a local Ray."""
-    return address or os.environ.get(ADDRESS_VARIABLE) or "local"
+    return address or os.environ.get(ADDRESS_VARIABLE) or LOCAL
 
 
 @contextmanager
@@ -122,10 +137,11 @@ def connected(address: str | None, *, n_cpus: int | None = None) -> Iterator[Clu
     import ray  # imported here: half a second that `--help` need not wait for
 
     address = named_address(address)
+    check_ray(ray.__version__)
     _refuse_other_protocols(address)
     _knock(address)
     options: dict[str, Any] = {}
-    if address == "local":  # what `local_cluster` says, so that a dry run's plan is the run's
+    if address == LOCAL:  # what `local_cluster` says, so that a dry run's plan is the run's
         options = {
             "num_cpus": n_cpus or local_cpus(),
             "num_gpus": local_gpus(),
@@ -141,11 +157,34 @@ def connected(address: str | None, *, n_cpus: int | None = None) -> Iterator[Clu
             f"answers only with {_TOKEN}"
         ) from None
     except (RuntimeError, ValueError, OSError) as error:
-        raise InputError(f"no Ray cluster answers at {address}: {_reason(error)}") from None
+        raise _unusable(address, error) from None
     try:
         yield Cluster(address, living_nodes(ray.nodes()))
     finally:
         ray.shutdown()
+
+
+def check_ray(found: str) -> None:
+    """Check the version of Ray that this process uses.
+
+    Raises:
+        InputError: found and supported.
+    """
+    if not found.startswith(f"{SUPPORTED_RAY}."):
+        raise InputError(f"dianet_ray supports Ray {SUPPORTED_RAY}: found {found}")
+
+
+def _unusable(address: str, error: Exception) -> InputError:
+    """Say why a cluster cannot be used: other versions than ours, or no answer."""
+    # Ray's text lists what the cluster was started with, then what this process was.
+    versions = re.findall(r"(Ray|Python): ([0-9][^\s]*)", str(error))
+    if "mismatch" in str(error) and len(versions) == 4:
+        there, here = (" and ".join(map(" ".join, half)) for half in (versions[:2], versions[2:]))
+        return InputError(
+            f"the cluster at {address} has {there}, this command {here}: they must be equal "
+            f"(supported: Ray {SUPPORTED_RAY}, Python {SUPPORTED_PYTHON})"
+        )
+    return InputError(f"no Ray cluster answers at {address}: {_reason(error)}")
 
 
 def _knock(address: str) -> None:
@@ -163,7 +202,7 @@ def _reason(error: Exception) -> str:
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
 
 
-def living_nodes(nodes: Sequence[Mapping[str, Any]]) -> tuple[tuple[float, float], ...]:
+def living_nodes(nodes: Sequence[Mapping[str, Any]]) -> tuple[Shape, ...]:
     """Read the CPUs and GPUs of the nodes that are alive from `ray.nodes()`."""
     alive = [node["Resources"] for node in nodes if node["Alive"]]
     return tuple((found.get("CPU", 0.0), found.get("GPU", 0.0)) for found in alive)

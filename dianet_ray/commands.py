@@ -9,22 +9,29 @@ from __future__ import annotations
 import logging
 import math
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dianet_ray.cluster import Cluster, connected, local_cluster, named_address
+from dianet_ray import storage
+from dianet_ray.cluster import LOCAL, Cluster, connected, local_cluster, n_workers, named_address
 from dianet_ray.data.images import Images, load_images
 from dianet_ray.errors import InputError, Stopped, StudyFailed
+from dianet_ray.growth import can_come
+from dianet_ray.lock import Lock
+from dianet_ray.nodes import Nodes, check_nodes
 from dianet_ray.options import TrackingOptions
+from dianet_ray.probe import leave_marker, remove_marker
 from dianet_ray.protocol.selection import champion
 from dianet_ray.protocol.study import Study
+from dianet_ray.schemas import DRIVER_FOLDER, IMAGES_JSON
 from dianet_ray.search import tuner
-from dianet_ray.search.driver import DriverLock
+from dianet_ray.search.crew import Crew, Resources, muster, resources
 from dianet_ray.search.plan import Plan, describe
-from dianet_ray.search.searcher import first_wave_failure
+from dianet_ray.search.status import first_wave_failure
 from dianet_ray.search.study_view import load_study
 from dianet_ray.search.trial import FoldTrial
 from dianet_ray.summary import card, collect, page
@@ -60,7 +67,7 @@ class Search:
         """Say the plan and do nothing."""
         plan = self.make_plan()
         uri = store.choose_uri(self.tracking.uri, plan.path)
-        if named_address(self.address) == "local":
+        if named_address(self.address) == LOCAL:
             self._describe(plan, local_cluster(), uri)
             return
         with connected(self.address) as cluster:
@@ -76,9 +83,9 @@ class Search:
         """
         path = self.make_plan().path
         uri = store.choose_uri(self.tracking.uri, path)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        storage.make_folder(path.parent)
         store.check_store(uri)
-        with DriverLock(path):
+        with storage.answering(path), Lock(path / DRIVER_FOLDER, f"the study {path}"):
             plan = self.make_plan()  # again: another driver may have just finished
             if failure := first_wave_failure(plan.study):
                 raise StudyFailed(f"{failure}; repair the cause and use a new folder")
@@ -97,36 +104,60 @@ class Search:
             n_cpus = min(n_cpus, math.ceil(plan.cpus_per_trial * plan.options.max_workers))
         with connected(self.address, n_cpus=int(n_cpus)) as cluster:
             needs = self._describe(plan, cluster, uri)
-            searcher = tuner.make_searcher(plan)
-            make = partial(projection, plan.path, uri, self.tracking, images=self.images)
-            thread, patience_s = ProjectionThread(make), CLOSE_S
-            searcher.on_change = thread.submit
-            try:
-                tuner.run(
-                    searcher,
-                    plan,
-                    needs,
-                    trainable=tuner.bind(plan, self.images.images, needs, trial=self.trial),
-                    started_at=self.started_at,
-                )
-            except Stopped:
-                patience_s = STOPPED_CLOSE_S
-                raise
-            finally:
-                thread.close(searcher.study, timeout_s=patience_s)
+            with self._nodes(cluster, needs, plan) as nodes:
+                crew = muster(plan, self.images.images, nodes, needs, trial=self.trial)
+                return self._search(plan, crew, uri)
+
+    def _search(self, plan: Plan, crew: Crew, uri: str) -> Study:
+        searcher = tuner.make_searcher(plan)
+        make = partial(projection, plan.path, uri, self.tracking, images=self.images)
+        thread, patience_s = ProjectionThread(make), CLOSE_S
+        searcher.on_change = thread.submit
+        try:
+            tuner.run(searcher, plan, crew, started_at=self.started_at)
+        except Stopped:
+            patience_s = STOPPED_CLOSE_S
+            raise
+        finally:
+            thread.close(searcher.study, timeout_s=patience_s)
         if searcher.is_stopping:
             raise Stopped("interrupted, what was in flight is recorded; the same command resumes")
         return searcher.study
 
-    def _describe(self, plan: Plan, cluster: Cluster, uri: str) -> tuner.Resources:
-        """Say the plan, and return what a trial occupies."""
-        needs = tuner.resources(plan, cluster)
+    @contextmanager
+    def _nodes(self, cluster: Cluster, needs: Resources, plan: Plan) -> Iterator[Nodes]:
+        """Probe every node of a cluster, and those that come later; our own machine is known."""
+        if cluster.is_ours:
+            nodes = Nodes(None)
+            nodes.look()
+            yield nodes
+            return
+        probe = leave_marker(self.images.path / IMAGES_JSON, plan.path)
+        try:
+            nodes = Nodes(probe)
+            check_nodes(nodes)
+            if not n_workers(nodes.good.values(), needs.trial, None):
+                logger.warning("no node has room for a trial now: waiting for one that has")
+            yield nodes
+        finally:
+            remove_marker(probe)
+
+    def _describe(self, plan: Plan, cluster: Cluster, uri: str) -> Resources:
+        """Say the plan, and return what a trial occupies.
+
+        Raises:
+            InputError: no node can run a trial, and none that could will come.
+        """
+        needs = resources(plan, cluster)
+        n_now = n_workers(cluster.nodes, needs.trial, needs.limit)
+        if not n_now and (cluster.is_ours or not can_come(needs.trial)):
+            raise cluster.lacks_room(needs.trial)
         where = (
             f"{needs.cpus:g} CPUs and {needs.gpus:g} GPUs each; {cluster.address} Ray, "
             f"{cluster.n_nodes} nodes"
         )
         shown = store.shown(uri)
-        describe(plan, self.say, n_workers=needs.n_workers, where=where, store=shown)
+        describe(plan, self.say, n_workers=n_now, where=where, store=shown)
         return needs
 
 
@@ -160,7 +191,7 @@ def publish(
 def images_of(study: Study) -> Images | None:
     """Load the images that a study was made from; None when they are gone or others."""
     try:
-        images = load_images(Path(study.about["images_path"]))
+        images = load_images(storage.located(study.about["images_path"]))
     except InputError:
         return None
     return images if images.hash == study.identity["images"] else None

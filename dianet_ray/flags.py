@@ -7,6 +7,8 @@ from typing import Annotated
 
 from typer import Argument, Option
 
+from dianet_ray.storage import located
+
 NewFolder = Annotated[Path, Argument(metavar="DIR", help="A new or empty folder.")]
 Dataset = Annotated[
     str,
@@ -16,10 +18,17 @@ Dataset = Annotated[
     ),
 ]
 Root = Annotated[Path, Argument(metavar="ROOT", help="The data set's folder.")]
-NewImages = Annotated[Path, Argument(metavar="OUT", help="IMAGES, a new folder.")]
-ImagesPath = Annotated[Path, Argument(metavar="IMAGES", help="What prepare made.")]
-NewStudy = Annotated[Path, Argument(metavar="STUDY", help="A new folder, or one to resume.")]
-StudyPath = Annotated[Path, Argument(metavar="STUDY", help="What search made.")]
+NewImages = Annotated[
+    Path, Argument(metavar="OUT", parser=located, help="IMAGES, a new folder, s3:// or gs://.")
+]
+ImagesPath = Annotated[Path, Argument(metavar="IMAGES", parser=located, help="What prepare made.")]
+NewStudy = Annotated[
+    Path,
+    Argument(
+        metavar="STUDY", parser=located, help="A new folder, or one to resume; s3://, gs://."
+    ),
+]
+StudyPath = Annotated[Path, Argument(metavar="STUDY", parser=located, help="What search made.")]
 NewModel = Annotated[Path, Argument(metavar="OUT", help="A new or empty folder.")]
 ModelPath = Annotated[Path, Argument(metavar="MODEL_DIR", help="What collect made.")]
 Clips = Annotated[list[Path], Argument(metavar="CLIP...", help="Folders of frames, or videos.")]
@@ -156,7 +165,9 @@ PredictionsCsv = Annotated[
     Path | None, Option("--predictions", help="Write the champion's held-out predictions.")
 ]
 NoFaces = Annotated[bool, Option("--no-faces", help="No image of a person on the page.")]
-OfStudy = Annotated[Path | None, Option("--study", help="The champion of STUDY.")]
+OfStudy = Annotated[
+    Path | None, Option("--study", parser=located, metavar="STUDY", help="The champion of STUDY.")
+]
 OfModel = Annotated[str | None, Option("--model", help="A registered model: NAME@champion.")]
 
 OnsetFrame = Annotated[int | None, Option("--onset", help="Default: the first frame.")]

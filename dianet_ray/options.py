@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dianet_ray.errors import InputError
+from dianet_ray.storage import is_remote
 
 JOB_VARIABLE = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 """Set by Ray inside a submitted job, whose working directory is deleted with the job."""
@@ -83,11 +84,13 @@ def submitted_job() -> str:
 
 
 def output_path(path: Path) -> Path:
-    """Make an output path absolute.
+    """Make an output path absolute; an address in an object store is.
 
     Raises:
         InputError: a relative path inside a submitted job, where it would be deleted.
     """
+    if is_remote(path):
+        return path
     if JOB_VARIABLE in os.environ and not path.is_absolute():
         raise InputError(
             "inside a submitted job an output must be an absolute path (the job's directory is "

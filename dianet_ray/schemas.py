@@ -55,7 +55,7 @@ MIN_SUBJECTS_PER_CLASS = 2
 STUDY_JSON = "study.json"
 LEDGER_FOLDER = "ledger"  # NNNNNN.jsonl, immutable numbered parts
 WEIGHTS_FOLDER = "weights"  # <config_id>/<fold>.safetensors
-DRIVER_JSON = "driver.json"  # who writes the ledger now, with a heartbeat
+DRIVER_FOLDER = "driver"  # who writes the ledger now, with a heartbeat
 
 # A model folder: card.json is written last.
 CARD_JSON = "card.json"

@@ -1,10 +1,15 @@
 """Fixtures that the test tiers share."""
 
+import logging
 import os
+import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
+
+from dianet_ray.storage import located
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
@@ -21,6 +26,46 @@ def _outside_world(monkeypatch):
         "MLFLOW_EXPERIMENT_NAME",
     ):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    """An S3-compatible store in this process; the name of a bucket in it."""
+    from moto.server import ThreadedMotoServer
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    values = {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ACCESS_KEY_ID": "someone",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    import s3fs
+
+    s3fs.S3FileSystem().mkdir("bucket")
+    yield "bucket"
+    for name, value in before.items():
+        os.environ.pop(name) if value is None else os.environ.__setitem__(name, value)
+    server.stop()
+
+
+@pytest.fixture
+def s3(s3_server: str) -> Path:
+    """A new folder's address in the store."""
+    return located(f"s3://{s3_server}/{uuid.uuid4().hex}")
+
+
+@pytest.fixture(params=["file", "s3"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A new folder, on the file system and in an object store."""
+    if request.param == "file":
+        return tmp_path
+    return request.getfixturevalue("s3")
 
 
 @pytest.fixture(scope="session")

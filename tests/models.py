@@ -25,6 +25,7 @@ def with_weights(study: Study, path: Path) -> Study:
         seed = derive_seed("weights", *key)
         built.reset([torch.Generator().manual_seed(seed)])
         name = weights_path(training.config_id, training.fold)
+        (path / name).parent.parent.mkdir(parents=True, exist_ok=True)
         n_bytes, sha256 = fit.save_weights(path / name, network.member_state(built, 0), {})
         trainings[key] = replace(training, weights=Weights(name, n_bytes, sha256))
     about = {**study.about, "images": {**study.about["images"], "options": OPTIONS}}

@@ -12,8 +12,9 @@ from dianet_ray import cli, commands
 from dianet_ray.cli import app
 from dianet_ray.data.images import load_images
 from dianet_ray.errors import Stopped, StudyFailed
+from dianet_ray.lock import Lock
 from dianet_ray.options import JOB_VARIABLE, SearchOptions
-from dianet_ray.search.driver import DriverLock
+from dianet_ray.schemas import DRIVER_FOLDER
 from dianet_ray.search.ledger import write_study
 from dianet_ray.search.plan import make_plan
 from dianet_ray.search.space_file import load_space
@@ -150,8 +151,9 @@ def test_a_study_of_other_images_is_refused_with_both_hashes(refused, images, tm
 
 
 def test_a_second_driver_is_refused(refused, images, tmp_path):
-    with DriverLock(tmp_path / "s"):
-        refused("search", images, tmp_path / "s", "--space", "quick", says="one driver")
+    with Lock(tmp_path / "s" / DRIVER_FOLDER, "the study"):
+        says = f"one command at a time writes the study {tmp_path / 's'}: process"
+        refused("search", images, tmp_path / "s", "--space", "quick", says=says)
 
 
 def test_a_tracking_server_that_is_not_there_is_refused(refused, images, tmp_path):
@@ -258,7 +260,7 @@ def test_a_study_whose_first_wave_failed_is_refused_again(monkeypatch, capsys, i
 def test_a_wrong_address_leaves_nothing_behind(refused, images, tmp_path):
     words = ["--space", "quick", "--address", "127.0.0.1:9"]
     refused("search", images, tmp_path / "s", *words, says="no Ray cluster answers")
-    assert list((tmp_path / "s").glob("*")) == []
+    assert [path for path in (tmp_path / "s").rglob("*") if path.is_file()] == []
 
 
 def test_images_of_the_fixture_are_what_prepare_writes(images):

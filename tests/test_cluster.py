@@ -1,6 +1,7 @@
 """A trial runs on one node, so what fits is counted node by node."""
 
 import os
+import platform
 import socket
 import subprocess
 import sys
@@ -10,7 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dianet_ray.cluster import Cluster, connected, living_nodes, local_cluster
+from dianet_ray.cluster import (
+    Cluster,
+    check_gpus,
+    check_ray,
+    connected,
+    living_nodes,
+    local_cluster,
+    n_workers,
+)
 from dianet_ray.errors import InputError
 
 ROOT = Path(__file__).parent.parent
@@ -32,7 +41,7 @@ ROOT = Path(__file__).parent.parent
 )
 def test_trials_are_counted_on_each_node(nodes, needs, expected):
     cpus, gpus = needs
-    assert Cluster("c", tuple(nodes)).n_workers(cpus=cpus, gpus=gpus, limit=None) == expected
+    assert n_workers(nodes, (cpus, gpus), None) == expected
 
 
 @pytest.mark.parametrize(
@@ -41,14 +50,20 @@ def test_trials_are_counted_on_each_node(nodes, needs, expected):
         ([(2, 0), (2, 0)], (3, 0), r"3 CPUs and 0 GPUs on one node: .* cluster c has 2 and 0$"),
         ([(8, 1), (8, 1)], (1, 2), r"1 CPUs and 2 GPUs on one node: .* has 8 and 1$"),
         ([(8, 0), (1, 4)], (2, 1), r"has 1 and 4 or 8 and 0$"),
-        ([(8, 8)], (1, 1.5), r"a share of one GPU or whole GPUs: got 1\.5"),
         ([], (1, 0), r"has none$"),
     ],
 )
-def test_a_trial_that_fits_on_no_node_is_refused_though_the_sum_would_do(nodes, needs, words):
-    cpus, gpus = needs
+def test_a_trial_that_fits_on_no_node_is_named_though_the_sum_would_do(nodes, needs, words):
+    assert n_workers(nodes, needs, None) == 0
     with pytest.raises(InputError, match=words):
-        Cluster("c", tuple(nodes)).n_workers(cpus=cpus, gpus=gpus, limit=None)
+        raise Cluster("c", tuple(nodes)).lacks_room(needs)
+
+
+def test_gpus_are_a_share_of_one_or_whole_ones():
+    for gpus in (0, 0.25, 1, 3):
+        check_gpus(gpus)
+    with pytest.raises(InputError, match=r"a share of one GPU or whole GPUs: got 1\.5"):
+        check_gpus(1.5)
 
 
 amounts = st.integers(1, 16)
@@ -58,10 +73,8 @@ amounts = st.integers(1, 16)
 def test_what_is_counted_packs_into_the_nodes_and_nothing_more(nodes, cpus, shares):
     """Place trials greedily, a GPU being `shares` indivisible parts."""
     packed = sum(min(n_cpus // cpus, n_gpus * shares) for n_cpus, n_gpus in nodes)
-    cluster = Cluster("c", tuple(nodes))
-    if packed:
-        assert cluster.n_workers(cpus=cpus, gpus=1 / shares, limit=None) == packed
-        assert cluster.n_workers(cpus=cpus, gpus=1 / shares, limit=3) == min(packed, 3)
+    assert n_workers(nodes, (cpus, 1 / shares), None) == packed
+    assert n_workers(nodes, (cpus, 1 / shares), 3) == min(packed, 3)
 
 
 def test_only_living_nodes_count():
@@ -119,3 +132,26 @@ def test_a_missing_token_is_one_line_that_says_where_it_comes_from(tmp_path):
     assert last.startswith(f"dianet_ray.errors.InputError: the cluster at {address} asks for")
     assert "RAY_AUTH_MODE=token" in last
     assert "~/.ray/auth_token" in last
+
+
+@pytest.mark.parametrize("found", ["2.59.1", "2.6.0", "3.0.0", "2.600.0"])
+def test_another_ray_is_refused_with_found_and_supported(found):
+    with pytest.raises(InputError, match=rf"supports Ray 2\.60: found {found}$"):
+        check_ray(found)
+
+
+def test_a_cluster_of_other_versions_is_one_line_with_both(monkeypatch):
+    """Ray's own check, on what a cluster of other versions tells."""
+    from ray._private import utils
+
+    def mismatch(**options):
+        there = {"ray_version": "2.59.0", "python_version": "3.12.1", "ray_commit": ""}
+        utils.check_version_info(there, "here")
+
+    monkeypatch.setattr("ray.init", mismatch)
+    monkeypatch.setattr("dianet_ray.cluster._knock", lambda address: None)
+    with pytest.raises(InputError) as error, connected("head:6379"):
+        pass
+    here = f"this command Ray 2.60.0 and Python {platform.python_version()}"
+    assert f"head:6379 has Ray 2.59.0 and Python 3.12.1, {here}" in str(error.value)
+    assert "supported: Ray 2.60, Python 3.11 to 3.13" in str(error.value)

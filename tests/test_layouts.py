@@ -20,8 +20,8 @@ from dianet_ray.progress import Progress
 from dianet_ray.search.plan import make_plan
 from dianet_ray.search.space_file import read_space
 from dianet_ray.search.trial import FoldTrial
-from dianet_ray.search.tuner import bind, make_searcher, resources, run
 from dianet_ray.summary.report import summarise as report_of
+from tests.search.fake import run_plan
 
 pytestmark = [
     pytest.mark.ray,
@@ -40,10 +40,7 @@ def silent(title):
 def search(images, path):
     space = read_space("quick", ONE_STEP, None)
     plan = make_plan(images, path, space=space, options=SearchOptions(configs=1))
-    searcher, needs = make_searcher(plan), resources(plan, TWO)
-    trainable = bind(plan, images.images, needs, trial=FoldTrial)
-    run(searcher, plan, needs, trainable=trainable, started_at=0.0)
-    return searcher.study
+    return run_plan(plan, images.images, FoldTrial).study
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

@@ -15,14 +15,16 @@ from typing import Any
 
 import numpy as np
 
+from dianet_ray import storage
 from dianet_ray.data.clips import Recipe, clip_images
 from dianet_ray.data.duplicates import Duplicate, find_duplicates
 from dianet_ray.data.frames import FrameError, UnfitError
-from dianet_ray.data.images import describe, read_about, request
-from dianet_ray.data.outputs import locked, writing
-from dianet_ray.data.parts import deal_parts, is_part, make_parts
+from dianet_ray.data.images import describe, is_part, read_about, request
+from dianet_ray.data.outputs import writing
+from dianet_ray.data.parts import deal_parts, make_parts
 from dianet_ray.data.rows import NO_ROW, UNREADABLE, Manifest, Row, with_crop, write_csv
 from dianet_ray.errors import InputError
+from dianet_ray.lock import Lock
 from dianet_ray.options import PrepareOptions
 from dianet_ray.progress import Progress
 from dianet_ray.schemas import (
@@ -33,6 +35,7 @@ from dianet_ray.schemas import (
     MANIFEST_CSV,
 )
 
+LOCK_FOLDER = ".lock"
 _OURS = {IMAGES_FOLDER, MANIFEST_CSV, LEFT_OUT_CSV}
 """What an interrupted run leaves in OUT."""
 
@@ -68,19 +71,17 @@ def prepare(
     if (done := _done_before(manifest, out, options)) is not None:
         return done
     _check_half(manifest.rows)
-    with writing(out):
-        out.mkdir(parents=True, exist_ok=True)
-        with locked(out):
-            # Another run may have come to its end since.
-            done = _done_before(manifest, out, options)
-            return done or _make(manifest, out, options, progress)
+    with writing(out), Lock(out / LOCK_FOLDER, str(out)):
+        # Another run may have come to its end since.
+        done = _done_before(manifest, out, options)
+        return done or _make(manifest, out, options, progress)
 
 
 def _make(
     manifest: Manifest, out: Path, options: PrepareOptions, progress: Progress
 ) -> PrepareResult:
     folder = out / IMAGES_FOLDER
-    folder.mkdir(exist_ok=True)
+    storage.make_folder(folder)
     parts = deal_parts(manifest, folder, _recipe(options))
     statuses: dict[str, dict[str, Any]] = {}
     for status in make_parts(parts, _recipe(options), options.max_workers):
@@ -96,24 +97,25 @@ def _make(
         digests={name: s["digest"] for name, s in statuses.items() if not s["error"]},
         duplicates=_duplicates(rows, statuses),
     )
-    files = sorted(Path(part["file"]) for part in parts if Path(part["file"]).exists())
-    for file in set(folder.iterdir()) - set(files):
-        file.unlink(missing_ok=True)
+    wanted = {part["file"].rpartition("/")[2] for part in parts}
+    found = storage.names(folder)
+    for name in set(found) - wanted:
+        storage.remove(folder / name)
     write_csv(rows, out / MANIFEST_CSV)
     write_csv((row for row in rows if row.state == LEFT_OUT), out / LEFT_OUT_CSV)
-    beside = out / f".{IMAGES_JSON}.part"
-    about["parts"] = [file.name for file in files]
-    beside.write_text(json.dumps(about, indent=2), encoding="utf-8")
-    beside.replace(out / IMAGES_JSON)
+    about["parts"] = sorted(wanted & set(found))
+    storage.put(out / IMAGES_JSON, json.dumps(about, indent=2).encode())
     n_reused = sum(status["is_reused"] for status in statuses.values())
     return _result(about, n_reused=n_reused, is_old=False)
 
 
 def _done_before(manifest: Manifest, out: Path, options: PrepareOptions) -> PrepareResult | None:
     with writing(out):
-        if out.exists() and not out.is_dir():
-            raise InputError(f"OUT must be a folder: {out} is a file")
-        if not out.exists() or (out.is_dir() and _is_unfinished(out)):
+        try:
+            names = storage.names(out)
+        except NotADirectoryError:
+            raise InputError(f"OUT must be a folder: {out} is a file") from None
+        if _is_unfinished(out, names):
             return None
     about = read_about(out)
     expected = request(manifest, options)
@@ -133,16 +135,15 @@ def _done_before(manifest: Manifest, out: Path, options: PrepareOptions) -> Prep
     return _result(about, n_reused=about["n_clips"], is_old=True)
 
 
-def _is_unfinished(out: Path) -> bool:
+def _is_unfinished(out: Path, found: list[str]) -> bool:
     """Whether a folder is empty, or holds nothing but what an interrupted run leaves.
 
     A data set of the user's may have folders of such names, so what they hold counts too.
     """
-    names = {path.name for path in out.iterdir() if not path.name.startswith(".")}
-    folder = out / IMAGES_FOLDER
-    if not names <= _OURS or (names and not folder.is_dir()):
+    names = {name for name in found if not name.startswith(".")}
+    if not names <= _OURS or (names and IMAGES_FOLDER not in names):
         return False
-    return not names or all(is_part(path.name) for path in folder.iterdir())
+    return not names or all(is_part(name) for name in storage.names(out / IMAGES_FOLDER))
 
 
 def _reads(manifest: Manifest, row: Row, options: PrepareOptions) -> bool:

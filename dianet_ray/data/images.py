@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import platform
-import uuid
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from importlib.metadata import version
@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from dianet_ray import __version__
+from dianet_ray import __version__, storage
 from dianet_ray.data.clips import ClipImages
 from dianet_ray.data.duplicates import Duplicate
 from dianet_ray.data.rows import UNREADABLE, Manifest, Row
@@ -94,12 +94,9 @@ def write_part(path: Path, clips: Sequence[StoredClip]) -> None:
         [clip.made_from for clip in clips],
     ]
     table = pa.table(dict(zip(IMAGE_COLUMNS, columns, strict=True)))
-    beside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")  # two may make the same part
-    try:
-        pq.write_table(table, beside)
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+    content = io.BytesIO()
+    pq.write_table(table, content)
+    storage.put(path, content.getvalue())
 
 
 def _tensors(values: NDArray[Any]) -> pa.FixedShapeTensorArray:
@@ -109,7 +106,7 @@ def _tensors(values: NDArray[Any]) -> pa.FixedShapeTensorArray:
 def read_part(path: Path) -> dict[str, StoredClip]:
     """Read the clips of one part by clip_id; none when it is missing or damaged."""
     try:
-        table = pq.read_table(path)
+        table = pq.read_table(io.BytesIO(storage.read(path)))
         names, *columns = (table[name] for name in IMAGE_COLUMNS)
         arrays = [
             column.combine_chunks().to_numpy_ndarray()
@@ -136,9 +133,10 @@ def read_about(path: Path) -> dict[str, Any]:
     """
     file = path / IMAGES_JSON
     try:
-        about = json.loads(file.read_text(encoding="utf-8"))
+        with storage.answering(path):
+            about = json.loads(storage.read(file))
         found = about.get("format")
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise InputError(f"IMAGES must be a folder made by prepare: {file} is missing") from None
     except (OSError, ValueError, AttributeError) as error:
         raise InputError(f"images.json does not read: {file} ({error})") from error
@@ -155,9 +153,13 @@ def load_images(path: Path) -> Images:
     """
     about = read_about(path)
     try:
-        parts = [path / IMAGES_FOLDER / name for name in about["parts"]]
+        parts = [_part(path, name) for name in about["parts"]]
         names = [*IMAGE_COLUMNS[:3], *PHASES]
-        table = pa.concat_tables([pq.read_table(part, columns=names) for part in parts])
+        with storage.answering(path):
+            contents = storage.read_files(parts)
+        table = pa.concat_tables(
+            [pq.read_table(io.BytesIO(content), columns=names) for content in contents]
+        )
         table = table.sort_by("clip_id")
         tensors = [table[phase].combine_chunks().to_numpy_ndarray() for phase in PHASES]
     except (OSError, KeyError, pa.ArrowException) as error:
@@ -172,6 +174,21 @@ def load_images(path: Path) -> Images:
         tuple(table[name].to_pylist()) for name in ("clip_id", "subject", "label")
     )
     return Images(path, about, clip_ids, subjects, labels, np.stack(tensors, axis=1))
+
+
+def _part(path: Path, name: str) -> Path:
+    if not is_part(name) or "/" in name or "\\" in name:
+        raise InputError(f"images.json names files of its own folder: got {name!r} in {path}")
+    return path / IMAGES_FOLDER / name
+
+
+def is_part(name: str) -> bool:
+    """Whether a file is a part, or what a worker that was killed left of one.
+
+    >>> is_part("part-00.parquet"), is_part(".part-00.parquet.1f"), is_part("p01_smile.mp4")
+    (True, True, False)
+    """
+    return name.startswith(("part-", ".part-")) and ".parquet" in name
 
 
 def request(manifest: Manifest, options: PrepareOptions) -> str:

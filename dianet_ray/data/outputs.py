@@ -6,12 +6,12 @@ under its own name is complete; what an interrupted run left is removed by the n
 
 from __future__ import annotations
 
-import fcntl
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from dianet_ray import storage
 from dianet_ray.errors import InputError
 
 
@@ -20,29 +20,14 @@ def writing(path: Path) -> Iterator[None]:
     """Turn an output that cannot be written into the user's one line.
 
     Raises:
-        InputError: the block raised an OSError.
+        InputError: the block raised what a storage raises.
     """
     try:
         yield
-    except OSError as error:
+    except storage.failures() as error:
         # A worker's error comes with its traceback, whose last line is the error.
-        reason = error.strerror or str(error).strip().rpartition("\n")[2]
+        reason = getattr(error, "strerror", None) or str(error).strip().rpartition("\n")[2]
         raise InputError(f"the output cannot be written: {path} ({reason})") from error
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Let nobody else write into a folder; the system forgets the lock of a killed process.
-
-    Raises:
-        InputError: somebody does.
-    """
-    with (folder / ".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(f"another command is writing this output: {folder}") from None
-        yield
 
 
 @contextmanager

@@ -18,12 +18,14 @@ from typing import Any
 
 import cv2
 
-from dianet_ray import __version__
+from dianet_ray import __version__, storage
 from dianet_ray.data.clips import Recipe, clip_images
 from dianet_ray.data.frames import FrameError, UnfitError, file_stamps
 from dianet_ray.data.images import StoredClip, read_part, write_part
 from dianet_ray.data.rows import Manifest, Row
 from dianet_ray.schemas import IMAGES_FORMAT
+
+logger = logging.getLogger(__name__)
 
 CLIPS_PER_PART = 4  # what a killed worker loses at most, and how often progress moves
 
@@ -51,15 +53,6 @@ def _columns(manifest: Manifest, row: Row) -> dict[str, Any]:
     names = ("clip_id", "subject", "label", "onset", "apex", "offset")
     columns = {name: getattr(row, name) for name in names}
     return {**columns, "path": str(manifest.frames(row)), "place": manifest.placeless(row)}
-
-
-def is_part(name: str) -> bool:
-    """Whether a file is a part, or what a worker that was killed left of one.
-
-    >>> is_part("part-00.parquet"), is_part(".part-00.parquet.1f"), is_part("p01_smile.mp4")
-    (True, True, False)
-    """
-    return name.startswith(("part-", ".part-")) and ".parquet" in name
 
 
 def make_parts(
@@ -115,7 +108,7 @@ def _make_part(row: dict[str, str], *, recipe: Recipe) -> dict[str, str]:
     """
     cv2.setNumThreads(1)
     part = json.loads(row["part"])
-    file = Path(part["file"])
+    file = storage.located(part["file"])
     before = read_part(file)
     after: list[StoredClip] = []
     statuses = []
@@ -136,9 +129,9 @@ def _make_part(row: dict[str, str], *, recipe: Recipe) -> dict[str, str]:
             status["is_reused"] = stored is before.get(name)
         statuses.append(status)
     if not after:
-        file.unlink(missing_ok=True)
+        storage.remove(file)
     elif [id(clip) for clip in after] != [id(clip) for clip in before.values()]:
-        write_part(file, after)
+        storage.patiently(lambda: write_part(file, after), logger.debug)
     return {"statuses": json.dumps(statuses)}
 
 

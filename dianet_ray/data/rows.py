@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from dianet_ray import storage
 from dianet_ray.data.numbering import Numbering
 from dianet_ray.data.outputs import writing
 from dianet_ray.data.sheets import Sheet
@@ -118,11 +120,10 @@ def write_csv(rows: Iterable[Row], path: Path) -> None:
     Raises:
         InputError: the file cannot be written.
     """
-    beside = path.with_name(f".{path.name}.part")
+    content = io.StringIO(newline="")
+    writer = csv.DictWriter(content, MANIFEST_COLUMNS)
+    writer.writeheader()
+    writer.writerows(asdict(row) for row in rows)
     with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with beside.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, MANIFEST_COLUMNS)
-            writer.writeheader()
-            writer.writerows(asdict(row) for row in rows)
-        beside.replace(path)
+        storage.make_folder(path.parent)
+        storage.put(path, content.getvalue().encode())

@@ -21,6 +21,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from dianet_ray import storage
 from dianet_ray.model.batches import Pixels, batches, steps
 from dianet_ray.model.network import DIANet, build, member_state, phase_numbers
 from dianet_ray.model.optimiser import Log, NonFiniteLoss, Point, targets, train
@@ -184,16 +185,8 @@ def save_weights(
         Its size in bytes and its sha256 in hex.
     """
     content = _canonical(safetensors.torch.save(weights, metadata))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with beside.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+    storage.make_folder(path.parent, parents=False)  # not above: STUDY may be unmounted
+    storage.put(path, content)
     return len(content), hashlib.sha256(content).hexdigest()
 
 

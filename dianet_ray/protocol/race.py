@@ -116,10 +116,14 @@ class Race:
         self._attempts[key] = self._attempts.get(key, 0) + 1
         if self._attempts[key] >= MAX_ATTEMPTS:
             return False
-        self._in_flight.discard(key)
+        self.returned(number, fold)
+        return True
+
+    def returned(self, number: int, fold: int) -> None:
+        """Queue a training again that never began; it costs no attempt."""
+        self._in_flight.discard((number, fold))
         heapq.heappush(self._ready, (self._wave_of[number], fold, number))
         self._close(number)
-        return True
 
     def _close(self, number: int) -> None:
         """Close a configuration that has no work left, also none in flight.

@@ -7,30 +7,34 @@ exclusively. STUDY/study.json holds what makes it this study. `study_view.py` re
 from __future__ import annotations
 
 import json
-import os
 import time
-import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from dianet_ray import storage
 from dianet_ray.errors import InputError
 from dianet_ray.schemas import FORMAT, LEDGER_FOLDER, STUDY_JSON
 
 FLUSH_AFTER_S = 2.0
 FLUSH_AFTER_N = 100
+PARTS_AT_ONCE = 64  # read together, so that an object store's latency is paid once for them
 
 Record = dict[str, Any]
 
 
 class Ledger:
-    """Appends records; one writer at a time, guarded by the driver's lock."""
+    """Appends records; one writer at a time, guarded by the driver's lock.
+
+    While the storage is away or full a flush waits; `on_wait` hears of it and may raise.
+    """
 
     def __init__(self, study: Path) -> None:
         self._folder = study / LEDGER_FOLDER
-        self._folder.mkdir(parents=True, exist_ok=True)
+        storage.make_folder(self._folder)
         parts = _parts(self._folder)
         self._next = int(parts[-1].stem) + 1 if parts else 1
+        self.on_wait: Callable[[Exception], None] = lambda error: None
         self._waiting: list[Record] = []
         self._due_at = 0.0
 
@@ -55,13 +59,14 @@ class Ledger:
 
         Raises:
             InputError: the part exists, so another driver writes this study.
+            Exception: one of `storage.failures()`, when patience ends.
         """
         if not self._waiting:
             return []
-        text = "".join(json.dumps(record) + "\n" for record in self._waiting)
+        content = "".join(json.dumps(record) + "\n" for record in self._waiting).encode()
         path = self._folder / f"{self._next:06d}.jsonl"
         try:
-            write_exclusively(path, text)
+            storage.patiently(lambda: storage.create(path, content), self.on_wait)
         except FileExistsError:
             raise InputError(f"a study has one driver: another one wrote {path}") from None
         self._next += 1
@@ -75,23 +80,35 @@ def read_records(study: Path) -> Iterator[Record]:
     Raises:
         InputError: a part that is not whole, or a gap between the parts.
     """
-    for i, part in enumerate(_parts(study / LEDGER_FOLDER), start=1):
+    with storage.answering(study):
+        parts = _parts(study / LEDGER_FOLDER)
+    for i, part in enumerate(parts, start=1):
         if int(part.stem) != i:
             raise InputError(
                 f"the ledger's parts are numbered without gaps: no {i:06d} before {part}"
             )
-        try:
-            for line in part.read_text(encoding="utf-8").splitlines():
-                yield json.loads(line)
-        except (OSError, ValueError) as error:
-            raise InputError(f"a ledger part is damaged: {part}: {error}") from None
+    for first in range(0, len(parts), PARTS_AT_ONCE):
+        some = parts[first : first + PARTS_AT_ONCE]
+        for part, content in zip(some, _contents(some), strict=True):
+            try:
+                for line in content.decode().splitlines():
+                    yield json.loads(line)
+            except ValueError as error:
+                raise InputError(f"a ledger part is damaged: {part}: {error}") from None
+
+
+def _contents(parts: list[Path]) -> list[bytes]:
+    try:
+        return storage.read_files(parts)
+    except storage.failures() as error:
+        raise InputError(f"the ledger cannot be read: {parts[0].parent}: {error}") from None
 
 
 def write_study(study: Path, content: Record) -> None:
     """Write study.json once, when the study is made."""
-    study.mkdir(parents=True, exist_ok=True)
+    storage.make_folder(study)
     text = json.dumps({"format": FORMAT, **content}, indent=1) + "\n"
-    write_exclusively(study / STUDY_JSON, text)
+    storage.create(study / STUDY_JSON, text.encode())
 
 
 def read_study(study: Path) -> Record:
@@ -102,39 +119,16 @@ def read_study(study: Path) -> Record:
     """
     path = study / STUDY_JSON
     try:
-        content: Record = json.loads(path.read_text(encoding="utf-8"))
+        content: Record = json.loads(storage.read(path))
     except FileNotFoundError:
         raise InputError(f"a study holds {STUDY_JSON}: none in {study}") from None
-    except (OSError, ValueError) as error:
+    except storage.failures(ValueError) as error:
         raise InputError(f"{path} cannot be read: {error}") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise InputError(f"{path}: this version reads studies of format {FORMAT}")
     return content
 
 
-def write_exclusively(path: Path, text: str) -> None:
-    """Create a file whole or not at all, and only when it does not exist.
-
-    Raises:
-        FileExistsError: the file exists.
-    """
-    beside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    with beside.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    try:
-        os.link(beside, path)  # unlike a rename it never replaces
-    except PermissionError:
-        raise InputError(f"a study needs a file system with hard links: {path.parent}") from None
-    finally:
-        beside.unlink()
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
 def _parts(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.glob("*.jsonl") if path.stem.isdigit())
+    found = [folder / name for name in storage.names(folder) if name.endswith(".jsonl")]
+    return [path for path in found if path.stem.isdigit()]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dianet_ray import storage
 from dianet_ray.data.images import fingerprint
 from dianet_ray.data.labels import LabelSet, label_set, plain_label
 from dianet_ray.errors import InputError
@@ -20,7 +21,7 @@ from dianet_ray.model.network import build
 from dianet_ray.options import SearchOptions
 from dianet_ray.protocol.folds import loso
 from dianet_ray.protocol.study import Clip, Study
-from dianet_ray.schemas import DRIVER_JSON, STUDY_JSON
+from dianet_ray.schemas import DRIVER_FOLDER, STUDY_JSON
 from dianet_ray.search.space import Choice, Space, Value
 from dianet_ray.search.study_view import empty_study, load_study
 from dianet_ray.settings import Settings
@@ -46,7 +47,7 @@ class Plan:
     @property
     def is_new(self) -> bool:
         """Nothing of the study is on disk."""
-        return not (self.path / STUDY_JSON).exists()
+        return STUDY_JSON not in storage.names(self.path)
 
     @property
     def is_done(self) -> bool:
@@ -84,9 +85,11 @@ def make_plan(images: Images, path: Path, *, space: Space, options: SearchOption
         InputError: the folder holds another study, naming the key and both values; `--configs`
             below what is drawn; too few clips, subjects or classes.
     """
-    existing = load_study(path) if (path / STUDY_JSON).exists() else None
+    with storage.answering(path):
+        found = _found(path)
+    existing = load_study(path) if STUDY_JSON in found else None
     if existing is None:
-        _check_new(path)
+        _check_new(path, found)
     labels = _labels(images, existing, options)
     if existing is not None:
         _check_same(existing.identity, {"images": images.hash}, path)
@@ -144,12 +147,16 @@ def make_plan(images: Images, path: Path, *, space: Space, options: SearchOption
     return Plan(path, study, space, n_configs, rows, options)
 
 
-def _check_new(path: Path) -> None:
+def _found(path: Path) -> list[str]:
+    try:
+        return storage.names(path)
+    except NotADirectoryError:
+        raise InputError(f"a study is a folder: {path} is a file") from None
+
+
+def _check_new(path: Path, found: list[str]) -> None:
     """Refuse a folder that holds more than what a driver that was killed at its start leaves."""
-    if path.exists() and not path.is_dir():
-        raise InputError(f"a study is a folder: {path} is a file")
-    found = [p.name for p in path.iterdir()] if path.exists() else []
-    if any(name != DRIVER_JSON and not name.startswith(".") for name in found):
+    if any(name != DRIVER_FOLDER and not name.startswith(".") for name in found):
         raise InputError(f"a new study needs a new or empty folder: {path} holds other files")
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import logging
-import shutil
 import statistics
 import time
 from collections.abc import Callable
@@ -19,17 +18,21 @@ from typing import Any
 
 from ray.tune.search import Searcher
 
+from dianet_ray import storage
 from dianet_ray.protocol.race import MAX_ATTEMPTS, Done, DrawWave, Race, Train, Wait
 from dianet_ray.protocol.study import Configuration, Study
 from dianet_ray.schemas import WEIGHTS_FOLDER
 from dianet_ray.search.draw import Past, draw
 from dianet_ray.search.ledger import Ledger
 from dianet_ray.search.space import Space
-from dianet_ray.search.status import best_so_far
+from dianet_ray.search.status import best_so_far, first_wave_failure
 from dianet_ray.search.study_view import extended, training_record
 from dianet_ray.search.weights import kept, score
 
 logger = logging.getLogger(__name__)
+
+REFUSED = "refused"
+"""What a trial answers on a node that cannot take part; never recorded."""
 
 SILENCE_S = 600.0
 """A training is lost when it is silent for longer than this and 10x the median training."""
@@ -52,12 +55,16 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         self.path = path
         self.is_stopping = False
         self.failure = ""  # why the study cannot go on
+        self.n_workers: int | None = None  # trials at once; follows the nodes
+        self.avoided: tuple[str, ...] = ()  # nodes that must get none
+        self.on_refused: Callable[[str, str], None] = lambda node_id, problem: None
         self.live: dict[str, Train] = {}
         self.ledger = Ledger(path)
         self._space, self._race = space, race
         self._n_kept = n_kept
         self.on_change: Callable[[Study], None] = lambda study: None
         self._scores: dict[int, float] = {}
+        self._weightless: set[int] = set()  # configurations whose weights are deleted
         self._repairs: list[Train] = []
         self._next: Train | Wait | Done | None = None
         self.best = ""  # the best so far with its interval, for the progress line
@@ -78,6 +85,8 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         self.tick()
         if self.is_stopping:
             return None if self.live else Searcher.FINISHED
+        if self.n_workers is not None and len(self.live) >= self.n_workers:
+            return None
         action = self._next or self._decide()
         self._next = None
         if isinstance(action, Train):
@@ -107,8 +116,13 @@ class StudySearcher(Searcher):  # type: ignore[misc]
             return
         if error or not result or "training" not in result:
             self._lost(train)
+            return
+        training = json.loads(result["training"])
+        if training["outcome"] == REFUSED:
+            self.on_refused(training["node_id"], training["error"])
+            self._returned(train)
         else:
-            self._finished(train, json.loads(result["training"]))
+            self._finished(train, training)
 
     def tick(self) -> None:
         """Flush what is due. Not done where Tune hands results over: it swallows errors there."""
@@ -123,6 +137,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         self.study = extended(self.study, written)
         for record in written:
             if record["kind"] == "training":
+                self._weightless.discard(record["number"])  # it may have just written some
                 self._race.finished(record["number"], record["fold"], record["outcome"])
         self._settle()
         self.on_change(self.study)
@@ -153,6 +168,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
             "folds": list(train.folds),
             "attempt": train.attempt,
             "silence_s": self._silence_s(),
+            "avoid": list(self.avoided),
         }
 
     def _silence_s(self) -> float:
@@ -251,6 +267,13 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         error = f"its worker was lost {MAX_ATTEMPTS} times"
         self._finished(train, {"outcome": "lost", "error": error, **times})
 
+    def _returned(self, train: Train) -> None:
+        """Queue again what a node that cannot take part was given."""
+        if (train.number, train.folds[0]) in self.study.trainings:
+            self._repairs.append(train)
+        else:
+            self._race.returned(train.number, train.folds[0])
+
     def _settle(self) -> None:
         """Score what has become complete, and delete the weights that nobody needs any more."""
         for configuration in self.study.complete():
@@ -271,20 +294,8 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         wanted = set(kept(self._scores, self._n_kept))
         for configuration in self.study.configurations:
             number = configuration.number
-            if number not in wanted and self.study.state(number) != "running":
-                self._delete_weights(number)
-
-    def _delete_weights(self, number: int) -> None:
-        config_id = self.study.configurations[number].config_id
-        shutil.rmtree(self.path / WEIGHTS_FOLDER / config_id, ignore_errors=True)
-
-
-def first_wave_failure(study: Study) -> str:
-    """Say why a study cannot go on: nothing succeeded and the whole first wave failed; else ''."""
-    first = [c.number for c in study.configurations if c.wave == 0]
-    errors = [t.error for t in study.trainings.values() if t.outcome != "ok"]
-    if not errors or len(errors) < len(study.trainings):
-        return ""
-    if any(study.state(number) == "running" for number in first):
-        return ""
-    return f"every training of the first wave failed: {errors[-1].splitlines()[0]}"
+            if number in wanted or number in self._weightless:
+                continue
+            if self.study.state(number) != "running":
+                storage.remove(self.path / WEIGHTS_FOLDER / configuration.config_id)
+                self._weightless.add(number)

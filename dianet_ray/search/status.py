@@ -6,11 +6,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+from dianet_ray.lock import holder, is_alive
 from dianet_ray.progress import duration
 from dianet_ray.protocol.predictions import classify, interval, pooled_score, subject_confusions
 from dianet_ray.protocol.selection import champion
 from dianet_ray.protocol.study import Study
-from dianet_ray.search.driver import is_alive, read_driver
+from dianet_ray.schemas import DRIVER_FOLDER
 
 
 def best_so_far(study: Study, number: int, n: int = 2000) -> tuple[float, float, float]:
@@ -24,9 +25,20 @@ def best_so_far(study: Study, number: int, n: int = 2000) -> tuple[float, float,
     return score, low, high
 
 
+def first_wave_failure(study: Study) -> str:
+    """Say why a study cannot go on: nothing succeeded and the whole first wave failed; else ''."""
+    first = [c.number for c in study.configurations if c.wave == 0]
+    errors = [t.error for t in study.trainings.values() if t.outcome != "ok"]
+    if not errors or len(errors) < len(study.trainings):
+        return ""
+    if any(study.state(number) == "running" for number in first):
+        return ""
+    return f"every training of the first wave failed: {errors[-1].splitlines()[0]}"
+
+
 def status_of(study: Study, path: Path) -> dict[str, Any]:
     """Describe a study's progress as JSON, and as `lines` for people."""
-    driver = read_driver(path)
+    driver = holder(path / DRIVER_FOLDER)
     is_running = driver is not None and is_alive(driver)
     states = [study.state(c.number) for c in study.configurations]
     last = max((t.finished_at for t in study.trainings.values()), default=None)

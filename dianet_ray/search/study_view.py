@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from dianet_ray.errors import InputError
 from dianet_ray.protocol.study import Clip, Configuration, Fold, Span, Study, Training, Weights
+from dianet_ray.schemas import weights_path
 from dianet_ray.search.ledger import Record, read_records, read_study
 from dianet_ray.settings import Settings, config_id
 
@@ -72,7 +74,8 @@ def extended(study: Study, records: Iterable[Record]) -> Study:
             trainings[training.number, training.fold] = training
         elif kind == "weights":
             key = (record["number"], record["fold"])
-            trainings[key] = replace(trainings[key], weights=Weights(**record["weights"]))
+            weights = _weights(record["weights"], trainings[key].config_id, record["fold"])
+            trainings[key] = replace(trainings[key], weights=weights)
         elif kind == "start":
             spans.append(Span(record["at"], record["at"], record["n_workers"], record["with"]))
         if kind in ("training", "stop") and spans:
@@ -113,6 +116,17 @@ def training_from(record: Record) -> Training:
     if values["probabilities"] is not None:
         values["probabilities"] = np.array(values["probabilities"], dtype=np.float32)
     if values["weights"] is not None:
-        values["weights"] = Weights(**values["weights"])
+        values["weights"] = _weights(values["weights"], values["config_id"], values["fold"])
     values["history"] = tuple(values["history"])
     return Training(**values)
+
+
+def _weights(values: Record, config_id: str, fold: int) -> Weights:
+    """Read where weights are; a ledger from elsewhere must not lead out of its study."""
+    found = Weights(**values)
+    if not config_id.isalnum() or found.path != weights_path(config_id, fold):
+        raise InputError(
+            f"a ledger names weights inside its study: got {found.path!r} for configuration "
+            f"{config_id!r}, fold {fold}"
+        )
+    return found

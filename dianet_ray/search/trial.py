@@ -21,9 +21,12 @@ import ray
 import torch
 from ray import tune
 
+from dianet_ray import storage
 from dianet_ray.model import fit as fitting
+from dianet_ray.probe import Probe, find_problem
 from dianet_ray.protocol.study import Fold
 from dianet_ray.schemas import weights_path
+from dianet_ray.search.searcher import REFUSED
 from dianet_ray.settings import Settings, derive_seed
 
 
@@ -32,6 +35,7 @@ class Material:
     """What every training of a study reads.
 
     `images` is (clips, 3, H, W, 3) float16 and `labels` (clips,) int64, in the study's order.
+    A node that is not among `probed` (ids) is checked by `probe` before it trains.
     """
 
     images: np.ndarray
@@ -41,6 +45,8 @@ class Material:
     study_path: Path
     seed: int
     threads: int
+    probe: Probe | None = None
+    probed: frozenset[str] = frozenset()
 
 
 class FoldTrial(tune.Trainable):  # type: ignore[misc]
@@ -51,6 +57,10 @@ class FoldTrial(tune.Trainable):  # type: ignore[misc]
         assert material is not None
         self._material = material
         torch.set_num_threads(material.threads)
+        self._node_id = ray.get_runtime_context().get_node_id()
+        self._problem = ""
+        if material.probe is not None and self._node_id not in material.probed:
+            self._problem = find_problem(material.probe)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Accept the next trial, so that the actor is reused."""
@@ -58,14 +68,20 @@ class FoldTrial(tune.Trainable):  # type: ignore[misc]
 
     def step(self) -> dict[str, Any]:
         """Train, and report everything as one result."""
+        if self._problem:
+            return report({"outcome": REFUSED, "node_id": self._node_id, "error": self._problem})
+        return self.train_block()
+
+    def train_block(self) -> dict[str, Any]:
+        """Train what the configuration asks for."""
         work = self.config["work"]
         limit_s = float(work["silence_s"])
         watch(limit_s)
         started_at = time.time()
         try:
             trained = train(self._material, work, lambda step: watch(limit_s))
-        except (OSError, torch.AcceleratorError):
-            raise  # storage away, or a GPU that this process has lost: try again in another one
+        except storage.failures(torch.AcceleratorError):
+            raise  # storage away for long, or this process lost its GPU: try in another one
         except Exception as error:
             summary = f"{type(error).__name__}: {error}".splitlines()[0]
             trained = {
@@ -116,10 +132,10 @@ def train(material: Material, work: dict[str, Any], on_progress: Any) -> dict[st
         on_progress=on_progress,
     )
     path = weights_path(work["config_id"], index)
-    n_bytes, sha256 = fitting.save_weights(
-        material.study_path / path,
-        fitted.weights,
-        {"config_id": work["config_id"], "fold": str(index)},
+    file, about = material.study_path / path, {"config_id": work["config_id"], "fold": str(index)}
+    n_bytes, sha256 = storage.patiently(
+        lambda: fitting.save_weights(file, fitted.weights, about),
+        lambda error: on_progress(settings.steps),  # not silent: the storage is away or full
     )
     return {
         "outcome": "ok",

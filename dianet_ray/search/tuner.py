@@ -5,71 +5,48 @@ The only place that builds a Tuner. Tune's storage is scratch in STUDY and delet
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import platform
-import shutil
 import signal
 import socket
+import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import numpy as np
 import optuna
 import ray
 import torch
 from ray import tune
+from ray.tune.schedulers import FIFOScheduler
 
-from dianet_ray import __version__
-from dianet_ray.cluster import Cluster
+from dianet_ray import __version__, storage
 from dianet_ray.errors import Stopped, StudyFailed
 from dianet_ray.progress import Progress
 from dianet_ray.protocol.race import Race
+from dianet_ray.schemas import WEIGHTS_FOLDER
+from dianet_ray.search.crew import Crew
 from dianet_ray.search.ledger import write_study
 from dianet_ray.search.plan import Plan
 from dianet_ray.search.searcher import StudySearcher
 from dianet_ray.search.study_view import study_content
-from dianet_ray.search.trial import FoldTrial, Material
 from dianet_ray.search.weights import damaged_weights
 
 logger = logging.getLogger(__name__)
 
-SCRATCH = ".tune"
-AUTO_GPUS = 0.25
+STOPPED = "stopped at once; the same command resumes"
 _NO_LIMIT = 10**9
-
-
-@dataclass(frozen=True, slots=True)
-class Resources:
-    """What a trial occupies, and how many run at once."""
-
-    cpus: float
-    gpus: float
-    n_workers: int
-
-
-def resources(plan: Plan, cluster: Cluster) -> Resources:
-    """Decide what a trial occupies.
-
-    Raises:
-        InputError: the cluster cannot run even one trial.
-    """
-    asked = plan.options.gpus_per_trial
-    gpus = (AUTO_GPUS if cluster.n_gpus else 0.0) if asked == "auto" else float(asked)
-    cpus = plan.cpus_per_trial
-    n_workers = cluster.n_workers(cpus=cpus, gpus=gpus, limit=plan.options.max_workers)
-    return Resources(cpus, gpus, n_workers)
 
 
 def make_searcher(plan: Plan) -> StudySearcher:
     """Build the searcher of a plan, ready to resume; the caller holds the driver's lock."""
     if plan.is_new:
         write_study(plan.path, study_content(plan.study))
+    storage.make_folder(plan.path / WEIGHTS_FOLDER)
     searcher = StudySearcher(
         plan.path,
         plan.study,
@@ -93,49 +70,58 @@ def is_done(plan: Plan) -> bool:
     return plan.is_done and not damaged_weights(plan.path, plan.study, plan.n_kept)
 
 
-def run(
-    searcher: StudySearcher,
-    plan: Plan,
-    needs: Resources,
-    *,
-    trainable: type[tune.Trainable],
-    started_at: float,
-) -> None:
+def run(searcher: StudySearcher, plan: Plan, crew: Crew, *, started_at: float) -> None:
     """Run the search to its end or to an interruption; the searcher then holds what is known.
 
     Args:
         searcher: of `make_searcher`.
         plan: what to run.
-        needs: what a trial occupies; the caller is connected to Ray.
-        trainable: of `bind`.
+        crew: who trains; the caller is connected to Ray.
         started_at: when the command was started, in seconds since the epoch.
 
     Raises:
-        StudyFailed: with the reason.
+        StudyFailed: with the reason, also when the storage stayed away for too long.
         Stopped: at once, by a second SIGINT or a SIGTERM.
     """
-    searcher.ledger.append(_start_record(plan, needs, started_at))
-    searcher.flush()
+    searcher.ledger.append(_start_record(plan, crew, started_at))
     reason = "error"
     try:
+        searcher.flush()
         if searcher.has_work():
-            _tune(searcher, needs, plan=plan, trainable=trainable)
+            _tune(searcher, plan, crew)
         reason = "interrupted" if searcher.is_stopping else "done"
     except Stopped:
         reason = "stopped"
         raise
+    except storage.failures() as error:
+        raise StudyFailed(
+            f"the storage stayed away or full for {storage.PATIENCE_S / 60:.0f} min: {plan.path}: "
+            f"{storage.reason(error)}; what is recorded stays, the same command resumes"
+        ) from None
     finally:
-        searcher.ledger.append({"kind": "stop", "at": time.time(), "reason": reason})
-        searcher.flush()
+        _stop(searcher, reason)
     if searcher.failure:
         raise StudyFailed(searcher.failure)
 
 
-def _start_record(plan: Plan, needs: Resources, started_at: float) -> dict[str, Any]:
+def _stop(searcher: StudySearcher, reason: str) -> None:
+    """Record the end, unless the storage is away: then nothing waits for it again."""
+    searcher.ledger.append({"kind": "stop", "at": time.time(), "reason": reason})
+    searcher.ledger.on_wait = _give_up
+    with contextlib.suppress(*storage.failures()):
+        searcher.flush()
+
+
+def _give_up(error: Exception) -> None:
+    raise error
+
+
+def _start_record(plan: Plan, crew: Crew, started_at: float) -> dict[str, Any]:
+    needs = crew.needs
     return {
         "kind": "start",
         "at": started_at,
-        "n_workers": needs.n_workers,
+        "n_workers": crew.n_workers(),
         "with": {
             "n_configs": plan.n_configs,
             "dianet_ray": __version__,
@@ -151,73 +137,65 @@ def _start_record(plan: Plan, needs: Resources, started_at: float) -> dict[str, 
     }
 
 
-def bind(
-    plan: Plan, images: np.ndarray, needs: Resources, *, trial: type[tune.Trainable] = FoldTrial
-) -> type[tune.Trainable]:
-    """Bind the images to the trial through the object store: once per node, not per trial.
-
-    Args:
-        plan: what to run.
-        images: (clips of IMAGES, 3, H, W, 3) float16, all of them.
-        needs: what a trial occupies.
-        trial: what trains; benchmarks and tests of the search alone pass an empty one.
-    """
-    study = plan.study
-    material = Material(
-        images=np.ascontiguousarray(images[plan.rows]),
-        labels=study.labels(),
-        n_classes=len(study.classes),
-        folds=study.folds,
-        study_path=plan.path,
-        seed=study.identity["seed"],
-        threads=plan.threads,
-    )
-    return tune.with_resources(  # type: ignore[no-any-return]
-        tune.with_parameters(trial, material=material), {"cpu": needs.cpus, "gpu": needs.gpus}
-    )
-
-
-def _tune(searcher: StudySearcher, needs: Resources, *, plan: Plan, trainable: Any) -> None:
+def _tune(searcher: StudySearcher, plan: Plan, crew: Crew) -> None:
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
     os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
     os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = str(_NO_LIMIT)
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # its table of errors goes to stdout
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # the driver says what was lost
-    scratch = plan.path / SCRATCH
     progress = Progress(
-        "search", plan.n_trainings, unit="trainings", status=lambda: _status(searcher, needs)
+        "search", plan.n_trainings, unit="trainings", status=lambda: _status(searcher)
     )
-    driver = _Driver(searcher, progress)
-    tuner = tune.Tuner(
-        trainable,
-        tune_config=tune.TuneConfig(
-            search_alg=searcher,
-            num_samples=_NO_LIMIT,
-            max_concurrent_trials=needs.n_workers,
-            reuse_actors=True,
-        ),
-        run_config=tune.RunConfig(
-            name=plan.path.name,
-            storage_path=str(scratch),
-            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-            callbacks=[driver],
-            verbose=0,
-        ),
-    )
+    driver = _Driver(searcher, progress, crew)
     progress.skip(len(plan.study.trainings))
-    try:
-        with interrupts(driver), progress:
+    with tempfile.TemporaryDirectory(prefix="dianet-tune-") as scratch:
+        tuner = tune.Tuner(
+            crew.trainable,
+            tune_config=tune.TuneConfig(
+                search_alg=searcher,
+                scheduler=_AsQueued(),
+                num_samples=_NO_LIMIT,
+                max_concurrent_trials=_NO_LIMIT,  # the searcher knows how many fit
+                reuse_actors=True,
+            ),
+            run_config=tune.RunConfig(
+                name=plan.path.name,
+                storage_path=scratch,
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+                callbacks=[driver],
+                verbose=0,
+            ),
+        )
+        with interrupts(driver), progress, contextlib.suppress(_NothingRuns):
             tuner.fit()
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+
+
+class _AsQueued(FIFOScheduler):  # type: ignore[misc]
+    """Start trials in the order in which the searcher gave them, which Tune does by itself.
+
+    The base class names the oldest pending trial, which has an actor that is starting; Tune then
+    gives it a finished trial's actor and kills the starting one, so no new worker ever gets up
+    while trainings are shorter than its start.
+    """
+
+    def choose_trial_to_run(self, tune_controller: Any) -> None:
+        """Choose none: the queue decides."""
+
+
+class _NothingRuns(Exception):
+    """An interrupted search has no training in flight, only some that wait for room."""
 
 
 class _Driver(tune.Callback):  # type: ignore[misc]
     """What the driver does at every step of Tune's loop, about ten times a second."""
 
-    def __init__(self, searcher: StudySearcher, progress: Progress) -> None:
-        self._searcher, self._progress = searcher, progress
+    def __init__(self, searcher: StudySearcher, progress: Progress, crew: Crew) -> None:
+        self._searcher, self._progress, self._crew = searcher, progress, crew
         self.is_stopped = False
+        self._is_away = False  # the storage
+        searcher.ledger.on_wait = self.wait
+        searcher.on_refused = crew.nodes.refuse
+        self._follow_nodes()
 
     def interrupt(self, signum: int, frame: FrameType | None) -> None:
         """Handle a signal: the first SIGINT lets trainings finish, anything more stops now."""
@@ -236,16 +214,38 @@ class _Driver(tune.Callback):  # type: ignore[misc]
         logger.warning("the worker's end: %s", reason)
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        """Flush what is due, show progress, and leave when asked to."""
+        """Flush what is due, show progress, follow the nodes, and leave when asked to."""
         self._searcher.tick()
         if self.is_stopped:
             self._searcher.flush()
         self._progress.set(len(self._searcher.study.trainings))
         if self.is_stopped:
-            raise Stopped("stopped at once; the same command resumes")
+            raise Stopped(STOPPED)
+        if self._crew.nodes.look():
+            self._follow_nodes()
+        if self._searcher.is_stopping and not any(t.status == "RUNNING" for t in trials):
+            self._searcher.flush()
+            raise _NothingRuns
+
+    def wait(self, error: Exception) -> None:
+        """Say once that the storage is away; let an impatient user go."""
+        if not self._is_away:
+            logger.warning("the storage is away or full, waiting: %s", storage.reason(error))
+        self._is_away = True
+        if self.is_stopped:
+            raise Stopped(STOPPED)
+
+    def _follow_nodes(self) -> None:
+        """Tell the searcher how many trials fit now, and where none may run."""
+        searcher, crew = self._searcher, self._crew
+        before, now = searcher.n_workers, crew.n_workers()
+        searcher.avoided = crew.nodes.avoided
+        searcher.n_workers = now
+        if before is not None and before != searcher.n_workers:
+            logger.warning("%d workers now", now)
 
 
-@contextmanager
+@contextlib.contextmanager
 def interrupts(driver: _Driver) -> Iterator[None]:
     """Route SIGINT and SIGTERM to the driver for the time of the search."""
     before = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
@@ -258,9 +258,9 @@ def interrupts(driver: _Driver) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _status(searcher: StudySearcher, needs: Resources) -> str:
+def _status(searcher: StudySearcher) -> str:
     """Say what the progress line adds: configurations, workers, best so far."""
     line = f"{len(searcher.scores)} configurations complete"
-    line += f", {len(searcher.live)}/{needs.n_workers} busy"
+    line += f", {len(searcher.live)}/{searcher.n_workers} busy"
     line += f", {searcher.best}" if searcher.best else ""
     return f"{line}; stopping" if searcher.is_stopping else line

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
+from dianet_ray import storage
 from dianet_ray.protocol.predictions import pooled_score
 from dianet_ray.protocol.study import Study, Training
 
@@ -41,8 +42,8 @@ def _is_whole(path: Path, training: Training) -> bool:
     weights = training.weights
     if weights is None:
         return True
-    file = path / weights.path
-    if not file.is_file() or file.stat().st_size != weights.n_bytes:
+    try:
+        content = storage.read(path / weights.path)
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
         return False
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest() == weights.sha256
+    return hashlib.sha256(content).hexdigest() == weights.sha256

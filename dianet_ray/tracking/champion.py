@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 from mlflow import MlflowClient
 
+from dianet_ray import storage
 from dianet_ray.data.display import png
 from dianet_ray.errors import InputError
 from dianet_ray.protocol.study import Study, Training
@@ -65,9 +65,10 @@ class ModelFiles:
         weights = training.weights
         source = self._study / weights.path if weights else self._study
         try:
-            shutil.copyfile(source, target)
-            found = hashlib.sha256(target.read_bytes()).hexdigest()
-        except OSError:
+            content = storage.read(source)
+            target.write_bytes(content)
+            found = hashlib.sha256(content).hexdigest()
+        except storage.failures():
             found = "missing"
         if weights is None or found != weights.sha256:
             raise InputError(

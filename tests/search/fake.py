@@ -7,14 +7,20 @@ from pathlib import Path
 
 import numpy as np
 
+from dianet_ray import storage
+from dianet_ray.cluster import Cluster
+from dianet_ray.nodes import Nodes
 from dianet_ray.options import SearchOptions
 from dianet_ray.protocol.folds import loso
 from dianet_ray.protocol.study import Clip
 from dianet_ray.schemas import weights_path
+from dianet_ray.search.crew import muster, resources
 from dianet_ray.search.plan import Plan
+from dianet_ray.search.searcher import StudySearcher
 from dianet_ray.search.space import Range, Space
 from dianet_ray.search.study_view import empty_study
 from dianet_ray.search.trial import FoldTrial, report
+from dianet_ray.search.tuner import make_searcher, run
 from dianet_ray.settings import Settings, derive_seed
 
 CLASSES = ("calm", "glad", "sad")
@@ -38,18 +44,23 @@ def fake_answers(work, fold, labels, seed):
     return (1 - skill) * probabilities + skill * truth
 
 
+def save(path, content):
+    """Write as `save_weights` does."""
+    storage.make_folder(path.parent, parents=False)
+    storage.put(path, content)
+
+
 class FakeTrial(FoldTrial):
     """Writes a few bytes as weights and answers by formula, after `FAKE_SECONDS`."""
 
-    def step(self):
+    def train_block(self):
         work, material = self.config["work"], self._material
         (index,) = work["folds"]
         started_at = time.time()
         time.sleep(float(os.environ.get("FAKE_SECONDS", "0")))
         path = material.study_path / weights_path(work["config_id"], index)
         content = f"{work['config_id']} {index}".encode()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
+        storage.patiently(lambda: save(path, content), lambda error: None)
         answers = fake_answers(work, material.folds[index], material.labels, material.seed)
         finished_at = time.time()
         return report(
@@ -113,3 +124,12 @@ def fake_plan(path: Path, *, n_subjects=4, n_configs=6, space=SPACE, **options) 
 def fake_images(plan: Plan) -> np.ndarray:
     """Return black dynamic images for every clip."""
     return np.zeros((len(plan.study.clips), 3, 8, 8, 3), dtype=np.float16)
+
+
+def run_plan(plan: Plan, images: np.ndarray, trial: type = FakeTrial) -> StudySearcher:
+    """Run a plan on two workers of the Ray that this process is connected to."""
+    searcher, nodes = make_searcher(plan), Nodes(None)
+    nodes.look()
+    needs = resources(plan, Cluster("local", ((2, 2),)))
+    run(searcher, plan, muster(plan, images, nodes, needs, trial=trial), started_at=time.time())
+    return searcher

@@ -6,6 +6,7 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
+from dianet_ray import storage
 from dianet_ray.errors import InputError
 from dianet_ray.protocol.study import Weights
 from dianet_ray.search import ledger as ledgers
@@ -20,15 +21,15 @@ def new_study(path):
     return plan
 
 
-def test_what_is_flushed_is_read_back_in_order(tmp_path):
-    ledger = Ledger(tmp_path)
+def test_what_is_flushed_is_read_back_in_order(place):
+    ledger = Ledger(place)
     for i in range(3):
         ledger.append({"kind": "x", "i": i})
         ledger.flush()
-    resumed = Ledger(tmp_path)
+    resumed = Ledger(place)
     resumed.append({"kind": "x", "i": 3})
     assert [record["i"] for record in resumed.flush()] == [3]
-    assert [record["i"] for record in read_records(tmp_path)] == [0, 1, 2, 3]
+    assert [record["i"] for record in read_records(place)] == [0, 1, 2, 3]
 
 
 def test_records_wait_for_a_flush_and_are_due_by_number_or_time(tmp_path, monkeypatch):
@@ -49,14 +50,68 @@ def test_records_wait_for_a_flush_and_are_due_by_number_or_time(tmp_path, monkey
     assert ledger.is_due
 
 
-def test_a_second_writer_never_replaces_a_part(tmp_path):
-    first, second = Ledger(tmp_path), Ledger(tmp_path)
+def test_a_second_writer_never_replaces_a_part(place):
+    first, second = Ledger(place), Ledger(place)
     first.append({"from": "first"})
     first.flush()
     second.append({"from": "second"})
     with pytest.raises(InputError, match="one driver"):
         second.flush()
-    assert [record["from"] for record in read_records(tmp_path)] == ["first"]
+    assert [record["from"] for record in read_records(place)] == ["first"]
+
+
+def test_a_flush_waits_for_a_storage_that_is_away_and_loses_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(storage, "RETRY_S", 0.0)
+    ledger, heard = Ledger(tmp_path), []
+    away = tmp_path / "away"
+    (tmp_path / "ledger").rename(away)
+
+    def wait(error):
+        heard.append(error)
+        if len(heard) == 3:
+            away.rename(tmp_path / "ledger")
+
+    ledger.on_wait = wait
+    ledger.append({"kind": "x"})
+    assert len(ledger.flush()) == 1
+    assert len(heard) == 3
+    assert len(list(read_records(tmp_path))) == 1
+
+
+def test_a_flush_that_is_given_up_keeps_its_records(tmp_path):
+    ledger = Ledger(tmp_path)
+    (tmp_path / "ledger").rename(tmp_path / "away")
+
+    def give_up(error):
+        raise error
+
+    ledger.on_wait = give_up
+    ledger.append({"kind": "x"})
+    with pytest.raises(OSError, match="No such file"):
+        ledger.flush()
+    (tmp_path / "away").rename(tmp_path / "ledger")
+    assert len(ledger.flush()) == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "config_id"),
+    [
+        ("../../../etc/passwd", "c0"),
+        ("/etc/passwd", "c0"),
+        ("weights/c0/../../x.safetensors", "c0"),
+        ("weights/../fold-000.safetensors", ".."),
+        ("weights/c0/fold-001.safetensors", "c0"),
+    ],
+)
+def test_a_ledger_that_leads_out_of_its_study_is_refused(tmp_path, path, config_id):
+    """A study may come from somebody else, and its files are read, copied and deleted."""
+    new_study(tmp_path)
+    weights = {"path": path, "n_bytes": 1, "sha256": ""}
+    ledger = Ledger(tmp_path)
+    ledger.append({**FAILED, "outcome": "ok", "config_id": config_id, "weights": weights})
+    ledger.flush()
+    with pytest.raises(InputError, match="names weights inside its study"):
+        load_study(tmp_path)
 
 
 def test_a_killed_write_leaves_no_part(tmp_path, monkeypatch):
@@ -65,7 +120,7 @@ def test_a_killed_write_leaves_no_part(tmp_path, monkeypatch):
 
     ledger = Ledger(tmp_path)
     ledger.append({"kind": "x"})
-    monkeypatch.setattr(ledgers.os, "link", killed)
+    monkeypatch.setattr(storage.os, "link", killed)
     with pytest.raises(KeyboardInterrupt):
         ledger.flush()
     assert list(read_records(tmp_path)) == []

@@ -26,6 +26,7 @@ IMAGES = np.random.default_rng(0).normal(0, 9, (12, 3, 16, 16, 3)).astype(np.flo
 
 
 def trained(path, images=IMAGES, labels=LABELS, fold=1, seed=0):
+    (path / "weights").mkdir(exist_ok=True)
     material = Material(images, labels, 2, FOLDS, path, seed, 1)
     work = {
         "settings": SETTINGS.model_dump(),
@@ -90,5 +91,5 @@ def step(path, monkeypatch, error):
     monkeypatch.setattr(trial, "train", fails)
     one = trial.FoldTrial.__new__(trial.FoldTrial)
     one.config = {"work": {"silence_s": 100, "folds": [0]}}
-    one._material = None
+    one._material, one._problem = None, ""
     return one.step()

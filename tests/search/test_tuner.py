@@ -1,5 +1,6 @@
 """The search on Ray Tune: the same decisions as the searcher alone, on real workers."""
 
+import json
 import os
 import signal
 import threading
@@ -9,18 +10,14 @@ import pytest
 import ray
 import torch
 
+from dianet_ray import storage
 from dianet_ray.cluster import Cluster
-from dianet_ray.errors import InputError, Stopped, StudyFailed
+from dianet_ray.errors import Stopped, StudyFailed
+from dianet_ray.search.crew import resources
 from dianet_ray.search.ledger import read_records
 from dianet_ray.search.study_view import load_study
-from dianet_ray.search.trial import FoldTrial, assigned_device
-from dianet_ray.search.tuner import (
-    bind,
-    make_searcher,
-    resources,
-    run,
-)
-from tests.search.fake import FakeTrial, fake_images, fake_plan
+from dianet_ray.search.trial import FoldTrial, assigned_device, report
+from tests.search.fake import FakeTrial, fake_images, fake_plan, run_plan
 from tests.search.test_searcher import decisions, play
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(120)]
@@ -28,42 +25,59 @@ TWO = Cluster("local", ((2, 2),))
 
 
 def tune(plan, trial=FakeTrial):
-    searcher, needs = make_searcher(plan), resources(plan, TWO)
-    trainable = bind(plan, fake_images(plan), needs, trial=trial)
-    run(searcher, plan, needs, trainable=trainable, started_at=time.time())
-    return searcher
+    return run_plan(plan, fake_images(plan), trial)
 
 
 class SuicidalTrial(FakeTrial):
     """Kills its worker the first time that configuration 1 meets fold 0."""
 
-    def step(self):
+    def train_block(self):
         work = self.config["work"]
         if (work["number"], *work["folds"], work["attempt"]) == (1, 0, 1):
             os.kill(os.getpid(), signal.SIGKILL)
-        return super().step()
+        return super().train_block()
 
 
 class HangingTrial(FakeTrial):
     """Stays silent for ever, the first time, with a short patience."""
 
-    def step(self):
+    def train_block(self):
         from dianet_ray.search.trial import watch
 
         if self.config["work"]["attempt"] == 1:
             watch(0.5)
             time.sleep(100)
-        return super().step()
+        return super().train_block()
 
 
 class SlowTrial(FakeTrial):
     """All but the first training are still in flight when a second interrupt follows."""
 
-    def step(self):
+    def train_block(self):
         work = self.config["work"]
         if (work["number"], *work["folds"]) != (0, 0):
             time.sleep(10)
-        return super().step()
+        return super().train_block()
+
+
+class NamedTrial(FakeTrial):
+    """Says which process it is."""
+
+    def train_block(self):
+        result = super().train_block()
+        training = json.loads(result["training"])
+        return report({**training, "environment": {"pid": os.getpid()}})
+
+
+def test_a_worker_that_starts_later_is_not_killed_by_one_that_is_free(
+    ray_local, tmp_path, monkeypatch
+):
+    """Trainings are shorter than the start of an actor, and the first one is up before others."""
+    plan = fake_plan(tmp_path, n_subjects=6, n_configs=16, wave_size=8, gpus_per_trial=0.0)
+    searcher = tune(plan, NamedTrial)
+    pids = [t.environment["pid"] for t in searcher.study.trainings.values()]
+    assert len(set(pids)) == 2
+    assert min(pids.count(pid) for pid in set(pids)) >= 10
 
 
 def test_a_search_on_workers_decides_as_the_searcher_alone(ray_local, tmp_path):
@@ -73,7 +87,7 @@ def test_a_search_on_workers_decides_as_the_searcher_alone(ray_local, tmp_path):
     on_workers, alone = load_study(tmp_path / "study"), load_study(tmp_path / "alone")
     assert decisions(on_workers) == decisions(alone)
     assert [*read_records(tmp_path / "study")][-1]["reason"] == "done"
-    assert not (tmp_path / "study" / ".tune").exists()
+    assert not [n for n in storage.names(tmp_path / "study") if n.startswith(".")]
     weights = [path.name for path in (tmp_path / "study" / "weights").iterdir()]
     assert len(weights) == 3, "only the best three keep their weights"
 
@@ -157,12 +171,3 @@ def test_auto_takes_a_quarter_gpu_where_there_are_gpus(tmp_path):
     plan = fake_plan(tmp_path)
     assert resources(plan, TWO).gpus == 0.25
     assert resources(plan, Cluster("local", ((2, 0),))).gpus == 0
-
-
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [({"gpus_per_trial": 4.0}, "1 CPUs and 4 GPUs"), ({"cpus_per_trial": 3.0}, "3 CPUs")],
-)
-def test_a_cluster_that_cannot_run_a_trial_is_refused(tmp_path, options, words):
-    with pytest.raises(InputError, match=words):
-        resources(fake_plan(tmp_path, **options), TWO)

@@ -1,0 +1,128 @@
+"""Whether a node can take part: it has our versions, reads the input and writes the output.
+
+`find_problem` runs in a worker of the node; what it must find is described by the driver.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import socket
+import uuid
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from dianet_ray import __version__, storage
+
+PACKAGES = ("ray", "torch", "numpy", "pyarrow", "opencv-python-headless")
+"""What makes images, trainings and files; a node must have the driver's versions of them."""
+
+
+PREFIX = ".probe-"
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What a node must be able to do.
+
+    Attributes:
+        reads: what it must read.
+        sha256: of the content of `reads` when it is a file, in hex.
+        writes: the folder that it must write, and see as the driver does.
+        marker: a file that the driver left there.
+        versions: the driver's.
+    """
+
+    reads: Path
+    sha256: str
+    writes: Path
+    marker: str
+    versions: dict[str, str]
+
+
+def versions() -> dict[str, str]:
+    """Name the versions that must be equal; a build's suffix (+cpu, +cu130) may differ."""
+    found = {"python": ".".join(platform.python_version_tuple()[:2]), "dianet_ray": __version__}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name).partition("+")[0]
+        except PackageNotFoundError:
+            found[name] = "missing"
+    return found
+
+
+def leave_marker(reads: Path, writes: Path) -> Probe:
+    """Describe what nodes must do, and leave the file by which they know the driver's folder.
+
+    Raises:
+        OSError or a store's own exception: the driver itself cannot do it.
+    """
+    content = b"" if _is_folder(reads) else storage.read(reads)
+    marker = f"{PREFIX}{uuid.uuid4().hex}"
+    storage.make_folder(writes)
+    for name in storage.names(writes):
+        if name.startswith(PREFIX):  # left by a run that was killed
+            storage.remove(writes / name)
+    storage.create(writes / marker, marker.encode())
+    return Probe(reads, hashlib.sha256(content).hexdigest(), writes, marker, versions())
+
+
+def remove_marker(probe: Probe) -> None:
+    """Take the driver's file away."""
+    storage.remove(probe.writes / probe.marker)
+
+
+def find_problem(probe: Probe) -> str:
+    """Say what keeps this node from taking part; empty when nothing does."""
+    here = versions()
+    for name, wanted in probe.versions.items():
+        if here[name] != wanted:
+            return f"{name} {here[name]}, the driver has {wanted}"
+    try:
+        if _is_folder(probe.reads):
+            storage.names(probe.reads)
+        elif hashlib.sha256(storage.read(probe.reads)).hexdigest() != probe.sha256:
+            return f"{probe.reads} is another file than the driver's"
+    except storage.failures() as error:
+        return f"cannot read {_described(probe.reads, error)}"
+    return _writing_problem(probe)
+
+
+def _writing_problem(probe: Probe) -> str:
+    own = probe.writes / f"{PREFIX}{uuid.uuid4().hex}"
+    try:
+        try:
+            storage.read(probe.writes / probe.marker)
+        except FileNotFoundError:
+            return f"{probe.writes} is not the driver's folder: {_sight(probe.writes)}"
+        storage.put(own, b"")
+        storage.remove(own)
+    except storage.failures() as error:
+        return f"cannot write {_described(probe.writes, error)}"
+    return ""
+
+
+def _is_folder(path: Path) -> bool:
+    return not storage.is_remote(path) and path.is_dir()
+
+
+def _sight(path: Path) -> str:
+    if storage.is_remote(path) or path.is_dir():
+        return "another storage of the same name"
+    return f"no such folder on {socket.gethostname()}"
+
+
+def _described(path: Path, error: Exception) -> str:
+    """Name a path, why it failed, and whose it is: what an administrator asks first."""
+    if storage.is_remote(path):
+        return f"{path}: {storage.reason(error)}"
+    text = f"{path}: {storage.reason(error)} (uid {os.getuid()}"
+    for place in (path, *path.parents):
+        try:
+            found = place.stat()
+        except OSError:
+            continue
+        return f"{text}; {place} has owner {found.st_uid} and mode {found.st_mode & 0o7777:o})"
+    return f"{text})"

@@ -1,0 +1,155 @@
+"""Whole writes, exclusive creation, listing and patience, on both kinds of storage."""
+
+import os
+import pickle
+import threading
+from pathlib import Path
+
+import pytest
+
+from dianet_ray import storage
+from dianet_ray.errors import InputError
+
+
+def test_what_is_put_is_read_replaced_listed_and_removed(place):
+    storage.make_folder(place / "a")
+    storage.put(place / "a" / "one", b"1")
+    storage.put(place / "a" / "one", b"2")
+    storage.put(place / "a" / "two", b"3")
+    assert (place / "a" / "one").read_bytes() == b"2"
+    assert storage.names(place / "a") == ["one", "two"]
+    assert storage.names(place) == ["a"]
+    assert storage.read_files([place / "a" / "two", place / "a" / "one"]) == [b"3", b"2"]
+    storage.remove(place / "a" / "one")
+    assert storage.names(place / "a") == ["two"]
+    storage.remove(place / "a")
+    storage.remove(place / "a")
+    assert storage.names(place / "a") == []
+
+
+def test_creation_is_exclusive_but_for_what_is_already_ours(place):
+    storage.create(place / "x", b"mine")
+    storage.create(place / "x", b"mine")  # the answer to the first one was lost
+    with pytest.raises(FileExistsError):
+        storage.create(place / "x", b"other")
+    assert (place / "x").read_bytes() == b"mine"
+    assert storage.names(place) == ["x"]
+
+
+def test_of_many_who_create_at_once_one_wins(place):
+    start, won = threading.Barrier(8), []
+
+    def run(number):
+        start.wait()
+        try:
+            storage.create(place / "x", str(number).encode())
+            won.append(str(number).encode())
+        except FileExistsError:
+            pass
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [(place / "x").read_bytes()] == won
+
+
+def test_a_killed_write_leaves_nothing_under_the_name(tmp_path, monkeypatch):
+    def killed(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(storage.os, "fsync", killed)
+    for write in (storage.create, storage.put):
+        with pytest.raises(KeyboardInterrupt):
+            write(tmp_path / "x", b"")
+    assert storage.names(tmp_path) == []
+
+
+def test_an_address_is_one_in_every_process_and_listings_are_never_remembered(s3):
+    assert storage.is_remote(s3)
+    assert not storage.is_remote(Path("x"))
+    there = pickle.loads(pickle.dumps(s3))
+    assert (there, str(there)) == (s3, str(s3))
+    assert storage.names(s3) == []
+    storage.put(there / "x", b"")
+    assert storage.names(s3) == ["x"]
+    assert s3.absolute() == s3
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            "http://server/folder",
+            r"s3://BUCKET/FOLDER or gs://BUCKET/FOLDER: http://server/folder",
+        ),
+        ("file:///data", "a folder is a path"),
+        ("s3://bucket", "names a bucket and a folder in it"),
+        ("s3:///folder", "names a bucket and a folder in it"),
+        ("s3://bucket/a/../b", "names a bucket and a folder in it"),
+        ("s3://bucket//b", "names a bucket and a folder in it"),
+    ],
+)
+def test_other_addresses_are_refused(text, words):
+    with pytest.raises(InputError, match=words):
+        storage.located(text)
+
+
+def test_a_store_whose_package_is_missing_is_named_with_the_way_out(monkeypatch):
+    monkeypatch.setattr(storage, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"gs:// needs gcsfs: pip install .*\[gs\]"):
+        storage.located("gs://bucket/folder")
+
+
+def test_a_store_that_does_not_answer_is_one_line(s3, monkeypatch):
+    away = storage.located(f"{s3}/x")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    away.fs.clear_instance_cache()
+    fresh = storage.located(str(away))
+    fresh.fs.retries = 1
+    with pytest.raises(InputError, match="object store must answer: s3://"), storage.answering(s3):
+        (fresh / "x").read_bytes()
+    fresh.fs.clear_instance_cache()
+
+
+@pytest.mark.parametrize("error", [FileNotFoundError("x"), InputError("y")])
+def test_a_missing_file_is_no_answerless_store(s3, error):
+    with pytest.raises(type(error)), storage.answering(s3):
+        raise error
+
+
+def test_who_waits_does_it_again_and_hears_why(monkeypatch):
+    monkeypatch.setattr(storage, "RETRY_S", 0.0)
+    tries, heard = [OSError(28, "No space left on device"), OSError("stale"), None], []
+
+    def action():
+        error = tries.pop(0)
+        if error:
+            raise error
+        return "done"
+
+    assert storage.patiently(action, lambda error: heard.append(storage.reason(error))) == "done"
+    assert heard == ["No space left on device", "stale"]
+
+
+def test_patience_ends(monkeypatch):
+    monkeypatch.setattr(storage, "RETRY_S", 0.0)
+    monkeypatch.setattr(storage, "PATIENCE_S", 0.0)
+    with pytest.raises(OSError, match="away"):
+        storage.patiently(lambda: (_ for _ in ()).throw(OSError("away")), lambda error: None)
+
+
+def test_what_no_waiting_helps_is_raised_at_once():
+    for error in (FileExistsError("x"), ValueError("y")):
+        with pytest.raises(type(error)):
+            storage.patiently(lambda e=error: (_ for _ in ()).throw(e), lambda error: None)
+
+
+def test_whoever_waits_may_give_up():
+    def give_up(error):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        storage.patiently(lambda: os.stat("/nowhere/at/all"), give_up)
