@@ -29,7 +29,7 @@ lint: $(DEV)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/codespell dianet_ray tests benchmarks search_spaces README.md
+	$(BIN)/codespell dianet_ray tests benchmarks search_spaces cluster README.md
 
 bench: $(DEV)
 	$(BIN)/python -m benchmarks.dynamic_images

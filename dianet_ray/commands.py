@@ -22,9 +22,8 @@ from dianet_ray.data.images import Images, load_images
 from dianet_ray.errors import InputError, Stopped, StudyFailed
 from dianet_ray.growth import can_come
 from dianet_ray.lock import Lock
-from dianet_ray.nodes import Nodes, check_nodes
+from dianet_ray.nodes import Nodes, probed
 from dianet_ray.options import TrackingOptions
-from dianet_ray.probe import leave_marker, remove_marker
 from dianet_ray.protocol.selection import champion
 from dianet_ray.protocol.study import Study
 from dianet_ray.schemas import DRIVER_FOLDER, IMAGES_JSON
@@ -132,15 +131,10 @@ class Search:
             nodes.look()
             yield nodes
             return
-        probe = leave_marker(self.images.path / IMAGES_JSON, plan.path)
-        try:
-            nodes = Nodes(probe)
-            check_nodes(nodes)
+        with probed(self.images.path / IMAGES_JSON, plan.path) as nodes:
             if not n_workers(nodes.good.values(), needs.trial, None):
                 logger.warning("no node has room for a trial now: waiting for one that has")
             yield nodes
-        finally:
-            remove_marker(probe)
 
     def _describe(self, plan: Plan, cluster: Cluster, uri: str) -> Resources:
         """Say the plan, and return what a trial occupies.

@@ -1,4 +1,4 @@
-"""Whether a cluster's autoscaler can bring nodes for a trial, as it says itself.
+"""Whether a cluster's autoscaler can bring nodes for trials, as it says itself.
 
 Ray's autoscaler (version 2, the default of Ray 2.60) reports which waiting requests none of its
 node types could ever hold. Its node types are known to nobody else.
@@ -31,16 +31,9 @@ def autoscaling_state() -> AutoscalingState:
 def is_hopeless(state: AutoscalingState, trial: Shape) -> bool:
     """Whether the autoscaler reports that no node type of its could hold a trial."""
     asked = _bundle(trial)
-    alone = [r.resources_bundle for r in state.infeasible_resource_requests]
-    gangs = [r for g in state.infeasible_gang_resource_requests for r in g.requests]
-    selected = [
-        counted.request if hasattr(counted, "request") else counted
-        for g in state.infeasible_gang_resource_requests
-        for selector in g.bundle_selectors
-        for counted in selector.resource_requests
-    ]
-    bundles = [*alone, *(r.resources_bundle for r in (*gangs, *selected))]
-    return any({k: v for k, v in found.items() if v} == asked for found in bundles)
+    gangs = [r for gang in state.infeasible_gang_resource_requests for r in gang.requests]
+    found = [r.resources_bundle for r in (*state.infeasible_resource_requests, *gangs)]
+    return any({name: n for name, n in bundle.items() if n} == asked for bundle in found)
 
 
 def can_come(trial: Shape) -> bool:
@@ -57,6 +50,28 @@ def can_come(trial: Shape) -> bool:
             if state.autoscaler_state_version >= first + 3 and first:
                 return True
     return False
+
+
+class Demand:
+    """How many trials wait beyond the room there is, so that an autoscaler sees that they do.
+
+    As many as run, so a cluster may double again and again; none where the autoscaler has said of
+    these nodes that it can bring no other.
+    """
+
+    def __init__(self, trial: Shape) -> None:
+        self._trial = trial
+        self._hopeless: frozenset[str] | None = None  # the nodes of which it was said
+
+    def ahead(self, n_now: int, nodes: frozenset[str]) -> int:
+        """Decide for `n_now` trials at once on `nodes`, by id."""
+        if self._hopeless == nodes:
+            return 0
+        with contextlib.suppress(ray.exceptions.RpcError):  # the head is busy: next time
+            if is_hopeless(autoscaling_state(), self._trial):
+                self._hopeless = nodes
+                return 0
+        return max(1, n_now)
 
 
 @contextlib.contextmanager

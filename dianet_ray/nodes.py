@@ -6,10 +6,12 @@ to time. A node that is being drained gets no new ones.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -17,7 +19,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from dianet_ray.cluster import Shape
 from dianet_ray.errors import InputError
-from dianet_ray.probe import Probe, find_problem
+from dianet_ray.probe import Probe, find_problem, leave_marker, remove_marker
 from dianet_ray.storage import reason
 
 LOOK_EVERY_S = 2.0
@@ -49,6 +51,7 @@ class Nodes:
         self.probe = probe
         self._nodes: dict[str, _Node] = {}
         self._draining: set[str] = set()
+        self._left: set[str] = set()  # avoided ones that are gone
         self._looked_at = 0.0
 
     @property
@@ -68,8 +71,13 @@ class Nodes:
 
     @property
     def avoided(self) -> tuple[str, ...]:
-        """The ids of living nodes that must get no work, sorted."""
-        return tuple(sorted(self._nodes.keys() - self.good.keys()))
+        """The ids of nodes that must get no work, sorted.
+
+        A node that has not answered is not among them: a trial there asks first. One that left
+        stays, because workers start anew whenever this changes.
+        """
+        bad = {node_id for node_id, node in self._nodes.items() if node.problem}
+        return tuple(sorted(bad | self._draining | self._left))
 
     def look(self) -> bool:
         """See who came, went, answered or is being drained; say whether it looked."""
@@ -78,8 +86,10 @@ class Nodes:
             return False
         self._looked_at = now
         alive = {node["NodeID"]: node for node in ray.nodes() if node["Alive"]}
+        avoided = self.avoided
         for gone in self._nodes.keys() - alive.keys():
             logger.warning("node %s left", self._nodes.pop(gone).name)
+            self._left |= {gone} & set(avoided)
         for node_id, found in alive.items():
             self._meet(node_id, found)
         for node in self._nodes.values():
@@ -160,22 +170,50 @@ def _last_line(error: Exception) -> str:
     return lines[-1][:300] if lines else reason(error)
 
 
-def check_nodes(nodes: Nodes) -> None:
-    """Probe every node; refuse a cluster that has no good one, or none but the driver's own.
+def check(good: Collection[str], problems: Sequence[str], driver_node: str) -> None:
+    """Refuse a cluster that has no good node, or of several none but the driver's own.
+
+    Args:
+        good: the ids of good nodes.
+        problems: a line for each bad one.
+        driver_node: the id of the node that the driver is on.
 
     Raises:
-        InputError: naming the first bad node and how many there are.
+        InputError: with the first problem and how many there are.
     """
-    nodes.wait_for_answers()
-    driver_node = ray.get_runtime_context().get_node_id()
-    problems = nodes.problems
-    others = len(problems) + len(nodes.good) - 1
-    is_alone = others > 0 and set(nodes.good) <= {driver_node}
-    if problems and (not nodes.good or is_alone):
+    n_nodes = len(good) + len(problems)
+    if problems and set(good) <= {driver_node}:
         raise InputError(
-            f"every node must be able to take part: {len(problems)} of {others + 1} cannot, "
+            f"every node must be able to take part: {len(problems)} of {n_nodes} cannot, "
             f"{problems[0]}"
         )
+
+
+@contextlib.contextmanager
+def probed(reads: Path, writes: Path) -> Iterator[Nodes]:
+    """Probe the nodes of the cluster that this process is connected to, and those that come.
+
+    Args:
+        reads: a file that every node must read as the driver does.
+        writes: the folder that every node must write, and see as the driver does.
+
+    Raises:
+        InputError: no good node, or none but the driver's own of several.
+    """
+    probe = leave_marker(reads, writes)
+    try:
+        nodes = Nodes(probe)
+        nodes.wait_for_answers()
+        check(nodes.good, nodes.problems, ray.get_runtime_context().get_node_id())
+        yield nodes
+    finally:
+        remove_marker(probe)
+
+
+def is_alone() -> bool:
+    """Whether the cluster is the driver's own node and no other."""
+    here = ray.get_runtime_context().get_node_id()
+    return all(node["NodeID"] == here for node in ray.nodes() if node["Alive"])
 
 
 def elsewhere(avoided: tuple[str, ...]) -> dict[str, str]:

@@ -28,8 +28,8 @@ class Probe:
     """What a node must be able to do.
 
     Attributes:
-        reads: what it must read.
-        sha256: of the content of `reads` when it is a file, in hex.
+        reads: a file that it must read.
+        sha256: of its content, in hex.
         writes: the folder that it must write, and see as the driver does.
         marker: a file that the driver left there.
         versions: the driver's.
@@ -59,7 +59,7 @@ def leave_marker(reads: Path, writes: Path) -> Probe:
     Raises:
         OSError or a store's own exception: the driver itself cannot do it.
     """
-    content = b"" if _is_folder(reads) else storage.read(reads)
+    content = storage.read(reads)
     marker = f"{PREFIX}{uuid.uuid4().hex}"
     storage.make_folder(writes)
     for name in storage.names(writes):
@@ -81,9 +81,7 @@ def find_problem(probe: Probe) -> str:
         if here[name] != wanted:
             return f"{name} {here[name]}, the driver has {wanted}"
     try:
-        if _is_folder(probe.reads):
-            storage.names(probe.reads)
-        elif hashlib.sha256(storage.read(probe.reads)).hexdigest() != probe.sha256:
+        if hashlib.sha256(storage.read(probe.reads)).hexdigest() != probe.sha256:
             return f"{probe.reads} is another file than the driver's"
     except storage.failures() as error:
         return f"cannot read {_described(probe.reads, error)}"
@@ -102,10 +100,6 @@ def _writing_problem(probe: Probe) -> str:
     except storage.failures() as error:
         return f"cannot write {_described(probe.writes, error)}"
     return ""
-
-
-def _is_folder(path: Path) -> bool:
-    return not storage.is_remote(path) and path.is_dir()
 
 
 def _sight(path: Path) -> str:

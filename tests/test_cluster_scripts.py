@@ -7,7 +7,6 @@ import stat
 import subprocess
 import sys
 import zipfile
-from pathlib import Path
 
 import pytest
 
@@ -101,11 +100,11 @@ def test_local_keeps_its_token_private_and_stops_its_own_nodes_only(tmp_path):
         assert len((folder / "token").read_text()) == 64
         assert (folder / "token").read_text() not in found.stdout
         pids = [int(file.read_text()) for file in sorted(folder.glob("*.pid"))]
-        assert len(pids) == 3
+        assert len(living_groups() & set(pids)) == 3
         assert run(*local, PATH=path).returncode == 2  # it runs already
         (folder / "worker-9.pid").write_text(str(other.pid))  # as if the id were used again
         assert run(*local, "--stop", PATH=path).returncode == 0
-        assert not any(is_alive(pid) for pid in pids)
+        assert not living_groups() & set(pids)  # whatever a node started is gone too
         assert other.poll() is None
         assert not folder.exists()
         assert run(*local, "--stop", PATH=path).returncode == 2
@@ -114,11 +113,9 @@ def test_local_keeps_its_token_private_and_stops_its_own_nodes_only(tmp_path):
         other.wait()
 
 
-def is_alive(pid):
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
+def living_groups():
+    rows = run("ps", "-eo", "pgid=,stat=").stdout.splitlines()
+    return {int(group) for group, state in map(str.split, rows) if state[0] != "Z"}
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ interrupted, or whose broken files were repaired, goes on from the parts that ar
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -84,10 +85,11 @@ def _make(
     storage.make_folder(folder)
     parts = deal_parts(manifest, folder, _recipe(options))
     statuses: dict[str, dict[str, Any]] = {}
-    for status in make_parts(parts, _recipe(options), options.max_workers):
-        if status["clip_id"] not in statuses:
-            (progress.skip if status["is_reused"] else progress.advance)(1)
-            statuses[status["clip_id"]] = status
+    with _avoided(manifest, out) as avoided:
+        for status in make_parts(parts, _recipe(options), options.max_workers, avoided=avoided):
+            if status["clip_id"] not in statuses:
+                (progress.skip if status["is_reused"] else progress.advance)(1)
+                statuses[status["clip_id"]] = status
     rows = _mark(manifest, statuses)
     _check_half(rows)
     about = describe(
@@ -107,6 +109,18 @@ def _make(
     storage.put(out / IMAGES_JSON, json.dumps(about, indent=2).encode())
     n_reused = sum(status["is_reused"] for status in statuses.values())
     return _result(about, n_reused=n_reused, is_old=False)
+
+
+@contextmanager
+def _avoided(manifest: Manifest, out: Path) -> Iterator[tuple[str, ...]]:
+    """Probe a cluster's nodes by the first sheet and OUT; yield the ids of those left out."""
+    from dianet_ray import nodes  # imports Ray, and `predict` needs only `clip_images`
+
+    if nodes.is_alone():
+        yield ()
+        return
+    with nodes.probed(manifest.parts[0].sheet.path, out) as found:
+        yield found.avoided
 
 
 def _done_before(manifest: Manifest, out: Path, options: PrepareOptions) -> PrepareResult | None:

@@ -56,9 +56,13 @@ def _columns(manifest: Manifest, row: Row) -> dict[str, Any]:
 
 
 def make_parts(
-    parts: list[dict[str, Any]], recipe: Recipe, max_workers: int | None
+    parts: list[dict[str, Any]],
+    recipe: Recipe,
+    max_workers: int | None,
+    *,
+    avoided: tuple[str, ...] = (),
 ) -> Iterator[dict[str, Any]]:
-    """Make parts on the workers of the Ray that is running.
+    """Make parts on the workers of the Ray that is running, on no node of `avoided` (ids).
 
     Yields:
         A status per clip, as it is safe: clip_id, error (empty when it was made), is_rule (the
@@ -66,6 +70,8 @@ def make_parts(
         and signature in hex. A task that is tried again yields its clips again.
     """
     import ray.data  # takes seconds, and `predict` needs only `clip_images`
+
+    from dianet_ray.nodes import elsewhere
 
     if not parts:
         return
@@ -83,6 +89,7 @@ def make_parts(
         functools.partial(_make_part, recipe=recipe),
         compute=ray.data.TaskPoolStrategy(size=max_workers and min(max_workers, n_tasks)),
         num_cpus=1,
+        **({"label_selector": elsewhere(avoided)} if avoided else {}),
     )
     for row in statuses.iter_rows():
         yield from json.loads(row["statuses"])

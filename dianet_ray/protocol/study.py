@@ -80,12 +80,28 @@ class Training:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """One driver's time on the study, from its start record to its stop or last record."""
+    """One driver's time on the study, from its start record to its stop or last record.
+
+    `n_workers` trials fitted at its start; `changes` holds when (seconds since the epoch) how many
+    fitted then, as nodes came and went.
+    """
 
     started_at: float
     stopped_at: float
     n_workers: int
     environment: dict[str, Any] = field(default_factory=dict)
+    changes: tuple[tuple[float, int], ...] = ()
+
+    def worker_seconds(self, start: float, end: float) -> float:
+        """Sum the workers' time between two moments.
+
+        >>> Span(0.0, 9.0, 2, {}, ((4.0, 1), (6.0, 3))).worker_seconds(1.0, 8.0)
+        14.0
+        """
+        moments = [(start, self.n_workers), *self.changes]
+        clipped = [(min(max(at, start), end), n) for at, n in moments]
+        ends = [at for at, _ in clipped[1:]] + [end]
+        return sum(n * (until - at) for (at, n), until in zip(clipped, ends, strict=True))
 
 
 @dataclass(frozen=True, slots=True)

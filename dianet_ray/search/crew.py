@@ -10,6 +10,7 @@ import numpy as np
 from ray import tune
 
 from dianet_ray.cluster import Cluster, Shape, check_gpus, n_workers
+from dianet_ray.growth import Demand
 from dianet_ray.nodes import Nodes, elsewhere
 from dianet_ray.search.plan import Plan
 from dianet_ray.search.trial import FoldTrial, Material
@@ -50,10 +51,19 @@ class Crew:
     nodes: Nodes
     needs: Resources
     trainable: Any
+    demand: Demand | None
 
     def n_workers(self) -> int:
         """Count the trials that fit on the good nodes now."""
         return n_workers(self.nodes.good.values(), self.needs.trial, self.needs.limit)
+
+    def n_asked_for(self) -> int:
+        """Count the trials to hand to Ray: those that fit, and some that wait for new nodes."""
+        n_now = self.n_workers()
+        if self.demand is None:
+            return n_now
+        asked = n_now + self.demand.ahead(n_now, frozenset(self.nodes.good))
+        return min(asked, self.needs.limit or asked)
 
 
 def muster(
@@ -86,7 +96,9 @@ def muster(
         probed=frozenset(nodes.good),
     )
     bound = tune.with_parameters(trial, material=material)
-    return Crew(nodes, needs, tune.with_resources(bound, partial(_request, needs)))
+    trainable = tune.with_resources(bound, partial(_request, needs))
+    demand = None if nodes.probe is None else Demand(needs.trial)  # no one grows our own machine
+    return Crew(nodes, needs, trainable, demand)
 
 
 def _request(needs: Resources, config: dict[str, Any]) -> tune.PlacementGroupFactory:

@@ -78,6 +78,9 @@ def extended(study: Study, records: Iterable[Record]) -> Study:
             trainings[key] = replace(trainings[key], weights=weights)
         elif kind == "start":
             spans.append(Span(record["at"], record["at"], record["n_workers"], record["with"]))
+        elif kind == "workers" and spans:
+            change = (record["at"], record["n_workers"])
+            spans[-1] = replace(spans[-1], changes=(*spans[-1].changes, change))
         if kind in ("training", "stop") and spans:
             # Workers' clocks may differ a little, so a span never shrinks.
             last = max(spans[-1].stopped_at, record["at"])

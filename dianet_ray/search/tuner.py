@@ -193,6 +193,7 @@ class _Driver(tune.Callback):  # type: ignore[misc]
         self._searcher, self._progress, self._crew = searcher, progress, crew
         self.is_stopped = False
         self._is_away = False  # the storage
+        self._n_workers = crew.n_workers()
         searcher.ledger.on_wait = self.wait
         searcher.on_refused = crew.nodes.refuse
         self._follow_nodes()
@@ -218,6 +219,9 @@ class _Driver(tune.Callback):  # type: ignore[misc]
         self._searcher.tick()
         if self.is_stopped:
             self._searcher.flush()
+        if self._is_away:
+            logger.warning("the storage is back")
+            self._is_away = False
         self._progress.set(len(self._searcher.study.trainings))
         if self.is_stopped:
             raise Stopped(STOPPED)
@@ -238,10 +242,12 @@ class _Driver(tune.Callback):  # type: ignore[misc]
     def _follow_nodes(self) -> None:
         """Tell the searcher how many trials fit now, and where none may run."""
         searcher, crew = self._searcher, self._crew
-        before, now = searcher.n_workers, crew.n_workers()
         searcher.avoided = crew.nodes.avoided
-        searcher.n_workers = now
-        if before is not None and before != searcher.n_workers:
+        searcher.n_workers = crew.n_asked_for()
+        now = crew.n_workers()
+        if now != self._n_workers:
+            self._n_workers = now
+            searcher.ledger.append({"kind": "workers", "at": time.time(), "n_workers": now})
             logger.warning("%d workers now", now)
 
 

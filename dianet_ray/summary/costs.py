@@ -27,8 +27,9 @@ def seconds(study: Study) -> dict[str, float | None]:
         return {"wall": wall, "training": training, "startup": None, "busy_fraction": None}
     first_span, first_trainings = driven[0]
     available = sum(
-        span.n_workers
-        * (max(t.finished_at for t in trainings) - min(t.started_at for t in trainings))
+        span.worker_seconds(
+            min(t.started_at for t in trainings), max(t.finished_at for t in trainings)
+        )
         for span, trainings in driven
     )
     return {
