@@ -11,6 +11,7 @@ import logging
 import shlex
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ from dianet_ray.options import (
     output_path,
     parse_options,
 )
+from dianet_ray.storage import is_remote
 
 if TYPE_CHECKING:
     from dianet_ray.data.dynamic_images import PrepareResult
@@ -83,6 +85,31 @@ def demo(
     from dianet_ray.demo import run_demo
 
     run_demo(output_path(folder), err)
+
+
+@app.command()
+def doctor(
+    paths: flags.Paths = None,
+    address: flags.Address = None,
+    tracking_uri: flags.TrackingUri = None,
+    as_json: flags.Json = False,
+) -> None:
+    """Check this machine, a cluster, folders and the tracking store, and say what to do."""
+    from dianet_ray.doctor import examine
+
+    checks = []
+    for check in examine(paths or [], address=address, tracking_uri=tracking_uri):
+        checks.append(check)
+        if as_json:
+            continue
+        print(f"{check.state:4}  {check.name:8}  {check.found}", flush=True)
+        if check.advice:
+            print(f"{'':16}to do: {check.advice}", flush=True)
+    is_fit = all(check.state != "bad" for check in checks)
+    if as_json:
+        _print_json({"checks": [asdict(check) for check in checks], "is_fit": is_fit})
+    if not is_fit:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -323,9 +350,10 @@ def _closing_lines(study: Study, path: Path, tracking_uri: str | None) -> None:
     for line in status_of(study, path)["lines"]:
         out.print(line)
     where = [] if tracking_uri is None else ["--tracking-uri", shown(uri)]
+    here = Path() if is_remote(path) else path.parent  # pages and models are local
     for words in (
-        ["report", path, "--html", path.parent / "report.html"],
-        ["collect", path.parent / "models", "--study", path, *where],
+        ["report", path, "--html", here / "report.html"],
+        ["collect", here / "models", "--study", path, *where],
     ):
         out.print(shlex.join(["dianet-ray", *map(str, words)]))
     out.print(ui_hint(uri))

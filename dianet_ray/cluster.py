@@ -138,7 +138,7 @@ def connected(address: str | None, *, n_cpus: int | None = None) -> Iterator[Clu
 
     address = named_address(address)
     check_ray(ray.__version__)
-    _refuse_other_protocols(address)
+    check_protocol(address)
     _knock(address)
     options: dict[str, Any] = {}
     if address == LOCAL:  # what `local_cluster` says, so that a dry run's plan is the run's
@@ -208,7 +208,12 @@ def living_nodes(nodes: Sequence[Mapping[str, Any]]) -> tuple[Shape, ...]:
     return tuple((found.get("CPU", 0.0), found.get("GPU", 0.0)) for found in alive)
 
 
-def _refuse_other_protocols(address: str) -> None:
+def check_protocol(address: str) -> None:
+    """Check that an address is a cluster's.
+
+    Raises:
+        InputError: it is a job server's or a Ray Client server's; with the way out.
+    """
     if address.startswith(("http://", "https://")):
         raise InputError(
             f"{ADDRESS_VARIABLE} or --address names the cluster (host:6379 or auto), not its job "

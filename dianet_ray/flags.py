@@ -33,6 +33,11 @@ NewModel = Annotated[Path, Argument(metavar="OUT", help="A new or empty folder."
 ModelPath = Annotated[Path, Argument(metavar="MODEL_DIR", help="What collect made.")]
 Clips = Annotated[list[Path], Argument(metavar="CLIP...", help="Folders of frames, or videos.")]
 
+Paths = Annotated[
+    list[Path] | None,
+    Argument(metavar="PATH", parser=located, help="Folders for IMAGES, STUDY; s3://, gs://."),
+]
+
 Json = Annotated[bool, Option("--json", help="Print one JSON document.")]
 Seed = Annotated[int, Option("--seed", min=0, help="Decides everything drawn.")]
 Address = Annotated[

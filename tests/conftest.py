@@ -69,8 +69,11 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def ray_local() -> Iterator[None]:
-    """One local Ray with two CPUs and two GPUs that exist in its books only."""
+def ray_local(s3_server: str) -> Iterator[None]:
+    """One local Ray with two CPUs and two GPUs that exist in its books only.
+
+    Its workers know the object store's address and credentials.
+    """
     import ray
 
     ray.init(

@@ -60,6 +60,7 @@ def refused(monkeypatch, capsys):
 def test_every_command_has_help_and_the_contracts_options():
     contract = {
         "demo": {"--out"},
+        "doctor": {"--address", "--tracking-uri", "--json"},
         "synth": {
             *("--layout", "--subjects", "--clips", "--image-size", "--frames", "--seed", "--null")
         },

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 from dianet_ray.errors import InputError
 from dianet_ray.options import output_path
+from dianet_ray.storage import is_remote
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -57,9 +58,13 @@ def choose_uri(given: str | None, study: Path | None = None) -> str:
         InputError: nothing to choose from, an address that is no server and no database, or a
             relative file inside a submitted job.
     """
-    uri = given or os.environ.get(URI_VARIABLE) or (default_uri(study) if study else None)
+    beside = default_uri(study) if study and not is_remote(study) else None
+    uri = given or os.environ.get(URI_VARIABLE) or beside
     if uri is None:
-        raise InputError(f"which tracking store: give --tracking-uri or set {URI_VARIABLE}")
+        raise InputError(
+            f"which tracking store: give --tracking-uri or set {URI_VARIABLE} (one is made only "
+            "beside a study on a file system)"
+        )
     scheme = urlsplit(uri).scheme
     if uri.startswith(SQLITE):
         return f"{SQLITE}{output_path(_database(uri))}"

@@ -375,3 +375,13 @@ def test_too_few_usable_clips_are_refused_before_any_frame_is_read(tmp_path, mon
     monkeypatch.setattr(dynamic_images, "make_parts", lambda *_: pytest.fail("frames were read"))
     with pytest.raises(InputError, match=r"of 4 a rule leaves 3 out and 0 .*: missing apex: /"):
         run(root, tmp_path / "out")
+
+
+def test_images_in_an_object_store_are_those_on_files(root, tmp_path, s3, ray_local):
+    run(root, tmp_path / "out")
+    run(root, s3 / "out")
+    here, there = load_images(tmp_path / "out"), load_images(s3 / "out")
+    np.testing.assert_array_equal(here.images, there.images)
+    assert {**here.about, "path": ""} == {**there.about, "path": ""}
+    again, _ = run(root, s3 / "out")
+    assert again.is_old

@@ -92,6 +92,14 @@ def test_a_search_on_workers_decides_as_the_searcher_alone(ray_local, tmp_path):
     assert len(weights) == 3, "only the best three keep their weights"
 
 
+def test_a_search_in_an_object_store_decides_as_on_files(ray_local, s3, tmp_path):
+    sizes = {"n_subjects": 3, "n_configs": 5, "gpus_per_trial": 0.0, "keep_weights": 2}
+    play(fake_plan(tmp_path / "study", **sizes), n_workers=1)
+    tune(fake_plan(s3 / "study", **sizes))
+    assert decisions(load_study(s3 / "study")) == decisions(load_study(tmp_path / "study"))
+    assert len(storage.names(s3 / "study" / "weights")) == 2
+
+
 def test_a_killed_worker_costs_one_training_and_no_decision(ray_local, tmp_path, caplog):
     sizes = {"n_subjects": 3, "n_configs": 2, "gpus_per_trial": 0.0}
     play(fake_plan(tmp_path / "alone", **sizes), n_workers=1)

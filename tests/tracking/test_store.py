@@ -192,3 +192,11 @@ def test_a_deleted_experiment_is_refused(client):
     client.delete_experiment(store.experiment_id(client, name, None))
     with pytest.raises(InputError, match="is deleted"):
         store.experiment_id(client, name, None)
+
+
+def test_a_study_in_an_object_store_needs_a_tracking_store_that_is_named(s3):
+    with pytest.raises(InputError, match="give --tracking-uri or set MLFLOW_TRACKING_URI"):
+        store.choose_uri(None, s3)
+    assert store.choose_uri("http://there", s3) == "http://there"
+    where = store.artifact_location("postgresql://there/db", s3 / "study")
+    assert where == f"{s3}/mlflow-artifacts"
