@@ -1,8 +1,7 @@
 """What keeps this machine, or a cluster, from running a search, and what to do about it.
 
-Each check looks at one thing and answers with `Check` records; none raises, and none leaves
-anything behind. A check that itself fails is a bad record of its own. Heavy libraries are imported
-by the check that needs them: one of them may be what is missing.
+Each check looks at one thing and answers with `Check` records; none leaves anything behind, and
+one that itself fails becomes a bad record. No token and no password of a tracking store is shown.
 """
 
 from __future__ import annotations
@@ -12,107 +11,276 @@ import os
 import shlex
 import shutil
 import sys
-import tomllib
 import uuid
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
-from urllib.parse import urlsplit
+from typing import Any
 
-from dianet_ray import cluster, storage
+from dianet_ray import cluster, installation, storage
 from dianet_ray.errors import InputError
+from dianet_ray.installation import INSTALL, Check
 from dianet_ray.options import output_path
 from dianet_ray.tracking import store
 
-State = Literal["ok", "warn", "bad"]
-
-DISTRIBUTION = "dianet-ray"
 LEAST_FREE_GB = 5.0
 GPU_ANSWER_S = 30.0
-"""How long a task may wait for a share of a node's GPUs; they may all be taken."""
+"""How long a node may take to show its GPU to a task: all of its shares may be taken."""
 
 MARKER = ".doctor-"
-"""Another prefix than a search's own marks, which a search that starts takes away."""
+"""Not the prefix of a search's own marker, which the next driver there takes away."""
 
-INSTALL = "pip install -c constraints.txt -e ."
-MODE_VARIABLE, TOKEN_VARIABLE = "RAY_AUTH_MODE", "RAY_AUTH_TOKEN"
-TOKEN_PATH_VARIABLE = "RAY_AUTH_TOKEN_PATH"
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One thing that was looked at; `advice` says what to do unless the state is ok."""
-
-    name: str
-    state: State
-    found: str
-    advice: str = ""
+ADVICE = {
+    "Ray": INSTALL,
+    "cluster": "start it, or correct --address or RAY_ADDRESS; versions and token are its head's",
+    "MLflow": "start or repair it, or name another: --tracking-uri, MLFLOW_TRACKING_URI",
+}
+"""What to do after a check's `InputError`, which says what is wrong."""
 
 
 def examine(
     paths: Sequence[Path], *, address: str | None, tracking_uri: str | None
 ) -> Iterator[Check]:
-    """Check everything in order; the records come as they are made.
+    """Check everything in order; each record comes as soon as it is known.
 
     Raises:
-        InputError: a path, an address or a store's address that no command takes.
+        InputError: a path, an address or a tracking store that every command refuses.
     """
     named = cluster.named_address(address)
     cluster.check_protocol(named)
-    return _checks([output_path(path) for path in paths], named, _chosen_store(tracking_uri))
+    return _checks([output_path(path) for path in paths], named, _named_store(tracking_uri))
 
 
-def _chosen_store(given: str | None) -> str | None:
+def _named_store(given: str | None) -> str | None:
     uri = given or os.environ.get(store.URI_VARIABLE)
-    if not uri:
-        return None
     try:
-        urlsplit(uri)
-    except ValueError:  # whose text may hold the password
+        return store.choose_uri(uri) if uri else None
+    except InputError:
+        raise
+    except ValueError:  # its text may hold the password
         raise InputError(
-            f"--tracking-uri or {store.URI_VARIABLE} must be an address: this one cannot be read"
+            f"--tracking-uri or {store.URI_VARIABLE} is no address of a tracking store"
         ) from None
-    return store.choose_uri(uri)
 
 
 def _checks(paths: Sequence[Path], address: str, uri: str | None) -> Iterator[Check]:
-    yield check_python(sys.version_info[:3])
-    yield from _safely("packages", lambda: check_packages(requirements()))
-    yield from _safely("torch", check_torch)
-    yield from _safely("faces", check_cascade)
-    yield from _safely("Ray", check_ray)
+    yield installation.check_python(sys.version_info)
+    yield from _safely("packages", installation.check_packages)
+    yield from _safely("torch", installation.check_torch)
+    yield from _safely("faces", installation.check_cascade)
+    yield from _safely("Ray", installation.check_ray)
     with ExitStack() as stack:
-        n_gpus = None
-
-        def join() -> Check:
-            nonlocal n_gpus
-            joined = stack.enter_context(cluster.connected(address))
-            n_gpus = joined.n_gpus
-            return check_cluster(joined)
-
-        yield from _safely("cluster", check_local if address == cluster.LOCAL else join)
-        yield from _safely("token", lambda: check_token(address))
+        joined, check = _join(address, stack)
+        yield check
+        yield from _safely("token", check_token, address)
         if not paths:
-            yield Check("storage", "ok", "no PATH was given, so none was checked")
+            yield Check("storage", "ok", "no PATH was given: none was checked")
         for path in paths:
-            on_nodes = n_gpus is not None
-            yield from _safely("storage", lambda p=path, n=on_nodes: check_storage(p, on_nodes=n))
-        yield from _safely("MLflow", lambda: check_mlflow(uri, paths))
-        yield from _safely("GPU", check_gpu)
-        if n_gpus:
+            yield from _safely("storage", check_storage, path, on_nodes=joined is not None)
+        yield from _safely("MLflow", check_mlflow, uri, paths)
+        yield from _safely("GPU", installation.check_gpu)
+        if joined is not None and joined.n_gpus:
             yield from _safely("GPU", check_node_gpus)
 
 
-def _safely(name: str, check: Callable[[], Check | list[Check]]) -> list[Check]:
+def _safely(name: str, check: Callable[..., Any], *args: Any, **also: Any) -> list[Check]:
     try:
-        found = check()
-    except InputError as error:
-        return [Check(name, "bad", str(error), ADVICE.get(name, "see there"))]
+        found = check(*args, **also)
     except Exception as error:  # whatever a broken installation raises
-        text = f"the check failed: {type(error).__name__}: {storage.reason(error)}"
-        return [Check(name, "bad", text, f"repair what it names, or install again: {INSTALL}")]
-    return [found] if isinstance(found, Check) else found
+        return [_failed(name, error)]
+    return [found] if isinstance(found, Check) else list(found)
+
+
+def _failed(name: str, error: Exception) -> Check:
+    if isinstance(error, InputError):
+        return Check(name, "bad", str(error), ADVICE.get(name, "change what it names"))
+    found = f"this check failed: {type(error).__name__}: {storage.reason(error)}"
+    return Check(name, "bad", found, f"repair what it names; packages: {INSTALL}")
+
+
+def _join(address: str, stack: ExitStack) -> tuple[cluster.Cluster | None, Check]:
+    """Join the named cluster until the stack closes; no local Ray is started."""
+    try:
+        if address == cluster.LOCAL:
+            return None, check_cluster(cluster.local_cluster())
+        joined = stack.enter_context(cluster.connected(address))
+    except Exception as error:
+        return None, _failed("cluster", error)
+    return joined, check_cluster(joined)
+
+
+def check_cluster(joined: cluster.Cluster) -> Check:
+    """Say what a cluster that answered, or the local Ray that would be started, offers."""
+    has = f"{joined.n_cpus:g} CPUs and {joined.n_gpus:g} GPUs"
+    if joined.is_ours:
+        return Check("cluster", "ok", f"none is named: a local Ray with {has} would be started")
+    found = f"{joined.address} answers: {joined.n_nodes} nodes with {has}"
+    if joined.n_cpus:
+        return Check("cluster", "ok", found)
+    return Check("cluster", "warn", found, "start workers, unless an autoscaler brings them")
+
+
+def check_token(address: str) -> Check:
+    """Check where the token comes from that a named cluster asks for; never show it."""
+    if address == cluster.LOCAL:
+        return Check("token", "ok", "a local Ray needs none of yours")
+    source, problem = _token_source()
+    mode = os.environ.get("RAY_AUTH_MODE") or "not set"
+    if mode.lower() != "token":
+        found = f"RAY_AUTH_MODE is {mode}, {problem or f'so the token in {source} is not used'}"
+        advice = "a cluster without runs whatever reaches it: set RAY_AUTH_MODE=token there, here"
+        return Check("token", "warn", found, advice)
+    if problem:
+        advice = (
+            "put the token of the cluster's head into RAY_AUTH_TOKEN, into the file that "
+            "RAY_AUTH_TOKEN_PATH names, or into ~/.ray/auth_token"
+        )
+        return Check("token", "bad", problem, advice)
+    mode_bits = source.stat().st_mode & 0o777 if isinstance(source, Path) else 0
+    if mode_bits & 0o077:
+        found = f"{source} has mode {mode_bits:o}: others can use the token"
+        return Check("token", "warn", found, f"chmod 600 {shlex.quote(str(source))}")
+    return Check("token", "ok", f"found in {source}")
+
+
+def _token_source() -> tuple[Path | str, str]:
+    """Look for the token where Ray does, in Ray's order; return the place and what is wrong."""
+    if os.environ.get("RAY_AUTH_TOKEN", "").strip():
+        return "RAY_AUTH_TOKEN", ""
+    named = os.environ.get("RAY_AUTH_TOKEN_PATH")
+    path = Path(named) if named else Path("~/.ray/auth_token").expanduser()
+    try:
+        return path, "" if path.read_bytes().strip() else f"no token is in {path}: it is empty"
+    except OSError as error:
+        return path, f"no token is in {path}: {storage.reason(error)}"
+
+
+def check_storage(path: Path, *, on_nodes: bool = False) -> list[Check]:
+    """Check that a folder can hold IMAGES or STUDY, used from every node if asked."""
+    marker = path / f"{MARKER}{uuid.uuid4().hex}"
+    with _left_as_found(path):
+        try:
+            found = [_use(path, marker)]
+            if found[0].state == "ok":
+                found += _check_room(path)
+                found += _on_nodes(path, marker) if on_nodes else []
+        finally:
+            storage.remove(marker)
+    return found
+
+
+@contextmanager
+def _left_as_found(path: Path) -> Iterator[None]:
+    """Take away the folders that come into being, unless somebody has used them."""
+    folders = [] if storage.is_remote(path) else [path, *path.parents]
+    missing = [folder for folder in folders if not os.path.lexists(folder)]
+    try:
+        yield
+    finally:
+        for folder in missing:
+            with suppress(OSError):
+                folder.rmdir()
+
+
+def _use(path: Path, marker: Path) -> Check:
+    """List, write, read and create exclusively; leaves `marker`, with its name in it."""
+    advice = f"give uid {os.getuid()} the right to use it, or choose another folder"
+    if storage.is_remote(path):
+        advice = "see to bucket, endpoint and credentials: environment, or the machine's role"
+    entries: list[str] = []
+    is_new = not (storage.is_remote(path) or os.path.lexists(path))
+    try:
+        entries = storage.names(path)
+        storage.make_folder(path)
+        storage.create(marker, marker.name.encode())
+        storage.read(marker)
+    except storage.failures(InputError) as error:
+        if not entries or storage.is_remote(path):  # a data set is never in a store
+            return Check("storage", "bad", f"{path}: {storage.reason(error)}", advice)
+        found = f"{path}: can be read, not written: {storage.reason(error)}"
+        return Check("storage", "warn", found, f"{advice}; for a data set reading is enough")
+    try:
+        storage.create(marker, b"")
+    except FileExistsError:
+        does = "does not exist yet, can be made, " if is_new else "readable, "
+        return Check("storage", "ok", f"{path}: {does}writable, creates files exclusively")
+    found = f"{path}: a second creation replaces a file, so two drivers could write one study"
+    return Check("storage", "bad", found, "use a store with conditional writes (If-None-Match)")
+
+
+def _check_room(path: Path) -> list[Check]:
+    if storage.is_remote(path):
+        return []
+    free_gb = shutil.disk_usage(path).free / 1e9
+    if free_gb >= LEAST_FREE_GB:
+        return []
+    found = f"{path}: {free_gb:.1f} GB are free"
+    return [Check("storage", "warn", found, f"free {LEAST_FREE_GB:g} GB, or use another folder")]
+
+
+def _on_nodes(path: Path, marker: Path) -> list[Check]:
+    """Let every node read and write the folder, see it as this one does, and compare versions."""
+    from dianet_ray.nodes import Nodes
+    from dianet_ray.probe import Probe, versions
+
+    nothing = Path(os.devnull), hashlib.sha256(b"").hexdigest()  # to read but the marker
+    nodes = Nodes(Probe(*nothing, path, marker.name, versions()))
+    nodes.wait_for_answers()
+    advice = "repair the node, or take it away: a search gives it no trials"
+    bad = [Check("storage", "bad", f"{path}: {line}", advice) for line in nodes.problems]
+    good = f"{path}: {len(nodes.good)} nodes read and write it, with this machine's versions"
+    return bad or [Check("storage", "ok", good)]
+
+
+def check_mlflow(uri: str | None, paths: Sequence[Path]) -> Check:
+    """Check the named tracking store; without one, say which file a search would write.
+
+    Raises:
+        InputError: the store cannot be used.
+    """
+    if uri is not None:
+        store.check_store(uri)
+        return Check("MLflow", "ok", f"{store.shown(uri)} can be used")
+    if any(map(storage.is_remote, paths)):
+        found = "no store is named, and a study in an object store has none beside it"
+        return Check("MLflow", "warn", found, "give --tracking-uri or set MLFLOW_TRACKING_URI")
+    found = "no store is named: a search would write mlflow.db beside its study"
+    if paths:
+        found += f", {store.default_uri(paths[-1])} for {paths[-1]}"
+    return Check("MLflow", "ok", found)
+
+
+def check_node_gpus() -> list[Check]:
+    """Ask each node whose GPUs Ray counts, on a sliver of one, what torch can use there."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    asked = {}
+    for node in ray.nodes():
+        if node["Alive"] and node["Resources"].get("GPU"):
+            there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+            task = ray.remote(num_cpus=0, num_gpus=0.01, max_retries=0, scheduling_strategy=there)
+            name = f"node {node['NodeManagerAddress']} ({node['NodeManagerHostname']})"
+            asked[task(installation.usable_gpus).remote()] = name
+    done, late = ray.wait(list(asked), num_returns=len(asked), timeout=GPU_ANSWER_S)
+    for answer in late:
+        ray.cancel(answer)
+    busy = f"no share of a GPU was free within {GPU_ANSWER_S:g} s"
+    return [
+        *(_node_gpu(asked[one], one) for one in done),
+        *(Check("GPU", "warn", f"{asked[one]}: {busy}", "ask again later") for one in late),
+    ]
+
+
+def _node_gpu(node: str, answer: Any) -> Check:
+    import ray
+
+    try:
+        gpus, build = ray.get(answer)
+    except Exception as error:  # whatever keeps a task from running there
+        said = str(error).strip().rpartition("\n")[2][:300] or type(error).__name__
+        return Check("GPU", "bad", f"{node}: a task fails there: {said}", "repair the node")
+    if gpus:
+        return Check("GPU", "ok", f"{node}: torch can use {gpus}")
+    found = f"{node}: Ray counts a GPU, {build} cannot use it"
+    return Check("GPU", "bad", found, installation.gpu_advice(build))

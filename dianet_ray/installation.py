@@ -58,7 +58,7 @@ def check_packages(needed: Sequence[str] | None = None) -> Check:
     lacking = list(dict.fromkeys(line for one in needed for line in _lacking(one)))
     if lacking:
         return Check("packages", "bad", "; ".join(lacking), INSTALL)
-    return Check("packages", "ok", f"{len(needed)} dependencies are installed, each in its range")
+    return Check("packages", "ok", "every dependency is installed and in its range")
 
 
 def _lacking(requirement: str, extra: str = "") -> Iterator[str]:

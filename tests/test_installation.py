@@ -2,7 +2,7 @@
 
 import re
 import sys
-from importlib.metadata import version
+from importlib.metadata import requires, version
 
 import pytest
 
@@ -41,6 +41,7 @@ def test_python_is_3_11_to_3_13(found, state):
 def test_here_every_dependency_is_installed_and_ours_are_known():
     assert check_python(sys.version_info).state == "ok"
     assert check_packages().state == "ok"
+    assert check_packages(requires("dianet-ray")).state == "ok"  # as where there is no checkout
     ours = {re.split(r"\W", one)[0] for one in requirements()}
     assert {"ray", "torch", "mlflow", "pydantic"} <= ours
 
