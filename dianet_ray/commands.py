@@ -103,7 +103,7 @@ class Search:
             n_cpus = min(n_cpus, math.ceil(plan.cpus_per_trial * plan.options.max_workers))
         with connected(self.address, n_cpus=int(n_cpus)) as cluster:
             needs = self._describe(plan, cluster, uri)
-            with self._nodes(cluster, needs, plan) as nodes:
+            with self._nodes(cluster, plan) as nodes:
                 crew = muster(plan, self.images.images, nodes, needs, trial=self.trial)
                 return self._search(plan, crew, uri)
 
@@ -124,7 +124,7 @@ class Search:
         return searcher.study
 
     @contextmanager
-    def _nodes(self, cluster: Cluster, needs: Resources, plan: Plan) -> Iterator[Nodes]:
+    def _nodes(self, cluster: Cluster, plan: Plan) -> Iterator[Nodes]:
         """Probe every node of a cluster, and those that come later; our own machine is known."""
         if cluster.is_ours:
             nodes = Nodes(None)
@@ -132,8 +132,6 @@ class Search:
             yield nodes
             return
         with probed(self.images.path / IMAGES_JSON, plan.path) as nodes:
-            if not n_workers(nodes.good.values(), needs.trial, None):
-                logger.warning("no node has room for a trial now: waiting for one that has")
             yield nodes
 
     def _describe(self, plan: Plan, cluster: Cluster, uri: str) -> Resources:
@@ -144,8 +142,10 @@ class Search:
         """
         needs = resources(plan, cluster)
         n_now = n_workers(cluster.nodes, needs.trial, needs.limit)
-        if not n_now and (cluster.is_ours or not can_come(needs.trial)):
-            raise cluster.lacks_room(needs.trial)
+        if not n_now:
+            if cluster.is_ours or not can_come(needs.trial):
+                raise cluster.lacks_room(needs.trial)
+            logger.warning("no node can hold a trial yet: the autoscaler is asked for one")
         where = (
             f"{needs.cpus:g} CPUs and {needs.gpus:g} GPUs each; {cluster.address} Ray, "
             f"{cluster.n_nodes} nodes"

@@ -144,7 +144,7 @@ def _tune(searcher: StudySearcher, plan: Plan, crew: Crew) -> None:
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # its table of errors goes to stdout
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # the driver says what was lost
     progress = Progress(
-        "search", plan.n_trainings, unit="trainings", status=lambda: _status(searcher)
+        "search", plan.n_trainings, unit="trainings", status=lambda: _status(searcher, crew)
     )
     driver = _Driver(searcher, progress, crew)
     progress.skip(len(plan.study.trainings))
@@ -264,9 +264,10 @@ def interrupts(driver: _Driver) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _status(searcher: StudySearcher) -> str:
+def _status(searcher: StudySearcher, crew: Crew) -> str:
     """Say what the progress line adds: configurations, workers, best so far."""
+    n_live, n_workers = len(searcher.live), crew.n_workers()
     line = f"{len(searcher.scores)} configurations complete"
-    line += f", {len(searcher.live)}/{searcher.n_workers} busy"
+    line += f", {min(n_live, n_workers)}/{n_workers} busy"
     line += f", {searcher.best}" if searcher.best else ""
     return f"{line}; stopping" if searcher.is_stopping else line
