@@ -20,6 +20,7 @@ from rich.console import Console
 from typer.exceptions import TyperException
 
 from dianet_ray import flags
+from dianet_ray.cluster import check_python
 from dianet_ray.errors import InputError, Stopped, StudyFailed
 from dianet_ray.options import (
     PrepareOptions,
@@ -56,6 +57,7 @@ def main() -> None:
     """Run the command line and exit with its status."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     try:
+        check_python(sys.version_info)
         status = app(prog_name="dianet-ray", standalone_mode=False)
     except InputError as error:
         status = _say_error(str(error), 2)

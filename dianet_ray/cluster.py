@@ -164,6 +164,18 @@ def connected(address: str | None, *, n_cpus: int | None = None) -> Iterator[Clu
         ray.shutdown()
 
 
+def check_python(version: Sequence[Any]) -> None:
+    """Check the version of Python, given as (major, minor, micro, ...).
+
+    Raises:
+        InputError: found and supported.
+    """
+    first, last = (tuple(map(int, text.split("."))) for text in SUPPORTED_PYTHON.split(" to "))
+    if not first <= tuple(version[:2]) <= last:
+        found = ".".join(map(str, version[:3]))
+        raise InputError(f"dianet_ray supports Python {SUPPORTED_PYTHON}: found {found}")
+
+
 def check_ray(found: str) -> None:
     """Check the version of Ray that this process uses.
 

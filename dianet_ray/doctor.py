@@ -53,14 +53,7 @@ def examine(
 
 def _named_store(given: str | None) -> str | None:
     uri = given or os.environ.get(store.URI_VARIABLE)
-    try:
-        return store.choose_uri(uri) if uri else None
-    except InputError:
-        raise
-    except ValueError:  # its text may hold the password
-        raise InputError(
-            f"--tracking-uri or {store.URI_VARIABLE} is no address of a tracking store"
-        ) from None
+    return store.choose_uri(uri) if uri else None
 
 
 def _checks(paths: Sequence[Path], address: str, uri: str | None) -> Iterator[Check]:

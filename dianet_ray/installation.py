@@ -15,8 +15,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
-from dianet_ray.cluster import SUPPORTED_PYTHON
-from dianet_ray.cluster import check_ray as check_version_of_ray
+from dianet_ray import cluster
+from dianet_ray.errors import InputError
 
 DISTRIBUTION = "dianet-ray"
 INSTALL = "pip install -c constraints.txt -e ."
@@ -34,12 +34,11 @@ class Check:
 
 def check_python(version: Sequence[Any]) -> Check:
     """Check a Python's version, given as (major, minor, micro, ...)."""
-    first, last = (tuple(map(int, text.split("."))) for text in SUPPORTED_PYTHON.split(" to "))
-    found = f"Python {'.'.join(map(str, version[:3]))}"
-    if first <= tuple(version[:2]) <= last:
-        return Check("Python", "ok", found)
-    advice = f"use Python {SUPPORTED_PYTHON}"
-    return Check("Python", "bad", f"{found} is not supported", advice)
+    try:
+        cluster.check_python(version)
+    except InputError as error:
+        return Check("Python", "bad", str(error), f"use Python {cluster.SUPPORTED_PYTHON}")
+    return Check("Python", "ok", f"Python {'.'.join(map(str, version[:3]))}")
 
 
 def requirements() -> list[str]:
@@ -114,7 +113,7 @@ def check_ray() -> Check:
         InputError: it is not supported.
     """
     found = metadata.version("ray")
-    check_version_of_ray(found)
+    cluster.check_ray(found)
     return Check("Ray", "ok", f"Ray {found}")
 
 

@@ -266,3 +266,12 @@ def test_a_wrong_address_leaves_nothing_behind(refused, images, tmp_path):
 
 def test_images_of_the_fixture_are_what_prepare_writes(images):
     assert load_images(images).images.dtype == np.float16
+
+
+def test_another_python_is_one_line_and_status_2(monkeypatch, capsys):
+    monkeypatch.setattr("sys.version_info", (3, 10, 4, "final", 0))
+    status, _, stderr = run(monkeypatch, capsys, "--help")
+    assert (status, stderr) == (
+        2,
+        "dianet-ray: dianet_ray supports Python 3.11 to 3.13: found 3.10.4\n",
+    )

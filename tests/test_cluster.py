@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from dianet_ray.cluster import (
     Cluster,
     check_gpus,
+    check_python,
     check_ray,
     connected,
     living_nodes,
@@ -138,6 +139,15 @@ def test_a_missing_token_is_one_line_that_says_where_it_comes_from(tmp_path):
 def test_another_ray_is_refused_with_found_and_supported(found):
     with pytest.raises(InputError, match=rf"supports Ray 2\.60: found {found}$"):
         check_ray(found)
+
+
+@pytest.mark.parametrize("version", [(3, 10, 1), (3, 14, 0, "final", 0), (2, 7, 18), (4, 0, 0)])
+def test_another_python_is_refused_with_found_and_supported(version):
+    found = rf"supports Python 3\.11 to 3\.13: found {version[0]}\.{version[1]}\.{version[2]}$"
+    with pytest.raises(InputError, match=found):
+        check_python(version)
+    check_python((3, 13, 9))
+    check_python((3, 11, 0))
 
 
 def test_a_cluster_of_other_versions_is_one_line_with_both(monkeypatch):

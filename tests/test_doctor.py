@@ -288,7 +288,7 @@ def test_a_check_that_fails_itself_is_a_bad_line_and_the_others_go_on(monkeypatc
         (["ftp://server/folder"], "s3://BUCKET/FOLDER"),
         (["--address", "http://head:8265"], "ray job submit"),
         (["--tracking-uri", "ftp://server"], "a tracking store is"),
-        (["--tracking-uri", f"http://[me:{SECRET}@there"], "no address of a tracking store"),
+        (["--tracking-uri", f"http://[me:{SECRET}@there"], "is no address of a store"),
     ],
 )
 def test_what_every_command_refuses_is_status_2(monkeypatch, capsys, words, says):

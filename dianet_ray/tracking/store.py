@@ -65,7 +65,10 @@ def choose_uri(given: str | None, study: Path | None = None) -> str:
             f"which tracking store: give --tracking-uri or set {URI_VARIABLE} (one is made only "
             "beside a study on a file system)"
         )
-    scheme = urlsplit(uri).scheme
+    try:
+        scheme = urlsplit(uri).scheme
+    except ValueError:  # its text may hold a password
+        raise InputError(f"--tracking-uri or {URI_VARIABLE} is no address of a store") from None
     if uri.startswith(SQLITE):
         return f"{SQLITE}{output_path(_database(uri))}"
     if _is_server(uri) or scheme.split("+")[0] in DATABASES:
