@@ -35,6 +35,10 @@ QUIET = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
+BRIEF = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}
+"""The thread that writes tries again by itself; the client's own seven retries take 254 s, for
+which the end of a search would wait."""
+
 TIMEOUT_S = 4.0
 """Leaves a second of the five in which a command must have refused a store that is not there."""
 
@@ -155,8 +159,8 @@ def connect(uri: str, timeout_s: float = TIMEOUT_S) -> MlflowClient:
 
 
 def quieten() -> None:
-    """Keep MLflow's migrations, bars, advice and usage reports to itself, unless asked for."""
-    for name, value in QUIET.items():
+    """Keep MLflow to itself (migrations, bars, advice, reports) and brief, unless asked otherwise."""
+    for name, value in {**QUIET, **BRIEF}.items():
         os.environ.setdefault(name, value)
     # said by MLflow about its own classes when mlflow.pyfunc is imported
     warnings.filterwarnings("ignore", message=".*Any type hint is inferred as AnyType")
