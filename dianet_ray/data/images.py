@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from dianet_ray import __version__, storage
 from dianet_ray.data.clips import ClipImages
 from dianet_ray.data.duplicates import Duplicate
+from dianet_ray.data.parquet import read_parquet
 from dianet_ray.data.rows import UNREADABLE, Manifest, Row
 from dianet_ray.errors import InputError
 from dianet_ray.options import PrepareOptions
@@ -106,7 +107,7 @@ def _tensors(values: NDArray[Any]) -> pa.FixedShapeTensorArray:
 def read_part(path: Path) -> dict[str, StoredClip]:
     """Read the clips of one part by clip_id; none when it is missing or damaged."""
     try:
-        table = pq.read_table(io.BytesIO(storage.read(path)))
+        table = read_parquet(storage.read(path))
         names, *columns = (table[name] for name in IMAGE_COLUMNS)
         arrays = [
             column.combine_chunks().to_numpy_ndarray()
@@ -157,9 +158,7 @@ def load_images(path: Path) -> Images:
         names = [*IMAGE_COLUMNS[:3], *PHASES]
         with storage.answering(path):
             contents = storage.read_files(parts)
-        table = pa.concat_tables(
-            [pq.read_table(io.BytesIO(content), columns=names) for content in contents]
-        )
+        table = pa.concat_tables([read_parquet(content, names) for content in contents])
         table = table.sort_by("clip_id")
         tensors = [table[phase].combine_chunks().to_numpy_ndarray() for phase in PHASES]
     except (OSError, KeyError, pa.ArrowException) as error:

@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import openpyxl
-import pyarrow as pa
-import pyarrow.parquet as pq
 from openpyxl.cell.cell import ERROR_CODES
 
+from dianet_ray.data.parquet import read_parquet
 from dianet_ray.errors import InputError
 
 Cells = Sequence[Sequence[Any]]
@@ -132,7 +131,7 @@ class _Semicolons(csv.excel):
 
 
 def _read_parquet(path: Path, encoded: bytes) -> list[_Table]:
-    table = pq.read_table(pa.BufferReader(encoded))
+    table = read_parquet(encoded)
     columns = [column.to_pylist() for column in table.columns]
     return [_Table(path.stem, [table.column_names, *map(list, zip(*columns, strict=True))])]
 

@@ -159,7 +159,7 @@ def connect(uri: str, timeout_s: float = TIMEOUT_S) -> MlflowClient:
 
 
 def quieten() -> None:
-    """Keep MLflow to itself (migrations, bars, advice, reports) and brief, unless asked otherwise."""
+    """Keep MLflow quiet (migrations, bars, advice, reports) and brief, unless asked otherwise."""
     for name, value in {**QUIET, **BRIEF}.items():
         os.environ.setdefault(name, value)
     # said by MLflow about its own classes when mlflow.pyfunc is imported

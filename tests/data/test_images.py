@@ -103,3 +103,12 @@ def test_damage_is_refused_in_one_line_that_names_the_folder(folder, name, conte
 def test_a_missing_folder_is_refused(tmp_path):
     with pytest.raises(InputError, match="must be a folder made by prepare"):
         load_images(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    "name", ["../secret.parquet", "/etc/passwd", "part-../../x.parquet", "part-\\x.parquet", ""]
+)
+def test_images_that_lead_out_of_their_folder_are_refused(folder, name):
+    (folder / "images.json").write_text(json.dumps({**ABOUT, "parts": [name]}))
+    with pytest.raises(InputError, match="names files of its own folder"):
+        load_images(folder)

@@ -100,6 +100,16 @@ def test_a_search_in_an_object_store_decides_as_on_files(ray_local, s3, tmp_path
     assert len(storage.names(s3 / "study" / "weights")) == 2
 
 
+def test_no_credential_of_the_driver_is_written_down(ray_local, tmp_path, monkeypatch):
+    """A study is shown to colleagues; what only the driver needs stays with it."""
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "hunter2")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hunter2")
+    tune(fake_plan(tmp_path / "study", n_subjects=2, n_configs=1, gpus_per_trial=0.0))
+    files = [path for path in (tmp_path / "study").rglob("*") if path.is_file()]
+    assert len(files) > 3
+    assert [path for path in files if b"hunter2" in path.read_bytes()] == []
+
+
 def test_a_killed_worker_costs_one_training_and_no_decision(ray_local, tmp_path, caplog):
     sizes = {"n_subjects": 3, "n_configs": 2, "gpus_per_trial": 0.0}
     play(fake_plan(tmp_path / "alone", **sizes), n_workers=1)
