@@ -71,7 +71,8 @@ def main() -> None:
 
 
 def _say_error(message: str, status: int) -> int:
-    print(f"dianet-ray: {' '.join(message.split())}", file=sys.stderr)
+    plain = " ".join(message.split()).replace("Value error, ", "")  # what pydantic adds
+    print(f"dianet-ray: {plain}", file=sys.stderr)
     return status
 
 

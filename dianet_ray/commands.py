@@ -10,7 +10,7 @@ import logging
 import math
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -30,9 +30,11 @@ from dianet_ray.schemas import DRIVER_FOLDER, IMAGES_JSON
 from dianet_ray.search import tuner
 from dianet_ray.search.crew import Crew, Resources, muster, resources
 from dianet_ray.search.plan import Plan, describe
+from dianet_ray.search.searcher import StudySearcher
 from dianet_ray.search.status import first_wave_failure
 from dianet_ray.search.study_view import load_study
 from dianet_ray.search.trial import FoldTrial
+from dianet_ray.search.weights import damaged_weights
 from dianet_ray.summary import card, collect, page
 from dianet_ray.tracking import store
 from dianet_ray.tracking.thread import ProjectionThread
@@ -67,10 +69,10 @@ class Search:
         plan = self.make_plan()
         uri = store.choose_uri(self.tracking.uri, plan.path)
         if named_address(self.address) == LOCAL:
-            self._describe(plan, local_cluster(), uri)
+            self._describe(plan, local_cluster(), uri, is_dry=True)
             return
         with connected(self.address) as cluster:
-            self._describe(plan, cluster, uri)
+            self._describe(plan, cluster, uri, is_dry=True)
 
     def run(self) -> Study:
         """Run or resume under the driver's lock, with MLflow beside it.
@@ -82,13 +84,19 @@ class Search:
         """
         path = self.make_plan().path
         uri = store.choose_uri(self.tracking.uri, path)
-        storage.make_folder(path.parent)
+        with storage.writing(path):
+            storage.make_folder(path.parent)
         store.check_store(uri)
-        with storage.answering(path), Lock(path / DRIVER_FOLDER, f"the study {path}"):
+        with ExitStack() as stack:
+            with storage.writing(path):
+                stack.enter_context(Lock(path / DRIVER_FOLDER, f"the study {path}"))
             plan = self.make_plan()  # again: another driver may have just finished
             if failure := first_wave_failure(plan.study):
                 raise StudyFailed(f"{failure}; repair the cause and use a new folder")
-            study = plan.study if tuner.is_done(plan) else self._train(plan, uri)
+            with storage.answering(path):
+                damaged = damaged_weights(path, plan.study, plan.n_kept)
+            is_done = plan.is_done and not damaged
+            study = plan.study if is_done else self._train(plan, uri, damaged)
             try:
                 publish(study, path, uri, self.tracking, images=self.images)
             except Exception as error:  # whatever MLflow raises, the search is done
@@ -96,7 +104,7 @@ class Search:
                 logger.warning("MLflow lacks the champion (%s): dianet-ray track %s", reason, path)
         return study
 
-    def _train(self, plan: Plan, uri: str) -> Study:
+    def _train(self, plan: Plan, uri: str, damaged: list[tuple[int, int]]) -> Study:
         """Search until the end, with a thread that writes to MLflow what is durable."""
         n_cpus = local_cluster().n_cpus
         if plan.options.max_workers:  # a local Ray of our own need not take the whole machine
@@ -104,11 +112,12 @@ class Search:
         with connected(self.address, n_cpus=int(n_cpus)) as cluster:
             needs = self._describe(plan, cluster, uri)
             with self._nodes(cluster, plan) as nodes:
+                with storage.writing(plan.path):
+                    searcher = tuner.make_searcher(plan, damaged)
                 crew = muster(plan, self.images.images, nodes, needs, trial=self.trial)
-                return self._search(plan, crew, uri)
+                return self._search(searcher, plan, crew, uri)
 
-    def _search(self, plan: Plan, crew: Crew, uri: str) -> Study:
-        searcher = tuner.make_searcher(plan)
+    def _search(self, searcher: StudySearcher, plan: Plan, crew: Crew, uri: str) -> Study:
         make = partial(projection, plan.path, uri, self.tracking, images=self.images)
         thread, patience_s = ProjectionThread(make), CLOSE_S
         searcher.on_change = thread.submit
@@ -131,11 +140,13 @@ class Search:
             nodes.look()
             yield nodes
             return
-        with probed(self.images.path / IMAGES_JSON, plan.path) as nodes:
+        with probed([self.images.path / IMAGES_JSON], plan.path) as nodes:
             yield nodes
 
-    def _describe(self, plan: Plan, cluster: Cluster, uri: str) -> Resources:
-        """Say the plan, and return what a trial occupies.
+    def _describe(
+        self, plan: Plan, cluster: Cluster, uri: str, *, is_dry: bool = False
+    ) -> Resources:
+        """Say the plan, and return what a trial occupies; a dry run asks for no node.
 
         Raises:
             InputError: no node can run a trial, and none that could will come.
@@ -143,7 +154,7 @@ class Search:
         needs = resources(plan, cluster)
         n_now = n_workers(cluster.nodes, needs.trial, needs.limit)
         if not n_now:
-            if cluster.is_ours or not can_come(needs.trial):
+            if cluster.is_ours or not (is_dry or can_come(needs.trial)):
                 raise cluster.lacks_room(needs.trial)
             logger.warning("no node can hold a trial yet: the autoscaler is asked for one")
         where = (

@@ -6,7 +6,6 @@ one that itself fails becomes a bad record. No token and no password of a tracki
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shlex
 import shutil
@@ -14,6 +13,7 @@ import sys
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -156,7 +156,8 @@ def check_storage(path: Path, *, on_nodes: bool = False) -> list[Check]:
             found = [_use(path, marker)]
             if found[0].state == "ok":
                 found += _check_room(path)
-                found += _on_nodes(path, marker) if on_nodes else []
+            if found[0].state != "bad" and on_nodes:
+                found += _on_nodes(path, marker.name if found[0].state == "ok" else None)
         finally:
             storage.remove(marker)
     return found
@@ -211,18 +212,33 @@ def _check_room(path: Path) -> list[Check]:
     return [Check("storage", "warn", found, f"free {LEAST_FREE_GB:g} GB, or use another folder")]
 
 
-def _on_nodes(path: Path, marker: Path) -> list[Check]:
-    """Let every node read and write the folder, see it as this one does, and compare versions."""
-    from dianet_ray.nodes import Nodes
-    from dianet_ray.probe import Probe, versions
+def _on_nodes(path: Path, marker: str | None) -> list[Check]:
+    """Let every node use a folder as this one does, and compare versions.
 
-    nothing = Path(os.devnull), hashlib.sha256(b"").hexdigest()  # to read but the marker
-    nodes = Nodes(Probe(*nothing, path, marker.name, versions()))
+    Args:
+        path: the folder.
+        marker: a file that is in it; None where only reading is asked for.
+    """
+    from dianet_ray.nodes import Nodes
+    from dianet_ray.probe import Probe, digest, versions
+
+    if marker is None:
+        reads = [(file, digest(file)) for file in _some_file(path)]
+        probe, does = Probe(tuple(reads), None, "", versions()), "read"
+    else:
+        probe, does = Probe((), path, marker, versions()), "read and write"
+    nodes = Nodes(probe)
     nodes.wait_for_answers()
     advice = "repair the node, or take it away: a search gives it no trials"
     bad = [Check("storage", "bad", f"{path}: {line}", advice) for line in nodes.problems]
-    good = f"{path}: {len(nodes.good)} nodes read and write it, with this machine's versions"
+    good = f"{path}: {len(nodes.good)} nodes {does} it, with this machine's versions"
     return bad or [Check("storage", "ok", good)]
+
+
+def _some_file(folder: Path) -> list[Path]:
+    """Find one file in a folder, however deep; none where there is none."""
+    found = (Path(above) / name for above, _, names in os.walk(folder) for name in sorted(names))
+    return list(islice(found, 1))
 
 
 def check_mlflow(uri: str | None, paths: Sequence[Path]) -> Check:

@@ -11,5 +11,9 @@ class StudyFailed(RuntimeError):
     """The study cannot go on, as when every training of the first wave failed; status 1."""
 
 
+class StorageAway(RuntimeError):
+    """A storage was away or full, or refused, for longer than patience lasts."""
+
+
 class Stopped(RuntimeError):
     """Somebody interrupted the search; what is recorded stays; status 1."""

@@ -8,6 +8,7 @@ whether it has node types at all.
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import time
 from collections.abc import Iterator
@@ -101,10 +102,15 @@ class Demand:
 
 def _second_version() -> AutoscalingState:
     """Ask the head for the last report of version 2; its version is 0 when there is none."""
-    client = ray._raylet.GcsClient(address=ray.get_runtime_context().gcs_address)
     reply = GetClusterStatusReply()
+    client = _client(ray.get_runtime_context().gcs_address)
     reply.ParseFromString(client.get_cluster_status(timeout_s=10))
     return reply.autoscaling_state
+
+
+@functools.lru_cache(maxsize=1)
+def _client(address: str) -> Any:
+    return ray._raylet.GcsClient(address=address)
 
 
 @contextlib.contextmanager

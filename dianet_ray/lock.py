@@ -26,6 +26,9 @@ from dianet_ray.options import submitted_job
 
 BEAT_EVERY_S = 5.0
 STALE_AFTER_S = 60.0
+"""Clocks of machines that share an output must agree to well within this."""
+
+RELEASE_S = 2.0
 
 logger = logging.getLogger(__name__)
 
@@ -82,19 +85,24 @@ class Lock:
         trace: TracebackType | None,
     ) -> None:
         self._is_released.set()
-        self._thread.join()
-        storage.remove(self._path)
+        self._thread.join(RELEASE_S)
+        if not self._thread.is_alive():  # else the storage hangs: the heartbeat goes stale
+            storage.remove(self._path)
 
     def _beat(self) -> None:
+        n_foreign = 0
         while not self._is_released.wait(BEAT_EVERY_S):
             try:
                 number, found = _last(self._folder)
                 if not number:
                     continue  # nothing is there: unmounted, or taken over and done
-                if found is None or found["token"] != self._token:
+                is_ours = found is not None and found["token"] == self._token
+                n_foreign = 0 if is_ours else n_foreign + 1
+                if n_foreign > 1:  # once may be one that is about to give way
                     logger.warning("another command took over %s", self._what)
                     return
-                storage.put(self._path, self._content())
+                if is_ours:
+                    storage.put(self._path, self._content())
             except storage.failures():  # away for a while: the heartbeat goes stale, no more
                 continue
 
@@ -103,6 +111,7 @@ class Lock:
             {
                 "host": socket.gethostname(),
                 "pid": os.getpid(),
+                "processes": _process_space(),
                 "job": submitted_job(),
                 "token": self._token,
                 "at": time.time(),
@@ -124,7 +133,7 @@ def _last(folder: Path) -> tuple[int, Holder | None]:
 
 def _number(name: str) -> int:
     stem = name.removesuffix(".json")
-    return int(stem) if name.endswith(".json") and stem.isdigit() else 0
+    return int(stem) if name.endswith(".json") and stem.isdecimal() and stem.isascii() else 0
 
 
 def _read(path: Path) -> Holder | None:
@@ -149,9 +158,10 @@ def _read(path: Path) -> Holder | None:
 
 def is_alive(found: Holder) -> bool:
     """Judge a holder by its heartbeat, on this machine by its process too."""
-    if _age(found) >= STALE_AFTER_S:
+    if abs(_age(found)) >= STALE_AFTER_S:
         return False
-    if found["host"] != socket.gethostname():
+    here = (socket.gethostname(), _process_space())
+    if (found["host"], found.get("processes")) != here:
         return True
     try:
         os.kill(found["pid"], 0)
@@ -160,6 +170,14 @@ def is_alive(found: Holder) -> bool:
     except PermissionError:
         pass
     return True
+
+
+def _process_space() -> str:
+    """Tell containers apart that share a host name: a process number means nothing outside."""
+    try:
+        return os.readlink("/proc/self/ns/pid")
+    except OSError:  # not Linux
+        return ""
 
 
 def _age(found: Holder) -> float:

@@ -20,12 +20,15 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from dianet_ray.cluster import Shape
 from dianet_ray.errors import InputError
 from dianet_ray.probe import Probe, find_problem, leave_marker, remove_marker
-from dianet_ray.storage import reason
+from dianet_ray.storage import reason, writing
 
 LOOK_EVERY_S = 2.0
 ASK_AGAIN_S = 60.0
-ANSWER_S = 60.0
-"""A node that has not answered after so long gets no work; a worker process starts in seconds."""
+ANSWER_S = 600.0
+"""A node that has not answered after so long gets no work. A worker starts in seconds, but with a
+runtime environment the first one on a node installs packages before."""
+
+SAY_AFTER_S = 10.0
 
 NODE_LABEL = "ray.io/node-id"
 
@@ -41,6 +44,7 @@ class _Node:
     problem: str | None = None
     answer: Any = None
     asked_at: float = 0.0
+    is_final: bool = False  # a trial found what the probe does not see
 
 
 class Nodes:
@@ -79,6 +83,11 @@ class Nodes:
         bad = {node_id for node_id, node in self._nodes.items() if node.problem}
         return tuple(sorted(bad | self._draining | self._left))
 
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether there are nodes and each is bad."""
+        return bool(self._nodes) and all(node.problem for node in self._nodes.values())
+
     def look(self) -> bool:
         """See who came, went, answered or is being drained; say whether it looked."""
         now = time.monotonic()
@@ -100,19 +109,20 @@ class Nodes:
     def wait_for_answers(self) -> None:
         """Probe every living node once."""
         self.look()
-        deadline = time.monotonic() + ANSWER_S
-        while any(node.problem is None for node in self._nodes.values()):
-            pending = [n.answer for n in self._nodes.values() if n.problem is None]
+        started_at, has_said = time.monotonic(), False
+        while pending := [n.answer for n in self._nodes.values() if n.answer is not None]:
             ray.wait(pending, num_returns=len(pending), timeout=LOOK_EVERY_S)
             for node in self._nodes.values():
                 self._hear(node, time.monotonic())
-            if time.monotonic() > deadline + LOOK_EVERY_S:
-                break
+            if not has_said and time.monotonic() - started_at > SAY_AFTER_S:
+                has_said = True
+                logger.warning("waiting for %d nodes to answer", len(pending))
 
     def refuse(self, node_id: str, problem: str) -> None:
         """Take a trial's word that its node cannot take part."""
         node = self._nodes.get(node_id)
         if node is not None and not node.problem:
+            node.is_final = node.problem == ""
             self._judge(node, problem)
 
     def _meet(self, node_id: str, found: Mapping[str, Any]) -> None:
@@ -124,7 +134,11 @@ class Nodes:
             node = self._nodes[node_id] = _Node(name, shape)
             if self.probe is None:
                 node.problem = ""
-        is_due = node.problem != "" and time.monotonic() - node.asked_at >= ASK_AGAIN_S
+        is_due = (
+            node.problem != ""
+            and not node.is_final
+            and time.monotonic() - node.asked_at >= ASK_AGAIN_S
+        )
         if node.answer is None and (not node.asked_at or is_due) and self.probe is not None:
             node.asked_at = time.monotonic()
             node.answer = _ask(node_id, self.probe)
@@ -190,17 +204,18 @@ def check(good: Collection[str], problems: Sequence[str], driver_node: str) -> N
 
 
 @contextlib.contextmanager
-def probed(reads: Path, writes: Path) -> Iterator[Nodes]:
+def probed(reads: Sequence[Path], writes: Path) -> Iterator[Nodes]:
     """Probe the nodes of the cluster that this process is connected to, and those that come.
 
     Args:
-        reads: a file that every node must read as the driver does.
+        reads: files that every node must read as the driver does.
         writes: the folder that every node must write, and see as the driver does.
 
     Raises:
         InputError: no good node, or none but the driver's own of several.
     """
-    probe = leave_marker(reads, writes)
+    with writing(writes):
+        probe = leave_marker(reads, writes)
     try:
         nodes = Nodes(probe)
         nodes.wait_for_answers()

@@ -10,6 +10,7 @@ import os
 import platform
 import socket
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -28,16 +29,14 @@ class Probe:
     """What a node must be able to do.
 
     Attributes:
-        reads: a file that it must read.
-        sha256: of its content, in hex.
-        writes: the folder that it must write, and see as the driver does.
+        reads: files that it must read, and the sha256 of their content in hex.
+        writes: the folder that it must write, and see as the driver does; None for none.
         marker: a file that the driver left there.
         versions: the driver's.
     """
 
-    reads: Path
-    sha256: str
-    writes: Path
+    reads: tuple[tuple[Path, str], ...]
+    writes: Path | None
     marker: str
     versions: dict[str, str]
 
@@ -53,25 +52,26 @@ def versions() -> dict[str, str]:
     return found
 
 
-def leave_marker(reads: Path, writes: Path) -> Probe:
+def leave_marker(reads: Sequence[Path], writes: Path) -> Probe:
     """Describe what nodes must do, and leave the file by which they know the driver's folder.
 
     Raises:
         OSError or a store's own exception: the driver itself cannot do it.
     """
-    content = storage.read(reads)
     marker = f"{PREFIX}{uuid.uuid4().hex}"
     storage.make_folder(writes)
     for name in storage.names(writes):
         if name.startswith(PREFIX):  # left by a run that was killed
             storage.remove(writes / name)
     storage.create(writes / marker, marker.encode())
-    return Probe(reads, hashlib.sha256(content).hexdigest(), writes, marker, versions())
+    contents = tuple((path, digest(path)) for path in reads)
+    return Probe(contents, writes, marker, versions())
 
 
 def remove_marker(probe: Probe) -> None:
     """Take the driver's file away."""
-    storage.remove(probe.writes / probe.marker)
+    if probe.writes is not None:
+        storage.remove(probe.writes / probe.marker)
 
 
 def find_problem(probe: Probe) -> str:
@@ -80,26 +80,32 @@ def find_problem(probe: Probe) -> str:
     for name, wanted in probe.versions.items():
         if here[name] != wanted:
             return f"{name} {here[name]}, the driver has {wanted}"
-    try:
-        if hashlib.sha256(storage.read(probe.reads)).hexdigest() != probe.sha256:
-            return f"{probe.reads} is another file than the driver's"
-    except storage.failures() as error:
-        return f"cannot read {_described(probe.reads, error)}"
-    return _writing_problem(probe)
+    for path, sha256 in probe.reads:
+        try:
+            if digest(path) != sha256:
+                return f"{path} is another file than the driver's"
+        except storage.failures() as error:
+            return f"cannot read {_described(path, error)}"
+    return "" if probe.writes is None else _writing_problem(probe.writes, probe.marker)
 
 
-def _writing_problem(probe: Probe) -> str:
-    own = probe.writes / f"{PREFIX}{uuid.uuid4().hex}"
+def _writing_problem(folder: Path, marker: str) -> str:
+    own = folder / f"{PREFIX}{uuid.uuid4().hex}"
     try:
         try:
-            storage.read(probe.writes / probe.marker)
+            storage.read(folder / marker)
         except FileNotFoundError:
-            return f"{probe.writes} is not the driver's folder: {_sight(probe.writes)}"
+            return f"{folder} is not the driver's folder: {_sight(folder)}"
         storage.put(own, b"")
         storage.remove(own)
     except storage.failures() as error:
-        return f"cannot write {_described(probe.writes, error)}"
+        return f"cannot write {_described(folder, error)}"
     return ""
+
+
+def digest(path: Path) -> str:
+    """Hash a file's content: sha256 in hex."""
+    return hashlib.sha256(storage.read(path)).hexdigest()
 
 
 def _sight(path: Path) -> str:

@@ -8,6 +8,7 @@ folders, and the exceptions by which a storage says that it is away.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import shutil
@@ -19,7 +20,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from dianet_ray.errors import InputError
+from dianet_ray.errors import InputError, StorageAway
 
 STORES = {"s3": "s3fs", "gs": "gcsfs"}
 """The schemes, and the package that each needs (the extras of this package have their names)."""
@@ -29,6 +30,7 @@ PATIENCE_S = 600.0
 
 RETRY_S = 1.0
 
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 _ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
 _THEIR_FAILURES = (
     ("botocore.exceptions", ("BotoCoreError", "ClientError")),
@@ -36,6 +38,10 @@ _THEIR_FAILURES = (
     ("gcsfs.retry", ("HttpError",)),
     ("google.auth.exceptions", ("GoogleAuthError",)),
 )
+
+# Without these a store that takes requests and does not answer holds a command for minutes.
+_S3_CONFIG = {"connect_timeout": 5, "read_timeout": 20, "retries": {"max_attempts": 1}}
+_S3_TRIES = 2
 
 Result = TypeVar("Result")
 
@@ -59,6 +65,8 @@ def located(text: str) -> Path:
     names = place.split("/")
     if len(names) < 2 or any(name in ("", ".", "..") for name in names):
         raise InputError(f"an address names a bucket and a folder in it: got {text}")
+    if set(place) & set("*?[]"):  # fsspec would take them for a pattern, also when it deletes
+        raise InputError(f"an address has none of * ? [ ]: got {text}")
     if find_spec(STORES[scheme]) is None:
         raise InputError(
             f"{scheme}:// needs {STORES[scheme]}: pip install -c constraints.txt '.[{scheme}]'; "
@@ -67,7 +75,10 @@ def located(text: str) -> Path:
     from upath import UPath
 
     # Somebody else writes there too, so listings are never remembered.
-    return cast(Path, UPath(f"{scheme}://{place}", use_listings_cache=False))
+    options: dict[str, Any] = {"use_listings_cache": False}
+    if scheme == "s3":
+        options["config_kwargs"] = _S3_CONFIG
+    return cast(Path, UPath(f"{scheme}://{place}", **options))
 
 
 def is_remote(path: Path) -> bool:
@@ -115,8 +126,25 @@ def answering(path: Path) -> Iterator[None]:
         raise InputError(f"the object store must answer: {path}: {reason(error)}") from None
 
 
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn an output that cannot be written into the user's one line.
+
+    Raises:
+        InputError: the block raised what a storage raises.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except failures() as error:
+        # A worker's error comes with its traceback, whose last line is the error.
+        why = getattr(error, "strerror", None) or str(error).strip().rpartition("\n")[2]
+        raise InputError(f"the output cannot be written: {path} ({why})") from error
+
+
 def patiently(action: Callable[[], Result], on_wait: Callable[[Exception], None]) -> Result:
-    """Do what needs the storage, again each second while it is away or full.
+    """Do what needs the storage, again each second while it is away or full, or refuses.
 
     Args:
         action: may be repeated after a failure.
@@ -124,7 +152,7 @@ def patiently(action: Callable[[], Result], on_wait: Callable[[Exception], None]
 
     Raises:
         FileExistsError: at once, from `action`: nothing to wait for.
-        Exception: one of `failures()`, after `PATIENCE_S`.
+        StorageAway: after `PATIENCE_S`.
     """
     deadline = time.monotonic() + PATIENCE_S
     while True:
@@ -134,7 +162,7 @@ def patiently(action: Callable[[], Result], on_wait: Callable[[Exception], None]
             raise
         except failures() as error:
             if time.monotonic() >= deadline:
-                raise
+                raise StorageAway(reason(error)) from error
             on_wait(error)
             time.sleep(RETRY_S)
 
@@ -163,7 +191,9 @@ def _create(path: Path, content: bytes) -> None:
     with _beside(path, content) as beside:
         try:
             os.link(beside, path)  # unlike a rename it never replaces
-        except PermissionError:
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
             raise InputError(f"a file system must have hard links: {path.parent}") from None
     _sync(path.parent)
 
@@ -210,7 +240,9 @@ def names(folder: Path) -> list[str]:
         found = store.ls(key, detail=False, refresh=True)
     except FileNotFoundError:
         return []
-    return sorted({name for path in found if (name := path.rstrip("/").rpartition("/")[2])})
+    # A folder that was made by hand is an object of its own name.
+    inside = (path.rstrip("/") for path in found if path.rstrip("/") != key.rstrip("/"))
+    return sorted({path.rpartition("/")[2] for path in inside})
 
 
 def make_folder(path: Path, *, parents: bool = True) -> None:
@@ -237,18 +269,26 @@ def read_files(paths: Sequence[Path]) -> list[bytes]:
     return [found[key] for key in keys]
 
 
-def remove(path: Path) -> None:
-    """Delete a file or a folder with everything in it, as far as it can be."""
-    with contextlib.suppress(*failures()):
+def remove(path: Path) -> bool:
+    """Delete a file or a folder with everything in it; say whether it is gone."""
+    try:
         if is_remote(path):
             store, key = _store(path)
             store.rm(key, recursive=True)
         elif path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
+            shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
+    except FileNotFoundError:
+        return True
+    except failures():
+        return False
+    return True
 
 
 def _store(path: Path) -> tuple[Any, str]:
     remote: Any = path
-    return remote.fs, remote.path
+    store = remote.fs
+    if hasattr(store, "retries"):  # s3fs: `patiently` is what tries again for long
+        store.retries = _S3_TRIES
+    return store, remote.path

@@ -275,3 +275,13 @@ def test_another_python_is_one_line_and_status_2(monkeypatch, capsys):
         2,
         "dianet-ray: dianet_ray supports Python 3.11 to 3.13: found 3.10.4\n",
     )
+
+
+@pytest.mark.parametrize("name", ["s3:/bucket/x", "http:/there/x"])
+def test_an_output_of_this_machine_is_no_address(refused, name):
+    refused("synth", name, says="is a file or folder of this machine")
+    refused("demo", "--out", name, says="is a file or folder of this machine")
+
+
+def test_a_study_that_cannot_be_made_is_one_line(refused, images):
+    refused("search", images, "/proc/x/study", "--space", "quick", says="cannot be written: /proc")

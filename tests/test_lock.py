@@ -72,14 +72,21 @@ def test_one_elsewhere_counts_while_its_heartbeat_is_fresh(place):
     with held(place):
         assert holder(place)["pid"] != 1
         assert storage.names(place) == ["000005.json"]
+    write(place, number=4, at=time.time() + 86400)  # killed, and its clock was wrong
+    with held(place):
+        assert holder(place)["pid"] != 1
 
 
 def test_a_killed_one_of_this_machine_is_replaced_at_once(tmp_path):
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    write(tmp_path, host=lock.socket.gethostname(), pid=gone.pid)
+    here = {"host": lock.socket.gethostname(), "processes": lock._process_space()}
+    write(tmp_path, **here, pid=gone.pid)
     with held(tmp_path):
         pass
+    write(tmp_path, **{**here, "processes": "pid:[1]"}, pid=gone.pid)
+    with pytest.raises(InputError, match="the study: process"), held(tmp_path):
+        pass  # another container's: its process numbers say nothing here
 
 
 @pytest.mark.parametrize(

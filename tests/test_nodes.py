@@ -36,14 +36,14 @@ def test_a_cluster_is_refused_when_no_other_node_can_take_part(good, n_bad, is_r
 def probe(tmp_path):
     reads = tmp_path / "images.json"
     reads.write_text("{}")
-    return leave_marker(reads, tmp_path / "study")
+    return leave_marker([reads], tmp_path / "study")
 
 
 @pytest.mark.ray
 def test_a_good_node_counts_and_a_marker_does_not_stay(ray_local, tmp_path):
     reads = tmp_path / "images.json"
     reads.write_text("{}")
-    with probed(reads, tmp_path / "study") as found:
+    with probed([reads], tmp_path / "study") as found:
         assert list(found.good.values()) == [(2.0, 2.0)]
         assert found.avoided == ()
     assert storage.names(tmp_path / "study") == []
@@ -76,8 +76,10 @@ def test_a_trials_word_is_taken_and_a_task_that_fails_there_is_a_problem(ray_loc
     found = Nodes(None)
     found.look()
     (node_id,) = found.good
+    assert not found.is_hopeless
     found.refuse(node_id, "no such folder")
     assert found.avoided == (node_id,)
+    assert found.is_hopeless
     broken = Nodes(replace(probe, reads=None))
     broken.wait_for_answers()
     assert "a task fails there: " in broken.problems[0]

@@ -13,7 +13,7 @@ from dianet_ray.probe import PREFIX, find_problem, leave_marker, remove_marker, 
 def probe(place, tmp_path):
     reads = tmp_path / "images.json"
     reads.write_text("{}")
-    return leave_marker(reads, place / "study")
+    return leave_marker([reads], place / "study")
 
 
 def test_a_node_that_can_take_part_has_no_problem_and_leaves_nothing(probe):
@@ -35,12 +35,18 @@ def test_a_build_of_a_version_is_that_version():
 
 
 def test_input_that_is_missing_or_other_is_named(probe):
-    probe.reads.write_text("other")
-    assert find_problem(probe) == f"{probe.reads} is another file than the driver's"
-    probe.reads.unlink()
+    ((reads, _),) = probe.reads
+    reads.write_text("other")
+    assert find_problem(probe) == f"{reads} is another file than the driver's"
+    reads.unlink()
     problem = find_problem(probe)
-    assert problem.startswith(f"cannot read {probe.reads}: No such file or directory (uid ")
-    assert f"{probe.reads.parent} has owner {os.getuid()} and mode " in problem
+    assert problem.startswith(f"cannot read {reads}: No such file or directory (uid ")
+    assert f"{reads.parent} has owner {os.getuid()} and mode " in problem
+
+
+def test_a_node_may_be_asked_to_read_only(probe):
+    storage.remove(probe.writes / probe.marker)
+    assert find_problem(replace(probe, writes=None)) == ""
 
 
 def test_a_folder_of_the_same_name_on_another_storage_is_told_apart(probe):
@@ -51,7 +57,7 @@ def test_a_folder_of_the_same_name_on_another_storage_is_told_apart(probe):
 def test_a_study_that_only_the_driver_sees_is_named(tmp_path):
     reads = tmp_path / "images.json"
     reads.write_text("{}")
-    probe = leave_marker(reads, tmp_path / "study")
+    probe = leave_marker([reads], tmp_path / "study")
     (tmp_path / "study").rename(tmp_path / "elsewhere")
     assert f"{tmp_path / 'study'} is not the driver's folder: no such folder on" in find_problem(
         probe
@@ -62,7 +68,7 @@ def test_a_folder_that_cannot_be_written_is_named_with_owner_and_mode(tmp_path, 
     """Root may write anything, so the system refuses by another of its rules: no more files."""
     reads = tmp_path / "images.json"
     reads.write_text("{}")
-    probe = leave_marker(reads, tmp_path / "study")
+    probe = leave_marker([reads], tmp_path / "study")
 
     def full(path, content):
         raise OSError(28, os.strerror(28), str(path))
@@ -78,5 +84,5 @@ def test_what_a_killed_run_left_is_taken_away(place, tmp_path):
     reads.write_text("{}")
     storage.make_folder(place / "study")
     storage.put(place / "study" / f"{PREFIX}old", b"")
-    probe = leave_marker(reads, place / "study")
+    probe = leave_marker([reads], place / "study")
     assert storage.names(place / "study") == [probe.marker]

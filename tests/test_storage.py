@@ -1,5 +1,6 @@
 """Whole writes, exclusive creation, listing and patience, on both kinds of storage."""
 
+import errno
 import os
 import pickle
 import threading
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dianet_ray import storage
-from dianet_ray.errors import InputError
+from dianet_ray.errors import InputError, StorageAway
 
 
 def test_what_is_put_is_read_replaced_listed_and_removed(place):
@@ -25,6 +26,42 @@ def test_what_is_put_is_read_replaced_listed_and_removed(place):
     storage.remove(place / "a")
     storage.remove(place / "a")
     assert storage.names(place / "a") == []
+
+
+def test_what_is_removed_is_said_and_a_neighbour_stays(place):
+    for name in ("ab", "abc"):
+        storage.make_folder(place / name)
+        storage.put(place / name / "x", b"")
+    assert storage.remove(place / "ab")
+    assert storage.remove(place / "nothing")
+    assert storage.names(place) == ["abc"]
+
+
+def test_a_folder_that_cannot_be_removed_is_said(tmp_path, monkeypatch):
+    def away(*args, **also):
+        raise OSError(116, "Stale file handle")
+
+    monkeypatch.setattr(storage.shutil, "rmtree", away)
+    assert not storage.remove(tmp_path)
+
+
+def test_a_folder_made_by_hand_in_a_store_is_empty(s3):
+    """A console makes an object whose name ends with a slash."""
+    s3.fs.pipe_file(f"{s3.path}/", b"")
+    assert storage.names(s3) == []
+    storage.put(s3 / "x", b"")
+    assert storage.names(s3) == ["x"]
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS])
+def test_a_file_system_without_hard_links_is_named(tmp_path, monkeypatch, number):
+    def refuse(*args):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(storage.os, "link", refuse)
+    with pytest.raises(InputError, match=f"must have hard links: {tmp_path}"):
+        storage.create(tmp_path / "x", b"")
+    assert storage.names(tmp_path) == []
 
 
 def test_creation_is_exclusive_but_for_what_is_already_ours(place):
@@ -89,6 +126,9 @@ def test_an_address_is_one_in_every_process_and_listings_are_never_remembered(s3
         ("s3:///folder", "names a bucket and a folder in it"),
         ("s3://bucket/a/../b", "names a bucket and a folder in it"),
         ("s3://bucket//b", "names a bucket and a folder in it"),
+        ("s3://bucket/*", r"none of \* \? \[ \]"),  # fsspec would delete all that match
+        ("s3://bucket/r?n/study", r"none of \* \? \[ \]"),
+        ("s3://bucket/run[1]", r"none of \* \? \[ \]"),
     ],
 )
 def test_other_addresses_are_refused(text, words):
@@ -137,7 +177,7 @@ def test_who_waits_does_it_again_and_hears_why(monkeypatch):
 def test_patience_ends(monkeypatch):
     monkeypatch.setattr(storage, "RETRY_S", 0.0)
     monkeypatch.setattr(storage, "PATIENCE_S", 0.0)
-    with pytest.raises(OSError, match="away"):
+    with pytest.raises(StorageAway, match="away"):
         storage.patiently(lambda: (_ for _ in ()).throw(OSError("away")), lambda error: None)
 
 

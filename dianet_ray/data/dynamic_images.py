@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,7 +21,6 @@ from dianet_ray.data.clips import Recipe, clip_images
 from dianet_ray.data.duplicates import Duplicate, find_duplicates
 from dianet_ray.data.frames import FrameError, UnfitError
 from dianet_ray.data.images import describe, is_part, read_about, request
-from dianet_ray.data.outputs import writing
 from dianet_ray.data.parts import deal_parts, make_parts
 from dianet_ray.data.rows import NO_ROW, UNREADABLE, Manifest, Row, with_crop, write_csv
 from dianet_ray.errors import InputError
@@ -35,6 +34,10 @@ from dianet_ray.schemas import (
     LEFT_OUT_CSV,
     MANIFEST_CSV,
 )
+from dianet_ray.storage import writing
+
+if TYPE_CHECKING:
+    from dianet_ray.nodes import Nodes
 
 LOCK_FOLDER = ".lock"
 _OURS = {IMAGES_FOLDER, MANIFEST_CSV, LEFT_OUT_CSV}
@@ -85,8 +88,8 @@ def _make(
     storage.make_folder(folder)
     parts = deal_parts(manifest, folder, _recipe(options))
     statuses: dict[str, dict[str, Any]] = {}
-    with _avoided(manifest, out) as avoided:
-        for status in make_parts(parts, _recipe(options), options.max_workers, avoided=avoided):
+    with _nodes(manifest, out) as nodes:
+        for status in make_parts(parts, _recipe(options), options.max_workers, nodes):
             if status["clip_id"] not in statuses:
                 (progress.skip if status["is_reused"] else progress.advance)(1)
                 statuses[status["clip_id"]] = status
@@ -112,15 +115,21 @@ def _make(
 
 
 @contextmanager
-def _avoided(manifest: Manifest, out: Path) -> Iterator[tuple[str, ...]]:
-    """Probe a cluster's nodes by the first sheet and OUT; yield the ids of those left out."""
+def _nodes(manifest: Manifest, out: Path) -> Iterator[Nodes | None]:
+    """Probe a cluster's nodes by a file of frames of each part, and OUT; none on this machine."""
     from dianet_ray import nodes  # imports Ray, and `predict` needs only `clip_images`
 
     if nodes.is_alone():
-        yield ()
+        yield None
         return
-    with nodes.probed(manifest.parts[0].sheet.path, out) as found:
-        yield found.avoided
+    roots: dict[Path, Path | None] = {part.frames_root: None for part in manifest.parts}
+    for row in manifest.usable():
+        path = manifest.frames(row)
+        root = next((root for root in roots if path.is_relative_to(root)), None)
+        if root is not None and roots[root] is None:
+            roots[root] = path if path.is_file() else next(iter(sorted(path.iterdir())), None)
+    with nodes.probed([path for path in roots.values() if path], out) as found:
+        yield found
 
 
 def _done_before(manifest: Manifest, out: Path, options: PrepareOptions) -> PrepareResult | None:
@@ -128,6 +137,8 @@ def _done_before(manifest: Manifest, out: Path, options: PrepareOptions) -> Prep
         try:
             names = storage.names(out)
         except NotADirectoryError:
+            if not out.is_file():
+                raise  # something above it is one
             raise InputError(f"OUT must be a folder: {out} is a file") from None
         if _is_unfinished(out, names):
             return None

@@ -11,23 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from dianet_ray import storage
-from dianet_ray.errors import InputError
-
-
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Turn an output that cannot be written into the user's one line.
-
-    Raises:
-        InputError: the block raised what a storage raises.
-    """
-    try:
-        yield
-    except storage.failures() as error:
-        # A worker's error comes with its traceback, whose last line is the error.
-        reason = getattr(error, "strerror", None) or str(error).strip().rpartition("\n")[2]
-        raise InputError(f"the output cannot be written: {path} ({reason})") from error
+from dianet_ray.storage import writing
 
 
 @contextmanager

@@ -11,10 +11,11 @@ import hashlib
 import json
 import logging
 import math
+import socket
 from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 
@@ -23,7 +24,11 @@ from dianet_ray.data.clips import Recipe, clip_images
 from dianet_ray.data.frames import FrameError, UnfitError, file_stamps
 from dianet_ray.data.images import StoredClip, read_part, write_part
 from dianet_ray.data.rows import Manifest, Row
+from dianet_ray.probe import Probe, find_problem
 from dianet_ray.schemas import IMAGES_FORMAT
+
+if TYPE_CHECKING:
+    from dianet_ray.nodes import Nodes
 
 logger = logging.getLogger(__name__)
 
@@ -59,10 +64,9 @@ def make_parts(
     parts: list[dict[str, Any]],
     recipe: Recipe,
     max_workers: int | None,
-    *,
-    avoided: tuple[str, ...] = (),
+    nodes: Nodes | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """Make parts on the workers of the Ray that is running, on no node of `avoided` (ids).
+    """Make parts on the workers of the Ray that is running, on its good `nodes` if they are given.
 
     Yields:
         A status per clip, as it is safe: clip_id, error (empty when it was made), is_rule (the
@@ -86,10 +90,10 @@ def make_parts(
     statuses = ray.data.from_items(
         [{"part": json.dumps(part)} for part in parts], override_num_blocks=n_tasks
     ).map(
-        functools.partial(_make_part, recipe=recipe),
+        functools.partial(_make_part, recipe=recipe, probe=nodes.probe if nodes else None),
         compute=ray.data.TaskPoolStrategy(size=max_workers and min(max_workers, n_tasks)),
         num_cpus=1,
-        **({"label_selector": elsewhere(avoided)} if avoided else {}),
+        **({"label_selector": elsewhere(nodes.avoided)} if nodes and nodes.avoided else {}),
     )
     for row in statuses.iter_rows():
         yield from json.loads(row["statuses"])
@@ -107,13 +111,15 @@ def _n_tasks(parts: list[dict[str, Any]], n_workers: int) -> int:
     return min(len(parts), max(1, round(n_workers * math.sqrt(seconds / 0.4))))
 
 
-def _make_part(row: dict[str, str], *, recipe: Recipe) -> dict[str, str]:
+def _make_part(row: dict[str, str], *, recipe: Recipe, probe: Probe | None) -> dict[str, str]:
     """Make one part in a worker; clips that it holds already stay, unless something changed.
 
     What travels is JSON: Ray Data would unify the types of columns that are empty in some rows.
     One row for all clips: a task waits for the driver when a few rows of it have not been taken.
     """
     cv2.setNumThreads(1)
+    if problem := probe and _problem(probe):  # a node that came later, or whose mount is gone
+        raise RuntimeError(f"node {socket.gethostname()} cannot take part: {problem}")
     part = json.loads(row["part"])
     file = storage.located(part["file"])
     before = read_part(file)
@@ -140,6 +146,11 @@ def _make_part(row: dict[str, str], *, recipe: Recipe) -> dict[str, str]:
     elif [id(clip) for clip in after] != [id(clip) for clip in before.values()]:
         storage.patiently(lambda: write_part(file, after), logger.debug)
     return {"statuses": json.dumps(statuses)}
+
+
+@functools.lru_cache(maxsize=1)
+def _problem(probe: Probe) -> str:
+    return find_problem(probe)
 
 
 def _make(clip: dict[str, Any], recipe: Recipe, old: StoredClip | None) -> StoredClip:

@@ -13,9 +13,9 @@ from typing import Literal
 
 from dianet_ray import storage
 from dianet_ray.data.numbering import Numbering
-from dianet_ray.data.outputs import writing
 from dianet_ray.data.sheets import Sheet
 from dianet_ray.schemas import CORRECTED, LEFT_OUT, MANIFEST_COLUMNS
+from dianet_ray.storage import writing
 
 UNREADABLE = "unreadable: "
 """How the reason starts of a clip whose files do not read; all other reasons are rules."""

@@ -35,6 +35,7 @@ class Ledger:
         parts = _parts(self._folder)
         self._next = int(parts[-1].stem) + 1 if parts else 1
         self.on_wait: Callable[[Exception], None] = lambda error: None
+        self._tried: list[Record] = []  # of a part that may be written already
         self._waiting: list[Record] = []
         self._due_at = 0.0
 
@@ -55,23 +56,30 @@ class Ledger:
         )
 
     def flush(self) -> list[Record]:
-        """Make what waits durable, as one part, and return it.
+        """Make what waits durable, and return it: one part, two after a flush that was given up.
 
         Raises:
             InputError: the part exists, so another driver writes this study.
-            Exception: one of `storage.failures()`, when patience ends.
+            StorageAway: when patience ends.
         """
-        if not self._waiting:
-            return []
-        content = "".join(json.dumps(record) + "\n" for record in self._waiting).encode()
+        written: list[Record] = []
+        while self._tried or self._waiting:
+            if not self._tried:
+                self._tried, self._waiting = self._waiting, []
+            self._write()
+            written += self._tried
+            self._tried = []
+        return written
+
+    def _write(self) -> None:
+        """Create the next part of what is tried: always the same, as it may be there already."""
+        content = "".join(json.dumps(record) + "\n" for record in self._tried).encode()
         path = self._folder / f"{self._next:06d}.jsonl"
         try:
             storage.patiently(lambda: storage.create(path, content), self.on_wait)
         except FileExistsError:
             raise InputError(f"a study has one driver: another one wrote {path}") from None
         self._next += 1
-        written, self._waiting = self._waiting, []
-        return written
 
 
 def read_records(study: Path) -> Iterator[Record]:
@@ -131,4 +139,4 @@ def read_study(study: Path) -> Record:
 
 def _parts(folder: Path) -> list[Path]:
     found = [folder / name for name in storage.names(folder) if name.endswith(".jsonl")]
-    return [path for path in found if path.stem.isdigit()]
+    return [path for path in found if path.stem.isdecimal()]

@@ -150,8 +150,10 @@ def make_plan(images: Images, path: Path, *, space: Space, options: SearchOption
 def _found(path: Path) -> list[str]:
     try:
         return storage.names(path)
-    except NotADirectoryError:
-        raise InputError(f"a study is a folder: {path} is a file") from None
+    except OSError as error:
+        if path.is_file():
+            raise InputError(f"a study is a folder: {path} is a file") from None
+        raise InputError(f"a study must be readable: {path}: {storage.reason(error)}") from None
 
 
 def _check_new(path: Path, found: list[str]) -> None:

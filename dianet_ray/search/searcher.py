@@ -296,6 +296,6 @@ class StudySearcher(Searcher):  # type: ignore[misc]
             number = configuration.number
             if number in wanted or number in self._weightless:
                 continue
-            if self.study.state(number) != "running":
-                storage.remove(self.path / WEIGHTS_FOLDER / configuration.config_id)
+            folder = self.path / WEIGHTS_FOLDER / configuration.config_id
+            if self.study.state(number) != "running" and storage.remove(folder):
                 self._weightless.add(number)

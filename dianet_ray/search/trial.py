@@ -22,6 +22,7 @@ import torch
 from ray import tune
 
 from dianet_ray import storage
+from dianet_ray.errors import StorageAway
 from dianet_ray.model import fit as fitting
 from dianet_ray.probe import Probe, find_problem
 from dianet_ray.protocol.study import Fold
@@ -58,8 +59,8 @@ class FoldTrial(tune.Trainable):  # type: ignore[misc]
         self._material = material
         torch.set_num_threads(material.threads)
         self._node_id = ray.get_runtime_context().get_node_id()
-        self._problem = ""
-        if material.probe is not None and self._node_id not in material.probed:
+        self._problem = gpu_problem()
+        if not self._problem and material.probe and self._node_id not in material.probed:
             self._problem = find_problem(material.probe)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -69,8 +70,12 @@ class FoldTrial(tune.Trainable):  # type: ignore[misc]
     def step(self) -> dict[str, Any]:
         """Train, and report everything as one result."""
         if self._problem:
-            return report({"outcome": REFUSED, "node_id": self._node_id, "error": self._problem})
+            return self._refuse(self._problem)
         return self.train_block()
+
+    def _refuse(self, problem: str) -> dict[str, Any]:
+        """Give the training back: this node cannot take part."""
+        return report({"outcome": REFUSED, "node_id": self._node_id, "error": problem})
 
     def train_block(self) -> dict[str, Any]:
         """Train what the configuration asks for."""
@@ -80,8 +85,10 @@ class FoldTrial(tune.Trainable):  # type: ignore[misc]
         started_at = time.time()
         try:
             trained = train(self._material, work, lambda step: watch(limit_s))
-        except storage.failures(torch.AcceleratorError):
-            raise  # storage away for long, or this process lost its GPU: try in another one
+        except StorageAway as error:
+            return self._refuse(f"cannot write {self._material.study_path}: {error}")
+        except torch.AcceleratorError:
+            raise  # this process has lost its GPU: lost, tried again in another one
         except Exception as error:
             summary = f"{type(error).__name__}: {error}".splitlines()[0]
             trained = {
@@ -157,19 +164,19 @@ def describe_worker(block: int, device: str = "cpu") -> dict[str, Any]:
     }
 
 
+def gpu_problem() -> str:
+    """Say what keeps this worker from the GPU that Ray gave it; empty when nothing does."""
+    if not ray.get_gpu_ids() or torch.cuda.is_available():
+        return ""
+    return (
+        f"node {socket.gethostname()} was given a GPU by Ray {ray.__version__} that torch "
+        f"{torch.__version__} cannot see: install a CUDA build there or use --gpus-per-trial 0"
+    )
+
+
 def assigned_device() -> str:
     """Choose the GPU that Ray assigned to this trial, else the CPU.
 
     A worker without an assigned GPU still sees all of them, so what torch sees does not decide.
-
-    Raises:
-        RuntimeError: a GPU is assigned that torch cannot see.
     """
-    if not ray.get_gpu_ids():
-        return "cpu"
-    if not torch.cuda.is_available():
-        raise RuntimeError(
-            f"node {socket.gethostname()} was given a GPU by Ray {ray.__version__} that torch "
-            f"{torch.__version__} cannot see: install a CUDA build there or use --gpus-per-trial 0"
-        )
-    return "cuda:0"  # Ray hides the other GPUs from this worker
+    return "cuda:0" if ray.get_gpu_ids() else "cpu"  # Ray hides the other GPUs from this worker

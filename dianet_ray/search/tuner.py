@@ -25,7 +25,7 @@ from ray import tune
 from ray.tune.schedulers import FIFOScheduler
 
 from dianet_ray import __version__, storage
-from dianet_ray.errors import Stopped, StudyFailed
+from dianet_ray.errors import Stopped, StorageAway, StudyFailed
 from dianet_ray.progress import Progress
 from dianet_ray.protocol.race import Race
 from dianet_ray.schemas import WEIGHTS_FOLDER
@@ -34,16 +34,23 @@ from dianet_ray.search.ledger import write_study
 from dianet_ray.search.plan import Plan
 from dianet_ray.search.searcher import StudySearcher
 from dianet_ray.search.study_view import study_content
-from dianet_ray.search.weights import damaged_weights
 
 logger = logging.getLogger(__name__)
+
+HOPELESS_S = 600.0
+"""How long every node may be bad; an administrator, or the next probe, may make one good."""
 
 STOPPED = "stopped at once; the same command resumes"
 _NO_LIMIT = 10**9
 
 
-def make_searcher(plan: Plan) -> StudySearcher:
-    """Build the searcher of a plan, ready to resume; the caller holds the driver's lock."""
+def make_searcher(plan: Plan, damaged: list[tuple[int, int]]) -> StudySearcher:
+    """Build the searcher of a plan, ready to resume; the caller holds the driver's lock.
+
+    Args:
+        plan: what to run.
+        damaged: of `damaged_weights`.
+    """
     if plan.is_new:
         write_study(plan.path, study_content(plan.study))
     storage.make_folder(plan.path / WEIGHTS_FOLDER)
@@ -58,16 +65,10 @@ def make_searcher(plan: Plan) -> StudySearcher:
         ),
         n_kept=plan.n_kept,
     )
-    damaged = damaged_weights(plan.path, plan.study, plan.n_kept)
     if damaged:
         logger.warning("%d weights files are missing or damaged: trained again", len(damaged))
     searcher.repair(damaged)
     return searcher
-
-
-def is_done(plan: Plan) -> bool:
-    """Say whether nothing is left to train, the weights that are kept included."""
-    return plan.is_done and not damaged_weights(plan.path, plan.study, plan.n_kept)
 
 
 def run(searcher: StudySearcher, plan: Plan, crew: Crew, *, started_at: float) -> None:
@@ -93,10 +94,10 @@ def run(searcher: StudySearcher, plan: Plan, crew: Crew, *, started_at: float) -
     except Stopped:
         reason = "stopped"
         raise
-    except storage.failures() as error:
+    except StorageAway as error:
         raise StudyFailed(
             f"the storage stayed away or full for {storage.PATIENCE_S / 60:.0f} min: {plan.path}: "
-            f"{storage.reason(error)}; what is recorded stays, the same command resumes"
+            f"{error}; what is recorded stays, the same command resumes"
         ) from None
     finally:
         _stop(searcher, reason)
@@ -108,12 +109,12 @@ def _stop(searcher: StudySearcher, reason: str) -> None:
     """Record the end, unless the storage is away: then nothing waits for it again."""
     searcher.ledger.append({"kind": "stop", "at": time.time(), "reason": reason})
     searcher.ledger.on_wait = _give_up
-    with contextlib.suppress(*storage.failures()):
+    with contextlib.suppress(StorageAway):
         searcher.flush()
 
 
 def _give_up(error: Exception) -> None:
-    raise error
+    raise StorageAway(storage.reason(error))
 
 
 def _start_record(plan: Plan, crew: Crew, started_at: float) -> dict[str, Any]:
@@ -168,6 +169,7 @@ def _tune(searcher: StudySearcher, plan: Plan, crew: Crew) -> None:
         )
         with interrupts(driver), progress, contextlib.suppress(_NothingRuns):
             tuner.fit()
+    searcher.live.clear()  # of what was only queued nothing is recorded
 
 
 class _AsQueued(FIFOScheduler):  # type: ignore[misc]
@@ -194,6 +196,8 @@ class _Driver(tune.Callback):  # type: ignore[misc]
         self.is_stopped = False
         self._is_away = False  # the storage
         self._n_workers = crew.n_workers()
+        self._last: set[str] | None = None  # trials that ran when somebody interrupted
+        self._hopeless_since: float | None = None
         searcher.ledger.on_wait = self.wait
         searcher.on_refused = crew.nodes.refuse
         self._follow_nodes()
@@ -227,9 +231,28 @@ class _Driver(tune.Callback):  # type: ignore[misc]
             raise Stopped(STOPPED)
         if self._crew.nodes.look():
             self._follow_nodes()
-        if self._searcher.is_stopping and not any(t.status == "RUNNING" for t in trials):
+        self._check_nodes()
+        if self._searcher.is_stopping:
+            self._leave_when_idle({t.trial_id for t in trials if t.status == "RUNNING"})
+
+    def _leave_when_idle(self, running: set[str]) -> None:
+        """End when the trainings that ran at the interruption have ended; queued ones may not."""
+        self._last = running if self._last is None else self._last & running
+        if not self._last:
             self._searcher.flush()
             raise _NothingRuns
+
+    def _check_nodes(self) -> None:
+        """End the study when every node has been bad for long; another look costs nothing."""
+        nodes = self._crew.nodes
+        if not nodes.is_hopeless:
+            self._hopeless_since = None
+            return
+        now = time.monotonic()
+        self._hopeless_since = self._hopeless_since or now
+        patience_s = HOPELESS_S if nodes.probe else 0.0  # nobody repairs our own machine
+        if now - self._hopeless_since >= patience_s:
+            raise StudyFailed(f"no node can take part: {nodes.problems[0]}")
 
     def wait(self, error: Exception) -> None:
         """Say once that the storage is away; let an impatient user go."""

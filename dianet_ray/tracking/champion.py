@@ -65,9 +65,9 @@ class ModelFiles:
         weights = training.weights
         source = self._study / weights.path if weights else self._study
         try:
-            content = storage.read(source)
-            target.write_bytes(content)
-            found = hashlib.sha256(content).hexdigest()
+            weights_file = storage.read(source)
+            target.write_bytes(weights_file)
+            found = hashlib.sha256(weights_file).hexdigest()
         except storage.failures():
             found = "missing"
         if weights is None or found != weights.sha256:

@@ -21,6 +21,7 @@ from dianet_ray.search.space import Range, Space
 from dianet_ray.search.study_view import empty_study
 from dianet_ray.search.trial import FoldTrial, report
 from dianet_ray.search.tuner import make_searcher, run
+from dianet_ray.search.weights import damaged_weights
 from dianet_ray.settings import Settings, derive_seed
 
 CLASSES = ("calm", "glad", "sad")
@@ -126,9 +127,14 @@ def fake_images(plan: Plan) -> np.ndarray:
     return np.zeros((len(plan.study.clips), 3, 8, 8, 3), dtype=np.float16)
 
 
+def searcher_of(plan: Plan) -> StudySearcher:
+    """Make the searcher of a plan, which knows what weights are missing."""
+    return make_searcher(plan, damaged_weights(plan.path, plan.study, plan.n_kept))
+
+
 def run_plan(plan: Plan, images: np.ndarray, trial: type = FakeTrial) -> StudySearcher:
     """Run a plan on two workers of the Ray that this process is connected to."""
-    searcher, nodes = make_searcher(plan), Nodes(None)
+    searcher, nodes = searcher_of(plan), Nodes(None)
     nodes.look()
     needs = resources(plan, Cluster("local", ((2, 2),)))
     run(searcher, plan, muster(plan, images, nodes, needs, trial=trial), started_at=time.time())

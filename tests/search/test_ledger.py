@@ -93,6 +93,28 @@ def test_a_flush_that_is_given_up_keeps_its_records(tmp_path):
     assert len(ledger.flush()) == 1
 
 
+def test_a_part_whose_writing_was_not_answered_is_settled_before_the_next(place, monkeypatch):
+    """It is there, though the writer gave up; what came after belongs into another part."""
+    ledger, real = Ledger(place), storage._create
+
+    def unanswered(path, content):
+        real(path, content)
+        raise OSError("connection lost")
+
+    def give_up(error):
+        raise error
+
+    ledger.on_wait = give_up
+    ledger.append({"kind": "x", "i": 0})
+    with monkeypatch.context() as patch:
+        patch.setattr(storage, "_create", unanswered)
+        with pytest.raises(OSError, match="connection lost"):
+            ledger.flush()
+    ledger.append({"kind": "x", "i": 1})
+    assert [record["i"] for record in ledger.flush()] == [0, 1]
+    assert [record["i"] for record in read_records(place)] == [0, 1]
+
+
 @pytest.mark.parametrize(
     ("path", "config_id"),
     [

@@ -13,8 +13,7 @@ from dianet_ray.protocol.selection import champion
 from dianet_ray.schemas import weights_path
 from dianet_ray.search.plan import Plan
 from dianet_ray.search.study_view import load_study
-from dianet_ray.search.tuner import make_searcher
-from tests.search.fake import fake_answers, fake_plan
+from tests.search.fake import fake_answers, fake_plan, searcher_of
 
 
 def result_of(plan: Plan, work, outcome="ok"):
@@ -32,7 +31,7 @@ def result_of(plan: Plan, work, outcome="ok"):
 
 def play(plan, outcome=lambda work: "ok", *, n_workers=2, rng=None, n_events=10**9):
     """Drive a searcher as Tune does; stop without warning after n_events, as a kill does."""
-    searcher, rng = make_searcher(plan), rng or random.Random(0)
+    searcher, rng = searcher_of(plan), rng or random.Random(0)
     start = {"kind": "start", "at": 0.0, "n_workers": n_workers, "with": {}}
     searcher.ledger.append(start)
     busy, names = {}, iter(range(10**9))
@@ -129,7 +128,7 @@ def test_a_finished_study_has_no_work_and_writes_nothing(tmp_path):
     sizes = {"n_configs": 3, "n_subjects": 2}
     play(fake_plan(tmp_path, **sizes))
     parts = sorted((tmp_path / "ledger").iterdir())
-    searcher = make_searcher(resumed(tmp_path, **sizes))
+    searcher = searcher_of(resumed(tmp_path, **sizes))
     assert not searcher.has_work()
     assert searcher.suggest("t") == Searcher.FINISHED
     assert sorted((tmp_path / "ledger").iterdir()) == parts
@@ -168,7 +167,7 @@ def test_one_configuration_that_fails_does_not_end_the_study(tmp_path):
 
 def test_stopping_lets_what_is_in_flight_finish_and_starts_nothing(tmp_path):
     plan = fake_plan(tmp_path, n_subjects=2, n_configs=4)
-    searcher = make_searcher(plan)
+    searcher = searcher_of(plan)
     work = searcher.suggest("a")["work"]
     searcher.is_stopping = True
     assert searcher.suggest("b") is None
@@ -180,7 +179,7 @@ def test_stopping_lets_what_is_in_flight_finish_and_starts_nothing(tmp_path):
 
 def test_listeners_hear_only_of_what_is_durable(tmp_path):
     plan = fake_plan(tmp_path, n_subjects=3, n_configs=4)
-    searcher = make_searcher(plan)
+    searcher = searcher_of(plan)
 
     def check(study):
         on_disk = load_study(tmp_path)
@@ -205,7 +204,7 @@ def test_a_message_names_a_draw_that_differs_and_the_record_stands(tmp_path, cap
         **{f: getattr(plan.study, f) for f in plan.study.__slots__}
         | {"identity": {**plan.study.identity, "seed": other.study.identity["seed"]}}
     )
-    searcher = make_searcher(Plan(tmp_path, study, plan.space, 4, plan.rows, plan.options))
+    searcher = searcher_of(Plan(tmp_path, study, plan.space, 4, plan.rows, plan.options))
     assert not searcher.has_work()
     assert "the ledger stands" in caplog.text
     assert load_study(tmp_path).configurations == before
@@ -214,7 +213,7 @@ def test_a_message_names_a_draw_that_differs_and_the_record_stands(tmp_path, cap
 def test_configurations_that_complete_in_one_flush_keep_the_best_weights(tmp_path):
     """A configuration that is complete but not scored yet must not lose its weights."""
     plan = fake_plan(tmp_path, n_subjects=2, n_configs=6, wave_size=6, keep_weights=2)
-    searcher = make_searcher(plan)
+    searcher = searcher_of(plan)
     works = [searcher.suggest(str(i))["work"] for i in range(12)]
     for i, work in enumerate(works):
         (fold,) = work["folds"]

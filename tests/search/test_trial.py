@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 
+from dianet_ray.errors import StorageAway
 from dianet_ray.protocol.folds import loso
 from dianet_ray.protocol.study import Clip
 from dianet_ray.schemas import weights_path
 from dianet_ray.search import trial
+from dianet_ray.search.searcher import REFUSED
 from dianet_ray.search.trial import Material, train
 from dianet_ray.settings import Settings, config_id
 
@@ -68,13 +70,18 @@ def test_the_seed_and_the_fold_decide_the_weights(tmp_path):
     assert len(found | {trained(tmp_path, fold=2)["weights"]["sha256"]}) == 3
 
 
-@pytest.mark.parametrize("error", [OSError("disk"), trial.torch.AcceleratorError("gone")])
-def test_storage_or_a_device_that_is_gone_is_no_fault_of_the_settings(
-    tmp_path, monkeypatch, error
-):
+def test_a_device_that_is_gone_is_no_fault_of_the_settings(tmp_path, monkeypatch):
     """The training is lost, so that it is tried again elsewhere, not failed for good."""
-    with pytest.raises(type(error)):
-        step(tmp_path, monkeypatch, error)
+    with pytest.raises(trial.torch.AcceleratorError):
+        step(tmp_path, monkeypatch, trial.torch.AcceleratorError("gone"))
+
+
+def test_a_storage_that_stays_away_is_the_nodes_fault(tmp_path, monkeypatch):
+    """The training is given back without costing an attempt."""
+    result = trial.json.loads(step(tmp_path, monkeypatch, StorageAway("Stale"))["training"])
+    assert result["outcome"] == REFUSED
+    assert result["error"] == f"cannot write {tmp_path}: Stale"
+    assert result["node_id"] == "here"
 
 
 def test_any_other_error_is_the_configurations_own_with_its_traceback(tmp_path, monkeypatch):
@@ -91,5 +98,6 @@ def step(path, monkeypatch, error):
     monkeypatch.setattr(trial, "train", fails)
     one = trial.FoldTrial.__new__(trial.FoldTrial)
     one.config = {"work": {"silence_s": 100, "folds": [0]}}
-    one._material, one._problem = None, ""
+    one._material = Material(IMAGES, LABELS, 2, FOLDS, path, 0, 1)
+    one._problem, one._node_id = "", "here"
     return one.step()

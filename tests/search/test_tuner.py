@@ -17,6 +17,7 @@ from dianet_ray.search.crew import resources
 from dianet_ray.search.ledger import read_records
 from dianet_ray.search.study_view import load_study
 from dianet_ray.search.trial import FoldTrial, assigned_device, report
+from dianet_ray.search.tuner import _Driver
 from tests.search.fake import FakeTrial, fake_images, fake_plan, run_plan
 from tests.search.test_searcher import decisions, play
 
@@ -136,6 +137,38 @@ def test_the_first_interrupt_finishes_what_is_in_flight(ray_local, tmp_path, mon
     study = load_study(tmp_path)
     assert 0 < len(study.trainings) < 160
     assert [*read_records(tmp_path)][-1]["kind"] == "stop"
+
+
+class StampedTrial(FakeTrial):
+    """Leaves a file when it starts, and takes a second."""
+
+    def train_block(self):
+        work = self.config["work"]
+        name = f"started-{work['number']}-{work['folds'][0]}"
+        (self._material.study_path / name).write_text(str(time.time()))
+        time.sleep(1)
+        return super().train_block()
+
+
+def test_the_first_interrupt_starts_nothing_that_only_waited_for_a_worker(
+    ray_local, tmp_path, monkeypatch
+):
+    """On a cluster that may grow more trials are queued than fit."""
+    monkeypatch.setattr("dianet_ray.search.crew.Crew.n_asked_for", lambda crew: 4)
+    plan = fake_plan(tmp_path, n_subjects=4, n_configs=40, gpus_per_trial=0.0)
+    interrupted_at = []
+    monkeypatch.setattr(
+        "dianet_ray.search.tuner._Driver.interrupt",
+        lambda driver, *signal, real=_Driver.interrupt: (
+            interrupted_at.append(time.time()),
+            real(driver, *signal),
+        ),
+    )
+    interrupted(plan, signal.SIGINT, trial=StampedTrial)
+    started = [float(path.read_text()) for path in tmp_path.glob("started-*")]
+    recorded = load_study(tmp_path).trainings
+    assert len([at for at in started if at > interrupted_at[0] + 0.5]) == 0
+    assert len(recorded) >= len([at for at in started if at < interrupted_at[0] - 0.5])
 
 
 def test_a_sigterm_leaves_at_once_with_a_durable_ledger(ray_local, tmp_path):
