@@ -141,6 +141,8 @@ def connected(address: str | None, *, n_cpus: int | None = None) -> Iterator[Clu
     check_protocol(address)
     _knock(address)
     options: dict[str, Any] = {}
+    if address != LOCAL:  # a wrong token is one line of ours, not twenty of Ray's
+        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     if address == LOCAL:  # what `local_cluster` says, so that a dry run's plan is the run's
         options = {
             "num_cpus": n_cpus or local_cpus(),

@@ -44,6 +44,7 @@ class Lock:
         self._path = folder
         self._token = uuid.uuid4().hex
         self._is_released = threading.Event()
+        self._is_away = False
         self._thread = threading.Thread(target=self._beat, daemon=True, name="heartbeat")
 
     def __enter__(self) -> Lock:
@@ -95,7 +96,8 @@ class Lock:
             try:
                 number, found = _last(self._folder)
                 if not number:
-                    continue  # nothing is there: unmounted, or taken over and done
+                    self._say_away("nothing is there")  # unmounted, or taken over and done
+                    continue
                 is_ours = found is not None and found["token"] == self._token
                 n_foreign = 0 if is_ours else n_foreign + 1
                 if n_foreign > 1:  # once may be one that is about to give way
@@ -103,8 +105,20 @@ class Lock:
                     return
                 if is_ours:
                     storage.put(self._path, self._content())
-            except storage.failures():  # away for a while: the heartbeat goes stale, no more
-                continue
+                    self._say_back()
+            except storage.failures() as error:  # the heartbeat goes stale, no more
+                self._say_away(storage.reason(error))
+
+    def _say_away(self, why: str) -> None:
+        """Say once what the command then waits for."""
+        if not self._is_away:
+            self._is_away = True
+            logger.warning("the storage of %s is away or full, waiting: %s", self._what, why)
+
+    def _say_back(self) -> None:
+        if self._is_away:
+            self._is_away = False
+            logger.warning("the storage of %s is back", self._what)
 
     def _content(self) -> bytes:
         return json.dumps(

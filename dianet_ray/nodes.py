@@ -130,7 +130,7 @@ class Nodes:
         shape = (resources.get("CPU", 0.0), resources.get("GPU", 0.0))
         node = self._nodes.get(node_id)
         if node is None:
-            name = f"{found['NodeManagerAddress']} ({found['NodeManagerHostname']})"
+            name = f"{found['NodeManagerAddress']} ({found['NodeManagerHostname']}, {node_id[:6]})"
             node = self._nodes[node_id] = _Node(name, shape)
             if self.probe is None:
                 node.problem = ""
@@ -195,11 +195,11 @@ def check(good: Collection[str], problems: Sequence[str], driver_node: str) -> N
     Raises:
         InputError: with the first problem and how many there are.
     """
-    n_nodes = len(good) + len(problems)
     if problems and set(good) <= {driver_node}:
+        who = "only the driver's own node" if good else "no node"
+        n_nodes = len(good) + len(problems)
         raise InputError(
-            f"every node must be able to take part: {len(problems)} of {n_nodes} cannot, "
-            f"{problems[0]}"
+            f"{who} can take part, {len(problems)} of {n_nodes} cannot: {problems[0]}"
         )
 
 

@@ -107,7 +107,9 @@ def test_the_heartbeat_stays_fresh(place, monkeypatch):
         assert is_alive(holder(place))
 
 
-def test_a_heartbeat_outlives_a_storage_that_is_away(tmp_path, monkeypatch):
+def test_a_heartbeat_outlives_a_storage_that_is_away_and_says_so_once(
+    tmp_path, monkeypatch, caplog
+):
     monkeypatch.setattr(lock, "BEAT_EVERY_S", 0.01)
     folder = tmp_path / "lock"
     with held(folder):
@@ -116,6 +118,8 @@ def test_a_heartbeat_outlives_a_storage_that_is_away(tmp_path, monkeypatch):
         (tmp_path / "away").rename(folder)
         first = holder(folder)["at"]
         wait_until(lambda: (found := holder(folder)) is not None and found["at"] > first)
+    assert caplog.text.count("the storage of the study is away or full, waiting") == 1
+    assert caplog.text.count("the storage of the study is back") == 1
 
 
 def test_one_that_was_replaced_leaves_its_successor_alone(place):

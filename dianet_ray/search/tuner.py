@@ -194,7 +194,6 @@ class _Driver(tune.Callback):  # type: ignore[misc]
     def __init__(self, searcher: StudySearcher, progress: Progress, crew: Crew) -> None:
         self._searcher, self._progress, self._crew = searcher, progress, crew
         self.is_stopped = False
-        self._is_away = False  # the storage
         self._n_workers = crew.n_workers()
         self._last: set[str] | None = None  # trials that ran when somebody interrupted
         self._hopeless_since: float | None = None
@@ -223,9 +222,6 @@ class _Driver(tune.Callback):  # type: ignore[misc]
         self._searcher.tick()
         if self.is_stopped:
             self._searcher.flush()
-        if self._is_away:
-            logger.warning("the storage is back")
-            self._is_away = False
         self._progress.set(len(self._searcher.study.trainings))
         if self.is_stopped:
             raise Stopped(STOPPED)
@@ -255,10 +251,7 @@ class _Driver(tune.Callback):  # type: ignore[misc]
             raise StudyFailed(f"no node can take part: {nodes.problems[0]}")
 
     def wait(self, error: Exception) -> None:
-        """Say once that the storage is away; let an impatient user go."""
-        if not self._is_away:
-            logger.warning("the storage is away or full, waiting: %s", storage.reason(error))
-        self._is_away = True
+        """Let an impatient user go while the storage is away, of which the lock tells."""
         if self.is_stopped:
             raise Stopped(STOPPED)
 

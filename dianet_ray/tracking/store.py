@@ -6,6 +6,8 @@ neither for a database, and MLflow is imported where it is first used.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import logging
 import os
 import re
@@ -13,7 +15,7 @@ import shlex
 import tempfile
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -145,7 +147,31 @@ def open_client(uri: str) -> MlflowClient:
     quieten()
     from mlflow import MlflowClient
 
-    return MlflowClient(tracking_uri=uri, registry_uri=uri)
+    if not uri.startswith(SQLITE):
+        return MlflowClient(tracking_uri=uri, registry_uri=uri)
+    with _only_one(_database(uri)):
+        client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+        client.search_experiments(max_results=1)
+    return client
+
+
+@contextlib.contextmanager
+def _only_one(database: Path) -> Iterator[None]:
+    """Let one process at a time make or migrate a database: two that do break it for good.
+
+    Raises:
+        InputError: it cannot be made, or is broken.
+    """
+    with (database.parent / f".{database.name}.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            yield
+        except Exception as error:  # whatever MLflow and SQLAlchemy raise
+            why = " ".join(str(error).split())[:200]
+            raise InputError(
+                f"the tracking store must be usable: {database}: {why}; move it away, and "
+                "dianet-ray track writes a study again"
+            ) from None
 
 
 def connect(uri: str, timeout_s: float = TIMEOUT_S) -> MlflowClient:

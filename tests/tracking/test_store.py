@@ -200,3 +200,24 @@ def test_a_study_in_an_object_store_needs_a_tracking_store_that_is_named(s3):
     assert store.choose_uri("http://there", s3) == "http://there"
     where = store.artifact_location("postgresql://there/db", s3 / "study")
     assert where == f"{s3}/mlflow-artifacts"
+
+
+def test_processes_that_make_one_database_at_once_do_not_break_it(tmp_path):
+    """Two studies of a folder that start together: MLflow's migrations know of no other."""
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    code = f"from dianet_ray.tracking.store import connect; connect({uri!r}).search_experiments()"
+    makers = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(3)]
+    assert [maker.wait(timeout=50) for maker in makers] == [0, 0, 0]
+
+
+def test_a_broken_database_is_one_line_with_the_way_out(tmp_path):
+    path = tmp_path / "mlflow.db"
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.execute("create table alembic_version (version_num text)")
+        database.execute("insert into alembic_version values ('unknown')")
+        database.commit()
+    with pytest.raises(
+        InputError, match=r"must be usable: .*; move it away, and .*track"
+    ) as error:
+        store.connect(f"sqlite:///{path}")
+    assert "\n" not in str(error.value)
