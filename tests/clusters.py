@@ -205,9 +205,10 @@ class RealCluster:
             return json.load(answer)
 
     def submit(self, words, *, environment=None, folder=ROOT):
-        """Submit a job that runs in an upload of `folder`; return its id at once."""
+        """Submit a job that runs in an upload of `folder`, if any; return its id at once."""
         job = f"job-{uuid.uuid4().hex[:8]}"
-        options = ["--no-wait", "--submission-id", job, "--working-dir", folder]
+        options = ["--no-wait", "--submission-id", job]
+        options += ["--working-dir", folder] if folder else []
         options += ["--runtime-env-json", json.dumps({"env_vars": environment or {}})]
         for _ in range(60):  # the head's job agent comes up a little later than the head
             try:

@@ -1,8 +1,12 @@
 """A whole tracked search whose trainings train nothing, as a process of its own.
 
-python -m tests.search.run_fake IMAGES STUDY N_CONFIGS N_WORKERS
+python -m tests.search.run_fake IMAGES STUDY N_CONFIGS N_WORKERS [--tracking-uri URI]
+
+N_WORKERS 0 takes all that the cluster has. FAKE_SECONDS is how long a training takes; with
+FAKE_LOG trainings are logged (`logged.py`).
 """
 
+import argparse
 import os
 import sys
 import time
@@ -12,22 +16,32 @@ from dianet_ray.commands import Search
 from dianet_ray.data.images import load_images
 from dianet_ray.options import SearchOptions, TrackingOptions
 from dianet_ray.search.plan import make_plan
+from dianet_ray.storage import located
 from tests.search.fake import SPACE, FakeTrial
+from tests.search.logged import LoggedTrial
 
 
 def main():
-    images_path, study, n_configs, n_workers = sys.argv[1:]
+    parser = argparse.ArgumentParser()
+    parser.add_argument("images", type=Path)
+    parser.add_argument("study", type=located)
+    parser.add_argument("n_configs", type=int)
+    parser.add_argument("n_workers", type=int)
+    parser.add_argument("--tracking-uri")
+    words = parser.parse_args()
     os.environ["PYTHONPATH"] = os.getcwd()  # for the workers, which import the tests
-    images = load_images(Path(images_path))
-    options = SearchOptions(configs=int(n_configs), wave_size=4, max_workers=int(n_workers))
+    images = load_images(words.images)
+    options = SearchOptions(
+        configs=words.n_configs, wave_size=4, max_workers=words.n_workers or None
+    )
     Search(
-        lambda: make_plan(images, Path(study), space=SPACE, options=options),
+        lambda: make_plan(images, words.study, space=SPACE, options=options),
         images,
-        TrackingOptions(),
+        TrackingOptions(uri=words.tracking_uri),
         address=None,
         started_at=time.time(),
         say=lambda text: print(text, file=sys.stderr),
-        trial=FakeTrial,
+        trial=LoggedTrial if "FAKE_LOG" in os.environ else FakeTrial,
     ).run()
 
 

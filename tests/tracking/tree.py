@@ -100,7 +100,7 @@ def _number(version: Any) -> int:
 
 
 def hashes(client: MlflowClient, uri: str) -> dict[str, str]:
-    """Hash every artifact below a place; MLmodel without its random ids."""
+    """Hash every artifact below a place; MLmodel without its random ids and places."""
     with tempfile.TemporaryDirectory() as folder:
         try:
             mlflow.artifacts.download_artifacts(
@@ -117,6 +117,8 @@ def _hash(file: Path) -> str:
     content = file.read_bytes()
     if file.name == "MLmodel":
         described = yaml.safe_load(content)
+        flavour = described["flavors"]["python_function"]  # where the code was, when logged
+        flavour["model_code_path"] = Path(flavour["model_code_path"]).name
         content = repr(
             sorted((k, v) for k, v in described.items() if k not in RANDOM_KEYS)
         ).encode()
