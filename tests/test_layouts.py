@@ -39,7 +39,7 @@ def silent(title):
 
 def search(images, path):
     space = read_space("quick", ONE_STEP, None)
-    plan = make_plan(images, path, space=space, options=SearchOptions(configs=1))
+    plan = make_plan(images, path, space=space, options=SearchOptions(configs=1, gpus_per_trial=0.0))
     return run_plan(plan, images.images, FoldTrial).study
 
 
