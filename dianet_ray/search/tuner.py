@@ -232,7 +232,10 @@ class _Driver(tune.Callback):  # type: ignore[misc]
             self._leave_when_idle({t.trial_id for t in trials if t.status == "RUNNING"})
 
     def _leave_when_idle(self, running: set[str]) -> None:
-        """End when the trainings that ran at the interruption have ended; queued ones may not."""
+        """End when the trainings that ran at the interruption have ended.
+
+        A worker that becomes free may begin a queued one meanwhile; it is not waited for.
+        """
         self._last = running if self._last is None else self._last & running
         if not self._last:
             self._searcher.flush()
