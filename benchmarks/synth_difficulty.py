@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -23,10 +24,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from dianet_ray.data.clips import Recipe, Span, clip_images
+from benchmarks.arrays import make_arrays
 from dianet_ray.data.layouts import CASME2
-from dianet_ray.data.manifest import read_manifest
-from dianet_ray.data.synth import n_processors, write_data_set
+from dianet_ray.data.synth import n_processors
 from dianet_ray.model.fit import Member, fit
 from dianet_ray.progress import Progress
 from dianet_ray.search.draw import draw
@@ -57,9 +57,10 @@ def main() -> None:
     arguments = _arguments()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        _make(folder / "default", arguments.seed, arguments.workers, {})
+        make = partial(make_arrays, n_workers=arguments.workers, image_size=IMAGE_SIZE)
+        make(folder / "default", seed=arguments.seed, how={})
         if "space" in arguments.only:
-            _make(folder / "fresh", arguments.seed + 1, arguments.workers, FRESH)
+            make(folder / "fresh", seed=arguments.seed + 1, how=FRESH)
         jobs = _jobs(folder, arguments.seed, arguments.only)
         started_at = time.perf_counter()
         hits = _train(jobs, folder, arguments.workers)
@@ -81,24 +82,6 @@ def _arguments() -> argparse.Namespace:
         "--only", type=lambda text: text.split(","), default=PARTS, help=",".join(PARTS)
     )
     return parser.parse_args()
-
-
-def _make(folder: Path, seed: int, n_workers: int, how: dict[str, Any]) -> None:
-    """Write a data set and keep its dynamic images as arrays, which workers map into memory."""
-    with Progress(f"synth {folder.name}", how.get("n_clips", 250), unit="clips") as progress:
-        write_data_set(folder / "data", **how, seed=seed, n_workers=n_workers, progress=progress)
-    manifest = read_manifest("casme2", folder / "data")
-    rows = manifest.usable()
-    clips = [(manifest.frames(row), (row.onset, row.apex, row.offset)) for row in rows]
-    with ProcessPoolExecutor(n_workers, mp_context=get_context("spawn")) as pool:
-        np.save(folder / "images.npy", np.stack(list(pool.map(_images, clips, chunksize=16))))
-    names = list(CASME2.proportions)
-    np.save(folder / "labels.npy", np.array([names.index(row.label) for row in rows]))
-    np.save(folder / "subjects.npy", np.array([row.subject for row in rows]))
-
-
-def _images(clip: tuple[Path, Span]) -> np.ndarray:
-    return clip_images(*clip, Recipe(IMAGE_SIZE)).images
 
 
 def _jobs(folder: Path, seed: int, parts: Sequence[str]) -> list[Job]:
@@ -149,7 +132,9 @@ def _hits(job: Job, folder: Path) -> np.ndarray:
 
 def _load(folder: Path, clips: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     images = np.load(folder / "images.npy", mmap_mode="r")
-    return images[clips], np.load(folder / "labels.npy")[clips]
+    names = list(CASME2.proportions)
+    labels = [names.index(label) for label in np.load(folder / "labels.npy")[clips]]
+    return images[clips], np.array(labels)
 
 
 def _figures(jobs: list[Job], hits: list[np.ndarray]) -> dict[str, Any]:

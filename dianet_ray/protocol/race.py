@@ -1,18 +1,25 @@
-"""What to train next: the exhaustive search as a state machine, pure.
+"""What to train next: the ladder as a state machine, pure.
 
 Given what has finished it answers: train this block, draw a wave, wait, or done. Its state is a
-function of the records it was fed, so a restart feeds them again: there is nothing to save.
+function of the outcomes it was fed, in any order, so a restart feeds them again: there is nothing
+to save. `climb.py` decides who climbs; here is the order of the work.
 """
 
 from __future__ import annotations
 
 import heapq
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from dianet_ray.protocol.climb import Climb, Run
+from dianet_ray.protocol.judge import Judging
+from dianet_ray.protocol.ladder import Ladder
 from dianet_ray.protocol.study import Outcome
 
 MAX_ATTEMPTS = 3
-LOSO_RUNG = 0
+
+Key = tuple[int, int, int]
+"""Number, rung and fold of a training."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +28,14 @@ class Train:
 
     number: int
     folds: tuple[int, ...]
-    rung: int = LOSO_RUNG
+    rung: int = 0
     attempt: int = 1
+
+    @property
+    def key(self) -> Key:
+        """The training of a block of one fold."""
+        (fold,) = self.folds
+        return self.number, self.rung, fold
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +54,7 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """Every configuration has finished or failed, and no more are to be drawn."""
+    """Every configuration has ended, and no more are to be drawn."""
 
 
 Action = Train | DrawWave | Wait | Done
@@ -50,31 +63,42 @@ Action = Train | DrawWave | Wait | Done
 class Race:
     """Decides the order of work of one study.
 
-    Wave w may be drawn when wave w-2 has closed, so at most two waves are open. Ready work is
-    ordered by wave, then fold by fold across the wave, then by configuration number.
+    Wave w may be drawn when wave w-2 has closed its first rung, so at most two waves are in it.
+    Ready work is ordered by rung, the highest first; then come trainings that are needed for sure,
+    by wave, fold by fold across the wave, then by number; last those that a drop may make surplus.
     """
 
-    def __init__(self, *, n_configs: int, wave_size: int, n_folds: int) -> None:
-        self._n_configs, self._wave_size, self._n_folds = n_configs, wave_size, n_folds
-        self._wave_of: list[int] = []  # by configuration number
-        self._missing: list[set[int]] = []  # folds without a record, by configuration number
-        self._stopped: set[int] = set()  # configurations that failed or were lost
-        self._finished: set[tuple[int, int]] = set()
-        self._in_flight: set[tuple[int, int]] = set()
-        self._attempts: dict[tuple[int, int], int] = {}
-        self._ready: list[tuple[int, int, int]] = []  # heap of (wave, fold, number)
-        self._open: dict[int, int] = {}  # configurations of a wave that have not closed
-        self._closed: set[int] = set()
-        self._is_exhausted = False
+    def __init__(
+        self,
+        ladder: Ladder,
+        *,
+        n_folds: Sequence[int],
+        n_configs: int,
+        wave_size: int,
+        judge: Judging,
+    ) -> None:
+        self._ladder, self._n_folds = ladder, tuple(n_folds)
+        self._n_configs, self._wave_size = n_configs, wave_size
+        self._climb = Climb(ladder, self._n_folds, judge)
+        self._in_flight: set[Key] = set()
+        self._attempts: dict[Key, int] = {}
+        self._ready: list[tuple[int, bool, int, int, int]] = []  # heap, see _push
 
     @property
     def n_drawn(self) -> int:
         """How many configurations are drawn."""
-        return len(self._wave_of)
+        return self._climb.n_drawn
 
-    def is_open(self, number: int) -> bool:
-        """Say whether a configuration still has work."""
-        return number not in self._stopped and bool(self._missing[number])
+    def run(self, number: int, rung: int) -> Run | None:
+        """Find a configuration in a rung, None where it has not been promoted to it."""
+        return self._climb.run(number, rung)
+
+    def champion(self) -> int | None:
+        """Choose, among those that finished the last rung, the largest sum of scores."""
+        last = len(self._ladder) - 1
+        runs = [run for run in self._climb.runs(last) if run.is_in and run.state == "complete"]
+        ranked = sorted(runs, key=lambda run: (-self._climb.total(run.number, last), run.number))
+        return ranked[0].number if ranked else None
 
     def take(self) -> Action:
         """Decide the next action; a training that is handed out counts as in flight."""
@@ -82,67 +106,100 @@ class Race:
         if wave is not None:
             return wave
         while self._ready:
-            _, fold, number = heapq.heappop(self._ready)
-            if number in self._stopped or fold not in self._missing[number]:
+            above, _, _, fold, number = heapq.heappop(self._ready)
+            key = (number, -above, fold)
+            run = self._climb.run(number, -above)
+            if run is None or key in self._in_flight or not run.needs(fold):
                 continue
-            self._in_flight.add((number, fold))
-            return Train(number, (fold,), attempt=self._attempts.get((number, fold), 0) + 1)
+            self._in_flight.add(key)
+            return Train(number, (fold,), -above, self._attempts.get(key, 0) + 1)
         return Wait() if self._in_flight else Done()
 
     def drawn(self, draw: DrawWave, n: int) -> None:
         """Add the n settings that a draw gave; fewer than asked for end the drawing."""
-        self._is_exhausted = n < draw.n
-        for number in range(draw.first, draw.first + n):
-            self._wave_of.append(draw.wave)
-            self._missing.append(set(range(self._n_folds)))
-            self._open[draw.wave] = self._open.get(draw.wave, 0) + 1
-            for fold in range(self._n_folds):
-                heapq.heappush(self._ready, (draw.wave, fold, number))
+        self._climb.draw(draw.wave, n)
+        if n < draw.n:
+            self._n_configs = self.n_drawn
+        self._after_drawing()
 
-    def finished(self, number: int, fold: int, outcome: Outcome) -> None:
-        """Take a training's recorded outcome; one failed or lost fold stops its configuration."""
-        if (number, fold) in self._finished:
-            raise ValueError(f"training recorded twice: configuration {number}, fold {fold}")
-        self._finished.add((number, fold))
-        self._in_flight.discard((number, fold))
-        self._missing[number].discard(fold)
-        if outcome != "ok":
-            self._stopped.add(number)
-        self._close(number)
+    def end_drawing(self) -> None:
+        """Draw no more: a budget would be used up."""
+        self._n_configs = self.n_drawn
+        self._after_drawing()
 
-    def lost(self, number: int, fold: int) -> bool:
+    def finished(self, number: int, rung: int, fold: int, outcome: Outcome) -> None:
+        """Take a training's recorded outcome; one failed or lost fold stops its configuration.
+
+        Raises:
+            ValueError: the training has an outcome already.
+        """
+        self._in_flight.discard((number, rung, fold))
+        self._climb.finished(number, rung, fold, outcome)
+        self._queue()
+
+    def lost(self, train: Train) -> bool:
         """Queue a lost training again; False when its attempts are used up: record it as lost."""
-        key = (number, fold)
-        self._attempts[key] = self._attempts.get(key, 0) + 1
-        if self._attempts[key] >= MAX_ATTEMPTS:
+        self._attempts[train.key] = train.attempt
+        if train.attempt >= MAX_ATTEMPTS:
             return False
-        self.returned(number, fold)
+        self.returned(train)
         return True
 
-    def returned(self, number: int, fold: int) -> None:
+    def returned(self, train: Train) -> None:
         """Queue a training again that never began; it costs no attempt."""
-        self._in_flight.discard((number, fold))
-        heapq.heappush(self._ready, (self._wave_of[number], fold, number))
-        self._close(number)
+        self._in_flight.discard(train.key)
+        run = self._climb.run(train.number, train.rung)
+        if run is not None:
+            self._push(run, train.folds[0])
 
-    def _close(self, number: int) -> None:
-        """Close a configuration that has no work left, also none in flight.
+    def most_trainings(self, n_more: int) -> list[int]:
+        """Bound each rung's trainings if the next n configurations were drawn and no others.
 
-        What is in flight may still change why it stopped, which later draws read.
+        Places that a failure gives back are not counted.
         """
-        if self.is_open(number) or number in self._closed:
-            return
-        if any((number, fold) in self._in_flight for fold in range(self._n_folds)):
-            return
-        self._closed.add(number)
-        self._open[self._wave_of[number]] -= 1
+        bounds, n_below = [], self.n_drawn + n_more
+        for rung, n_folds in enumerate(self._n_folds):
+            runs = self._climb.runs(rung)
+            given = sum(run.is_in and run.state not in ("failed", "lost") for run in runs)
+            if rung:
+                n_below = self._ladder[rung - 1].quota(n_below, is_last_wave=True)
+            n_missing = max(0, n_below - given) if rung else n_more
+            bounds.append(sum(map(self._most, runs)) + n_folds * n_missing)
+        return bounds
+
+    def _most(self, run: Run) -> int:
+        if run.is_in and run.state == "running":
+            return run.n_folds
+        started = {(run.number, run.rung, fold) for fold in range(run.n_folds)} & self._in_flight
+        return len(run.outcomes) + len(started)
+
+    def _after_drawing(self) -> None:
+        if self.n_drawn >= self._n_configs:
+            self._climb.end_drawing()
+        self._queue()
+
+    def _queue(self) -> None:
+        """List the work of what has entered a rung or moved in it."""
+        for run in self._climb.touched:
+            if not run.is_in or run.state != "running":
+                continue
+            if not run.is_listed:
+                run.is_listed = True
+                for fold in range(run.n_folds):
+                    self._push(run, fold)
+            elif self._climb.can_drop(run):
+                self._push(run, run.n_decided)  # listed as speculative before
+        self._climb.touched.clear()
+
+    def _push(self, run: Run, fold: int) -> None:
+        is_sure = not self._climb.can_drop(run) or fold == run.n_decided == run.n_compared
+        heapq.heappush(self._ready, (-run.rung, not is_sure, run.wave, fold, run.number))
 
     def _next_wave(self) -> DrawWave | None:
-        if self._is_exhausted or self.n_drawn >= self._n_configs:
+        if self.n_drawn >= self._n_configs:
             return None
         wave = self.n_drawn // self._wave_size
-        # Waves 0..wave-2 must be closed: the draw reads their outcome.
-        if any(n and earlier <= wave - 2 for earlier, n in self._open.items()):
+        if self._climb.n_closed < wave - 1:  # the draw reads what became of waves 0..wave-2
             return None
         last = min((wave + 1) * self._wave_size, self._n_configs)
         return DrawWave(wave, self.n_drawn, last - self.n_drawn)

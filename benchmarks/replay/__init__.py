@@ -1,0 +1,1 @@
+"""Recorded fold matrices, and searches replayed against them."""
