@@ -285,7 +285,12 @@ def search(
     configs: flags.Configs = None,
     wave_size: flags.WaveSize = None,
     objective: flags.Objective = None,
-    strategy: flags.Strategy = "exhaustive",
+    strategy: flags.Strategy = "ladder",
+    ladder: flags.LadderText = None,
+    keep: flags.Keep = None,
+    drop: flags.Drop = None,
+    max_trainings: flags.MaxTrainings = None,
+    max_hours: flags.MaxHours = None,
     seed: flags.StudySeed = None,
     enqueue: flags.Enqueue = None,
     threads_per_training: flags.Threads = None,
@@ -299,10 +304,8 @@ def search(
     log_faces: flags.LogFaces = False,
     dry_run: flags.DryRun = False,
 ) -> None:
-    """Train every fold of every configuration that the space gives; the same command resumes."""
+    """Train the configurations that the space gives, fold by fold; the same command resumes."""
     started_at = time.time()
-    if strategy != "exhaustive":
-        raise InputError(f"--strategy is exhaustive: got {strategy}")
     options = parse_options(
         SearchOptions,
         {
@@ -310,6 +313,12 @@ def search(
             "configs": configs,
             "wave_size": wave_size,
             "objective": objective,
+            "strategy": strategy,
+            "ladder": ladder,
+            "keep": keep,
+            "drop": drop,
+            "max_trainings": max_trainings,
+            "max_hours": max_hours,
             "seed": seed,
             "threads_per_training": threads_per_training,
             "gpus_per_trial": gpus_per_trial,

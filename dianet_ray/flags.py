@@ -130,7 +130,42 @@ WaveSize = Annotated[
 Objective = Annotated[
     str | None, Option("--objective", help="uf1 (default), uar or accuracy, pooled over folds.")
 ]
-Strategy = Annotated[str, Option("--strategy", help="exhaustive.")]
+Strategy = Annotated[
+    str,
+    Option(
+        "--strategy",
+        help="ladder: screen on groups of people, the best climb to LOSO; exhaustive: every fold "
+        "of every configuration.",
+    ),
+]
+LadderText = Annotated[
+    str | None,
+    Option(
+        "--ladder",
+        metavar="GROUPS[*STEPS],...",
+        help="The rungs below LOSO, with the share of the steps; default: the space's, else 3.",
+    ),
+]
+Keep = Annotated[
+    str | None,
+    Option("--keep", metavar="SHARE", help="Of a rung that climb; default: the space's, or 1/16."),
+]
+Drop = Annotated[
+    str | None,
+    Option(
+        "--drop",
+        metavar="none|bootstrap",
+        help="Stop hopeless configurations inside a rung; default bootstrap.",
+    ),
+]
+MaxTrainings = Annotated[
+    int | None,
+    Option("--max-trainings", help="Draw no wave with which the study could need more."),
+]
+MaxHours = Annotated[
+    float | None,
+    Option("--max-hours", help="Draw no wave with which the study would take longer."),
+]
 StudySeed = Annotated[
     int | None, Option("--seed", help="Decides folds, draws and trainings; default 0.")
 ]

@@ -45,6 +45,12 @@ class SearchOptions(Options):
     configs: int | None = Field(None, ge=1)
     wave_size: int | None = Field(None, ge=1)
     objective: Literal["uf1", "uar", "accuracy"] | None = None
+    strategy: Literal["exhaustive", "ladder"] = "ladder"
+    ladder: str | None = None
+    keep: str | None = None
+    drop: Literal["none", "bootstrap"] | None = None
+    max_trainings: int | None = Field(None, ge=1)
+    max_hours: float | None = Field(None, gt=0)
     seed: int | None = Field(None, ge=0)
     threads_per_training: int | None = Field(None, ge=1)
     gpus_per_trial: Annotated[float, Field(ge=0)] | Literal["auto"] = "auto"

@@ -58,7 +58,7 @@ def make_study(
     clips = make_clips(n_subjects, seed=seed, classes=len(CLASSES))
     folds = loso(clips, CLASSES, seed)
     configurations = []
-    trainings: dict[tuple[int, int], Training] = {}
+    trainings: dict[tuple[int, int, int], Training] = {}
     clock = [1010.0, 1010.0]  # when each worker is free; start-up takes ten seconds
     for number in range(n_configs):
         settings = make_settings(number)
@@ -70,7 +70,7 @@ def make_study(
             labels = [clips[index].label for index in fold.test_clips]
             started_at = min(clock)
             clock[clock.index(started_at)] = started_at + SECONDS
-            trainings[number, fold.index] = Training(
+            trainings[number, 0, fold.index] = Training(
                 number=number,
                 config_id=name,
                 rung=0,
@@ -94,7 +94,7 @@ def make_study(
         about=_about(len(clips)),
         clips=clips,
         classes=CLASSES,
-        folds=folds,
+        rungs=(folds,),
         configurations=tuple(configurations),
         trainings=trainings,
         spans=(Span(1000.0, max(clock) + 1.0, 2, {"dianet_ray": "0", "n_workers": 2}),),

@@ -10,13 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 from dianet_ray.protocol.judge import Judging
 from dianet_ray.protocol.ladder import Ladder
-from dianet_ray.protocol.study import Outcome
+from dianet_ray.protocol.study import Outcome, RungState
 
-RungState = Literal["running", "complete", "dropped", "failed", "lost"]
 FIRST_DROPPED_WAVE = 2
 """A wave is compared with those before the last one, which had closed when it was drawn."""
 
@@ -98,6 +96,22 @@ class Climb:
     def total(self, number: int, rung: int) -> float:
         """Sum a configuration's scores over the rungs up to one that it has finished."""
         return sum(self._judge.score(number, r, self._n_folds[r]) for r in range(rung + 1))
+
+    def champion(self) -> int | None:
+        """Choose, among those that finished the last rung, the largest sum of scores."""
+        ranked = self._ranked([run.number for run in self.complete()], len(self._ladder) - 1)
+        return ranked[0] if ranked else None
+
+    def complete(self) -> list[Run]:
+        """List the runs that finished the last rung."""
+        runs = self._runs[-1].values()
+        return [run for run in runs if run.is_in and run.state == "complete"]
+
+    @property
+    def is_over(self) -> bool:
+        """Nothing that is drawn can change any more, and nothing more will be drawn."""
+        runs = (run for rung in self._runs for run in rung.values() if run.is_in)
+        return self._has_all and all(run.state != "running" for run in runs)
 
     def can_drop(self, run: Run) -> bool:
         """Say whether comparisons may stop a run: not in the last rung, nor in early waves."""

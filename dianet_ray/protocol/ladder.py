@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from dianet_ray.errors import InputError
 from dianet_ray.protocol.folds import groups, loso
 from dianet_ray.protocol.study import Clip, Fold
 
@@ -72,6 +73,71 @@ def default_ladder(n_subjects: int, drop: Drop = "bootstrap") -> Ladder:
     if n_subjects < MIN_SUBJECTS:
         return EXHAUSTIVE
     return (Rung(N_GROUPS, keep=KEEP, drop=drop), Rung())
+
+
+def entering(ladder: Ladder, n_configs: int) -> list[int]:
+    """Count the configurations that enter each rung when nothing fails.
+
+    >>> entering((Rung(3, keep=1 / 16), Rung()), 64)
+    [64, 4]
+    """
+    counts = [n_configs]
+    for rung in ladder[:-1]:
+        counts.append(min(counts[-1], rung.quota(counts[-1], is_last_wave=True)))
+    return counts
+
+
+def parse_keep(text: str, where: str) -> float:
+    """Read the share of the configurations that climb: a number or a fraction.
+
+    Raises:
+        InputError: not between 0 and 1.
+
+    >>> parse_keep("1/16", "")
+    0.0625
+    """
+    top, _, bottom = text.partition("/")
+    try:
+        keep = float(top) / float(bottom or 1)
+    except (ValueError, ZeroDivisionError):
+        keep = math.nan
+    if not 0 < keep < 1:
+        raise InputError(f"{where}: the share that climbs lies between 0 and 1: got {text}")
+    return keep
+
+
+def parse_ladder(text: str) -> Ladder:
+    """Read the groups of each rung below LOSO, with a share of the steps where it is not whole.
+
+    Raises:
+        InputError: no such list.
+
+    >>> [(rung.groups, rung.steps) for rung in parse_ladder("3*0.5,7")]
+    [(3, 0.5), (7, 1.0), (None, 1.0)]
+    """
+    rungs = []
+    for part in text.split(","):
+        n, _, steps = part.partition("*")
+        try:
+            rungs.append(check_rung(int(n), float(steps or 1), KEEP, "--ladder"))
+        except ValueError:
+            raise InputError(
+                f"--ladder takes groups and shares of steps like 3*0.5,7: got {text}"
+            ) from None
+    return (*rungs, Rung())
+
+
+def check_rung(n_groups: int, steps: float, keep: float, where: str) -> Rung:
+    """Make a rung of groups.
+
+    Raises:
+        InputError: fewer than two groups, or a share outside 0..1.
+    """
+    if n_groups < 2:
+        raise InputError(f"{where}: a rung has at least 2 groups: got {n_groups}")
+    if not 0 < steps <= 1:
+        raise InputError(f"{where}: the share of the steps lies in 0..1: got {steps:g}")
+    return Rung(n_groups, steps, keep)
 
 
 def from_plain(rungs: Sequence[Any]) -> Ladder:

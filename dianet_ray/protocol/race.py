@@ -89,16 +89,10 @@ class Race:
         """How many configurations are drawn."""
         return self._climb.n_drawn
 
-    def run(self, number: int, rung: int) -> Run | None:
-        """Find a configuration in a rung, None where it has not been promoted to it."""
-        return self._climb.run(number, rung)
-
-    def champion(self) -> int | None:
-        """Choose, among those that finished the last rung, the largest sum of scores."""
-        last = len(self._ladder) - 1
-        runs = [run for run in self._climb.runs(last) if run.is_in and run.state == "complete"]
-        ranked = sorted(runs, key=lambda run: (-self._climb.total(run.number, last), run.number))
-        return ranked[0].number if ranked else None
+    @property
+    def climb(self) -> Climb:
+        """What is decided."""
+        return self._climb
 
     def take(self) -> Action:
         """Decide the next action; a training that is handed out counts as in flight."""

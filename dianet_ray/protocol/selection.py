@@ -9,30 +9,21 @@ from __future__ import annotations
 import numpy as np
 
 from dianet_ray.protocol.metrics import scores
-from dianet_ray.protocol.predictions import pooled_score, quantiles
+from dianet_ray.protocol.predictions import quantiles
+from dianet_ray.protocol.standing import standing
 from dianet_ray.protocol.study import Configuration, Study
 from dianet_ray.schemas import METRICS
 from dianet_ray.settings import derive_seed
 
 
 def champion(study: Study) -> Configuration | None:
-    """Choose the complete configuration with the largest pooled objective.
+    """Choose among the configurations that finished LOSO.
 
     Returns:
-        The winner, ties to the lower number; None while no configuration is complete.
+        The one with the largest sum of pooled objective over its rungs, ties to the lower number;
+        None while no configuration is complete.
     """
-    labels, n_classes = study.labels(), len(study.classes)
-
-    def rank(configuration: Configuration) -> tuple[float, int]:
-        score = pooled_score(
-            labels,
-            study.pooled(configuration.number),
-            n_classes=n_classes,
-            objective=study.objective,
-        )
-        return score, -configuration.number
-
-    return max(study.complete(), key=rank, default=None)
+    return standing(study).champion()
 
 
 def corrected(

@@ -13,7 +13,12 @@ import numpy as np
 from dianet_ray.settings import Settings
 
 Outcome = Literal["ok", "failed", "lost"]
-State = Literal["running", "complete", "failed", "lost"]
+RungState = Literal["running", "complete", "dropped", "failed", "lost"]
+"""Where a configuration stands in one rung."""
+
+State = Literal["running", "waiting", "complete", "screened", "dropped", "failed", "lost"]
+"""Where it stands in the study: `waiting` has finished a rung and may still climb, `screened` has
+finished one and was not promoted, `complete` has finished LOSO."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,11 +111,13 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    """Everything known of a study; `trainings` holds the latest record per (number, fold).
+    """Everything known of a study; `trainings` holds the latest record per (number, rung, fold).
 
-    `identity` is what makes it this study (images hash, classes, space, protocol, objective,
-    seed, wave size, threads per training); `about` is what else was true when it was made
-    (data set, IMAGES path, images.json, what was left out).
+    `identity` is what makes it this study (images hash, classes, space, ladder, protocol,
+    objective, seed, wave size, threads per training); `about` is what else was true when it was
+    made (data set, IMAGES path, images.json, what was left out). `rungs` are the folds of each
+    rung, the last one LOSO. Drawing ends with `n_configs` configurations (None: with those that
+    are drawn). `memo` is shared with what the study grows to, `cache` is its own.
     """
 
     name: str
@@ -118,42 +125,44 @@ class Study:
     about: dict[str, Any]
     clips: tuple[Clip, ...]
     classes: tuple[str, ...]
-    folds: tuple[Fold, ...]
+    rungs: tuple[tuple[Fold, ...], ...]
     configurations: tuple[Configuration, ...]
-    trainings: dict[tuple[int, int], Training]
+    trainings: dict[tuple[int, int, int], Training]
     spans: tuple[Span, ...]
+    n_configs: int | None = None
+    end_of_drawing: dict[str, Any] = field(default_factory=dict)
+    memo: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
+    cache: dict[str, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
+
+    @property
+    def folds(self) -> tuple[Fold, ...]:
+        """The LOSO folds."""
+        return self.rungs[-1]
+
+    @property
+    def loso_rung(self) -> int:
+        """The number of the LOSO rung, the last one."""
+        return len(self.rungs) - 1
 
     @property
     def objective(self) -> str:
         """The metric that ranks configurations."""
         return str(self.identity["objective"])
 
-    def of(self, number: int) -> list[Training]:
-        """List the finished trainings of a configuration in fold order."""
-        found = (self.trainings.get((number, fold.index)) for fold in self.folds)
+    def of(self, number: int, rung: int | None = None) -> list[Training]:
+        """List the finished trainings of a configuration in a rung (LOSO), in fold order."""
+        rung = self.loso_rung if rung is None else rung
+        found = (self.trainings.get((number, rung, fold.index)) for fold in self.rungs[rung])
         return [training for training in found if training is not None]
-
-    def state(self, number: int) -> State:
-        """Say where a configuration stands; one failed or lost fold decides it."""
-        outcomes = [training.outcome for training in self.of(number)]
-        if "failed" in outcomes:
-            return "failed"
-        if "lost" in outcomes:
-            return "lost"
-        return "complete" if len(outcomes) == len(self.folds) else "running"
-
-    def complete(self) -> list[Configuration]:
-        """List the configurations whose every fold finished, in number order."""
-        return [c for c in self.configurations if self.state(c.number) == "complete"]
 
     def labels(self) -> np.ndarray:
         """Return the true class of every clip, (clips,) int64."""
         return np.array([clip.label for clip in self.clips], dtype=np.int64)
 
-    def pooled(self, number: int) -> np.ndarray:
-        """Pool a complete configuration's held-out probabilities: (clips, classes) float32."""
+    def pooled(self, number: int, rung: int | None = None) -> np.ndarray:
+        """Pool the held-out probabilities of a finished rung (LOSO): (clips, classes) float32."""
         out = np.full((len(self.clips), len(self.classes)), np.nan, dtype=np.float32)
-        for training in self.of(number):
-            fold = self.folds[training.fold]
+        for training in self.of(number, rung):
+            fold = self.rungs[training.rung][training.fold]
             out[list(fold.test_clips)] = training.probabilities
         return out

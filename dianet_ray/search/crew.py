@@ -88,7 +88,7 @@ def muster(
         images=np.ascontiguousarray(images[plan.rows]),
         labels=study.labels(),
         n_classes=len(study.classes),
-        folds=study.folds,
+        rungs=study.rungs,
         study_path=plan.path,
         seed=study.identity["seed"],
         threads=plan.threads,

@@ -21,7 +21,7 @@ from optuna.distributions import (
 )
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from dianet_ray.protocol.study import State
+from dianet_ray.protocol.study import RungState
 from dianet_ray.search.space import Choice, Dimension, Space, Value, rounded
 from dianet_ray.settings import Settings, derive_seed
 
@@ -32,12 +32,17 @@ optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """An earlier configuration: `score` is its pooled first-rung objective when complete."""
+    """An earlier configuration and its state in the first rung.
+
+    `score` is the objective pooled over its first `n_folds`: all when it is complete, those before
+    it was dropped.
+    """
 
     settings: Settings
     wave: int
-    state: State
+    state: RungState
     score: float | None = None
+    n_folds: int = 0
 
 
 def draw(space: Space, seed: int, *, wave: int, n: int, history: Sequence[Past]) -> list[Settings]:
@@ -128,13 +133,21 @@ def _told(
         return None
     state = TrialState.RUNNING if is_running else _STATES[past.state]
     score = past.score if state is TrialState.COMPLETE else None
-    return create_trial(state=state, value=score, params=params, distributions=distributions)
+    is_dropped = state is TrialState.PRUNED and past.score is not None
+    return create_trial(
+        state=state,
+        value=score,
+        params=params,
+        distributions=distributions,
+        intermediate_values={past.n_folds: float(past.score or 0)} if is_dropped else {},
+    )
 
 
 # A configuration that fails by itself is pruned without a value: ranked last. FAIL would be
 # ignored, and TPE would keep drawing there. A lost one says nothing of its settings.
 _STATES = {
     "complete": TrialState.COMPLETE,
+    "dropped": TrialState.PRUNED,
     "failed": TrialState.PRUNED,
     "lost": TrialState.FAIL,
     "running": TrialState.RUNNING,

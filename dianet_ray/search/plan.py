@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,9 +19,18 @@ from dianet_ray.data.labels import LabelSet, label_set, plain_label
 from dianet_ray.errors import InputError
 from dianet_ray.model.network import build
 from dianet_ray.options import SearchOptions
-from dianet_ray.protocol.folds import loso
+from dianet_ray.protocol.ladder import (
+    EXHAUSTIVE,
+    Ladder,
+    default_ladder,
+    entering,
+    parse_keep,
+    parse_ladder,
+)
+from dianet_ray.protocol.standing import ladder_of, standing
 from dianet_ray.protocol.study import Clip, Study
 from dianet_ray.schemas import DRIVER_FOLDER, STUDY_JSON
+from dianet_ray.search.budget import Budget
 from dianet_ray.search.space import Choice, Space, Value
 from dianet_ray.search.study_view import empty_study, load_study
 from dianet_ray.settings import Settings
@@ -35,11 +44,16 @@ WAVE_SIZE = 8
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A study ready to run; `rows` index the images of its clips, in its order."""
+    """A study ready to run; `rows` index the images of its clips, in its order.
+
+    `n_asked` configurations are asked for; `n_configs` is what is to be drawn, fewer where an
+    earlier command with the same budgets has ended the drawing.
+    """
 
     path: Path
     study: Study
     space: Space
+    n_asked: int
     n_configs: int
     rows: np.ndarray
     options: SearchOptions
@@ -52,9 +66,8 @@ class Plan:
     @property
     def is_done(self) -> bool:
         """Every configuration has ended."""
-        study = self.study
-        states = [study.state(c.number) for c in study.configurations]
-        return len(states) >= self.n_configs and "running" not in states
+        is_drawn = len(self.study.configurations) >= self.n_configs
+        return is_drawn and standing(replace(self.study, n_configs=self.n_configs)).climb.is_over
 
     @property
     def n_kept(self) -> int | None:
@@ -63,9 +76,20 @@ class Plan:
         return None if keep == "all" else keep
 
     @property
-    def n_trainings(self) -> int:
-        """Trainings of the whole search."""
-        return self.n_configs * len(self.study.folds)
+    def ladder(self) -> Ladder:
+        """The rungs that configurations climb."""
+        return ladder_of(self.study)
+
+    @property
+    def budget(self) -> Budget:
+        """When drawing ends before all configurations are drawn."""
+        return Budget(self.options.max_trainings, self.options.max_hours)
+
+    def most_trainings(self, n_configs: int | None = None) -> int:
+        """Bound the trainings of a search of so many configurations, by default the whole one."""
+        n = self.n_configs if n_configs is None else n_configs
+        n_folds = [len(folds) for folds in self.study.rungs]
+        return sum(n_in * n for n_in, n in zip(entering(self.ladder, n), n_folds, strict=True))
 
     @property
     def threads(self) -> int:
@@ -98,13 +122,14 @@ def make_plan(images: Images, path: Path, *, space: Space, options: SearchOption
     rows = np.array([i for i, name in enumerate(class_of) if name is not None])
     if not len(rows):
         raise InputError(f"no clip has a label of {labels.name}: {images.path}")
-    n_configs, wave_size = _sizes(existing, options)
+    n_asked, wave_size = _sizes(existing, options)
+    ladder = _ladder(space, existing, options, len({images.subjects[i] for i in rows}))
     identity = {
         "images": images.hash,
         "classes": labels.name,
         "labels": labels.mapping,
         "space": space.identity(),
-        "ladder": ["loso"],
+        "ladder": [rung.plain() for rung in ladder],
         "protocol": "loso",
         "objective": _chosen(options, existing, "objective", "uf1"),
         "seed": _chosen(options, existing, "seed", 0),
@@ -121,7 +146,7 @@ def make_plan(images: Images, path: Path, *, space: Space, options: SearchOption
         )
         for i in rows
     )
-    folds = loso(clips, labels.classes, identity["seed"])
+    rungs = [rung.folds(clips, labels.classes, identity["seed"]) for rung in ladder]
     content = {
         "identity": identity,
         "about": {
@@ -141,10 +166,55 @@ def make_plan(images: Images, path: Path, *, space: Space, options: SearchOption
         },
         "classes": labels.classes,
         "clips": [[clip.clip_id, clip.subject, clip.label] for clip in clips],
-        "folds": [fold.test_subjects for fold in folds],
+        "rungs": [[fold.test_subjects for fold in folds] for folds in rungs],
     }
     study = existing or empty_study(path.name, content)
-    return Plan(path, study, space, n_configs, rows, options)
+    n_configs = _n_configs(study, n_asked, options)
+    plan = Plan(path, study, space, n_asked, n_configs, rows, options)
+    _check_budget(plan)
+    return plan
+
+
+def _ladder(
+    space: Space, existing: Study | None, options: SearchOptions, n_subjects: int
+) -> Ladder:
+    """Take the ladder of the options, else of the space, else the default for so many people."""
+    if options.strategy == "exhaustive":
+        if options.ladder or options.keep or options.drop:
+            raise InputError("--ladder, --keep and --drop belong to --strategy ladder")
+        return EXHAUSTIVE
+    drop = options.drop or "bootstrap"
+    if options.ladder is not None:
+        ladder = parse_ladder(options.ladder)
+    else:
+        ladder = space.ladder or default_ladder(n_subjects)
+    keep = None if options.keep is None else parse_keep(options.keep, "--keep")
+    changed = tuple(
+        replace(rung, drop=drop, keep=keep or rung.keep) if rung.groups else rung
+        for rung in ladder
+    )
+    small = next((r for r in changed if r.groups and r.groups > n_subjects), None)
+    if small is not None:
+        raise InputError(f"{small.groups} groups need as many people: the study has {n_subjects}")
+    return changed
+
+
+def _n_configs(study: Study, n_asked: int, options: SearchOptions) -> int:
+    """Count the configurations to draw: what ended an equal command ends this one too."""
+    asked = {"configs": n_asked, **Budget(options.max_trainings, options.max_hours).plain()}
+    end = study.end_of_drawing
+    return int(end["n_configs"]) if end and end["asked"] == asked else n_asked
+
+
+def _check_budget(plan: Plan) -> None:
+    limit = plan.options.max_trainings
+    n = min(int(plan.study.identity["wave_size"]), plan.n_asked)
+    least = plan.most_trainings(n)
+    if limit is not None and limit < least and not plan.study.configurations:
+        raise InputError(
+            f"--max-trainings must allow for the first wave and one LOSO rung: {n} configurations "
+            f"can take {least} trainings, got {limit}"
+        )
 
 
 def _found(path: Path) -> list[str]:
@@ -238,9 +308,10 @@ def _largest(space: Space) -> Settings | None:
 
 def most_disk_bytes(plan: Plan) -> int:
     """Bound the weights on disk at any time: those kept, and two waves before they are judged."""
-    kept = plan.n_configs if plan.options.keep_weights == "all" else plan.options.keep_weights
+    n_in_loso = entering(plan.ladder, plan.n_configs)[-1]
+    kept = n_in_loso if plan.options.keep_weights == "all" else plan.options.keep_weights
     open_waves = 2 * int(plan.study.identity["wave_size"])
-    n_configs = min(plan.n_configs, kept + open_waves)
+    n_configs = min(n_in_loso, kept + open_waves)
     return n_configs * len(plan.study.folds) * largest_training_bytes(plan)
 
 
@@ -248,7 +319,8 @@ def describe(
     plan: Plan, say: Callable[[str], None], *, n_workers: int, where: str, store: str
 ) -> None:
     """Say the plan in a few lines; `where` the workers are, `store` what MLflow writes to."""
-    study, n_folds = plan.study, len(plan.study.folds)
+    study, n_people = plan.study, len(plan.study.folds)
+    n_folds = len(study.rungs[0])
     counts = ", ".join(
         f"{name} {sum(clip.label == i for clip in study.clips)}"
         for i, name in enumerate(study.classes)
@@ -257,7 +329,7 @@ def describe(
     say(f"images   {study.about['images_path']}")
     say(f"study    {plan.path} ({'resumed' if study.spans else 'new'})")
     say(
-        f"clips    {len(study.clips)} of {n_folds} people, {left_out} left out; "
+        f"clips    {len(study.clips)} of {n_people} people, {left_out} left out; "
         f"{study.identity['classes']}: {counts}"
     )
     if others := study.about.get("other_labels"):
@@ -272,9 +344,10 @@ def describe(
             f"         {len(doubled)} pairs of clips show the same frames, for example "
             f"{first} and {second}{leak}"
         )
+    at_most = "at most " if len(plan.ladder) > 1 else ""
     say(
-        f"search   {plan.n_configs} configurations x {n_folds} folds = {plan.n_trainings} "
-        f"trainings in waves of {study.identity['wave_size']}, objective {study.objective}, "
+        f"search   {_climb(plan)}: {at_most}{plan.most_trainings()} trainings in waves of "
+        f"{study.identity['wave_size']}, objective {study.objective}, "
         f"seed {study.identity['seed']}; {len(study.trainings)} recorded"
     )
     say(f"workers  {n_workers} of {where}")
@@ -283,3 +356,14 @@ def describe(
         enough = -(-n_workers // (2 * n_folds))
         say(f"         two waves cannot feed them and some will idle: --wave-size {enough} would")
     say(f"store    {store}; at most {most_disk_bytes(plan) / 1e6:.0f} MB of weights")
+
+
+def _climb(plan: Plan) -> str:
+    """Say how many configurations enter each rung, and what it is."""
+    n_entering = entering(plan.ladder, plan.n_configs)
+    parts = []
+    for rung, n, folds in zip(plan.ladder, n_entering, plan.study.rungs, strict=True):
+        what = f"{len(folds)} folds" if rung.groups is None else f"{rung.groups} groups"
+        share = "" if rung.steps == 1 else f" ({rung.steps:g} of the steps)"
+        parts.append(f"{n} x {what}{share}")
+    return f"{plan.n_configs} configurations, " + ", then ".join(parts)

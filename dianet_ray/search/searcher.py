@@ -20,14 +20,16 @@ from ray.tune.search import Searcher
 
 from dianet_ray import storage
 from dianet_ray.protocol.race import MAX_ATTEMPTS, Done, DrawWave, Race, Train, Wait
+from dianet_ray.protocol.standing import judge_of, ladder_of
 from dianet_ray.protocol.study import Configuration, Study
 from dianet_ray.schemas import WEIGHTS_FOLDER
+from dianet_ray.search.budget import Budget
 from dianet_ray.search.draw import Past, draw
 from dianet_ray.search.ledger import Ledger
 from dianet_ray.search.space import Space
 from dianet_ray.search.status import best_so_far, first_wave_failure
 from dianet_ray.search.study_view import extended, training_record
-from dianet_ray.search.weights import kept, score
+from dianet_ray.search.weights import kept
 
 logger = logging.getLogger(__name__)
 
@@ -41,13 +43,14 @@ SILENCE_S = 600.0
 class StudySearcher(Searcher):  # type: ignore[misc]
     """Feeds Tune with trainings until the race is done or somebody stops it."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - a study, and how far to go with it
         self,
         path: Path,
         study: Study,
         *,
         space: Space,
-        race: Race,
+        n_configs: int,
+        budget: Budget | None = None,
         n_kept: int | None = None,
     ) -> None:
         super().__init__()
@@ -60,10 +63,20 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         self.on_refused: Callable[[str, str], None] = lambda node_id, problem: None
         self.live: dict[str, Train] = {}
         self.ledger = Ledger(path)
-        self._space, self._race = space, race
-        self._n_kept = n_kept
+        self._space, self._n_kept = space, n_kept
+        self._n_configs, self._budget = n_configs, budget or Budget()
+        judge = judge_of(study, lambda: self.study)
+        self._race = Race(
+            ladder_of(study),
+            n_folds=[len(folds) for folds in study.rungs],
+            n_configs=n_configs,
+            wave_size=int(study.identity["wave_size"]),
+            judge=judge,
+        )
+        self._judge = judge
         self.on_change: Callable[[Study], None] = lambda study: None
-        self._scores: dict[int, float] = {}
+        self._totals: dict[int, float] = {}  # of the configurations that finished LOSO
+        self._medians: dict[int, tuple[int, float]] = {}  # by rung: of how many, and seconds
         self._weightless: set[int] = set()  # configurations whose weights are deleted
         self._repairs: list[Train] = []
         self._next: Train | Wait | Done | None = None
@@ -72,7 +85,8 @@ class StudySearcher(Searcher):  # type: ignore[misc]
 
     def repair(self, damaged: list[tuple[int, int]]) -> None:
         """Train again, before anything else, what lost its weights file."""
-        self._repairs = [Train(number, (fold,)) for number, fold in damaged]
+        rung = self.study.loso_rung
+        self._repairs = [Train(number, (fold,), rung) for number, fold in damaged]
 
     def has_work(self) -> bool:
         """Replay what the ledger holds; say whether anything is left to train."""
@@ -138,7 +152,9 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         for record in written:
             if record["kind"] == "training":
                 self._weightless.discard(record["number"])  # it may have just written some
-                self._race.finished(record["number"], record["fold"], record["outcome"])
+                self._race.finished(
+                    record["number"], record["rung"], record["fold"], record["outcome"]
+                )
         self._settle()
         self.on_change(self.study)
         return True
@@ -154,9 +170,9 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         return Searcher, ()
 
     @property
-    def scores(self) -> dict[int, float]:
-        """The pooled objective of every complete configuration, by number."""
-        return self._scores
+    def n_complete(self) -> int:
+        """How many configurations have finished LOSO."""
+        return len(self._totals)
 
     def _work(self, train: Train) -> dict[str, Any]:
         configuration = self.study.configurations[train.number]
@@ -165,18 +181,30 @@ class StudySearcher(Searcher):  # type: ignore[misc]
             "config_id": configuration.config_id,
             "settings": configuration.settings.model_dump(),
             "rung": train.rung,
+            "steps": ladder_of(self.study)[train.rung].steps,
             "folds": list(train.folds),
             "attempt": train.attempt,
-            "silence_s": self._silence_s(),
+            "silence_s": self._silence_s(train.rung),
             "avoid": list(self.avoided),
         }
 
-    def _silence_s(self) -> float:
-        seconds = [t.seconds for t in self.study.trainings.values() if t.outcome == "ok"]
-        return max(SILENCE_S, 10 * statistics.median(seconds)) if seconds else SILENCE_S
+    def _silence_s(self, rung: int) -> float:
+        """Set the limit of a training; the median is taken again as the rung grows by a tenth."""
+        n, median = self._medians.get(rung, (0, 0.0))
+        if len(self.study.trainings) >= 1.1 * n:
+            seconds = [
+                t.seconds
+                for t in self.study.trainings.values()
+                if t.rung == rung and t.outcome == "ok"
+            ]
+            median = statistics.median(seconds) if seconds else 0.0
+            self._medians[rung] = len(self.study.trainings), median
+        return max(SILENCE_S, 10 * median)
 
     def _draw(self, action: DrawWave) -> None:
         """Draw a wave; what the ledger already holds of it stands."""
+        if self._is_over_budget(action):
+            return
         before = self.study.configurations[: action.first]
         settings = draw(
             self._space,
@@ -197,23 +225,53 @@ class StudySearcher(Searcher):  # type: ignore[misc]
                 {"kind": "wave", "at": time.time(), "wave": action.wave, "settings": fresh}
             )
             self.flush()
-        self._race.drawn(action, len(recorded) + len(fresh))
+        n_drawn = len(recorded) + len(fresh)
+        if n_drawn < action.n:
+            self._end_drawing(action.first + n_drawn, "the space holds no more")
+        self._race.drawn(action, n_drawn)
         for configuration in recorded:
-            for training in self.study.of(configuration.number):
-                self._race.finished(training.number, training.fold, training.outcome)
+            for rung in range(len(self.study.rungs)):
+                for training in self.study.of(configuration.number, rung):
+                    self._race.finished(training.number, rung, training.fold, training.outcome)
+
+    def _is_over_budget(self, action: DrawWave) -> bool:
+        """Stop drawing where a wave that nobody has drawn yet could exceed a budget."""
+        if action.first + action.n <= len(self.study.configurations):
+            return False
+        limit = self._budget.forbids(
+            self.study, self._race, action.n, n_workers=self.n_workers or 1, now=time.time()
+        )
+        if not limit:
+            return False
+        self._end_drawing(action.first, limit)
+        self._race.end_drawing()
+        return True
+
+    def _end_drawing(self, n_configs: int, reason: str) -> None:
+        """Write with how many configurations drawing ends, and what was asked for."""
+        logger.warning("drawing ends with %d configurations: %s", n_configs, reason)
+        self.ledger.append(
+            {
+                "kind": "end_of_drawing",
+                "at": time.time(),
+                "n_configs": n_configs,
+                "reason": reason,
+                "asked": {"configs": self._n_configs, **self._budget.plain()},
+            }
+        )
+        self.flush()
 
     def _past(self, configuration: Configuration) -> Past:
-        number = configuration.number
-        return Past(
-            configuration.settings,
-            configuration.wave,
-            self.study.state(number),
-            self._scores.get(number),
-        )
+        """Tell the draw what became of a configuration in the first rung."""
+        run = self._race.climb.run(configuration.number, 0)
+        assert run is not None
+        n_folds = run.n_decided if run.state in ("complete", "dropped") else 0
+        score = self._judge.score(run.number, 0, n_folds) if n_folds else None
+        return Past(configuration.settings, configuration.wave, run.state, score, n_folds)
 
     def _finished(self, train: Train, result: dict[str, Any]) -> None:
         (fold,) = train.folds
-        if (train.number, fold) in self.study.trainings:
+        if train.key in self.study.trainings:
             self._repaired(train.number, fold, result)
             return
         self.ledger.append(
@@ -256,11 +314,11 @@ class StudySearcher(Searcher):  # type: ignore[misc]
             train.attempt,
             MAX_ATTEMPTS,
         )
-        if (train.number, fold) in self.study.trainings:
+        if train.key in self.study.trainings:
             if train.attempt < MAX_ATTEMPTS:
                 self._repairs.append(replace(train, attempt=train.attempt + 1))
             return
-        if self._race.lost(train.number, fold):
+        if self._race.lost(train):
             return
         now = time.time()
         times = {"seconds": 0.0, "started_at": now, "finished_at": now}
@@ -269,33 +327,29 @@ class StudySearcher(Searcher):  # type: ignore[misc]
 
     def _returned(self, train: Train) -> None:
         """Queue again what a node that cannot take part was given."""
-        if (train.number, train.folds[0]) in self.study.trainings:
+        if train.key in self.study.trainings:
             self._repairs.append(train)
         else:
-            self._race.returned(train.number, train.folds[0])
+            self._race.returned(train)
 
     def _settle(self) -> None:
-        """Score what has become complete, and delete the weights that nobody needs any more."""
-        for configuration in self.study.complete():
-            if configuration.number not in self._scores:
-                self._scores[configuration.number] = score(self.study, configuration.number)
-                self._say_best()
+        """Rank what has finished LOSO, and delete the weights that nobody needs any more."""
+        climb = self._race.climb
+        before = kept(self._totals, 1)
+        self._totals = {run.number: climb.total(run.number, run.rung) for run in climb.complete()}
+        if self._totals and (best := kept(self._totals, 1)) != before:
+            value, low, high = best_so_far(self.study, best[0])
+            self.best = f"best {self.study.objective} {value:.3f} [{low:.3f}, {high:.3f}]"
         self._delete_surplus_weights()
-        self.failure = first_wave_failure(self.study)
+        self.failure = self.failure or first_wave_failure(self.study)
         self.is_stopping = self.is_stopping or bool(self.failure)
 
-    def _say_best(self) -> None:
-        if self._scores:
-            best = kept(self._scores, 1)[0]
-            value, low, high = best_so_far(self.study, best)
-            self.best = f"best {self.study.objective} {value:.3f} [{low:.3f}, {high:.3f}]"
-
     def _delete_surplus_weights(self) -> None:
-        wanted = set(kept(self._scores, self._n_kept))
-        for configuration in self.study.configurations:
-            number = configuration.number
+        wanted = set(kept(self._totals, self._n_kept))
+        for run in self._race.climb.runs(self.study.loso_rung):
+            number = run.number
             if number in wanted or number in self._weightless:
                 continue
-            folder = self.path / WEIGHTS_FOLDER / configuration.config_id
-            if self.study.state(number) != "running" and storage.remove(folder):
+            folder = self.path / WEIGHTS_FOLDER / self.study.configurations[number].config_id
+            if not (run.is_in and run.state == "running") and storage.remove(folder):
                 self._weightless.add(number)

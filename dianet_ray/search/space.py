@@ -15,6 +15,7 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from dianet_ray.errors import InputError
+from dianet_ray.protocol.ladder import Ladder
 from dianet_ray.settings import Settings, parse_settings
 
 SAMPLERS = ("tpe", "random", "grid")
@@ -86,13 +87,17 @@ class Constraint:
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """A validated search space; `points` are complete settings that run first, in order."""
+    """A validated search space; `points` are complete settings that run first, in order.
+
+    `ladder` is how the file wants it searched; it is no part of the space's identity.
+    """
 
     sampler: str
     fixed: dict[str, Value]
     dimensions: dict[str, Dimension]
     constraints: tuple[Constraint, ...]
     points: tuple[Settings, ...]
+    ladder: Ladder | None = None
 
     def settings(self, values: Mapping[str, Value]) -> Settings | None:
         """Complete drawn values to settings; None when a constraint or a rule is broken."""

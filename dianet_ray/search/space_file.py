@@ -17,6 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from dianet_ray.errors import InputError
+from dianet_ray.protocol.ladder import KEEP, Ladder, Rung, check_rung, parse_keep
 from dianet_ray.search.space import (
     SAMPLERS,
     Choice,
@@ -31,7 +32,8 @@ from dianet_ray.search.space import (
 from dianet_ray.search.yaml_file import Part, load_yaml, read_yaml
 from dianet_ray.settings import Settings, parse_settings
 
-_KEYS = ("sampler", "fixed", "search", "constraints", "points")
+_KEYS = ("sampler", "fixed", "search", "constraints", "points", "ladder")
+_RUNG_KEYS = ("groups", "steps", "keep")
 _CONSTRAINT = re.compile(r"(\w+) (divides|<=) (\w+)")
 
 
@@ -67,6 +69,7 @@ def load_space(name_or_file: str) -> Space:
         dimensions=_parse_dimensions(file.child("search"), fixed),
         constraints=tuple(_parse_constraints(file.child("constraints"))),
         points=tuple(_parse_points(file.child("points"), fixed)),
+        ladder=_parse_ladder(file.child("ladder")),
     )
     _check_grid(space, file.child("search"))
     check_drawable(space, file.child("search").where)
@@ -227,6 +230,25 @@ def _parse_points(part: Part, fixed: dict[str, Value]) -> list[Settings]:
         for element in part.elements("points is a list of mappings of settings")
     ]
     return list(dict.fromkeys(points))
+
+
+def _parse_ladder(part: Part) -> Ladder | None:
+    """Read the rungs below LOSO, which is always the last one and not written."""
+    if part.node is None:
+        return None
+    rungs = []
+    for element in part.elements("ladder is a list of rungs"):
+        values = dict(element.items("a rung is a mapping"))
+        if unknown := [key for key in values if key not in _RUNG_KEYS]:
+            known = ", ".join(_RUNG_KEYS)
+            raise element.refuse(f"unknown key {_plain(unknown[0])}; known: {known}")
+        if "groups" not in values:
+            raise element.refuse("a rung says its number of groups; LOSO follows by itself")
+        n_groups = _coerce(int, values["groups"].content, f"{element.where}: groups")
+        steps = _coerce(float, values["steps"].content, element.where) if "steps" in values else 1
+        keep = str(values["keep"].content) if "keep" in values else str(KEEP)
+        rungs.append(check_rung(n_groups, steps, parse_keep(keep, element.where), element.where))
+    return (*rungs, Rung())
 
 
 def _check_grid(space: Space, part: Part) -> None:

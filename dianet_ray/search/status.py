@@ -10,6 +10,7 @@ from dianet_ray.lock import holder, is_alive
 from dianet_ray.progress import duration
 from dianet_ray.protocol.predictions import classify, interval, pooled_score, subject_confusions
 from dianet_ray.protocol.selection import champion
+from dianet_ray.protocol.standing import standing
 from dianet_ray.protocol.study import Study
 from dianet_ray.schemas import DRIVER_FOLDER
 
@@ -31,7 +32,7 @@ def first_wave_failure(study: Study) -> str:
     errors = [t.error for t in study.trainings.values() if t.outcome != "ok"]
     if not errors or len(errors) < len(study.trainings):
         return ""
-    if any(study.state(number) == "running" for number in first):
+    if any(standing(study).state(number) == "running" for number in first):
         return ""
     return f"every training of the first wave failed: {errors[-1].splitlines()[0]}"
 
@@ -40,13 +41,13 @@ def status_of(study: Study, path: Path) -> dict[str, Any]:
     """Describe a study's progress as JSON, and as `lines` for people."""
     driver = holder(path / DRIVER_FOLDER)
     is_running = driver is not None and is_alive(driver)
-    states = [study.state(c.number) for c in study.configurations]
+    states = standing(study).states()
     last = max((t.finished_at for t in study.trainings.values()), default=None)
     winner = champion(study)
     found: dict[str, Any] = {
         "study": study.name,
         "is_running": is_running,
-        "n_folds": len(study.folds),
+        "n_folds": [len(folds) for folds in study.rungs],
         "n_drawn": len(states),
         "n_trainings": len(study.trainings),
         "states": {state: states.count(state) for state in sorted(set(states))},

@@ -32,7 +32,7 @@ def study_content(study: Study) -> Record:
         "about": study.about,
         "classes": study.classes,
         "clips": [[clip.clip_id, clip.subject, clip.label] for clip in study.clips],
-        "folds": [fold.test_subjects for fold in study.folds],
+        "rungs": [[fold.test_subjects for fold in folds] for folds in study.rungs],
     }
 
 
@@ -45,9 +45,12 @@ def empty_study(name: str, content: Record) -> Study:
         about=content["about"],
         clips=clips,
         classes=tuple(content["classes"]),
-        folds=tuple(
-            Fold(i, tuple(subjects), tuple(_clips_of(subjects, clips)))
-            for i, subjects in enumerate(content["folds"])
+        rungs=tuple(
+            tuple(
+                Fold(i, tuple(subjects), tuple(_clips_of(subjects, clips)))
+                for i, subjects in enumerate(folds)
+            )
+            for folds in content["rungs"]
         ),
         configurations=(),
         trainings={},
@@ -65,32 +68,44 @@ def extended(study: Study, records: Iterable[Record]) -> Study:
     configurations = list(study.configurations)
     trainings = dict(study.trainings)
     spans = list(study.spans)
+    n_configs, end = study.n_configs, study.end_of_drawing
     for record in records:
         kind = record["kind"]
         if kind == "wave":
             configurations += _drawn(record, len(configurations))
         elif kind == "training":
             training = training_from(record)
-            trainings[training.number, training.fold] = training
+            trainings[training.number, training.rung, training.fold] = training
         elif kind == "weights":
-            key = (record["number"], record["fold"])
+            key = (record["number"], study.loso_rung, record["fold"])
             weights = _weights(record["weights"], trainings[key].config_id, record["fold"])
             trainings[key] = replace(trainings[key], weights=weights)
-        elif kind == "start":
-            spans.append(Span(record["at"], record["at"], record["n_workers"], record["with"]))
-        elif kind == "workers" and spans:
-            change = (record["at"], record["n_workers"])
-            spans[-1] = replace(spans[-1], changes=(*spans[-1].changes, change))
-        if kind in ("training", "stop") and spans:
-            # Workers' clocks may differ a little, so a span never shrinks.
-            last = max(spans[-1].stopped_at, record["at"])
-            spans[-1] = replace(spans[-1], stopped_at=last)
+        elif kind == "end_of_drawing":
+            end = record
+        n_configs = record.get("n_configs", n_configs)
+        _follow(spans, record)
     return replace(
         study,
         configurations=tuple(configurations),
         trainings=trainings,
         spans=tuple(spans),
+        n_configs=n_configs,
+        end_of_drawing=end,
     )
+
+
+def _follow(spans: list[Span], record: Record) -> None:
+    """Extend the last driver's span to a record, or begin another one."""
+    kind = record["kind"]
+    if kind == "start":
+        spans.append(Span(record["at"], record["at"], record["n_workers"], record["with"]))
+    elif kind == "workers" and spans:
+        change = (record["at"], record["n_workers"])
+        spans[-1] = replace(spans[-1], changes=(*spans[-1].changes, change))
+    elif kind in ("training", "stop") and spans:
+        # Workers' clocks may differ a little, so a span never shrinks.
+        last = max(spans[-1].stopped_at, record["at"])
+        spans[-1] = replace(spans[-1], stopped_at=last)
 
 
 def _drawn(record: Record, first: int) -> list[Configuration]:

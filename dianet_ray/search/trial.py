@@ -12,7 +12,9 @@ import json
 import socket
 import time
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +44,7 @@ class Material:
     images: np.ndarray
     labels: np.ndarray
     n_classes: int
-    folds: tuple[Fold, ...]
+    rungs: tuple[tuple[Fold, ...], ...]
     study_path: Path
     seed: int
     threads: int
@@ -117,10 +119,13 @@ def watch(limit_s: float) -> None:
 
 
 def train(material: Material, work: dict[str, Any], on_progress: Any) -> dict[str, Any]:
-    """Train one fold; `work` holds number, settings, config_id, rung and folds."""
-    settings = Settings(**work["settings"])
+    """Train one fold; `work` holds number, settings, config_id, rung, steps (a share), folds.
+
+    Only LOSO weights are kept: nobody predicts with the models of another rung.
+    """
+    settings = shortened(Settings(**work["settings"]), work["steps"])
     (index,) = work["folds"]
-    fold = material.folds[index]
+    fold = material.rungs[work["rung"]][index]
     device = assigned_device()
     test = np.array(fold.test_clips, dtype=np.int64)
     train_clips = np.setdiff1d(np.arange(len(material.labels)), test)
@@ -138,19 +143,37 @@ def train(material: Material, work: dict[str, Any], on_progress: Any) -> dict[st
         device=device,
         on_progress=on_progress,
     )
-    path = weights_path(work["config_id"], index)
-    file, about = material.study_path / path, {"config_id": work["config_id"], "fold": str(index)}
-    n_bytes, sha256 = storage.patiently(
-        lambda: fitting.save_weights(file, fitted.weights, about),
-        lambda error: on_progress(settings.steps),  # not silent: the storage is away or full
-    )
+    is_loso = work["rung"] == len(material.rungs) - 1
+    save = partial(_save, material, work, fitted, lambda: on_progress(settings.steps))
     return {
         "outcome": "ok",
         "probabilities": fitted.probabilities.tolist(),
         "history": fitted.history,
-        "weights": {"path": path, "n_bytes": n_bytes, "sha256": sha256},
+        "weights": save() if is_loso else None,
         "environment": describe_worker(len(work["folds"]), device),
     }
+
+
+def shortened(settings: Settings, share: float) -> Settings:
+    """Train for a share of the steps, one at least.
+
+    >>> shortened(Settings(steps=150), 0.5).steps
+    75
+    """
+    return settings.model_copy(update={"steps": max(1, round(settings.steps * share))})
+
+
+def _save(
+    material: Material, work: dict[str, Any], fitted: fitting.Fitted, on_wait: Callable[[], None]
+) -> dict[str, Any]:
+    """Save the weights of a LOSO fold, patiently: the storage may be away or full."""
+    (index,) = work["folds"]
+    path = weights_path(work["config_id"], index)
+    file, about = material.study_path / path, {"config_id": work["config_id"], "fold": str(index)}
+    n_bytes, sha256 = storage.patiently(
+        lambda: fitting.save_weights(file, fitted.weights, about), lambda error: on_wait()
+    )
+    return {"path": path, "n_bytes": n_bytes, "sha256": sha256}
 
 
 def describe_worker(block: int, device: str = "cpu") -> dict[str, Any]:

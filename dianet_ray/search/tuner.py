@@ -27,7 +27,6 @@ from ray.tune.schedulers import FIFOScheduler
 from dianet_ray import __version__, storage
 from dianet_ray.errors import Stopped, StorageAway, StudyFailed
 from dianet_ray.progress import Progress
-from dianet_ray.protocol.race import Race
 from dianet_ray.schemas import WEIGHTS_FOLDER
 from dianet_ray.search.crew import Crew
 from dianet_ray.search.ledger import write_study
@@ -58,11 +57,8 @@ def make_searcher(plan: Plan, damaged: list[tuple[int, int]]) -> StudySearcher:
         plan.path,
         plan.study,
         space=plan.space,
-        race=Race(
-            n_configs=plan.n_configs,
-            wave_size=plan.study.identity["wave_size"],
-            n_folds=len(plan.study.folds),
-        ),
+        n_configs=plan.n_configs,
+        budget=plan.budget,
         n_kept=plan.n_kept,
     )
     if damaged:
@@ -85,6 +81,7 @@ def run(searcher: StudySearcher, plan: Plan, crew: Crew, *, started_at: float) -
         Stopped: at once, by a second SIGINT or a SIGTERM.
     """
     searcher.ledger.append(_start_record(plan, crew, started_at))
+    searcher.n_workers = crew.n_workers()
     reason = "error"
     try:
         searcher.flush()
@@ -123,8 +120,9 @@ def _start_record(plan: Plan, crew: Crew, started_at: float) -> dict[str, Any]:
         "kind": "start",
         "at": started_at,
         "n_workers": crew.n_workers(),
+        "n_configs": plan.n_configs,
         "with": {
-            "n_configs": plan.n_configs,
+            "n_configs": plan.n_asked,
             "dianet_ray": __version__,
             "python": platform.python_version(),
             "ray": ray.__version__,
@@ -145,7 +143,7 @@ def _tune(searcher: StudySearcher, plan: Plan, crew: Crew) -> None:
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # its table of errors goes to stdout
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # the driver says what was lost
     progress = Progress(
-        "search", plan.n_trainings, unit="trainings", status=lambda: _status(searcher, crew)
+        "search", plan.most_trainings(), unit="trainings", status=lambda: _status(searcher, crew)
     )
     driver = _Driver(searcher, progress, crew)
     progress.skip(len(plan.study.trainings))
@@ -286,7 +284,7 @@ def interrupts(driver: _Driver) -> Iterator[None]:
 def _status(searcher: StudySearcher, crew: Crew) -> str:
     """Say what the progress line adds: configurations, workers, best so far."""
     n_live, n_workers = len(searcher.live), crew.n_workers()
-    line = f"{len(searcher.scores)} configurations complete"
+    line = f"{searcher.n_complete} configurations complete"
     line += f", {min(n_live, n_workers)}/{n_workers} busy"
     line += f", {searcher.best}" if searcher.best else ""
     return f"{line}; stopping" if searcher.is_stopping else line

@@ -7,32 +7,29 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from dianet_ray import storage
-from dianet_ray.protocol.predictions import pooled_score
+from dianet_ray.protocol.standing import standing
 from dianet_ray.protocol.study import Study, Training
 
 
-def score(study: Study, number: int) -> float:
-    """Score a complete configuration by the study's objective."""
-    return pooled_score(
-        study.labels(),
-        study.pooled(number),
-        n_classes=len(study.classes),
-        objective=study.objective,
-    )
+def totals(study: Study) -> dict[int, float]:
+    """Sum the pooled objective over its rungs of every configuration that finished LOSO."""
+    climb = standing(study).climb
+    return {run.number: climb.total(run.number, run.rung) for run in climb.complete()}
 
 
-def kept(scores: Mapping[int, float], n: int | None) -> list[int]:
+def kept(ranks: Mapping[int, float], n: int | None) -> list[int]:
     """Number the configurations whose weights are kept, best first, ties to the lower number."""
-    return sorted(scores, key=lambda number: (-scores[number], number))[:n]
+    return sorted(ranks, key=lambda number: (-ranks[number], number))[:n]
 
 
 def damaged_weights(path: Path, study: Study, n_kept: int | None) -> list[tuple[int, int]]:
     """List (configuration, fold) that are needed, now or soon, and missing or changed."""
-    scores = {c.number: score(study, c.number) for c in study.complete()}
-    running = [c.number for c in study.configurations if study.state(c.number) == "running"]
+    climb = standing(study).climb
+    in_loso = (climb.run(c.number, study.loso_rung) for c in study.configurations)
+    running = [run.number for run in in_loso if run is not None and run.state == "running"]
     return [
         (number, training.fold)
-        for number in [*kept(scores, n_kept), *running]
+        for number in [*kept(totals(study), n_kept), *running]
         for training in study.of(number)
         if not _is_whole(path, training)
     ]

@@ -18,10 +18,12 @@ import numpy as np
 
 from dianet_ray.errors import InputError
 from dianet_ray.protocol import predictions, selection
-from dianet_ray.protocol.metrics import scores
+from dianet_ray.protocol.climb import Run
+from dianet_ray.protocol.metrics import confusion, scores
+from dianet_ray.protocol.standing import standing
 from dianet_ray.protocol.study import Configuration, Study
 from dianet_ray.schemas import METRICS
-from dianet_ray.summary import costs
+from dianet_ray.summary import costs, ladder
 from dianet_ray.summary.effects import effects
 from dianet_ray.summary.table import render
 
@@ -31,10 +33,16 @@ __all__ = ["render", "summarise", "write_predictions", "write_whole"]
 def summarise(study: Study) -> dict[str, Any]:
     """Make the document that `report --json` prints; `champion` is None before any is complete."""
     winner = selection.champion(study)
-    complete = study.complete()
+    decided = standing(study)
+    complete = decided.complete()
     counts = {c.number: _confusions(study, c.number) for c in complete}
     scored = {number: _plain(found.sum(axis=0)) for number, found in counts.items()}
-    points = [(c.settings, scored[c.number][study.objective]) for c in complete]
+    configs = [_configuration(study, c, scored.get(c.number)) for c in study.configurations]
+    screened = [
+        (c.settings, found["rungs"][0]["scores"][study.objective])
+        for c, found in zip(study.configurations, configs, strict=True)
+        if found["rungs"][0]["scores"]
+    ]
     answers = None if winner is None else predictions.classify(study.pooled(winner.number))
     chance = predictions.chance(
         study.labels(),
@@ -53,10 +61,11 @@ def summarise(study: Study) -> dict[str, Any]:
         "n_trainings": len(study.trainings),
         "n_surplus": _n_surplus(study),
         "n_trainings_exhaustive": len(study.configurations) * len(study.folds),
+        "flow": ladder.flow(study),
         "chance": chance,
         "champion": None if winner is None else _champion(study, winner, counts, chance),
-        "settings_effect": effects(points, study.identity["space"]),
-        "configs": [_configuration(study, c, scored.get(c.number)) for c in study.configurations],
+        "settings_effect": effects(screened, study.identity["space"]),
+        "configs": configs,
         "seconds": costs.seconds(study),
         "environment": costs.environment(study),
     }
@@ -109,11 +118,9 @@ def _seed(study: Study) -> int:
 
 
 def _n_surplus(study: Study) -> int:
-    """Count the trainings that nothing reads: those of configurations that failed or were lost."""
-    numbers = [c.number for c in study.configurations]
-    return sum(
-        len(study.of(number)) for number in numbers if study.state(number) in ("failed", "lost")
-    )
+    """Count the trainings that no decision, score or report reads."""
+    decided = standing(study)
+    return sum(decided.is_surplus(training) for training in study.trainings.values())
 
 
 def _confusions(study: Study, number: int) -> np.ndarray:
@@ -148,12 +155,16 @@ def _champion(
     counts: dict[int, np.ndarray],
     chance: dict[str, dict[str, Any]],
 ) -> dict[str, Any]:
-    """Describe the winner; with one complete configuration nothing was chosen or corrected."""
+    """Describe the winner; with one configuration nothing was chosen or corrected.
+
+    Under a ladder the choice was made on the lower rungs too, which BBC-CV of the LOSO scores
+    alone does not see: not corrected.
+    """
     mine = counts[winner.number]
     total = mine.sum(axis=0)
     ci95 = predictions.interval(mine, _seed(study))
     corrected = None
-    if len(counts) > 1:
+    if len(counts) > 1 and len(study.rungs) == 1:
         stacked = np.stack(list(counts.values()))
         corrected = selection.corrected(stacked, study.objective, seed=_seed(study))
     recall = np.diagonal(total) / total.sum(axis=1)
@@ -205,12 +216,28 @@ def _parts(by_subject: dict[str, np.ndarray]) -> dict[str, dict[str, Any]]:
 def _configuration(
     study: Study, configuration: Configuration, scored: dict[str, float] | None
 ) -> dict[str, Any]:
-    n_trainings = len(study.of(configuration.number))
-    rung = {"partition": "loso", "n_trainings": n_trainings, "scores": scored}
+    rungs = [
+        {
+            "partition": ladder.name(study, run.rung),
+            "state": run.state,
+            "n_trainings": len(study.of(configuration.number, run.rung)),
+            "scores": _rung_scores(study, run, scored),
+        }
+        for run in standing(study).runs(configuration.number)
+    ]
     return {
         "number": configuration.number,
         "config_id": configuration.config_id,
         "settings": configuration.settings.model_dump(),
-        "rungs": [rung],
-        "state": study.state(configuration.number),
+        "rungs": rungs,
+        "state": standing(study).state(configuration.number),
     }
+
+
+def _rung_scores(study: Study, run: Run, loso: dict[str, float] | None) -> dict[str, float] | None:
+    if run.state != "complete":
+        return None
+    if run.rung == study.loso_rung:
+        return loso
+    answers = predictions.classify(study.pooled(run.number, run.rung))
+    return _plain(confusion(study.labels(), answers, len(study.classes)))

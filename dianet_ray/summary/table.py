@@ -11,6 +11,7 @@ from rich.table import Table
 
 from dianet_ray.progress import duration
 from dianet_ray.schemas import METRICS
+from dianet_ray.summary import ladder
 
 N_ROWS = 10
 NAMES = {"accuracy": "accuracy", "uf1": "UF1", "uar": "UAR"}
@@ -28,15 +29,16 @@ def render(report: dict[str, Any], console: Console) -> None:
         console.print(_result(report))
         for line in _champion(report):
             console.print(line, highlight=False)
-    for line in _costs(report):
+    for line in [*ladder.lines(report), *_costs(report)]:
         console.print(line, highlight=False)
 
 
 def ranked(report: dict[str, Any]) -> list[dict[str, Any]]:
-    """List the complete configurations, best first, ties to the lower number."""
+    """List the complete configurations by the sum over their rungs, best first."""
     done = [config for config in report["configs"] if config["state"] == "complete"]
+    objective = report["objective"]
     return sorted(
-        done, key=lambda c: (-c["rungs"][-1]["scores"][report["objective"]], c["number"])
+        done, key=lambda c: (-sum(r["scores"][objective] for r in c["rungs"]), c["number"])
     )
 
 
@@ -105,12 +107,17 @@ def _result(report: dict[str, Any]) -> Table:
             NAMES[metric],
             f"{champion[metric]:.3f}",
             span(champion["ci95"][metric]),
-            f"{new['estimate']:.3f}" if new else "as score",
+            f"{new['estimate']:.3f}" if new else uncorrected(report),
             span(new["ci95"]) if new else "",
             f"{chance[metric]['level']:.3f}",
             "yes" if champion["above_chance"][metric] else "no",
         )
     return table
+
+
+def uncorrected(report: dict[str, Any]) -> str:
+    """Say what stands for a corrected score that is missing."""
+    return "as score" if len(report["flow"]["rungs"]) == 1 else "not known"
 
 
 def part_lines(report: dict[str, Any]) -> list[str]:
@@ -137,11 +144,12 @@ def _champion(report: dict[str, Any]) -> list[str]:
     champion = report["champion"]
     settings = ", ".join(f"{name} {show(value)}" for name, value in champion["settings"].items())
     recall = ", ".join(f"{name} {value:.2f}" for name, value in champion["recall"].items())
-    corrected = (
-        "new people: the score corrected for choosing the best, by BBC-CV over people"
-        if champion["corrected"]
-        else "new people: one configuration is complete, so nothing was chosen or corrected"
-    )
+    if champion["corrected"]:
+        corrected = "new people: the score corrected for choosing the best, by BBC-CV over people"
+    elif len(report["flow"]["rungs"]) > 1:
+        corrected = "not corrected for the search: expect less on new people"
+    else:
+        corrected = "new people: one configuration is complete, so nothing was chosen or corrected"
     return [
         f"95 %: intervals over people; {corrected}",
         "chance: the larger of each fold's training majority and shuffled labels; "

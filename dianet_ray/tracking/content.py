@@ -16,6 +16,7 @@ import numpy as np
 
 from dianet_ray.protocol.metrics import confusion, scores
 from dianet_ray.protocol.predictions import classify
+from dianet_ray.protocol.standing import standing
 from dianet_ray.protocol.study import Configuration, Study, Training
 from dianet_ray.schemas import METRICS
 
@@ -23,7 +24,17 @@ KIND, STUDY, STATE = "dianet.kind", "dianet.study", "dianet.state"
 CONFIG_ID, FOLD, CHAMPION = "dianet.config_id", "dianet.fold", "dianet.champion"
 CARD, WEIGHTS = "dianet.card_sha256", "dianet.weights_sha256"
 LONGEST_PARAM = 500
-STATUS = {"running": "RUNNING", "complete": "FINISHED", "failed": "FAILED", "lost": "FAILED"}
+STATUS = {
+    "running": "RUNNING",
+    "waiting": "RUNNING",
+    "complete": "FINISHED",
+    "screened": "FINISHED",
+    "dropped": "KILLED",
+    "failed": "FAILED",
+    "lost": "FAILED",
+}
+OPEN = ("running", "waiting")
+"""States of a configuration that may still change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +86,8 @@ def milliseconds(seconds: float) -> int:
 
 def study_state(study: Study) -> str:
     """Say where a study stands: over when nothing that is drawn still runs; it may grow later."""
-    states = {study.state(configuration.number) for configuration in study.configurations}
-    if not states or "running" in states:
+    states = set(standing(study).states())
+    if not states or states & set(OPEN):
         return "running"
     return "complete" if "complete" in states else "failed"
 
@@ -86,7 +97,7 @@ def study_run(study: Study, state: str, tags: dict[str, str] | None = None) -> R
     plain = {key: value for key, value in study.identity.items() if not isinstance(value, dict)}
     params = {key: v if isinstance(v, str) else json.dumps(v) for key, v in plain.items()}
     params |= {"dataset": str(study.about["dataset"]), "n_clips": str(len(study.clips))}
-    params["n_folds"] = str(len(study.folds))
+    params["n_folds"] = ", ".join(str(len(folds)) for folds in study.rungs)
     ends = [training.finished_at for training in study.trainings.values()]
     return RunContent(
         name=study.name,
@@ -99,39 +110,40 @@ def study_run(study: Study, state: str, tags: dict[str, str] | None = None) -> R
 
 
 def best_so_far(study: Study) -> Iterator[Point]:
-    """Walk the configurations in number order up to the first that still runs.
+    """Walk the configurations in number order up to the first that may still change.
 
-    A point is the best complete configuration up to its step, so it never changes later, and the
-    last one is the champion's score.
+    A point is the best complete configuration up to its step, by the rule of the champion, so it
+    never changes later, and the last one is the champion's score.
     """
     best: dict[str, float] = {}
-    at = 0
+    best_total, at = -1.0, 0
+    standings = standing(study)
     for configuration in study.configurations:
-        state = study.state(configuration.number)
-        if state == "running":
+        state = standings.state(configuration.number)
+        if state in OPEN:
             return
         at = max(at, _finished_at(study, configuration.number))
         if state != "complete":
             continue
-        found = pooled_scores(study, configuration.number)
-        if not best or found[study.objective] > best[study.objective]:
-            best = found
+        total = standings.climb.total(configuration.number, study.loso_rung)
+        if total > best_total:
+            best, best_total = pooled_scores(study, configuration.number), total
         for metric in METRICS:
             yield Point(f"best/{metric}", best[metric], configuration.number, at)
 
 
-def pooled_scores(study: Study, number: int) -> dict[str, float]:
-    """Score a complete configuration's pooled predictions with every metric."""
-    answers = classify(study.pooled(number))
+def pooled_scores(study: Study, number: int, rung: int | None = None) -> dict[str, float]:
+    """Score the pooled predictions of a finished rung (LOSO) with every metric."""
+    answers = classify(study.pooled(number, rung))
     found = scores(confusion(study.labels(), answers, len(study.classes)))
     return {metric: float(found[metric]) for metric in METRICS}
 
 
 def configuration_run(study: Study, configuration: Configuration) -> RunContent:
-    """Describe a configuration's run; only a complete one has metrics."""
+    """Describe a configuration's run: a metric per rung that it finished, more of LOSO."""
     number = configuration.number
-    trainings = study.of(number)
-    state = study.state(number)
+    trainings = standing(study).needed(number)
+    state = standing(study).state(number)
     starts = [training.started_at for training in trainings]
     return RunContent(
         name=f"{number:03d}-{configuration.config_id}",
@@ -146,17 +158,24 @@ def configuration_run(study: Study, configuration: Configuration) -> RunContent:
         started_at=milliseconds(min(starts)) if starts else started_at(study),
         finished_at=_finished_at(study, number),
         params={key: str(value) for key, value in configuration.settings.model_dump().items()},
-        points=tuple(_configuration_points(study, number)) if state == "complete" else (),
+        points=() if state in OPEN else tuple(_configuration_points(study, number)),
     )
 
 
 def _configuration_points(study: Study, number: int) -> Iterator[Point]:
+    trainings = standing(study).needed(number)
     at = _finished_at(study, number)
+    finished = [run for run in standing(study).runs(number) if run.state == "complete"]
+    if len(study.rungs) > 1:
+        for run in finished:
+            for metric, value in pooled_scores(study, number, run.rung).items():
+                yield Point(f"rung/{metric}", value, run.rung, at)
+    if not finished or finished[-1].rung < study.loso_rung:
+        return
     for metric, value in pooled_scores(study, number).items():
         yield Point(metric, value, 0, at)
-    trainings = study.of(number)
     yield Point("seconds/training", sum(training.seconds for training in trainings), 0, at)
-    for training in trainings:
+    for training in study.of(number):
         at = milliseconds(training.finished_at)
         yield Point("seconds/fold", training.seconds, training.fold, at)
         for key, value in _fold_scores(study, training).items():
@@ -205,7 +224,7 @@ def _fold_scores(study: Study, training: Training) -> dict[str, float]:
 
 
 def _finished_at(study: Study, number: int) -> int:
-    ends = [training.finished_at for training in study.of(number)]
+    ends = [training.finished_at for training in standing(study).needed(number)]
     return milliseconds(max(ends)) if ends else started_at(study)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from mlflow import MlflowClient
 
+from dianet_ray.protocol.standing import standing
 from dianet_ray.protocol.study import Configuration, Study
 from dianet_ray.tracking import content
 from dianet_ray.tracking.champion import ModelFiles, write_faces, write_folds
@@ -67,7 +68,7 @@ class Projection:
         A study that is over is sealed here when it has no champion, else by `finish`.
         """
         runs = self._known(study)
-        n_settled = sum(study.state(c.number) != "running" for c in study.configurations)
+        n_settled = sum(state not in content.OPEN for state in standing(study).states())
         state = content.study_state(study)
         if state == "running" and runs.study.state != state:
             write_run(self._client, runs.study, content.study_run(study, state))
@@ -149,7 +150,7 @@ class Projection:
     ) -> None:
         config_id = configuration.config_id
         known = runs.configurations.get(config_id)
-        if known is not None and known.state == study.state(configuration.number):
+        if known is not None and known.state == standing(study).state(configuration.number):
             return
         whole = content.configuration_run(study, configuration)
         if known is None:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dianet_ray.errors import InputError
-from dianet_ray.protocol.folds import loso
+from dianet_ray.protocol.folds import groups, loso
 from dianet_ray.protocol.study import Clip
 from tests.studies import CLASSES, make_clips
 
@@ -80,3 +80,62 @@ def test_a_class_shown_by_one_subject_is_refused_by_name(drop, found):
     clips = [clip for clip in two_people() if clip.clip_id not in drop]
     with pytest.raises(InputError, match=f"at least 2 subjects: {found}"):
         loso(clips, ("glad", "sad"), 0)
+
+
+@st.composite
+def crowds(draw):
+    clips = make_clips(draw(st.integers(6, 30)), seed=draw(st.integers(0, 1000)))
+    return draw(st.permutations(clips)), draw(st.integers(2, 5)), draw(st.integers(0, 2**40))
+
+
+@given(crowds())
+def test_groups_test_every_clip_once_and_split_no_subject(crowd):
+    clips, n, seed = crowd
+    folds = groups(clips, CLASSES, seed, n)
+    assert [fold.index for fold in folds] == list(range(n))
+    assert sorted(clip for fold in folds for clip in fold.test_clips) == list(range(len(clips)))
+    people = [subject for fold in folds for subject in fold.test_subjects]
+    assert sorted(people) == sorted({clip.subject for clip in clips})
+    for fold in folds:
+        assert {clips[i].subject for i in fold.test_clips} == set(fold.test_subjects)
+        assert list(fold.test_clips) == sorted(fold.test_clips)
+
+
+@given(crowds(), st.randoms(use_true_random=False))
+def test_groups_do_not_depend_on_the_order_of_the_rows(crowd, random):
+    clips, n, seed = crowd
+    shuffled = list(clips)
+    random.shuffle(shuffled)
+    before, after = (
+        [fold.test_subjects for fold in groups(rows, CLASSES, seed, n)]
+        for rows in (clips, shuffled)
+    )
+    assert before == after
+
+
+@given(crowds())
+def test_every_class_is_in_two_groups_and_groups_are_balanced(crowd):
+    clips, n, seed = crowd
+    folds = groups(clips, CLASSES, seed, n)
+    sizes = [len(fold.test_clips) for fold in folds]
+    largest = max(sum(c.subject == name for c in clips) for name in {c.subject for c in clips})
+    assert max(sizes) - min(sizes) <= largest
+    for label in range(len(CLASSES)):
+        assert sum(any(clips[i].label == label for i in f.test_clips) for f in folds) >= 2
+
+
+def test_the_seed_decides_who_is_in_a_group():
+    clips = make_clips(12)
+    found = {tuple(f.test_subjects for f in groups(clips, CLASSES, s, 3)) for s in range(5)}
+    assert len(found) > 1
+
+
+def test_more_groups_than_people_are_refused():
+    with pytest.raises(InputError, match="9 groups of subjects need 9 subjects: got 8"):
+        groups(make_clips(8), CLASSES, 0, 9)
+
+
+def test_a_class_of_one_person_is_refused_by_name():
+    clips = [c for c in make_clips(8) if c.label != 2 or c.subject == "casme2/sub03"]
+    with pytest.raises(InputError, match="surprise has 1"):
+        groups(clips, CLASSES, 0, 3)

@@ -128,12 +128,12 @@ class Play:
 def decisions(race, game):
     """Everything that a race has decided: states, what made them, waves and the champion."""
     runs = [
-        race.run(number, rung)
+        race.climb.run(number, rung)
         for number in range(race.n_drawn)
         for rung in range(len(game.ladder))
     ]
     states = [(r.number, r.rung, r.wave, r.state, r.n_decided) for r in runs if r is not None]
-    return states, race.champion()
+    return states, race.climb.champion()
 
 
 def trained(events):
@@ -178,7 +178,7 @@ def test_a_wave_is_drawn_only_when_the_wave_before_the_last_has_closed(game, n_w
             done.add(event[1:])
             continue
         closed = range(min(race.n_drawn, max(0, event[1] - 1) * game.wave_size))
-        runs = [race.run(number, 0) for number in closed]
+        runs = [race.climb.run(number, 0) for number in closed]
         assert {(r.number, 0, fold) for r in runs for fold in range(r.n_decided)} <= done
 
 
@@ -187,8 +187,8 @@ def test_promotions_fill_the_places_with_those_that_completed(game, n_workers, r
     race = Play(game, n_workers=n_workers, rng=rng).run()
     n_entered = race.n_drawn
     for rung in range(len(game.ladder) - 1):
-        below = [race.run(number, rung) for number in range(race.n_drawn)]
-        above = [race.run(number, rung + 1) for number in range(race.n_drawn)]
+        below = [race.climb.run(number, rung) for number in range(race.n_drawn)]
+        above = [race.climb.run(number, rung + 1) for number in range(race.n_drawn)]
         promoted = [run for run in above if run is not None]
         n_complete = sum(run is not None and run.state == "complete" for run in below)
         n_bad = sum(run.state in ("failed", "lost") for run in promoted)
@@ -205,7 +205,7 @@ def test_the_first_two_waves_and_the_last_rung_drop_nobody(game, rng):
         if state == "dropped":
             assert wave >= 2
             assert rung < len(game.ladder) - 1
-            assert race.run(number, rung + 1) is None
+            assert race.climb.run(number, rung + 1) is None
 
 
 @given(GAMES, st.integers(1, 9), RANDOMS)
@@ -216,7 +216,7 @@ def test_one_rung_trains_everything_once(game, n_workers, rng):
     everything = [(n, 0, f) for n in range(game.n_configs) for f in range(4)]
     assert sorted(trained(play.events)) == everything
     best = max(range(game.n_configs), key=lambda n: (Chance(game.seed).score(n, 0, 4), -n))
-    assert race.champion() == best
+    assert race.climb.champion() == best
 
 
 @given(GAMES, st.integers(1, 9), st.integers(0, 5), RANDOMS)
@@ -264,7 +264,7 @@ def test_a_promoted_configuration_that_fails_gives_its_place_back():
         (2, 1, 1),
         *((0, 1, f) for f in range(3)),
     ]
-    assert race.champion() == 0
+    assert race.climb.champion() == 0
 
 
 def test_ready_work_goes_up_the_ladder_first_then_fold_by_fold_across_the_wave():
@@ -312,9 +312,9 @@ def test_a_failed_fold_cancels_later_folds_and_earlier_ones_decide_first():
     first, second = race.take(), race.take()
     race.finished(*second.key, "failed")
     assert isinstance(race.take(), Wait)
-    assert race.run(0, 0).state == "running"
+    assert race.climb.run(0, 0).state == "running"
     race.finished(*first.key, "lost")
-    assert (race.run(0, 0).state, race.run(0, 0).n_decided) == ("lost", 1)
+    assert (race.climb.run(0, 0).state, race.climb.run(0, 0).n_decided) == ("lost", 1)
     assert isinstance(race.take(), Done)
 
 

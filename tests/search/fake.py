@@ -11,7 +11,7 @@ from dianet_ray import storage
 from dianet_ray.cluster import Cluster
 from dianet_ray.nodes import Nodes
 from dianet_ray.options import SearchOptions
-from dianet_ray.protocol.folds import loso
+from dianet_ray.protocol.ladder import EXHAUSTIVE
 from dianet_ray.protocol.study import Clip
 from dianet_ray.schemas import weights_path
 from dianet_ray.search.crew import muster, resources
@@ -37,7 +37,7 @@ SPACE = Space(
 def fake_answers(work, fold, labels, seed):
     """Answer well when the learning rate is near 3e-3: a function of the work alone."""
     settings = Settings(**work["settings"])
-    rng = np.random.default_rng(derive_seed(seed, work["config_id"], fold.index))
+    rng = np.random.default_rng(derive_seed(seed, work["config_id"], work["rung"], fold.index))
     skill = 0.6 * np.exp(-abs(np.log(settings.learning_rate / 3e-3)))
     n_classes = int(labels.max()) + 1
     probabilities = rng.dirichlet(np.ones(n_classes), size=len(fold.test_clips))
@@ -59,10 +59,13 @@ class FakeTrial(FoldTrial):
         (index,) = work["folds"]
         started_at = time.time()
         time.sleep(float(os.environ.get("FAKE_SECONDS", "0")))
+        is_loso = work["rung"] == len(material.rungs) - 1
         path = material.study_path / weights_path(work["config_id"], index)
         content = f"{work['config_id']} {index}".encode()
-        storage.patiently(lambda: save(path, content), lambda error: None)
-        answers = fake_answers(work, material.folds[index], material.labels, material.seed)
+        if is_loso:
+            storage.patiently(lambda: save(path, content), lambda error: None)
+        fold = material.rungs[work["rung"]][index]
+        answers = fake_answers(work, fold, material.labels, material.seed)
         finished_at = time.time()
         return report(
             {
@@ -73,7 +76,9 @@ class FakeTrial(FoldTrial):
                     "path": weights_path(work["config_id"], index),
                     "n_bytes": len(content),
                     "sha256": hashlib.sha256(content).hexdigest(),
-                },
+                }
+                if is_loso
+                else None,
                 "environment": {"device": "cpu"},
                 "started_at": started_at,
                 "finished_at": finished_at,
@@ -82,7 +87,9 @@ class FakeTrial(FoldTrial):
         )
 
 
-def fake_plan(path: Path, *, n_subjects=4, n_configs=6, space=SPACE, **options) -> Plan:
+def fake_plan(
+    path: Path, *, n_subjects=4, n_configs=6, space=SPACE, ladder=EXHAUSTIVE, **options
+) -> Plan:
     """Plan a study of `n_subjects` people with three clips each."""
     clips = tuple(
         Clip(f"d/s{s:02d}/{c}", f"d/s{s:02d}", c) for s in range(n_subjects) for c in range(3)
@@ -93,7 +100,7 @@ def fake_plan(path: Path, *, n_subjects=4, n_configs=6, space=SPACE, **options) 
         "classes": "fake:3",
         "labels": {name: name for name in CLASSES},
         "space": space.identity(),
-        "ladder": ["loso"],
+        "ladder": [rung.plain() for rung in ladder],
         "protocol": "loso",
         "objective": "uf1",
         "seed": options.pop("seed", 0),
@@ -110,12 +117,16 @@ def fake_plan(path: Path, *, n_subjects=4, n_configs=6, space=SPACE, **options) 
         },
         "classes": CLASSES,
         "clips": [[c.clip_id, c.subject, c.label] for c in clips],
-        "folds": [fold.test_subjects for fold in loso(clips, CLASSES, identity["seed"])],
+        "rungs": [
+            [fold.test_subjects for fold in rung.folds(clips, CLASSES, identity["seed"])]
+            for rung in ladder
+        ],
     }
     return Plan(
         path=path,
         study=empty_study(path.name, content),
         space=space,
+        n_asked=n_configs,
         n_configs=n_configs,
         rows=np.arange(len(clips)),
         options=SearchOptions(**options),

@@ -1,0 +1,76 @@
+"""Budgets: after which wave drawing stops. Nothing else is decided by one.
+
+So a study that a budget ended equals a study of that many configurations.
+"""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass
+
+from dianet_ray.protocol.race import Race
+from dianet_ray.protocol.standing import ladder_of
+from dianet_ray.protocol.study import Study
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """The most trainings and hours of a study, over all its commands; None for no limit."""
+
+    trainings: int | None = None
+    hours: float | None = None
+
+    def plain(self) -> dict[str, float | None]:
+        """Write the budget as JSON."""
+        return {"max_trainings": self.trainings, "max_hours": self.hours}
+
+    def forbids(self, study: Study, race: Race, n: int, *, n_workers: int, now: float) -> str:
+        """Say which limit the next n configurations would exceed; empty for none.
+
+        Trainings count as if nothing more were dropped, with a LOSO rung for every place that the
+        study would have then, one at least. Hours are those of all drivers, and what is left to
+        train by the mean of what each rung took, on the workers that there are.
+
+        Args:
+            study: what is recorded.
+            race: what is decided and in flight.
+            n: how many configurations would be drawn.
+            n_workers: how many trainings run at once.
+            now: seconds since the epoch.
+        """
+        if not study.configurations:
+            return ""  # the first wave is always drawn; whether it fits is checked at the door
+        most = race.most_trainings(n)
+        if self.trainings is not None and sum(most) > self.trainings:
+            return f"--max-trainings {self.trainings}"
+        if self.hours is None:
+            return ""
+        left_s = sum(
+            (bound - sum(key[1] == rung for key in study.trainings)) * seconds
+            for rung, (bound, seconds) in enumerate(zip(most, rung_seconds(study), strict=True))
+        )
+        hours = (elapsed_s(study, now) + left_s / max(1, n_workers)) / 3600
+        return f"--max-hours {self.hours:g}" if hours > self.hours else ""
+
+
+def rung_seconds(study: Study) -> list[float]:
+    """Estimate a training's seconds in each rung; 0 before the first has finished.
+
+    A rung of which none is known takes as long per step as the nearest one below it.
+    """
+    estimates: list[float] = []
+    per_step = 0.0
+    for rung, rule in enumerate(ladder_of(study)):
+        seconds = [t.seconds for key, t in study.trainings.items() if key[1] == rung]
+        if seconds:
+            per_step = statistics.fmean(seconds) / rule.steps
+        estimates.append(per_step * rule.steps)
+    return estimates
+
+
+def elapsed_s(study: Study, now: float) -> float:
+    """Sum the drivers' time on a study, the last one's until now."""
+    if not study.spans:
+        return 0.0
+    *earlier, last = study.spans
+    return sum(s.stopped_at - s.started_at for s in earlier) + now - last.started_at

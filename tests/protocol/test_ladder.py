@@ -1,0 +1,59 @@
+"""Ladders: places, what is written of them, what a user may ask for."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dianet_ray.errors import InputError
+from dianet_ray.protocol.ladder import (
+    EXHAUSTIVE,
+    Rung,
+    default_ladder,
+    entering,
+    from_plain,
+    parse_keep,
+    parse_ladder,
+)
+
+KEEPS = st.integers(2, 60).map(lambda n: 1 / n)
+RUNGS = st.builds(Rung, st.integers(2, 9), st.just(0.5), KEEPS, st.sampled_from(["none"]))
+
+
+@given(st.lists(RUNGS, max_size=3))
+def test_a_ladder_reads_back_as_it_is_written(below):
+    ladder = (*below, Rung())
+    assert from_plain([rung.plain() for rung in ladder]) == ladder
+
+
+@given(KEEPS, st.integers(1, 300))
+def test_places_never_shrink_and_the_last_wave_has_one(keep, n):
+    rung = Rung(3, keep=keep)
+    assert rung.quota(n, is_last_wave=False) <= rung.quota(n + 1, is_last_wave=False)
+    assert rung.quota(n, is_last_wave=True) == max(1, rung.quota(n, is_last_wave=False))
+    assert rung.quota(round(1 / keep) * n, is_last_wave=False) == n
+
+
+@given(st.lists(RUNGS, max_size=3), st.integers(1, 300))
+def test_no_more_enter_a_rung_than_the_one_below(below, n):
+    counts = entering((*below, Rung()), n)
+    assert counts[0] == n
+    assert counts == sorted(counts, reverse=True)
+    assert counts[-1] >= 1
+
+
+def test_a_handful_of_people_has_no_rung_below_loso():
+    assert default_ladder(4) == EXHAUSTIVE
+    assert [rung.groups for rung in default_ladder(26)] == [3, None]
+    assert default_ladder(26, "none")[0].drop == "none"
+
+
+@pytest.mark.parametrize("text", ["", "3,", "x", "1", "3*2", "3*0", "3*x", "3;4"])
+def test_a_ladder_that_is_none_is_refused_in_one_line(text):
+    with pytest.raises(InputError, match="ladder"):
+        parse_ladder(text)
+
+
+@pytest.mark.parametrize("text", ["", "0", "1", "2", "-1/4", "1/0", "x", "nan"])
+def test_a_share_outside_0_to_1_is_refused(text):
+    with pytest.raises(InputError, match="between 0 and 1"):
+        parse_keep(text, "--keep")

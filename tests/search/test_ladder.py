@@ -1,0 +1,197 @@
+"""The ladder through the searcher and the ledger: decisions, budgets, weights, resumes."""
+
+import json
+import random
+from dataclasses import replace
+
+import pytest
+
+from dianet_ray.protocol.ladder import Rung
+from dianet_ray.protocol.standing import standing
+from dianet_ray.search.plan import _n_configs
+from dianet_ray.search.searcher import StudySearcher
+from dianet_ray.search.study_view import load_study
+from dianet_ray.search.trial import Material
+from dianet_ray.search.tuner import make_searcher
+from dianet_ray.search.weights import damaged_weights
+from tests.search.fake import FakeTrial, fake_images, fake_plan
+
+LADDER = (Rung(3, steps=0.5, keep=0.25, drop="bootstrap"), Rung())
+
+
+@pytest.fixture
+def plan(tmp_path):
+    return fake_plan(tmp_path / "study", n_subjects=8, n_configs=16, wave_size=4, ladder=LADDER)
+
+
+class Workers:
+    """Trains what a searcher suggests in this process, finishing in random order."""
+
+    def __init__(self, plan, *, n=3, seed=0):
+        self.plan, self.n, self.rng = plan, n, random.Random(seed)
+        study = plan.study
+        self.trial = object.__new__(FakeTrial)
+        self.trial._material = Material(
+            images=fake_images(plan),
+            labels=study.labels(),
+            n_classes=len(study.classes),
+            rungs=study.rungs,
+            study_path=plan.path,
+            seed=study.identity["seed"],
+            threads=1,
+        )
+
+    def run(self, searcher: StudySearcher, *, stop_after=10**9):
+        """Work until the searcher is done, or so many trainings have finished."""
+        live, n_done = {}, 0
+        while n_done < stop_after:
+            while len(live) < self.n:
+                found = searcher.suggest(f"trial-{n_done}-{len(live)}-{self.rng.random()}")
+                if not isinstance(found, dict):
+                    break
+                live[next(reversed(searcher.live))] = found
+            if not live:
+                return
+            trial_id = self.rng.choice(sorted(live))
+            self.trial.config = live.pop(trial_id)
+            searcher.on_trial_complete(trial_id, self.trial.train_block())
+            searcher.flush()
+            n_done += 1
+
+
+def start(plan):
+    """Make a searcher as the driver does, with its start record."""
+    plan.path.mkdir(exist_ok=True)
+    searcher = make_searcher(plan, damaged_weights(plan.path, plan.study, plan.n_kept))
+    searcher.ledger.append(
+        {
+            "kind": "start",
+            "at": 0.0,
+            "n_workers": 3,
+            "n_configs": plan.n_configs,
+            "with": {"n_configs": plan.n_asked},
+        }
+    )
+    searcher.flush()
+    return searcher
+
+
+def decided(study):
+    """Everything decided of a study, with the answers that the decisions read."""
+    found = standing(study)
+    rows = [
+        (c.config_id, run.rung, run.wave, run.state, run.n_decided)
+        for c in study.configurations
+        for run in found.runs(c.number)
+    ]
+    answers = {
+        key: t.probabilities.tolist() for key, t in study.trainings.items() if not found.is_surplus(t)
+    }
+    return rows, found.champion().config_id, answers
+
+
+def test_a_study_climbs_the_ladder_and_reads_back_the_same(plan):
+    searcher = start(plan)
+    Workers(plan).run(searcher)
+    study = load_study(plan.path)
+    rows, champion, _ = decided(study)
+    assert decided(searcher.study)[:2] == (rows, champion)
+    assert sum(rung == 1 for _, rung, *_ in rows) == 4
+    assert {state for *_, state, _ in rows} <= {"complete", "dropped"}
+    assert standing(study).climb.is_over
+    assert len(study.trainings) <= 16 * 3 + 4 * 8
+
+
+def test_only_loso_trainings_have_weights_and_only_the_best_are_kept(plan):
+    Workers(plan).run(start(plan))
+    study = load_study(plan.path)
+    assert all((t.weights is not None) == (t.rung == 1) for t in study.trainings.values())
+    best = standing(study).champion().config_id
+    folders = {path.name for path in (plan.path / "weights").iterdir()}
+    assert best in folders
+    assert len(folders) == 3
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_search_that_was_killed_again_and_again_decides_the_same(tmp_path, seed):
+    def planned(name):
+        return fake_plan(
+            tmp_path / name, n_subjects=8, n_configs=16, wave_size=4, ladder=LADDER
+        )
+
+    quiet = planned("quiet")
+    Workers(quiet, n=1).run(start(quiet))
+    rng = random.Random(seed)
+    n_workers, done = rng.randint(1, 9), False
+    while not done:
+        killed = planned("killed")
+        if (killed.path / "study.json").exists():
+            killed = fake_resumed(killed)
+        searcher = start(killed)
+        Workers(killed, n=n_workers, seed=rng.random()).run(searcher, stop_after=rng.randint(1, 25))
+        done = not searcher.live and not searcher.has_work()
+    assert decided(load_study(killed.path)) == decided(load_study(quiet.path))
+
+
+def fake_resumed(plan):
+    """Plan again what is on disk."""
+    return replace(plan, study=load_study(plan.path))
+
+
+def test_a_budget_of_trainings_holds_and_is_the_same_study_with_fewer_configurations(tmp_path):
+    limit = 12 * 3 + 3 * 8 - 1  # twelve configurations could take one training more
+    wide = fake_plan(
+        tmp_path / "limited",
+        n_subjects=8,
+        n_configs=40,
+        wave_size=4,
+        ladder=LADDER,
+        max_trainings=limit,
+    )
+    Workers(wide, n=5).run(start(wide))
+    limited = load_study(wide.path)
+    n_drawn = len(limited.configurations)
+    assert len(limited.trainings) <= limit
+    assert 0 < n_drawn < 40
+    assert limited.n_configs == n_drawn
+    small = fake_plan(
+        tmp_path / "small", n_subjects=8, n_configs=n_drawn, wave_size=4, ladder=LADDER
+    )
+    Workers(small, n=2).run(start(small))
+    assert decided(limited) == decided(load_study(small.path))
+
+
+def test_the_end_that_a_budget_set_stands_for_the_same_command_and_not_for_a_larger_one(tmp_path):
+    def planned(**more):
+        return fake_plan(
+            tmp_path / "study", n_subjects=8, n_configs=16, wave_size=4, ladder=LADDER, **more
+        )
+
+    first = planned(max_trainings=45)
+    Workers(first).run(start(first))
+    n_drawn = len(load_study(first.path).configurations)
+    records = [
+        json.loads(line)
+        for part in sorted((first.path / "ledger").glob("*.jsonl"))
+        for line in part.read_text().splitlines()
+    ]
+    ends = [record for record in records if record["kind"] == "end_of_drawing"]
+    assert [end["n_configs"] for end in ends] == [n_drawn]
+    assert n_drawn < 16
+    assert _n_configs(load_study(first.path), 16, first.options) == n_drawn
+    more = fake_resumed(planned(max_trainings=1000))
+    assert _n_configs(more.study, 16, more.options) == 16
+    Workers(more).run(start(more))
+    assert len(load_study(more.path).configurations) == 16
+
+
+def test_hours_that_are_over_end_the_drawing_after_the_first_wave(tmp_path):
+    plan = fake_plan(
+        tmp_path / "study", n_subjects=8, n_configs=16, wave_size=4, ladder=LADDER, max_hours=1e-9
+    )
+    searcher = start(plan)
+    Workers(plan).run(searcher)
+    study = load_study(plan.path)
+    assert len(study.configurations) == 4
+    assert standing(study).champion() is not None
+    assert study.end_of_drawing["reason"].startswith("--max-hours")
