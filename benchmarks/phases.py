@@ -18,6 +18,7 @@ import numpy as np
 
 from dianet_ray.protocol.metrics import scores
 from dianet_ray.protocol.predictions import classify, quantiles, subject_confusions
+from dianet_ray.protocol.standing import standing
 from dianet_ray.protocol.study import Study
 from dianet_ray.search.study_view import load_study
 
@@ -31,7 +32,7 @@ def confusions(study: Study) -> dict[tuple[str, str], np.ndarray]:
         (c.settings.phases, c.settings.fusion): subject_confusions(
             study.clips, classify(study.pooled(c.number)), len(study.classes)
         )[1]
-        for c in study.complete()
+        for c in standing(study).complete()
     }
 
 
@@ -78,6 +79,7 @@ def main() -> None:
     paths = [asked.out / f"phases-seed-{seed}" for seed in asked.seeds]
     for seed, path in zip(asked.seeds, paths, strict=True):
         command = ["search", str(asked.images), str(path), "--space", "phases", "--configs", "5"]
+        command += ["--strategy", "exhaustive"]
         subprocess.run(
             [sys.executable, "-m", "dianet_ray", *command, "--seed", str(seed)],
             check=True,

@@ -155,7 +155,7 @@ def rate(times: list[float], folder: Path, n_actors: int) -> dict[str, Any]:
 
 def plan_of(images: Images, folder: Path, n_configs: int) -> Plan:
     """Plan the search."""
-    options = SearchOptions(configs=n_configs, wave_size=WAVE_SIZE)
+    options = SearchOptions(configs=n_configs, wave_size=WAVE_SIZE, strategy="exhaustive")
     return make_plan(images, folder / "study", space=SPACE, options=options)
 
 
@@ -212,6 +212,7 @@ class BareSearcher(Searcher):  # type: ignore[misc]
         number, fold = self._left.pop()
         work = {"number": number, "config_id": f"{self._id}-{number}", "rung": 0, "attempt": 1}
         work |= {"settings": Settings().model_dump(), "folds": [fold], "silence_s": 600.0}
+        work |= {"steps": 1.0}
         return {"work": work}
 
     def on_trial_complete(

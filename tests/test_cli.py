@@ -77,6 +77,7 @@ def test_every_command_has_help_and_the_contracts_options():
             *("--strategy", "--seed", "--enqueue", "--threads-per-training", "--max-workers"),
             *("--gpus-per-trial", "--cpus-per-trial", "--keep-weights", "--address"),
             *("--tracking-uri", "--experiment", "--log-faces", "--dry-run"),
+            *("--ladder", "--keep", "--drop", "--max-trainings", "--max-hours"),
         },
         "status": {"--json"},
         "track": {"--tracking-uri", "--experiment", "--log-faces"},
@@ -177,11 +178,22 @@ def test_a_folder_with_other_files_is_no_study(refused, images, tmp_path):
     refused("search", images, images, "--space", "quick", says="holds other files")
 
 
-def test_a_dry_run_prints_the_plan_and_writes_nothing(monkeypatch, capsys, images, tmp_path):
+@pytest.mark.parametrize(
+    ("n_subjects", "options", "says"),
+    [
+        (4, [], "3 configurations, 3 x 4 folds: 12 trainings"),
+        (6, [], "3 configurations, 3 x 3 groups, then 1 x 6 folds: at most 15 trainings"),
+        (6, ["--strategy", "exhaustive"], "3 configurations, 3 x 6 folds: 18 trainings"),
+    ],
+)
+def test_a_dry_run_prints_the_plan_and_writes_nothing(
+    monkeypatch, capsys, tmp_path, n_subjects, options, says
+):
+    images = write_images(tmp_path / "images", n_subjects=n_subjects)
     words = ["search", images, tmp_path / "s", "--space", "quick", "--configs", "3", "--dry-run"]
-    status, stdout, _ = run(monkeypatch, capsys, *words)
+    status, stdout, _ = run(monkeypatch, capsys, *words, *options)
     assert status == 0
-    assert "3 configurations x 4 folds = 12 trainings" in stdout
+    assert says in stdout
     assert not (tmp_path / "s").exists()
 
 

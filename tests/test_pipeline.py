@@ -39,12 +39,12 @@ def folder(tmp_path_factory):
     return folder
 
 
-def search(folder):
-    words = ["--space", "quick", "--configs", 2, "--set", "steps=30", "--wave-size", 2]
+def search(folder, study="study", *options):
+    words = ["--space", "quick", "--configs", 2, "--set", "steps=30", "--wave-size", 2, *options]
     # Somewhere else, to see that nothing is written into the working directory.
     elsewhere = folder / "elsewhere"
     elsewhere.mkdir(exist_ok=True)
-    found = command("search", folder / "images", folder / "study", *words, cwd=elsewhere)
+    found = command("search", folder / "images", folder / study, *words, cwd=elsewhere)
     assert list(elsewhere.iterdir()) == []
     return found
 
@@ -60,9 +60,23 @@ def test_validate_agrees_with_what_synth_wrote(folder):
     assert states.count("left_out") == 1  # the missing apex
 
 
-def test_the_study_holds_every_fold_and_the_report_says_so(folder):
+def test_one_configuration_climbs_the_ladder_and_the_report_says_so(folder):
     document = json.loads(command("report", folder / "study", "--json").stdout)
     n_folds = len(load_study(folder / "study").folds)
+    assert document["n_trainings"] == 2 * 3 + n_folds
+    assert document["n_trainings_exhaustive"] == 2 * n_folds
+    assert document["n_surplus"] == 0
+    rungs = [(r["partition"], r["reached"], r["trainings"]) for r in document["flow"]["rungs"]]
+    assert rungs == [("groups-3", 2, 6), ("loso", 1, n_folds)]
+    assert {c["state"] for c in document["configs"]} == {"complete", "screened"}
+    assert document["champion"]["corrected"] is None
+    assert document["seconds"]["startup"] > 0
+
+
+def test_an_exhaustive_study_holds_every_fold_and_the_report_says_so(folder):
+    search(folder, "every-fold", "--strategy", "exhaustive")
+    document = json.loads(command("report", folder / "every-fold", "--json").stdout)
+    n_folds = len(load_study(folder / "every-fold").folds)
     assert document["n_trainings"] == document["n_trainings_exhaustive"] == 2 * n_folds
     assert document["n_surplus"] == 0
     assert document["champion"]["corrected"] is not None

@@ -67,7 +67,7 @@ def kill_after(process, study, n):
 def check_equal(path, whole):
     assert decisions(load_study(path)) == decisions(load_study(whole))
     records = list(read_records(path))
-    done = [(r["number"], r["fold"]) for r in records if r["kind"] == "training"]
+    done = [(r["number"], r["rung"], r["fold"]) for r in records if r["kind"] == "training"]
     assert len(done) == len(set(done)), "a recorded training was repeated"
     assert not [r for r in records if r["kind"] == "weights"], "weights were made again"
     trees = [dump_tree(connect(default_uri(study)), "dianet-ray") for study in (path, whole)]

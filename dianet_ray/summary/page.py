@@ -16,9 +16,17 @@ import numpy as np
 from dianet_ray.progress import duration
 from dianet_ray.protocol.study import Study
 from dianet_ray.schemas import METRICS, PHASES
-from dianet_ray.summary import figures
+from dianet_ray.summary import figures, ladder
 from dianet_ray.summary.report import write_whole
-from dianet_ray.summary.table import NAMES, part_lines, ranked, show, span, states
+from dianet_ray.summary.table import (
+    NAMES,
+    part_lines,
+    ranked,
+    show,
+    span,
+    states,
+    uncorrected,
+)
 
 MAX_EXAMPLES = 6
 TEMPLATE = "page.html.jinja"
@@ -70,6 +78,8 @@ def write(report: dict[str, Any], images: Sequence[Example] | None, path: Path) 
         figures=_figures(report),
         images=_pictures(images or ()),
         parts=part_lines(report),
+        flow=ladder.lines(report),
+        uncorrected=uncorrected(report),
     )
     write_whole(path, html)
 

@@ -4,7 +4,7 @@ import random
 from dataclasses import dataclass, replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dianet_ray.protocol.ladder import EXHAUSTIVE, Rung
@@ -88,7 +88,11 @@ class Play:
             self.events.append(("died",))
         return race
 
-    def _drive(self):
+    def run_one(self):
+        """Let a driver live until one more training is recorded; its race when there is none."""
+        return self._drive(len(self.records) + 1)
+
+    def _drive(self, last=10**9):
         race, busy = self.game.race(), []
         while True:
             while len(busy) < self.n_workers:
@@ -105,7 +109,7 @@ class Play:
                 assert isinstance(action, Done)
                 return race
             assert len(busy) == self.n_workers or isinstance(action, Wait)
-            if self.rng.random() < self.p_die:
+            if self.rng.random() < self.p_die or len(self.records) >= last:
                 return None
             train = busy.pop(self.rng.randrange(len(busy)))
             if self.rng.random() < self.p_lose and train.attempt < MAX_ATTEMPTS:
@@ -140,6 +144,7 @@ def trained(events):
     return [event[1:] for event in events if event[0] == "train"]
 
 
+@settings(max_examples=60)
 @given(GAMES, st.integers(1, 9), st.integers(1, 40), RANDOMS)
 def test_decisions_do_not_depend_on_timing_workers_losses_and_restarts(game, few, many, rng):
     alone = Play(game, n_workers=1).run()
@@ -149,6 +154,16 @@ def test_decisions_do_not_depend_on_timing_workers_losses_and_restarts(game, few
     assert decisions(hurried, game) == expected
     assert decisions(killed, game) == expected
     assert "running" not in {state for _, _, _, state, _ in expected[0]}
+
+
+@settings(max_examples=40)
+@given(GAMES, st.integers(1, 9), RANDOMS)
+def test_a_restart_after_every_training_decides_the_same_and_repeats_nothing(game, n, rng):
+    game = replace(game, n_configs=min(game.n_configs, 6))
+    play = Play(game, n_workers=n, rng=rng)
+    while (race := play.run_one()) is None:
+        pass
+    assert decisions(race, game) == decisions(Play(game, n_workers=1).run(), game)
 
 
 @given(GAMES, st.integers(1, 40), RANDOMS)

@@ -51,10 +51,10 @@ def test_the_champion_has_the_largest_pooled_objective():
 def test_ties_go_to_the_lower_number():
     study = make_study(n_configs=3)
     same = {
-        (number, fold): dataclasses.replace(
-            training, probabilities=study.trainings[2, fold].probabilities
+        (number, rung, fold): dataclasses.replace(
+            training, probabilities=study.trainings[2, rung, fold].probabilities
         )
-        for (number, fold), training in study.trainings.items()
+        for (number, rung, fold), training in study.trainings.items()
     }
     assert champion(dataclasses.replace(study, trainings=same)).number == 0
 
@@ -65,10 +65,10 @@ def test_a_configuration_that_is_not_complete_is_never_champion(outcome):
     best = champion(study).number
     trainings = dict(study.trainings)
     if outcome is None:
-        del trainings[best, 0]
+        del trainings[best, 0, 0]
     else:
-        trainings[best, 0] = dataclasses.replace(
-            trainings[best, 0], outcome=outcome, probabilities=None
+        trainings[best, 0, 0] = dataclasses.replace(
+            trainings[best, 0, 0], outcome=outcome, probabilities=None
         )
     assert champion(dataclasses.replace(study, trainings=trainings)).number != best
 

@@ -32,7 +32,10 @@ def main():
     os.environ["PYTHONPATH"] = os.getcwd()  # for the workers, which import the tests
     images = load_images(words.images)
     options = SearchOptions(
-        configs=words.n_configs, wave_size=4, max_workers=words.n_workers or None
+        configs=words.n_configs,
+        wave_size=4,
+        max_workers=words.n_workers or None,
+        strategy="exhaustive",
     )
     Search(
         lambda: make_plan(images, words.study, space=SPACE, options=options),

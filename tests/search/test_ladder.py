@@ -85,7 +85,9 @@ def decided(study):
         for run in found.runs(c.number)
     ]
     answers = {
-        key: t.probabilities.tolist() for key, t in study.trainings.items() if not found.is_surplus(t)
+        key: t.probabilities.tolist()
+        for key, t in study.trainings.items()
+        if not found.is_surplus(t)
     }
     return rows, found.champion().config_id, answers
 
@@ -115,9 +117,7 @@ def test_only_loso_trainings_have_weights_and_only_the_best_are_kept(plan):
 @pytest.mark.parametrize("seed", range(4))
 def test_a_search_that_was_killed_again_and_again_decides_the_same(tmp_path, seed):
     def planned(name):
-        return fake_plan(
-            tmp_path / name, n_subjects=8, n_configs=16, wave_size=4, ladder=LADDER
-        )
+        return fake_plan(tmp_path / name, n_subjects=8, n_configs=16, wave_size=4, ladder=LADDER)
 
     quiet = planned("quiet")
     Workers(quiet, n=1).run(start(quiet))
@@ -128,7 +128,9 @@ def test_a_search_that_was_killed_again_and_again_decides_the_same(tmp_path, see
         if (killed.path / "study.json").exists():
             killed = fake_resumed(killed)
         searcher = start(killed)
-        Workers(killed, n=n_workers, seed=rng.random()).run(searcher, stop_after=rng.randint(1, 25))
+        Workers(killed, n=n_workers, seed=rng.random()).run(
+            searcher, stop_after=rng.randint(1, 25)
+        )
         done = not searcher.live and not searcher.has_work()
     assert decided(load_study(killed.path)) == decided(load_study(quiet.path))
 

@@ -8,6 +8,7 @@ import pytest
 
 from dianet_ray import storage
 from dianet_ray.errors import InputError
+from dianet_ray.protocol.ladder import EXHAUSTIVE, Rung
 from dianet_ray.protocol.study import Weights
 from dianet_ray.search import ledger as ledgers
 from dianet_ray.search.ledger import Ledger, read_records, read_study, write_study
@@ -15,8 +16,8 @@ from dianet_ray.search.study_view import load_study, study_content, training_rec
 from tests.search.fake import fake_plan
 
 
-def new_study(path):
-    plan = fake_plan(path)
+def new_study(path, **options):
+    plan = fake_plan(path, **options)
     write_study(path, study_content(plan.study))
     return plan
 
@@ -194,19 +195,20 @@ def test_a_training_reads_back_to_the_bit(tmp_path):
         )
     )
     ledger.flush()
-    found = load_study(tmp_path).trainings[0, 1]
+    found = load_study(tmp_path).trainings[0, 0, 1]
     assert found.probabilities.dtype == np.float32
     np.testing.assert_array_equal(found.probabilities, answers)
     assert (found.weights, found.history, found.attempt) == (weights, tuple(history), 2)
 
 
-def test_a_study_reads_back_with_its_clips_classes_and_folds(tmp_path):
-    plan = new_study(tmp_path)
+@pytest.mark.parametrize("ladder", [EXHAUSTIVE, (Rung(3, keep=0.25), Rung())])
+def test_a_study_reads_back_with_its_clips_classes_and_folds(tmp_path, ladder):
+    plan = new_study(tmp_path, ladder=ladder)
     found = load_study(tmp_path)
-    assert (found.clips, found.classes, found.folds) == (
+    assert (found.clips, found.classes, found.rungs) == (
         plan.study.clips,
         plan.study.classes,
-        plan.study.folds,
+        plan.study.rungs,
     )
     assert found.identity == json.loads(json.dumps(plan.study.identity))
 

@@ -2,6 +2,7 @@
 
 import json
 import random
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -10,16 +11,19 @@ from hypothesis import strategies as st
 from ray.tune.search import Searcher
 
 from dianet_ray.protocol.selection import champion
+from dianet_ray.protocol.standing import standing
 from dianet_ray.schemas import weights_path
 from dianet_ray.search.plan import Plan
 from dianet_ray.search.study_view import load_study
+from dianet_ray.search.weights import totals
 from tests.search.fake import fake_answers, fake_plan, searcher_of
 
 
 def result_of(plan: Plan, work, outcome="ok"):
     (fold,) = work["folds"]
     labels = plan.study.labels()
-    answers = fake_answers(work, plan.study.folds[fold], labels, plan.study.identity["seed"])
+    held_out = plan.study.rungs[work["rung"]][fold]
+    answers = fake_answers(work, held_out, labels, plan.study.identity["seed"])
     times = {"seconds": 1.0, "started_at": 0.0, "finished_at": 1.0}
     training = (
         {"outcome": "ok", "probabilities": answers.tolist(), **times}
@@ -52,7 +56,7 @@ def play(plan, outcome=lambda work: "ok", *, n_workers=2, rng=None, n_events=10*
         if came == "lost":
             searcher.on_trial_complete(name, error=True)
         else:
-            trained.append((work["number"], *work["folds"]))
+            trained.append((work["number"], work["rung"], *work["folds"]))
             searcher.on_trial_complete(name, result=result_of(plan, work, came))
         n_events -= 1
         if rng.random() < 0.3:
@@ -61,15 +65,20 @@ def play(plan, outcome=lambda work: "ok", *, n_workers=2, rng=None, n_events=10*
 
 
 def decisions(study):
-    """What must not depend on timing: draws, the records of complete configurations, champion."""
-    complete = [c.number for c in study.complete()]
-    winner = champion(study)
+    """What must not depend on timing: draws, states, every record that counts, champion."""
+    decided, winner = standing(study), champion(study)
     return (
         [(c.number, c.config_id, c.wave) for c in study.configurations],
-        [study.state(c.number) for c in study.configurations],
-        [study.pooled(number).tobytes() for number in complete],
+        decided.states(),
+        [content(t) for c in study.configurations for t in decided.needed(c.number)],
         winner and winner.config_id,
     )
+
+
+def content(training):
+    answers = training.probabilities
+    key = (training.number, training.rung, training.fold)
+    return (*key, training.outcome, None if answers is None else answers.tobytes())
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +123,7 @@ def resumed(path, **sizes):
     plan = fake_plan(path, **sizes)
     if plan.is_new:
         return plan
-    return Plan(path, load_study(path), plan.space, plan.n_configs, plan.rows, plan.options)
+    return replace(plan, study=load_study(path))
 
 
 def test_a_study_that_grows_equals_one_of_that_size(tmp_path, whole):
@@ -146,8 +155,7 @@ def test_a_lost_worker_is_tried_again_and_then_recorded(tmp_path):
 
     searcher, _ = play(plan, outcome, n_workers=1)
     assert attempts == [1, 2, 3]
-    assert searcher.study.state(0) == "lost"
-    assert searcher.study.state(1) == "complete"
+    assert standing(searcher.study).states() == ["lost", "complete"]
     assert "lost 3 times" in searcher.study.of(0)[0].error
 
 
@@ -162,7 +170,7 @@ def test_one_configuration_that_fails_does_not_end_the_study(tmp_path):
     plan = fake_plan(tmp_path, n_subjects=2, n_configs=4, wave_size=2)
     searcher, _ = play(plan, lambda w: "failed" if w["number"] == 0 else "ok", n_workers=1)
     assert searcher.failure == ""
-    assert [searcher.study.state(n) for n in range(4)] == ["failed", *["complete"] * 3]
+    assert standing(searcher.study).states() == ["failed", *["complete"] * 3]
 
 
 def test_stopping_lets_what_is_in_flight_finish_and_starts_nothing(tmp_path):
@@ -174,7 +182,7 @@ def test_stopping_lets_what_is_in_flight_finish_and_starts_nothing(tmp_path):
     searcher.on_trial_complete("a", result=result_of(plan, work))
     assert searcher.suggest("b") == Searcher.FINISHED
     searcher.flush()
-    assert set(load_study(tmp_path).trainings) == {(work["number"], *work["folds"])}
+    assert set(load_study(tmp_path).trainings) == {(work["number"], 0, *work["folds"])}
 
 
 def test_listeners_hear_only_of_what_is_durable(tmp_path):
@@ -200,11 +208,8 @@ def test_a_message_names_a_draw_that_differs_and_the_record_stands(tmp_path, cap
     before = load_study(tmp_path).configurations
     plan = resumed(tmp_path, **sizes)
     other = fake_plan(tmp_path, seed=1, **sizes)
-    study = plan.study.__class__(
-        **{f: getattr(plan.study, f) for f in plan.study.__slots__}
-        | {"identity": {**plan.study.identity, "seed": other.study.identity["seed"]}}
-    )
-    searcher = searcher_of(Plan(tmp_path, study, plan.space, 4, plan.rows, plan.options))
+    identity = {**plan.study.identity, "seed": other.study.identity["seed"]}
+    searcher = searcher_of(replace(plan, study=replace(plan.study, identity=identity)))
     assert not searcher.has_work()
     assert "the ledger stands" in caplog.text
     assert load_study(tmp_path).configurations == before
@@ -222,7 +227,8 @@ def test_configurations_that_complete_in_one_flush_keep_the_best_weights(tmp_pat
         path.write_bytes(b"x")
         searcher.on_trial_complete(str(i), result=result_of(plan, work))
     searcher.flush()
-    scores = searcher.scores
+    scores = totals(searcher.study)
+    assert len(scores) == searcher.n_complete == 6
     best = sorted(scores, key=lambda number: (-scores[number], number))[:2]
     left = {path.name for path in (tmp_path / "weights").iterdir()}
     assert left == {searcher.study.configurations[number].config_id for number in best}

@@ -29,11 +29,12 @@ IMAGES = np.random.default_rng(0).normal(0, 9, (12, 3, 16, 16, 3)).astype(np.flo
 
 def trained(path, images=IMAGES, labels=LABELS, fold=1, seed=0):
     (path / "weights").mkdir(exist_ok=True)
-    material = Material(images, labels, 2, FOLDS, path, seed, 1)
+    material = Material(images, labels, 2, (FOLDS,), path, seed, 1)
     work = {
         "settings": SETTINGS.model_dump(),
         "config_id": config_id(SETTINGS),
         "rung": 0,
+        "steps": 1.0,
         "folds": [fold],
     }
     return train(material, work, lambda step: None)
@@ -98,6 +99,6 @@ def step(path, monkeypatch, error):
     monkeypatch.setattr(trial, "train", fails)
     one = trial.FoldTrial.__new__(trial.FoldTrial)
     one.config = {"work": {"silence_s": 100, "folds": [0]}}
-    one._material = Material(IMAGES, LABELS, 2, FOLDS, path, 0, 1)
+    one._material = Material(IMAGES, LABELS, 2, (FOLDS,), path, 0, 1)
     one._problem, one._node_id = "", "here"
     return one.step()

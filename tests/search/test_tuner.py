@@ -13,6 +13,7 @@ import torch
 from dianet_ray import storage
 from dianet_ray.cluster import Cluster
 from dianet_ray.errors import Stopped, StudyFailed
+from dianet_ray.protocol.standing import standing
 from dianet_ray.search.crew import resources
 from dianet_ray.search.ledger import read_records
 from dianet_ray.search.study_view import load_study
@@ -125,7 +126,7 @@ def test_a_killed_worker_costs_one_training_and_no_decision(ray_local, tmp_path,
     tune(fake_plan(tmp_path / "study", **sizes), SuicidalTrial)
     study = load_study(tmp_path / "study")
     assert decisions(study) == decisions(load_study(tmp_path / "alone"))
-    assert study.trainings[1, 0].attempt == 2
+    assert study.trainings[1, 0, 0].attempt == 2
     assert "configuration 1, fold 0: its worker was lost (attempt 1 of 3)" in caplog.text
 
 
@@ -133,7 +134,7 @@ def test_a_silent_worker_is_lost_and_its_training_tried_again(ray_local, tmp_pat
     plan = fake_plan(tmp_path, n_subjects=2, n_configs=1, gpus_per_trial=0.0)
     tune(plan, HangingTrial)
     study = load_study(tmp_path)
-    assert study.state(0) == "complete"
+    assert standing(study).state(0) == "complete"
     assert {training.attempt for training in study.of(0)} == {2}
 
 
@@ -181,7 +182,8 @@ def test_the_first_interrupt_waits_for_nothing_that_only_waited_for_a_worker(
         if float(path.read_text()) < interrupted_at[0]
     ]
     assert len(before) > 1
-    assert set(before) <= set(load_study(tmp_path).trainings)
+    done = {(number, fold) for number, _, fold in load_study(tmp_path).trainings}
+    assert set(before) <= done
 
 
 def test_a_sigterm_leaves_at_once_with_a_durable_ledger(ray_local, tmp_path):

@@ -71,7 +71,7 @@ def test_one_kind_of_machine_is_not_mixed():
 def test_what_decides_equality_is_said_to_be_mixed(change, mixed):
     study = make_study()
     trainings = dict(study.trainings)
-    other = trainings[1, 1]
+    other = trainings[1, 0, 1]
     changed = {"host": "a", **other.environment, **change}
-    trainings[1, 1] = dataclasses.replace(other, environment=changed)
+    trainings[1, 0, 1] = dataclasses.replace(other, environment=changed)
     assert environment(dataclasses.replace(study, trainings=trainings))["mixed"] == mixed

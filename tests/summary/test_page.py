@@ -126,16 +126,16 @@ def test_an_unfinished_study_has_a_page(study, tmp_path):
 
 def test_mixed_devices_are_a_note(study, tmp_path):
     trainings = dict(study.trainings)
-    trainings[0, 0] = dataclasses.replace(trainings[0, 0], environment={"device": "cuda"})
+    trainings[0, 0, 0] = dataclasses.replace(trainings[0, 0, 0], environment={"device": "cuda"})
     text = page_of(dataclasses.replace(study, trainings=trainings), tmp_path).text
     assert "The trainings of this study differ in device." in text
 
 
 def test_surplus_trainings_are_counted(study, tmp_path):
-    failed = dataclasses.replace(study.trainings[0, 0], outcome="failed", probabilities=None)
-    trainings = {**study.trainings, (0, 0): failed}
+    failed = dataclasses.replace(study.trainings[0, 0, 0], outcome="failed", probabilities=None)
+    trainings = {**study.trainings, (0, 0, 0): failed}
     text = page_of(dataclasses.replace(study, trainings=trainings), tmp_path).text
-    assert "8 trainings belong to configurations that failed or were lost" in text
+    assert "7 trainings are surplus: no decision, score or report reads them" in text
 
 
 def test_names_are_escaped(study, tmp_path):

@@ -24,14 +24,14 @@ def report(study):
 
 
 def unfinished(study, *, folds):
-    kept = {key: t for key, t in study.trainings.items() if key[1] < folds}
+    kept = {key: t for key, t in study.trainings.items() if key[2] < folds}
     return dataclasses.replace(study, trainings=kept)
 
 
 def failing(study, number):
     trainings = dict(study.trainings)
-    trainings[number, 2] = dataclasses.replace(
-        trainings[number, 2], outcome="failed", probabilities=None, error="loss is nan"
+    trainings[number, 0, 2] = dataclasses.replace(
+        trainings[number, 0, 2], outcome="failed", probabilities=None, error="loss is nan"
     )
     return dataclasses.replace(study, trainings=trainings)
 
@@ -53,6 +53,7 @@ def test_the_document_has_the_keys_that_scripts_rely_on(report):
         "n_trainings",
         "n_surplus",
         "n_trainings_exhaustive",
+        "flow",
         "chance",
         "champion",
         "settings_effect",
@@ -115,14 +116,14 @@ def test_the_corrected_estimate_of_guessing_is_below_the_best_score():
         assert best["corrected"]["uf1"]["estimate"] < best["uf1"]
 
 
-def test_a_failed_configuration_has_no_score_and_its_trainings_are_surplus(study):
+def test_a_failed_configuration_has_no_score_and_what_followed_is_surplus(study):
     best = champion(study).number
     found = summarise(failing(study, best))
     assert found["configs"][best]["state"] == "failed"
     assert found["configs"][best]["rungs"] == [
-        {"partition": "loso", "n_trainings": 8, "scores": None}
+        {"partition": "loso", "state": "failed", "n_trainings": 8, "scores": None}
     ]
-    assert found["n_surplus"] == 8
+    assert found["n_surplus"] == 5  # the first failure, in the third fold, decides
     assert found["champion"]["number"] != best
 
 
@@ -167,7 +168,7 @@ def test_the_terminal_shows_the_result(report, width):
 
 def test_the_terminal_says_when_a_study_mixes_devices(study):
     trainings = dict(study.trainings)
-    trainings[0, 0] = dataclasses.replace(trainings[0, 0], environment={"device": "cuda"})
+    trainings[0, 0, 0] = dataclasses.replace(trainings[0, 0, 0], environment={"device": "cuda"})
     text = printed(summarise(dataclasses.replace(study, trainings=trainings)))
     assert "mixed: the trainings differ in device" in text
 

@@ -8,12 +8,12 @@ from tests.studies import make_study
 def test_ranking_is_by_objective_with_ties_to_the_lower_number():
     study = make_study(n_configs=4)
     trainings = {
-        (number, fold): dataclasses.replace(
-            training, probabilities=study.trainings[number % 2, fold].probabilities
+        (number, rung, fold): dataclasses.replace(
+            training, probabilities=study.trainings[number % 2, rung, fold].probabilities
         )
-        for (number, fold), training in study.trainings.items()
+        for (number, rung, fold), training in study.trainings.items()
     }
-    del trainings[2, 0]
+    del trainings[2, 0, 0]
     report = summarise(dataclasses.replace(study, trainings=trainings))
     order = [row["number"] for row in ranked(report)]
     assert order in ([0, 1, 3], [1, 3, 0])

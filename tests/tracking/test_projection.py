@@ -30,7 +30,7 @@ def after(study, n_trainings):
 
 def outcome_of(study, number, outcome):
     """The study with one training of a configuration ending otherwise."""
-    key = (number, 1)
+    key = (number, 0, 1)
     ended = replace(
         study.trainings[key], outcome=outcome, probabilities=None, weights=None, error="why"
     )
@@ -178,10 +178,10 @@ def first_two(study):
 
 
 def still_running(study):
-    """The study while a fourth configuration runs."""
+    """The study while another configuration runs."""
     another = replace(
         study.configurations[0],
-        number=3,
+        number=len(study.configurations),
         config_id="another",
         settings=study.configurations[0].settings.model_copy(update={"heads": 8}),
     )

@@ -1,0 +1,176 @@
+"""A recorded matrix prepared for many repetitions: what strategies look up, worked out once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from benchmarks.replay.matrix import Matrix, rung_name
+from dianet_ray.protocol.judge import Judge
+from dianet_ray.protocol.ladder import Ladder
+from dianet_ray.protocol.metrics import confusion, scores
+from dianet_ray.protocol.predictions import classify
+from dianet_ray.protocol.race import Key
+
+OBJECTIVE = "uf1"
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """Scores, times and judges of a matrix; a row is a configuration as the matrix numbers it."""
+
+    matrix: Matrix
+    _judges: dict[Ladder, Remembering] = field(default_factory=dict)
+
+    @cached_property
+    def labels(self) -> np.ndarray:
+        """The true class of every clip, (N,)."""
+        return np.array([clip.label for clip in self.matrix.clips])
+
+    @property
+    def n_folds(self) -> int:
+        """How many people are held out one by one."""
+        return len(self.matrix.rungs["loso"].folds)
+
+    @cached_property
+    def correct(self) -> np.ndarray:
+        """Which clips LOSO answers right, (K, N) bool."""
+        return classify(self.matrix.rungs["loso"].probabilities) == self.labels
+
+    @cached_property
+    def accuracy(self) -> np.ndarray:
+        """The accuracy of every LOSO fold, (K, folds).
+
+        The rivals' score of a fold: most folds lack classes, so UF1 says nothing there.
+        """
+        folds = self.matrix.rungs["loso"].folds
+        means = [self.correct[:, list(fold.test_clips)].mean(axis=1) for fold in folds]
+        return np.stack(means, axis=1)
+
+    @cached_property
+    def prefix_scores(self) -> np.ndarray:
+        """The pooled objective of the first 1, 2, ... folds of LOSO, (K, folds)."""
+        return self._prefix_scores("loso")
+
+    @cached_property
+    def scores(self) -> dict[str, np.ndarray]:
+        """The pooled objective of every recorded rung, by its name, (K,)."""
+        return {name: self._prefix_scores(name)[:, -1] for name in self.matrix.rungs}
+
+    def _prefix_scores(self, rung: str) -> np.ndarray:
+        recorded, n_classes = self.matrix.rungs[rung], len(self.matrix.classes)
+        answers = classify(recorded.probabilities)
+        held = [list(fold.test_clips) for fold in recorded.folds]
+        counts = [confusion(self.labels[c], answers[:, c], n_classes) for c in held]
+        return scores(np.cumsum(counts, axis=0))[OBJECTIVE].T
+
+    def judge(self, ladder: Ladder) -> Remembering:
+        """Find the judge of a ladder; repetitions share what it finds out."""
+        if ladder not in self._judges:
+            self._judges[ladder] = Remembering(self._new_judge(ladder))
+        return self._judges[ladder]
+
+    def _new_judge(self, ladder: Ladder) -> Judge:
+        recorded = [self.matrix.rungs[name] for name in rung_names(ladder)]
+        held = [
+            [list(rung.probabilities[:, list(fold.test_clips)]) for fold in rung.folds]
+            for rung in recorded
+        ]
+        return Judge(
+            ladder,
+            [rung.folds for rung in recorded],
+            labels=self.labels,
+            subjects=[clip.subject for clip in self.matrix.clips],
+            n_classes=len(self.matrix.classes),
+            objective=OBJECTIVE,
+            seed=0,
+            answers=lambda row, rung, fold: held[rung][fold][row],
+            names=str,
+        )
+
+
+@dataclass(frozen=True)
+class Remembering:
+    """A judge that looks up what it was asked before."""
+
+    judge: Judge
+    _found: dict[tuple[int, ...], float | bool] = field(default_factory=dict)
+
+    def score(self, row: int, rung: int, n_folds: int) -> float:
+        """Score the first folds of a rung."""
+        key = row, rung, n_folds
+        if key not in self._found:
+            self._found[key] = self.judge.score(row, rung, n_folds)
+        return self._found[key]
+
+    def is_hopeless(self, row: int, rung: int, n_folds: int, rival: int) -> bool:
+        """Compare two rows on the first folds of a rung."""
+        key = row, rung, n_folds, rival
+        if key not in self._found:
+            self._found[key] = self.judge.is_hopeless(row, rung, n_folds, rival)
+        return bool(self._found[key])
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """The configurations of one repetition: number i is row `rows[i]` of the matrix.
+
+    A judge of these numbers, and the source of their training seconds.
+    """
+
+    recorded: Recorded
+    rows: Sequence[int]
+
+    def judge(self, ladder: Ladder) -> DrawnJudge:
+        """Judge the drawn configurations by a ladder's rules."""
+        return DrawnJudge(self.recorded.judge(ladder), self.rows)
+
+    def seconds(self, ladder: Ladder) -> SecondsOf:
+        """Look up training seconds in the rungs of a ladder."""
+        rungs = [self.recorded.matrix.rungs[name].seconds for name in rung_names(ladder)]
+        return SecondsOf(rungs, self.rows)
+
+    def winner(self) -> int:
+        """Return the number that the exhaustive search chooses."""
+        return int(np.argmax(self.recorded.prefix_scores[list(self.rows), -1]))
+
+    def truth(self) -> np.ndarray:
+        """Return how good each drawn configuration really is."""
+        return self.recorded.matrix.truth[list(self.rows)]
+
+
+@dataclass(frozen=True, slots=True)
+class DrawnJudge:
+    """A judge of the numbers of one repetition."""
+
+    shared: Remembering
+    rows: Sequence[int]
+
+    def score(self, number: int, rung: int, n_folds: int) -> float:
+        """Score the first folds of a rung."""
+        return self.shared.score(self.rows[number], rung, n_folds)
+
+    def is_hopeless(self, number: int, rung: int, n_folds: int, rival: int) -> bool:
+        """Compare two configurations on the first folds of a rung."""
+        return self.shared.is_hopeless(self.rows[number], rung, n_folds, self.rows[rival])
+
+
+@dataclass(frozen=True, slots=True)
+class SecondsOf:
+    """The recorded duration of a training."""
+
+    rungs: Sequence[np.ndarray]
+    rows: Sequence[int]
+
+    def __call__(self, key: Key) -> float:
+        """Look a duration up."""
+        number, rung, fold = key
+        return float(self.rungs[rung][self.rows[number], fold])
+
+
+def rung_names(ladder: Ladder) -> list[str]:
+    """Name the recorded partitions that a ladder climbs."""
+    return [rung_name(rung.groups, rung.steps) for rung in ladder]

@@ -1,0 +1,218 @@
+"""Rivals of the ladder: rules that stop configurations over LOSO folds, and successive halving.
+
+They take the folds of LOSO in the recorded order. A fold's score is its accuracy, because most
+folds lack classes; the incumbent and the champion are the best pooled objective among the
+configurations that finished every fold, which is the choice that the ladder is judged by too.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+import optuna
+
+from benchmarks.replay.answers import Drawn, Recorded
+from dianet_ray.protocol.ladder import EXHAUSTIVE
+from dianet_ray.protocol.race import Key
+
+Stops = Callable[[int, int, int], bool]
+"""Row, number of finished folds, row of the incumbent: is the first to stop?"""
+
+P_THRESHOLD = 0.1
+"""The default of Optuna's WilcoxonPruner."""
+
+HALVING_FACTOR = 3
+FIRST_PREFIX = 3
+
+
+class OneByOne:
+    """Each worker trains one configuration, fold after fold, until a rule stops it.
+
+    This is how trials with a pruner run: with many workers, many start before anything is known.
+    """
+
+    ladder = EXHAUSTIVE
+
+    def __init__(self, drawn: Drawn, stops: Stops) -> None:
+        self._drawn, self._stops = drawn, stops
+        self._n_folds = drawn.recorded.n_folds
+        self._begun: list[tuple[int, int]] = []  # heap of number and next fold
+        self._n_started = 0
+        self._best: int | None = None
+
+    def take(self) -> Key | None:
+        """Go on with a configuration, or start the next one."""
+        if self._begun:
+            number, fold = heapq.heappop(self._begun)
+            return number, 0, fold
+        if self._n_started == len(self._drawn.rows):
+            return None
+        self._n_started += 1
+        return self._n_started - 1, 0, 0
+
+    def finished(self, key: Key) -> None:
+        """Stop a configuration, take it as complete, or let it go on."""
+        number, _, fold = key
+        if fold + 1 == self._n_folds:
+            if self._best is None or self._rank(number) < self._rank(self._best):
+                self._best = number
+        elif self._best is None or not self._is_stopped(number, fold + 1, self._best):
+            heapq.heappush(self._begun, (number, fold + 1))
+
+    def champion(self) -> int | None:
+        """Choose the best that finished every fold."""
+        return self._best
+
+    def n_surplus(self) -> int:
+        """Count trainings that nothing reads."""
+        return 0
+
+    def _rank(self, number: int) -> tuple[float, int]:
+        return -self._drawn.recorded.prefix_scores[self._drawn.rows[number], -1], number
+
+    def _is_stopped(self, number: int, n_folds: int, best: int) -> bool:
+        return self._stops(self._drawn.rows[number], n_folds, self._drawn.rows[best])
+
+
+@dataclass(frozen=True)
+class Aggressive:
+    """Stop what is on average worse than the incumbent on average over all its folds.
+
+    Bergman, Purucker and Hutter, "Don't Waste Your Time: Early Stopping Cross-Validation",
+    AutoML 2024, https://arxiv.org/abs/2405.03389.
+    """
+
+    recorded: Recorded
+
+    def __call__(self, row: int, n_folds: int, best: int) -> bool:
+        """Compare means."""
+        accuracy = self.recorded.accuracy
+        return bool(accuracy[row, :n_folds].mean() < accuracy[best].mean())
+
+
+@dataclass(frozen=True)
+class Forgiving:
+    """Stop what is on average worse than the incumbent's worst fold (the same paper)."""
+
+    recorded: Recorded
+
+    def __call__(self, row: int, n_folds: int, best: int) -> bool:
+        """Compare a mean with a minimum."""
+        accuracy = self.recorded.accuracy
+        return bool(accuracy[row, :n_folds].mean() < accuracy[best].min())
+
+
+@dataclass(frozen=True)
+class Wilcoxon:
+    """Optuna's own WilcoxonPruner, asked after each fold.
+
+    A reported value is the accuracy of a fold, or with `per_clip` 0 or 1 for each of its clips.
+    """
+
+    recorded: Recorded
+    per_clip: bool
+    _verdicts: dict[tuple[int, int, int], bool] = field(default_factory=dict)
+    _studies: dict[int, optuna.Study] = field(default_factory=dict)
+
+    def __call__(self, row: int, n_folds: int, best: int) -> bool:
+        """Ask the pruner in a study whose best trial is the incumbent, or remember."""
+        key = row, n_folds, best
+        if key not in self._verdicts:
+            if best not in self._studies:
+                self._studies[best] = self._study(best)
+            trial = optuna.trial.create_trial(
+                state=optuna.trial.TrialState.RUNNING,
+                intermediate_values=self._reported(row, n_folds),
+            )
+            study = self._studies[best]
+            with warnings.catch_warnings(action="ignore"):  # small samples have ties
+                self._verdicts[key] = study.pruner.prune(study, trial)
+        return self._verdicts[key]
+
+    def _study(self, best: int) -> optuna.Study:
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        with warnings.catch_warnings(action="ignore"):  # the pruner is called experimental
+            pruner = optuna.pruners.WilcoxonPruner(p_threshold=P_THRESHOLD)
+        study = optuna.create_study(direction="maximize", pruner=pruner)
+        reported = self._reported(best, self.recorded.n_folds)
+        value = float(self.recorded.prefix_scores[best, -1])
+        study.add_trial(optuna.trial.create_trial(value=value, intermediate_values=reported))
+        return study
+
+    def _reported(self, row: int, n_folds: int) -> dict[int, float]:
+        if not self.per_clip:
+            return dict(enumerate(self.recorded.accuracy[row, :n_folds].tolist()))
+        folds = self.recorded.matrix.rungs["loso"].folds[:n_folds]
+        clips = [clip for fold in folds for clip in fold.test_clips]
+        return {clip: float(self.recorded.correct[row, clip]) for clip in clips}
+
+
+class Halving:
+    """Successive halving: everybody on a prefix of the folds, the best third on a longer one.
+
+    A stage begins when the one before has ended; its prefixes are 3, 9, 27, ... folds, then all.
+    """
+
+    ladder = EXHAUSTIVE
+
+    def __init__(self, drawn: Drawn) -> None:
+        self._drawn = drawn
+        self._prefixes = prefixes(drawn.recorded.n_folds)
+        self._alive = list(range(len(drawn.rows)))
+        self._stage, self._n_missing = -1, 0
+        self._ready: deque[Key] = deque()
+        self._begin()
+
+    def take(self) -> Key | None:
+        """Hand out the stage, fold by fold across its configurations."""
+        return self._ready.popleft() if self._ready else None
+
+    def finished(self, key: Key) -> None:
+        """Begin the next stage after the last training of this one."""
+        self._n_missing -= 1
+        if self._n_missing == 0 and self._stage + 1 < len(self._prefixes):
+            n_kept = max(1, math.floor(len(self._alive) / HALVING_FACTOR))
+            self._alive = sorted(self._ranked()[:n_kept])
+            self._begin()
+
+    def champion(self) -> int | None:
+        """Choose the best of the last stage."""
+        return self._ranked()[0]
+
+    def n_surplus(self) -> int:
+        """Count trainings that nothing reads."""
+        return 0
+
+    def _begin(self) -> None:
+        known = self._prefixes[self._stage] if self._stage >= 0 else 0
+        self._stage += 1
+        folds = range(known, self._prefixes[self._stage])
+        self._ready.extend((number, 0, fold) for fold in folds for number in self._alive)
+        self._n_missing = len(self._ready)
+
+    def _ranked(self) -> list[int]:
+        rows = np.array(self._drawn.rows)[self._alive]
+        found = self._drawn.recorded.prefix_scores[rows, self._prefixes[self._stage] - 1]
+        return [self._alive[place] for place in np.argsort(-found, kind="stable")]
+
+
+def prefixes(n_folds: int) -> list[int]:
+    """List the folds that each stage of halving has finished.
+
+    >>> prefixes(26)
+    [3, 9, 26]
+    """
+    return [*_powers(n_folds), n_folds]
+
+
+def _powers(below: int) -> Iterable[int]:
+    n = FIRST_PREFIX
+    while n < below:
+        yield n
+        n *= HALVING_FACTOR

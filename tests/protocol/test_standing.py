@@ -1,0 +1,92 @@
+"""What a study's ladder has decided, from its records."""
+
+import dataclasses
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dianet_ray.protocol.ladder import Rung
+from dianet_ray.protocol.predictions import pooled_score
+from dianet_ray.protocol.standing import standing
+from dianet_ray.protocol.study import Study
+from tests.studies import CLASSES, make_study
+
+LADDER = (Rung(3, keep=0.25), Rung())
+
+
+def laddered(n_configs=8, seed=0):
+    """A finished exhaustive study, its LOSO trainings dealt to groups as well."""
+    whole = make_study(9, n_configs, seed=seed, signal=0.5)
+    rungs = tuple(rung.folds(whole.clips, CLASSES, seed) for rung in LADDER)
+    study = dataclasses.replace(
+        whole,
+        identity={**whole.identity, "ladder": [rung.plain() for rung in LADDER]},
+        rungs=rungs,
+        trainings={
+            (n, 1, f): dataclasses.replace(t, rung=1) for (n, _, f), t in whole.trainings.items()
+        },
+    )
+    rng = np.random.default_rng(seed)
+    groups = {}
+    for configuration in study.configurations:
+        pooled = study.pooled(configuration.number)
+        for fold in rungs[0]:
+            answers = pooled[list(fold.test_clips)]
+            noisy = answers + rng.uniform(0, 0.3, answers.shape)
+            groups[configuration.number, 0, fold.index] = dataclasses.replace(
+                study.trainings[configuration.number, 1, 0],
+                rung=0,
+                fold=fold.index,
+                probabilities=noisy.astype(np.float32),
+                weights=None,
+            )
+    return dataclasses.replace(study, trainings={**groups, **study.trainings})
+
+
+def score(study: Study, number, rung):
+    return pooled_score(
+        study.labels(), study.pooled(number, rung), n_classes=len(CLASSES), objective="uf1"
+    )
+
+
+def test_the_best_of_the_first_rung_climb_and_the_best_sum_is_champion():
+    study = laddered()
+    found = standing(study)
+    first = sorted(range(8), key=lambda n: (-score(study, n, 0), n))
+    assert [c.number for c in found.complete()] == sorted(first[:2])
+    best = max(first[:2], key=lambda n: (score(study, n, 0) + score(study, n, 1), -n))
+    assert found.champion().number == best
+    assert sorted(set(found.states())) == ["complete", "screened"]
+
+
+def test_trainings_of_configurations_that_did_not_climb_are_surplus():
+    study = laddered()
+    found = standing(study)
+    climbed = {c.number for c in found.complete()}
+    surplus = {key for key, t in study.trainings.items() if found.is_surplus(t)}
+    assert surplus == {key for key in study.trainings if key[1] == 1 and key[0] not in climbed}
+    assert all(not found.is_surplus(t) for number in range(8) for t in found.needed(number))
+
+
+def test_what_may_still_climb_is_waiting():
+    study = dataclasses.replace(laddered(), n_configs=16)
+    assert "screened" not in standing(study).states()
+    assert standing(study).champion() is None
+
+
+FINISHED = laddered()
+
+
+@settings(max_examples=30)
+@given(st.permutations(range(8 * 12)), st.integers(0, 96))
+def test_the_order_of_the_records_changes_nothing(order, n_kept):
+    study = FINISHED
+    items = list(study.trainings.items())
+    part = dict(items[i] for i in sorted(order[:n_kept]))
+    shuffled = dict(items[i] for i in order[:n_kept])
+    one, other = (
+        standing(dataclasses.replace(study, trainings=found)) for found in (part, shuffled)
+    )
+    assert one.states() == other.states()
+    assert one.champion() == other.champion()
