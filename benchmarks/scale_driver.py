@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from ray import tune
+from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
 from dianet_ray import storage
@@ -30,7 +31,7 @@ from dianet_ray.data.images import Images, load_images
 from dianet_ray.nodes import Nodes
 from dianet_ray.options import SearchOptions, TrackingOptions
 from dianet_ray.schemas import WEIGHTS_FOLDER
-from dianet_ray.search.crew import muster, resources
+from dianet_ray.search.crew import Crew, muster, resources
 from dianet_ray.search.ledger import read_records
 from dianet_ray.search.plan import Plan, make_plan
 from dianet_ray.settings import Settings, config_id
@@ -46,6 +47,8 @@ ROWS = ("runs", "metrics", "params", "tags")
 class WaitingTrial(FakeTrial):
     """Waits in its first training until as many actors as SCALE_ACTORS have come."""
 
+    look_every_s = 0.2
+
     def setup(self, config: dict[str, Any], material: Any = None) -> None:
         """Say that this actor is there."""
         super().setup(config, material)
@@ -59,7 +62,7 @@ class WaitingTrial(FakeTrial):
         while self._is_first and n_there(self._folder) < int(os.environ["SCALE_ACTORS"]):
             if time.monotonic() > deadline:
                 raise TimeoutError("not every actor came")
-            time.sleep(0.2)
+            time.sleep(self.look_every_s)
         self._is_first = False
         return super().step()  # type: ignore[no-any-return, no-untyped-call]
 
@@ -70,20 +73,20 @@ def n_there(folder: Path) -> int:
 
 
 class Samples(threading.Thread):
-    """Notes this process's memory and CPU time twice a second, from when everybody is there."""
+    """Notes this process's memory and CPU time every so often, from when everybody is there."""
 
-    def __init__(self, folder: Path, n_actors: int) -> None:
+    def __init__(self, folder: Path, n_actors: int, *, every_s: float = 0.5) -> None:
         super().__init__(daemon=True)
-        self._folder, self._n_actors = folder, n_actors
+        self._folder, self._n_actors, self._every_s = folder, n_actors, every_s
         self.values: list[tuple[float, float, float]] = []  # time, MB, CPU seconds
 
     def run(self) -> None:
         """Note until the process ends."""
         while n_there(self._folder) < self._n_actors:
-            time.sleep(0.1)
+            time.sleep(min(0.1, self._every_s))
         while True:
             self.values.append((time.time(), rss_mb(), cpu_s()))
-            time.sleep(0.5)
+            time.sleep(self._every_s)
 
     def between(self, ends_at: float) -> dict[str, float]:
         """Say how much CPU and memory the time until `ends_at` took."""
@@ -138,9 +141,14 @@ def n_rows(database: Path) -> int:
         return sum(connection.execute(f"SELECT COUNT(*) FROM {t}").fetchone()[0] for t in ROWS)
 
 
+def arrivals(folder: Path) -> list[float]:
+    """List when actors came, in order."""
+    return sorted(path.stat().st_mtime for path in folder.iterdir())
+
+
 def rate(times: list[float], folder: Path, n_actors: int) -> dict[str, Any]:
     """Say how many trainings ended in a second, once everybody was there."""
-    came = sorted(path.stat().st_mtime for path in folder.iterdir())
+    came = arrivals(folder)
     released_at = came[n_actors - 1]
     after = sorted(at for at in times if at >= released_at)
     seconds = after[-1] - released_at
@@ -199,10 +207,10 @@ def whole_search(images: Images, folder: Path, n_actors: int, n_configs: int) ->
 class BareSearcher(Searcher):  # type: ignore[misc]
     """Names every training of as many configurations, in a row, and notes when each ended."""
 
-    def __init__(self, n_configs: int, n_folds: int) -> None:
+    def __init__(self, n_configs: int, n_folds: int, *, rung: int = 0) -> None:
         super().__init__()
         self._left = [(n, fold) for n in range(n_configs) for fold in range(n_folds)][::-1]
-        self._id = config_id(Settings())
+        self._id, self._rung = config_id(Settings()), rung
         self.times: list[float] = []
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str:
@@ -210,9 +218,9 @@ class BareSearcher(Searcher):  # type: ignore[misc]
         if not self._left:
             return str(Searcher.FINISHED)
         number, fold = self._left.pop()
-        work = {"number": number, "config_id": f"{self._id}-{number}", "rung": 0, "attempt": 1}
+        work = {"number": number, "config_id": f"{self._id}-{number}", "attempt": 1}
         work |= {"settings": Settings().model_dump(), "folds": [fold], "silence_s": 600.0}
-        work |= {"steps": 1.0}
+        work |= {"rung": self._rung, "steps": 1.0}
         return {"work": work}
 
     def on_trial_complete(
@@ -231,34 +239,48 @@ class BareSearcher(Searcher):  # type: ignore[misc]
         return Searcher, ()
 
 
+def fit_bare(
+    crew: Crew,
+    searcher: BareSearcher,
+    folder: Path,
+    n_actors: int,
+    scheduler: TrialScheduler | None = None,
+) -> None:
+    """Run what the searcher names on the crew's kind of actors with nothing around Tune."""
+    os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
+    os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
+    os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = str(10**9)
+    os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
+    tune.Tuner(
+        crew.trainable,
+        tune_config=tune.TuneConfig(
+            search_alg=searcher,
+            scheduler=scheduler,
+            num_samples=10**9,
+            max_concurrent_trials=n_actors,
+            reuse_actors=True,
+        ),
+        run_config=tune.RunConfig(
+            name="bare",
+            storage_path=str(folder / "scratch"),
+            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+            verbose=0,
+        ),
+    ).fit()
+
+
 def bare_tune(images: Images, folder: Path, n_actors: int, n_configs: int) -> dict[str, Any]:
     """Run as many trainings on the same kind of actors with nothing around Tune."""
     plan = plan_of(images, folder, n_configs)
     storage.make_folder(plan.path / WEIGHTS_FOLDER)
-    os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
-    os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = str(10**9)
-    os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
     samples = Samples(folder / "there", n_actors)
     samples.start()
     with connected(None) as cluster:
         needs, nodes = resources(plan, cluster), Nodes(None)
         nodes.look()
         searcher = BareSearcher(n_configs, len(plan.study.folds))
-        tune.Tuner(
-            muster(plan, images.images, nodes, needs, trial=WaitingTrial).trainable,
-            tune_config=tune.TuneConfig(
-                search_alg=searcher,
-                num_samples=10**9,
-                max_concurrent_trials=n_actors,
-                reuse_actors=True,
-            ),
-            run_config=tune.RunConfig(
-                name="bare",
-                storage_path=str(folder / "scratch"),
-                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-                verbose=0,
-            ),
-        ).fit()
+        crew = muster(plan, images.images, nodes, needs, trial=WaitingTrial)
+        fit_bare(crew, searcher, folder, n_actors)
     found = rate(searcher.times, folder / "there", n_actors)
     return {**found, **samples.between(found["ends_at"])}
 

@@ -9,6 +9,9 @@ from __future__ import annotations
 FORMAT = 1
 """Version of every artefact's layout; a reader refuses another one."""
 
+STUDY_FORMAT = 2
+"""The same for STUDY; 2 since a study has rungs."""
+
 IMAGES_FORMAT = 2
 """The same for IMAGES; 2 since every clip's origin and the list of parts are recorded."""
 

@@ -182,7 +182,12 @@ def test_a_folder_with_other_files_is_no_study(refused, images, tmp_path):
     ("n_subjects", "options", "says"),
     [
         (4, [], "3 configurations, 3 x 4 folds: 12 trainings"),
-        (6, [], "3 configurations, 3 x 3 groups, then 1 x 6 folds: at most 15 trainings"),
+        (
+            6,
+            [],
+            "3 configurations, 3 x 3 groups (0.5 of the steps), then 1 x 6 folds: "
+            "at most 15 trainings",
+        ),
         (6, ["--strategy", "exhaustive"], "3 configurations, 3 x 6 folds: 18 trainings"),
     ],
 )

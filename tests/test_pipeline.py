@@ -74,9 +74,10 @@ def test_one_configuration_climbs_the_ladder_and_the_report_says_so(folder):
 
 
 def test_an_exhaustive_study_holds_every_fold_and_the_report_says_so(folder):
-    search(folder, "every-fold", "--strategy", "exhaustive")
-    document = json.loads(command("report", folder / "every-fold", "--json").stdout)
-    n_folds = len(load_study(folder / "every-fold").folds)
+    store = ["--tracking-uri", f"sqlite:///{folder / 'exhaustive.db'}"]  # the other names models
+    search(folder, "exhaustive", "--strategy", "exhaustive", *store)
+    document = json.loads(command("report", folder / "exhaustive", "--json").stdout)
+    n_folds = len(load_study(folder / "exhaustive").folds)
     assert document["n_trainings"] == document["n_trainings_exhaustive"] == 2 * n_folds
     assert document["n_surplus"] == 0
     assert document["champion"]["corrected"] is not None

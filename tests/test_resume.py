@@ -18,6 +18,7 @@ from tests.tracking.tree import dump_tree
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(400)]
 N_CONFIGS = 14  # TPE draws at random before it has seen ten
+LADDER = "2*0.5"  # 14 x 2 groups, then 3 x LOSO of four people
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +28,7 @@ def images(tmp_path_factory):
 
 def start(images, study, n_workers, seconds="0.05"):
     command = [sys.executable, "-m", "tests.search.run_fake", images, study, N_CONFIGS, n_workers]
+    command += ["--ladder", LADDER]
     return subprocess.Popen(
         [str(word) for word in command],
         env={**os.environ, "FAKE_SECONDS": seconds, "PYTHONPATH": os.getcwd()},
@@ -74,22 +76,32 @@ def check_equal(path, whole):
     assert trees[0] == trees[1]
 
 
-def test_a_driver_killed_in_the_middle_resumes_to_the_same_study(images, whole, tmp_path):
-    path = tmp_path / "study"
-    n_before = kill_after(start(images, path, 2), path, 25)
-    assert 25 <= n_before < N_CONFIGS * 4
+def killed_again_and_again(images, path, n_kills, rng):
+    """Kill drivers as they start, as they train and between, each after a few new trainings."""
+    for i in range(n_kills):
+        process = start(images, path, rng.choice([1, 2]))
+        if i % 4 == 3:
+            time.sleep(rng.uniform(1, 12))  # also before the first training
+            os.kill(process.pid, signal.SIGKILL)
+            process.communicate()
+            continue
+        n_before = n_recorded(path) if (path / "ledger").exists() else 0
+        kill_after(process, path, n_before + rng.randint(1, 40 // n_kills))
     finish(start(images, path, 2))
+
+
+def test_a_driver_killed_three_times_on_the_ladder_resumes_to_the_same_study(
+    images, whole, tmp_path
+):
+    path = tmp_path / "study"
+    killed_again_and_again(images, path, 3, random.Random(0))
+    assert len(load_study(path).spans) == 4, "a driver was not killed"
     check_equal(path, whole)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3000)
-def test_kills_at_many_random_moments_change_nothing(images, whole, tmp_path):
-    path, rng = tmp_path / "study", random.Random(0)
-    for _ in range(6):
-        process = start(images, path, rng.choice([1, 2]))
-        time.sleep(rng.uniform(1, 30))
-        process.kill()
-        process.communicate()
-    finish(start(images, path, 2))
+def test_twenty_kills_at_random_moments_change_nothing(images, whole, tmp_path):
+    path = tmp_path / "study"
+    killed_again_and_again(images, path, 20, random.Random(1))
     check_equal(path, whole)

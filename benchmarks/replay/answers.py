@@ -38,7 +38,7 @@ class Recorded:
     @cached_property
     def correct(self) -> np.ndarray:
         """Which clips LOSO answers right, (K, N) bool."""
-        return classify(self.matrix.rungs["loso"].probabilities) == self.labels
+        return np.asarray(classify(self.matrix.rungs["loso"].probabilities) == self.labels)
 
     @cached_property
     def accuracy(self) -> np.ndarray:

@@ -47,7 +47,8 @@ class Run:
 
 def simulate(player: Player, seconds: Callable[[Key], float], n_workers: int) -> Run:
     """Play a strategy to its end; a free worker asks at once, the earliest end is told first."""
-    now, trained = 0.0, []
+    now = 0.0
+    trained: list[tuple[Key, float, float]] = []
     busy: list[tuple[float, int, Key]] = []
     while True:
         while len(busy) < n_workers and (key := player.take()) is not None:

@@ -1,7 +1,7 @@
-"""A recorded fold matrix: what every configuration answered and cost on every fold of every rung.
+"""A recorded fold matrix: what every configuration answered and cost, fold by fold, rung by rung.
 
-One compressed npz of plain arrays and a JSON text; `benchmarks/replay/record.py` makes it from real
-trainings, `generator.py` makes others like it.
+One compressed npz of plain arrays and a JSON text; `record.py` makes it from real trainings,
+`generator.py` makes others like it.
 """
 
 from __future__ import annotations

@@ -32,6 +32,10 @@ class Result:
     surplus: float
 
 
+Found = dict[str, dict[int, list[Result]]]
+"""Results by strategy and number of workers."""
+
+
 def play(start: Start, drawn: Drawn, n_workers: int) -> Result:
     """Play a strategy once."""
     strategy = start(drawn)
@@ -68,11 +72,9 @@ def repeat(
     repetitions: Sequence[Drawn],
     workers: Iterable[int],
     tick: Callable[[], None],
-) -> dict[str, dict[int, list[Result]]]:
+) -> Found:
     """Play every strategy on every repetition and every size of cluster."""
-    found: dict[str, dict[int, list[Result]]] = {
-        name: {n_workers: [] for n_workers in workers} for name in starts
-    }
+    found: Found = {name: {n_workers: [] for n_workers in workers} for name in starts}
     for drawn in repetitions:
         for name, start in starts.items():
             for n_workers, results in found[name].items():
@@ -81,7 +83,9 @@ def repeat(
     return found
 
 
-def join(parts: Sequence[dict[str, dict[int, list[Result]]]]) -> dict[str, dict[int, list[Result]]]:
+def join(
+    parts: Sequence[Found],
+) -> Found:
     """Put the repetitions of several matrices together."""
     return {
         name: {n: [one for part in parts for one in part[name][n]] for n in by_workers}
@@ -92,24 +96,26 @@ def join(parts: Sequence[dict[str, dict[int, list[Result]]]]) -> dict[str, dict[
 def summary(results: Sequence[Result]) -> dict[str, dict[str, float]]:
     """Average repetitions: `mean`, and `se`, its standard error over them."""
     columns = {key: np.array([getattr(one, key) for one in results], float) for key in MEANS}
-    spread = {key: values.std(ddof=1) if len(values) > 1 else 0.0 for key, values in columns.items()}
+    spread = {
+        key: values.std(ddof=1) if len(values) > 1 else 0.0 for key, values in columns.items()
+    }
     return {
         "mean": {key: float(values.mean()) for key, values in columns.items()},
         "se": {key: float(spread[key] / np.sqrt(len(results))) for key in MEANS},
     }
 
 
-def rows(found: dict[str, dict[int, list[Result]]], shown: int) -> list[dict[str, Any]]:
+def rows(found: Found, shown: int) -> list[dict[str, Any]]:
     """Describe strategies for JSON.
 
     The figures of one worker say what decisions alone cost, without speculation: `trainings`,
-    `seconds`, `regret`, `winner_kept`. `utilisation` is that of `shown` workers; `workers` holds
-    everything for every size of cluster.
+    `seconds`, `regret`, `winner_kept`; `saved` is their ratio to exhaustive's. `utilisation` is
+    that of `shown` workers; `workers` holds everything for every size of cluster.
     """
-    described = []
+    described: list[dict[str, Any]] = []
     for name, by_workers in found.items():
-        alone = summary(by_workers[1])
         sizes = {str(n): summary(results) for n, results in by_workers.items()}
+        alone = sizes["1"]
         described.append(
             {
                 "strategy": name,
@@ -119,8 +125,7 @@ def rows(found: dict[str, dict[int, list[Result]]], shown: int) -> list[dict[str
                 "workers": sizes,
             }
         )
-    whole = next((row for row in described if row["strategy"] == "exhaustive"), None)
-    for row in described if whole else ():
-        row["trainings_saved"] = whole["trainings"] / row["trainings"]
-        row["seconds_saved"] = whole["seconds"] / row["seconds"]
+    whole = next(row for row in described if row["strategy"] == "exhaustive")
+    for row in described:
+        row["saved"] = {key: whole[key] / row[key] for key in ("trainings", "seconds")}
     return described

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from benchmarks.replay.answers import Drawn, Recorded, rung_names
 from benchmarks.replay.cluster import Player
-from benchmarks.replay.rivals import Aggressive, Forgiving, Halving, OneByOne, Wilcoxon
+from benchmarks.replay.rivals import Aggressive, Forgiving, Halving, OneByOne, Stops, Wilcoxon
 from dianet_ray.protocol.ladder import EXHAUSTIVE, Ladder
 from dianet_ray.protocol.race import DrawWave, Key, Race, Train
 
@@ -166,7 +166,9 @@ class Asynchronous:
         return len(self._complete[rung]) + len(self._dropped[rung])
 
     def _ranked(self, rung: int) -> list[int]:
-        return sorted(self._complete[rung], key=lambda number: (-self._total(number, rung), number))
+        return sorted(
+            self._complete[rung], key=lambda number: (-self._total(number, rung), number)
+        )
 
     def _total(self, number: int, rung: int) -> float:
         return sum(self._judge.score(number, r, self._n_folds[r]) for r in range(rung + 1))
@@ -174,7 +176,7 @@ class Asynchronous:
 
 def strategies(recorded: Recorded, ladder: Ladder, wave_size: int) -> dict[str, Start]:
     """List every strategy by name; what rules find out is shared by all repetitions."""
-    rules = {
+    rules: dict[str, Stops] = {
         "wilcoxon": Wilcoxon(recorded, per_clip=False),
         "wilcoxon-clips": Wilcoxon(recorded, per_clip=True),
         "forgiving": Forgiving(recorded),
@@ -189,7 +191,7 @@ def strategies(recorded: Recorded, ladder: Ladder, wave_size: int) -> dict[str, 
     }
 
 
-def _one_by_one(rule: Callable[[int, int, int], bool]) -> Start:
+def _one_by_one(rule: Stops) -> Start:
     return lambda drawn: OneByOne(drawn, rule)
 
 

@@ -24,12 +24,16 @@ Key = tuple[int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Train:
-    """Train a block of consecutive folds of a configuration; attempts count from 1."""
+    """Train a block of consecutive folds of a configuration; attempts count from 1.
+
+    One that `is_sure` is needed whatever is in flight; another may become surplus by a drop.
+    """
 
     number: int
     folds: tuple[int, ...]
     rung: int = 0
     attempt: int = 1
+    is_sure: bool = True
 
     @property
     def key(self) -> Key:
@@ -100,13 +104,14 @@ class Race:
         if wave is not None:
             return wave
         while self._ready:
-            above, _, _, fold, number = heapq.heappop(self._ready)
+            above, is_unsure, _, fold, number = heapq.heappop(self._ready)
             key = (number, -above, fold)
             run = self._climb.run(number, -above)
             if run is None or key in self._in_flight or not run.needs(fold):
                 continue
             self._in_flight.add(key)
-            return Train(number, (fold,), -above, self._attempts.get(key, 0) + 1)
+            attempt = self._attempts.get(key, 0) + 1
+            return Train(number, (fold,), -above, attempt, not is_unsure)
         return Wait() if self._in_flight else Done()
 
     def drawn(self, draw: DrawWave, n: int) -> None:

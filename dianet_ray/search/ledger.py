@@ -14,7 +14,7 @@ from typing import Any
 
 from dianet_ray import storage
 from dianet_ray.errors import InputError
-from dianet_ray.schemas import FORMAT, LEDGER_FOLDER, STUDY_JSON
+from dianet_ray.schemas import LEDGER_FOLDER, STUDY_FORMAT, STUDY_JSON
 
 FLUSH_AFTER_S = 2.0
 FLUSH_AFTER_N = 100
@@ -115,7 +115,7 @@ def _contents(parts: list[Path]) -> list[bytes]:
 def write_study(study: Path, content: Record) -> None:
     """Write study.json once, when the study is made."""
     storage.make_folder(study)
-    text = json.dumps({"format": FORMAT, **content}, indent=1) + "\n"
+    text = json.dumps({"format": STUDY_FORMAT, **content}, indent=1) + "\n"
     storage.create(study / STUDY_JSON, text.encode())
 
 
@@ -132,8 +132,8 @@ def read_study(study: Path) -> Record:
         raise InputError(f"a study holds {STUDY_JSON}: none in {study}") from None
     except storage.failures(ValueError) as error:
         raise InputError(f"{path} cannot be read: {error}") from None
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise InputError(f"{path}: this version reads studies of format {FORMAT}")
+    if not isinstance(content, dict) or content.get("format") != STUDY_FORMAT:
+        raise InputError(f"{path}: this version reads studies of format {STUDY_FORMAT}")
     return content
 
 

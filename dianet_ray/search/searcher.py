@@ -115,7 +115,10 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         while True:
             action = self._race.take()
             if isinstance(action, Train):
-                return action
+                if action.is_sure or not self.flush():
+                    return action
+                self._race.returned(action)  # what waited for the ledger may settle it
+                continue
             if isinstance(action, DrawWave):
                 self._draw(action)
             elif not self.flush():  # nothing that waits for the ledger could change the answer

@@ -1,9 +1,10 @@
 """A whole tracked search whose trainings train nothing, as a process of its own.
 
-python -m tests.search.run_fake IMAGES STUDY N_CONFIGS N_WORKERS [--tracking-uri URI]
+python -m tests.search.run_fake IMAGES STUDY N_CONFIGS N_WORKERS [--ladder GROUPS]
+                                [--tracking-uri URI]
 
-N_WORKERS 0 takes all that the cluster has. FAKE_SECONDS is how long a training takes; with
-FAKE_LOG trainings are logged (`logged.py`).
+With --ladder a quarter climbs past each rung. N_WORKERS 0 takes all that the cluster has.
+FAKE_SECONDS is how long a training takes; with FAKE_LOG trainings are logged (`logged.py`).
 """
 
 import argparse
@@ -27,15 +28,17 @@ def main():
     parser.add_argument("study", type=located)
     parser.add_argument("n_configs", type=int)
     parser.add_argument("n_workers", type=int)
+    parser.add_argument("--ladder")
     parser.add_argument("--tracking-uri")
     words = parser.parse_args()
     os.environ["PYTHONPATH"] = os.getcwd()  # for the workers, which import the tests
     images = load_images(words.images)
+    climbing = {"strategy": "ladder", "ladder": words.ladder, "keep": "1/4"}
     options = SearchOptions(
         configs=words.n_configs,
         wave_size=4,
         max_workers=words.n_workers or None,
-        strategy="exhaustive",
+        **(climbing if words.ladder else {"strategy": "exhaustive"}),
     )
     Search(
         lambda: make_plan(images, words.study, space=SPACE, options=options),
