@@ -36,6 +36,7 @@ bench: $(DEV)
 	$(BIN)/python -m benchmarks.apex_spotting
 	$(BIN)/python -m benchmarks.stacking
 	$(BIN)/python -m benchmarks.synth_difficulty
+	$(BIN)/python -m benchmarks.search_cost
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
