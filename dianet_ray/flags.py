@@ -143,7 +143,7 @@ LadderText = Annotated[
     Option(
         "--ladder",
         metavar="GROUPS[*STEPS],...",
-        help="The rungs below LOSO, with the share of the steps; default: the space's, else 3*0.5.",
+        help="The rungs below LOSO, with shares of the steps; default: the space's, or 3*0.5.",
     ),
 ]
 Keep = Annotated[

@@ -25,6 +25,7 @@ from dianet_ray.summary.table import (
     show,
     span,
     states,
+    trainings,
     uncorrected,
 )
 
@@ -80,6 +81,7 @@ def write(report: dict[str, Any], images: Sequence[Example] | None, path: Path) 
         parts=part_lines(report),
         flow=ladder.lines(report),
         uncorrected=uncorrected(report),
+        trainings=trainings(report),
     )
     write_whole(path, html)
 

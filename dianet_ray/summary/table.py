@@ -48,6 +48,14 @@ def states(report: dict[str, Any]) -> str:
     return ", ".join(f"{n} {state}" for state, n in sorted(counts.items())) or "none drawn"
 
 
+def trainings(report: dict[str, Any]) -> str:
+    """Count the trainings; only under one rung are there as many to do as LOSO folds."""
+    n, every = report["n_trainings"], report["n_trainings_exhaustive"]
+    if len(report["flow"]["rungs"]) == 1:
+        return f"{n} of {every} trainings"
+    return f"{n} trainings where every LOSO fold takes {every}"
+
+
 def show(value: Any) -> str:
     """Write a setting's value for people."""
     if isinstance(value, bool):
@@ -62,8 +70,8 @@ def _what(report: dict[str, Any]) -> list[str]:
         f"[bold]{escape(report['study'])}[/]: {escape(dataset['name'])}, "
         f"{dataset['clips']} clips of {dataset['subjects']} people "
         f"({escape(classes)}); {dataset['left_out']} clips left out",
-        f"{report['n_configs']} configurations ({states(report)}), {report['n_trainings']} of "
-        f"{report['n_trainings_exhaustive']} trainings, {report['n_surplus']} surplus; "
+        f"{report['n_configs']} configurations ({states(report)}), {trainings(report)}, "
+        f"{report['n_surplus']} surplus; "
         f"{report['strategy']}, {report['protocol']}, objective {NAMES[report['objective']]}",
     ]
     mixed = report["environment"]["mixed"]
