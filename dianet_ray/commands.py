@@ -29,7 +29,8 @@ from dianet_ray.protocol.study import Study
 from dianet_ray.schemas import DRIVER_FOLDER, IMAGES_JSON
 from dianet_ray.search import tuner
 from dianet_ray.search.crew import Crew, Resources, muster, resources
-from dianet_ray.search.plan import Plan, describe
+from dianet_ray.search.forecast import describe
+from dianet_ray.search.plan import Plan
 from dianet_ray.search.searcher import StudySearcher
 from dianet_ray.search.status import first_wave_failure
 from dianet_ray.search.study_view import load_study

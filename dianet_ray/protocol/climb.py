@@ -24,7 +24,7 @@ class Run:
     """A configuration in a rung; `n_decided` outcomes, in fold order, made its state.
 
     `is_in` is False for one whose promotion is not known yet, or was taken back as more became
-    known (only below a third rung, where a promotion changes later comparisons).
+    known (only with three rungs or more, where a promotion changes comparisons of others).
     """
 
     number: int

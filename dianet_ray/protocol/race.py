@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from dianet_ray.protocol.climb import Climb, Run
 from dianet_ray.protocol.judge import Judging
-from dianet_ray.protocol.ladder import Ladder
+from dianet_ray.protocol.ladder import Ladder, entering
 from dianet_ray.protocol.study import Outcome
 
 MAX_ATTEMPTS = 3
@@ -156,13 +156,12 @@ class Race:
 
         Places that a failure gives back are not counted.
         """
-        bounds, n_below = [], self.n_drawn + n_more
-        for rung, n_folds in enumerate(self._n_folds):
+        bounds = []
+        expected = entering(self._ladder, self.n_drawn + n_more)
+        for rung, (n_folds, n_in) in enumerate(zip(self._n_folds, expected, strict=True)):
             runs = self._climb.runs(rung)
             given = sum(run.is_in and run.state not in ("failed", "lost") for run in runs)
-            if rung:
-                n_below = self._ladder[rung - 1].quota(n_below, is_last_wave=True)
-            n_missing = max(0, n_below - given) if rung else n_more
+            n_missing = max(0, n_in - given) if rung else n_more
             bounds.append(sum(map(self._most, runs)) + n_folds * n_missing)
         return bounds
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import logging
-import statistics
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -26,6 +25,7 @@ from dianet_ray.schemas import WEIGHTS_FOLDER
 from dianet_ray.search.budget import Budget
 from dianet_ray.search.draw import Past, draw
 from dianet_ray.search.ledger import Ledger
+from dianet_ray.search.silence import Silence
 from dianet_ray.search.space import Space
 from dianet_ray.search.status import best_so_far, first_wave_failure
 from dianet_ray.search.study_view import extended, training_record
@@ -35,9 +35,6 @@ logger = logging.getLogger(__name__)
 
 REFUSED = "refused"
 """What a trial answers on a node that cannot take part; never recorded."""
-
-SILENCE_S = 600.0
-"""A training is lost when it is silent for longer than this and 10x the median training."""
 
 
 class StudySearcher(Searcher):  # type: ignore[misc]
@@ -65,9 +62,10 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         self.ledger = Ledger(path)
         self._space, self._n_kept = space, n_kept
         self._n_configs, self._budget = n_configs, budget or Budget()
+        self._ladder = ladder_of(study)
         judge = judge_of(study, lambda: self.study)
         self._race = Race(
-            ladder_of(study),
+            self._ladder,
             n_folds=[len(folds) for folds in study.rungs],
             n_configs=n_configs,
             wave_size=int(study.identity["wave_size"]),
@@ -76,7 +74,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         self._judge = judge
         self.on_change: Callable[[Study], None] = lambda study: None
         self._totals: dict[int, float] = {}  # of the configurations that finished LOSO
-        self._medians: dict[int, tuple[int, float]] = {}  # by rung: of how many, and seconds
+        self._silence = Silence()
         self._weightless: set[int] = set()  # configurations whose weights are deleted
         self._repairs: list[Train] = []
         self._next: Train | Wait | Done | None = None
@@ -184,30 +182,26 @@ class StudySearcher(Searcher):  # type: ignore[misc]
             "config_id": configuration.config_id,
             "settings": configuration.settings.model_dump(),
             "rung": train.rung,
-            "steps": ladder_of(self.study)[train.rung].steps,
+            "steps": self._ladder[train.rung].steps,
             "folds": list(train.folds),
             "attempt": train.attempt,
-            "silence_s": self._silence_s(train.rung),
+            "silence_s": self._silence.limit_s(self.study, train.rung),
             "avoid": list(self.avoided),
         }
 
-    def _silence_s(self, rung: int) -> float:
-        """Set the limit of a training; the median is taken again as the rung grows by a tenth."""
-        n, median = self._medians.get(rung, (0, 0.0))
-        if len(self.study.trainings) >= 1.1 * n:
-            seconds = [
-                t.seconds
-                for t in self.study.trainings.values()
-                if t.rung == rung and t.outcome == "ok"
-            ]
-            median = statistics.median(seconds) if seconds else 0.0
-            self._medians[rung] = len(self.study.trainings), median
-        return max(SILENCE_S, 10 * median)
-
     def _draw(self, action: DrawWave) -> None:
-        """Draw a wave; what the ledger already holds of it stands."""
-        if self._is_over_budget(action):
-            return
+        """Draw a wave; what the ledger already holds of it stands, whatever a budget says now."""
+        n_recorded = max(0, len(self.study.configurations) - action.first)
+        limit = self._limit(action) if n_recorded < action.n else ""
+        if limit:
+            self._end_drawing(action.first + n_recorded, limit)
+            action = replace(action, n=n_recorded)
+        if action.n:
+            self._draw_all(action)
+        if limit:
+            self._race.end_drawing()
+
+    def _draw_all(self, action: DrawWave) -> None:
         before = self.study.configurations[: action.first]
         settings = draw(
             self._space,
@@ -237,18 +231,11 @@ class StudySearcher(Searcher):  # type: ignore[misc]
                 for training in self.study.of(configuration.number, rung):
                     self._race.finished(training.number, rung, training.fold, training.outcome)
 
-    def _is_over_budget(self, action: DrawWave) -> bool:
-        """Stop drawing where a wave that nobody has drawn yet could exceed a budget."""
-        if action.first + action.n <= len(self.study.configurations):
-            return False
-        limit = self._budget.forbids(
+    def _limit(self, action: DrawWave) -> str:
+        """Name the budget that a wave could exceed; empty for none."""
+        return self._budget.forbids(
             self.study, self._race, action.n, n_workers=self.n_workers or 1, now=time.time()
         )
-        if not limit:
-            return False
-        self._end_drawing(action.first, limit)
-        self._race.end_drawing()
-        return True
 
     def _end_drawing(self, n_configs: int, reason: str) -> None:
         """Write with how many configurations drawing ends, and what was asked for."""

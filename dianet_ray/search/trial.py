@@ -14,7 +14,6 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -143,13 +142,14 @@ def train(material: Material, work: dict[str, Any], on_progress: Any) -> dict[st
         device=device,
         on_progress=on_progress,
     )
-    is_loso = work["rung"] == len(material.rungs) - 1
-    save = partial(_save, material, work, fitted, lambda: on_progress(settings.steps))
+    weights = None
+    if work["rung"] == len(material.rungs) - 1:
+        weights = _save(material, work, fitted, lambda: on_progress(settings.steps))
     return {
         "outcome": "ok",
         "probabilities": fitted.probabilities.tolist(),
         "history": fitted.history,
-        "weights": save() if is_loso else None,
+        "weights": weights,
         "environment": describe_worker(len(work["folds"]), device),
     }
 

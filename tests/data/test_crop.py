@@ -53,7 +53,7 @@ def test_the_box_holds_the_face_and_lies_in_the_frame(person, data):
     assert box.width == box.height
     middle = (centre(box) - (x, y)) / side
     assert np.abs(middle - 0.5).max() < 0.12  # the eyes, nose and mouth of a portrait
-    assert 0.7 < box.width / side < 1.3
+    assert 0.75 <= box.width / side < 1.3  # 60 of 80 pixels were found
 
 
 @settings(deadline=None, max_examples=15)

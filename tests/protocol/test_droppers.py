@@ -44,16 +44,21 @@ def test_equally_good_configurations_are_rarely_dropped():
     assert np.mean(dropped) < 0.12
 
 
-@given(st.integers(0, 10**6))
-def test_the_same_seed_gives_the_same_answer_and_names_of_subjects_do_not_matter(seed):
-    found = pair(seed, 0.4, 0.6)
-    assert ask(found, seed=seed) == ask(found, seed=seed)
+def test_the_seed_alone_decides_the_doubtful():
+    """Some pairs are so near the threshold that the replicates decide; the seed decides these."""
+    doubtful = [pair(seed, 0.5, 0.65) for seed in range(60)]
+    first = [[ask(found, seed=seed) for seed in range(4)] for found in doubtful]
+    assert first == [[ask(found, seed=seed) for seed in range(4)] for found in doubtful]
+    assert any(len(set(answers)) == 2 for answers in first)
 
 
 def test_the_noise_within_subjects_counts():
     """One subject alone has no spread over subjects: the clips must carry the doubt."""
-    found = pair(1, 0.5, 0.6, n=12, n_subjects=1)
-    assert not ask(found)
+    labels = np.arange(12) % N_CLASSES
+    rival = np.where(np.arange(12) < 7, labels, (labels + 1) % N_CLASSES)
+    mine = np.where(np.arange(12) < 6, labels, (labels + 1) % N_CLASSES)  # wrong on one more
+    found = Pair(mine, rival, labels, np.zeros(12, dtype=int))
+    assert not ask(found, objective="accuracy")
 
 
 def test_none_drops_nobody_and_every_rule_has_the_same_signature():

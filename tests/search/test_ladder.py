@@ -197,3 +197,44 @@ def test_hours_that_are_over_end_the_drawing_after_the_first_wave(tmp_path):
     assert len(study.configurations) == 4
     assert standing(study).champion() is not None
     assert study.end_of_drawing["reason"].startswith("--max-hours")
+
+
+def test_an_end_that_a_larger_budget_has_overtaken_keeps_what_is_drawn(tmp_path):
+    def planned(**more):
+        return fake_plan(
+            tmp_path / "study", n_subjects=8, n_configs=16, wave_size=4, ladder=LADDER, **more
+        )
+
+    for limit in (45, 1000):
+        plan = planned(max_trainings=limit)
+        if (plan.path / "study.json").exists():
+            plan = fake_resumed(plan)
+        Workers(plan).run(start(plan))
+    study = load_study(plan.path)
+    assert len(study.configurations) == 16
+    assert _n_configs(study, 16, planned(max_trainings=45).options) == 16
+
+
+def test_a_budget_that_forbids_the_rest_of_a_wave_keeps_its_beginning(tmp_path):
+    """Six configurations end in half a wave; more are asked for than the budget allows."""
+
+    def planned(n_configs, **more):
+        return fake_plan(
+            tmp_path / "study",
+            n_subjects=8,
+            n_configs=n_configs,
+            wave_size=4,
+            ladder=LADDER,
+            **more,
+        )
+
+    first = planned(6)
+    Workers(first).run(start(first))
+    before = decided(load_study(first.path))
+    more = fake_resumed(planned(16, max_trainings=6 * 3 + 8))
+    searcher = start(more)
+    Workers(more).run(searcher)
+    study = load_study(more.path)
+    assert (len(study.configurations), study.n_configs) == (6, 6)
+    assert decided(study) == decided(searcher.study) == before
+    assert searcher._race.n_drawn == 6

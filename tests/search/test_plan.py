@@ -7,7 +7,8 @@ import pytest
 from dianet_ray.data.images import load_images
 from dianet_ray.errors import InputError
 from dianet_ray.options import SearchOptions
-from dianet_ray.search.plan import describe, largest_training_bytes, make_plan, most_disk_bytes
+from dianet_ray.search.forecast import describe, largest_training_bytes, most_disk_bytes
+from dianet_ray.search.plan import make_plan
 from dianet_ray.search.space_file import fix, load_space
 from tests.images import write_images
 from tests.search.test_searcher import play
