@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
 
 from dianet_ray.protocol.folds import loso
+from dianet_ray.protocol.ladder import Rung
 from dianet_ray.protocol.study import Clip, Configuration, Span, Study, Training, Weights
 from dianet_ray.schemas import weights_path
 from dianet_ray.settings import Settings, config_id, derive_seed
@@ -99,6 +101,38 @@ def make_study(
         trainings=trainings,
         spans=(Span(1000.0, max(clock) + 1.0, 2, {"dianet_ray": "0", "n_workers": 2}),),
     )
+
+
+LADDER = (Rung(3, keep=0.25), Rung())
+
+
+def laddered(n_configs: int = 8, seed: int = 0) -> Study:
+    """A finished exhaustive study, its LOSO trainings dealt to groups as well."""
+    whole = make_study(9, n_configs, seed=seed, signal=0.5)
+    rungs = tuple(rung.folds(whole.clips, CLASSES, seed) for rung in LADDER)
+    study = dataclasses.replace(
+        whole,
+        identity={**whole.identity, "ladder": [rung.plain() for rung in LADDER]},
+        rungs=rungs,
+        trainings={
+            (n, 1, f): dataclasses.replace(t, rung=1) for (n, _, f), t in whole.trainings.items()
+        },
+    )
+    rng = np.random.default_rng(seed)
+    groups: dict[tuple[int, int, int], Training] = {}
+    for configuration in study.configurations:
+        pooled = study.pooled(configuration.number)
+        for fold in rungs[0]:
+            answers = pooled[list(fold.test_clips)]
+            noisy = answers + rng.uniform(0, 0.3, answers.shape)
+            groups[configuration.number, 0, fold.index] = dataclasses.replace(
+                study.trainings[configuration.number, 1, 0],
+                rung=0,
+                fold=fold.index,
+                probabilities=noisy.astype(np.float32),
+                weights=None,
+            )
+    return dataclasses.replace(study, trainings={**groups, **study.trainings})
 
 
 def _answer(labels: list[int], strength: float, generator: np.random.Generator) -> np.ndarray:

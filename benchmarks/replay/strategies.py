@@ -62,6 +62,11 @@ class Racing:
         """Ask the race."""
         return self._race.climb.champion()
 
+    def complete(self, rung: int) -> list[int]:
+        """List the numbers that finished a rung, in order."""
+        runs = self._race.climb.runs(rung)
+        return sorted(run.number for run in runs if run.is_in and run.state == "complete")
+
     def n_surplus(self) -> int:
         """Count folds beyond the one that decided."""
         runs = (run for rung in range(len(self.ladder)) for run in self._race.climb.runs(rung))

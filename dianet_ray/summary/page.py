@@ -26,7 +26,6 @@ from dianet_ray.summary.table import (
     span,
     states,
     trainings,
-    uncorrected,
 )
 
 MAX_EXAMPLES = 6
@@ -80,7 +79,6 @@ def write(report: dict[str, Any], images: Sequence[Example] | None, path: Path) 
         images=_pictures(images or ()),
         parts=part_lines(report),
         flow=ladder.lines(report),
-        uncorrected=uncorrected(report),
         trainings=trainings(report),
     )
     write_whole(path, html)

@@ -18,8 +18,7 @@ import numpy as np
 
 from dianet_ray.errors import InputError
 from dianet_ray.protocol import predictions, selection
-from dianet_ray.protocol.climb import Run
-from dianet_ray.protocol.metrics import confusion, scores
+from dianet_ray.protocol.metrics import scores
 from dianet_ray.protocol.standing import standing
 from dianet_ray.protocol.study import Configuration, Study
 from dianet_ray.schemas import METRICS
@@ -33,11 +32,8 @@ __all__ = ["render", "summarise", "write_predictions", "write_whole"]
 def summarise(study: Study) -> dict[str, Any]:
     """Make the document that `report --json` prints; `champion` is None before any is complete."""
     winner = selection.champion(study)
-    decided = standing(study)
-    complete = decided.complete()
-    counts = {c.number: _confusions(study, c.number) for c in complete}
-    scored = {number: _plain(found.sum(axis=0)) for number, found in counts.items()}
-    configs = [_configuration(study, c, scored.get(c.number)) for c in study.configurations]
+    counts = [_finished(study, rung) for rung in range(len(study.rungs))]
+    configs = [_configuration(study, c, counts) for c in study.configurations]
     screened = [
         (c.settings, found["rungs"][0]["scores"][study.objective])
         for c, found in zip(study.configurations, configs, strict=True)
@@ -123,9 +119,20 @@ def _n_surplus(study: Study) -> int:
     return sum(decided.is_surplus(training) for training in study.trainings.values())
 
 
-def _confusions(study: Study, number: int) -> np.ndarray:
-    answers = predictions.classify(study.pooled(number))
-    return predictions.subject_confusions(study.clips, answers, len(study.classes))[1]
+Counts = dict[int, np.ndarray]
+"""The configurations that finished a rung, in number order: (S, C, C) counts per subject."""
+
+
+def _finished(study: Study, rung: int) -> Counts:
+    decided = standing(study)
+    counts = {}
+    for configuration in study.configurations:
+        number = configuration.number
+        if any(r.rung == rung and r.state == "complete" for r in decided.runs(number)):
+            answers = predictions.classify(study.pooled(number, rung))
+            found = predictions.subject_confusions(study.clips, answers, len(study.classes))
+            counts[number] = found[1]
+    return counts
 
 
 def _plain(confusion: np.ndarray) -> dict[str, float]:
@@ -152,21 +159,16 @@ def _dataset(study: Study) -> dict[str, Any]:
 def _champion(
     study: Study,
     winner: Configuration,
-    counts: dict[int, np.ndarray],
+    counts: list[Counts],
     chance: dict[str, dict[str, Any]],
 ) -> dict[str, Any]:
-    """Describe the winner; with one configuration nothing was chosen or corrected.
-
-    Under a ladder the choice was made on the lower rungs too, which BBC-CV of the LOSO scores
-    alone does not see: not corrected.
-    """
-    mine = counts[winner.number]
+    """Describe the winner; chosen from one configuration there is nothing to correct."""
+    mine = counts[-1][winner.number]
     total = mine.sum(axis=0)
     ci95 = predictions.interval(mine, _seed(study))
     corrected = None
-    if len(counts) > 1 and len(study.rungs) == 1:
-        stacked = np.stack(list(counts.values()))
-        corrected = selection.corrected(stacked, study.objective, seed=_seed(study))
+    if len(counts[0]) > 1:
+        corrected = selection.corrected(counts, study.objective, seed=_seed(study))
     recall = np.diagonal(total) / total.sum(axis=1)
     subjects = sorted({clip.subject for clip in study.clips})
     by_subject = dict(zip(subjects, mine, strict=True))
@@ -214,30 +216,24 @@ def _parts(by_subject: dict[str, np.ndarray]) -> dict[str, dict[str, Any]]:
 
 
 def _configuration(
-    study: Study, configuration: Configuration, scored: dict[str, float] | None
+    study: Study, configuration: Configuration, counts: list[Counts]
 ) -> dict[str, Any]:
+    number = configuration.number
     rungs = [
         {
             "partition": ladder.name(study, run.rung),
             "state": run.state,
-            "n_trainings": len(study.of(configuration.number, run.rung)),
-            "scores": _rung_scores(study, run, scored),
+            "n_trainings": len(study.of(number, run.rung)),
+            "scores": _plain(counts[run.rung][number].sum(axis=0))
+            if number in counts[run.rung]
+            else None,
         }
-        for run in standing(study).runs(configuration.number)
+        for run in standing(study).runs(number)
     ]
     return {
-        "number": configuration.number,
+        "number": number,
         "config_id": configuration.config_id,
         "settings": configuration.settings.model_dump(),
         "rungs": rungs,
-        "state": standing(study).state(configuration.number),
+        "state": standing(study).state(number),
     }
-
-
-def _rung_scores(study: Study, run: Run, loso: dict[str, float] | None) -> dict[str, float] | None:
-    if run.state != "complete":
-        return None
-    if run.rung == study.loso_rung:
-        return loso
-    answers = predictions.classify(study.pooled(run.number, run.rung))
-    return _plain(confusion(study.labels(), answers, len(study.classes)))

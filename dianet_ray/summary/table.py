@@ -115,17 +115,12 @@ def _result(report: dict[str, Any]) -> Table:
             NAMES[metric],
             f"{champion[metric]:.3f}",
             span(champion["ci95"][metric]),
-            f"{new['estimate']:.3f}" if new else uncorrected(report),
+            f"{new['estimate']:.3f}" if new else "as score",
             span(new["ci95"]) if new else "",
             f"{chance[metric]['level']:.3f}",
             "yes" if champion["above_chance"][metric] else "no",
         )
     return table
-
-
-def uncorrected(report: dict[str, Any]) -> str:
-    """Say what stands for a corrected score that is missing."""
-    return "as score" if len(report["flow"]["rungs"]) == 1 else "not known"
 
 
 def part_lines(report: dict[str, Any]) -> list[str]:
@@ -154,10 +149,8 @@ def _champion(report: dict[str, Any]) -> list[str]:
     recall = ", ".join(f"{name} {value:.2f}" for name, value in champion["recall"].items())
     if champion["corrected"]:
         corrected = "new people: the score corrected for choosing the best, by BBC-CV over people"
-    elif len(report["flow"]["rungs"]) > 1:
-        corrected = "not corrected for the search: expect less on new people"
     else:
-        corrected = "new people: one configuration is complete, so nothing was chosen or corrected"
+        corrected = "new people: one configuration to choose from, so nothing to correct"
     return [
         f"95 %: intervals over people; {corrected}",
         "chance: the larger of each fold's training majority and shuffled labels; "

@@ -2,46 +2,13 @@
 
 import dataclasses
 
-import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dianet_ray.protocol.ladder import Rung
 from dianet_ray.protocol.predictions import pooled_score
 from dianet_ray.protocol.standing import standing
 from dianet_ray.protocol.study import Study
-from tests.studies import CLASSES, make_study
-
-LADDER = (Rung(3, keep=0.25), Rung())
-
-
-def laddered(n_configs=8, seed=0):
-    """A finished exhaustive study, its LOSO trainings dealt to groups as well."""
-    whole = make_study(9, n_configs, seed=seed, signal=0.5)
-    rungs = tuple(rung.folds(whole.clips, CLASSES, seed) for rung in LADDER)
-    study = dataclasses.replace(
-        whole,
-        identity={**whole.identity, "ladder": [rung.plain() for rung in LADDER]},
-        rungs=rungs,
-        trainings={
-            (n, 1, f): dataclasses.replace(t, rung=1) for (n, _, f), t in whole.trainings.items()
-        },
-    )
-    rng = np.random.default_rng(seed)
-    groups = {}
-    for configuration in study.configurations:
-        pooled = study.pooled(configuration.number)
-        for fold in rungs[0]:
-            answers = pooled[list(fold.test_clips)]
-            noisy = answers + rng.uniform(0, 0.3, answers.shape)
-            groups[configuration.number, 0, fold.index] = dataclasses.replace(
-                study.trainings[configuration.number, 1, 0],
-                rung=0,
-                fold=fold.index,
-                probabilities=noisy.astype(np.float32),
-                weights=None,
-            )
-    return dataclasses.replace(study, trainings={**groups, **study.trainings})
+from tests.studies import CLASSES, laddered
 
 
 def score(study: Study, number, rung):

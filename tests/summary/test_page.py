@@ -89,7 +89,7 @@ def test_guessing_is_called_guessing(tmp_path):
     assert len(page.alts) == 2  # nothing to rank
     assert "The one complete configuration is number 0." in text
     assert "the champion is not above chance" in text
-    assert "Only one configuration is complete" in text
+    assert "only one configuration to choose from" in text
 
 
 def test_a_corrected_interval_that_reaches_chance_is_a_warning(study, tmp_path):

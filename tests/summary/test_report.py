@@ -9,8 +9,9 @@ from rich.console import Console
 
 from dianet_ray.errors import InputError
 from dianet_ray.protocol.selection import champion
+from dianet_ray.schemas import METRICS
 from dianet_ray.summary.report import render, summarise, write_predictions, write_whole
-from tests.studies import make_study
+from tests.studies import laddered, make_study
 
 
 @pytest.fixture(scope="module")
@@ -129,6 +130,20 @@ def test_a_failed_configuration_has_no_score_and_what_followed_is_surplus(study)
 
 def test_one_complete_configuration_needs_no_correction():
     assert summarise(make_study(n_configs=1))["champion"]["corrected"] is None
+
+
+def test_a_climb_is_corrected_though_one_configuration_finished_loso():
+    study = laddered()
+    found = summarise(study)
+    finished = [c for c in found["configs"] if c["state"] == "complete"]
+    assert len(finished) < len(found["configs"])
+    best = found["champion"]
+    alone = dataclasses.replace(study, configurations=study.configurations[:1])
+    assert summarise(alone)["champion"]["corrected"] is None
+    for metric in METRICS:
+        low, high = best["corrected"][metric]["ci95"]
+        assert low < best["corrected"][metric]["estimate"] < high
+    assert "BBC-CV over people" in " ".join(printed(found).split())
 
 
 def test_an_unfinished_study_says_what_is_done(study):
