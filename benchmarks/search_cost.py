@@ -213,7 +213,7 @@ def _likeness(fitted: Fitted) -> dict[str, Any]:
 
 
 def _ladder(keep: str, steps: float, drop: Drop) -> Ladder:
-    return (Rung(N_GROUPS, steps, parse_keep(keep, "--keep"), drop), Rung())
+    return (Rung(N_GROUPS, steps, parse_keep(keep, "--keep"), drop), Rung(drop=drop))
 
 
 def _racing(ladder: Ladder, wave_size: int) -> Start:

@@ -9,7 +9,7 @@ from __future__ import annotations
 FORMAT = 1
 """Version of every artefact's layout; a reader refuses another one."""
 
-STUDY_FORMAT = 2
+STUDY_FORMAT = 3
 """The same for STUDY; 2 since a study has rungs."""
 
 IMAGES_FORMAT = 2

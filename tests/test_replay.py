@@ -145,8 +145,11 @@ def test_a_ladder_trains_no_less_than_the_ceiling_of_its_rules_says(drop, record
     n_least = ceiling(ladder, [3, N_SUBJECTS], N_CONFIGS, WAVE_SIZE)
     n_trained = len(run(start(drawn), drawn, 1).trained)
     assert n_least <= n_trained
-    if drop == "none":
-        assert n_trained == n_least
+    if drop == "none":  # more only by whom others overtook after they had climbed
+        n_more = ladder[0].places(N_CONFIGS, is_last_wave=True) - ladder[0].quota(
+            N_CONFIGS, is_last_wave=True
+        )
+        assert n_trained - n_least in [N_SUBJECTS * n for n in range(n_more + 1)]
     whole = ceiling(EXHAUSTIVE, [N_SUBJECTS], N_CONFIGS, WAVE_SIZE)
     assert whole == N_CONFIGS * N_SUBJECTS
 

@@ -9,7 +9,7 @@ from typing import Protocol
 from benchmarks.replay.answers import Drawn, Recorded, rung_names
 from benchmarks.replay.cluster import Player
 from benchmarks.replay.rivals import Aggressive, Forgiving, Halving, OneByOne, Stops, Wilcoxon
-from dianet_ray.protocol.ladder import EXHAUSTIVE, Ladder
+from dianet_ray.protocol.ladder import EXHAUSTIVE, Ladder, next_look
 from dianet_ray.protocol.race import DrawWave, Key, Race, Train
 
 
@@ -88,6 +88,7 @@ class Asynchronous:
         self._ready: list[tuple[int, bool, int, int]] = []  # heap: -rung, is extra, number, fold
         self._folds: list[dict[int, set[int]]] = [{} for _ in ladder]  # finished, by number
         self._n_decided: list[dict[int, int]] = [{} for _ in ladder]
+        self._n_compared: list[dict[int, int]] = [{} for _ in ladder]
         self._started: set[Key] = set()
         self._complete: list[list[int]] = [[] for _ in ladder]
         self._dropped: list[set[int]] = [set() for _ in ladder]
@@ -119,12 +120,14 @@ class Asynchronous:
             if self._n_decided[rung][number] == self._n_folds[rung]:
                 self._complete[rung].append(number)
                 self._promote(rung)
-            elif self._is_hopeless(number, rung):
-                self._dropped[rung].add(number)
-                self._promote(rung)
-                return
-            else:
-                self._push(number, rung, self._n_decided[rung][number], is_extra=False)
+            elif self._n_decided[rung][number] == self._look(number, rung):
+                if self._is_hopeless(number, rung):
+                    self._dropped[rung].add(number)
+                    self._promote(rung)
+                    return
+                self._n_compared[rung][number] = self._n_decided[rung][number]
+                for fold in range(self._n_decided[rung][number], self._look(number, rung)):
+                    self._push(number, rung, fold, is_extra=False)
 
     def champion(self) -> int | None:
         """Choose the largest sum of scores among those that finished LOSO."""
@@ -136,19 +139,25 @@ class Asynchronous:
         return len(self._started) - sum(sum(found.values()) for found in self._n_decided)
 
     def _enter(self, number: int, rung: int) -> None:
-        self._folds[rung][number], self._n_decided[rung][number] = set(), 0
+        self._folds[rung][number] = set()
+        self._n_decided[rung][number] = self._n_compared[rung][number] = 0
         for fold in range(self._n_folds[rung]):
-            self._push(number, rung, fold, is_extra=self._drops(rung) and fold > 0)
+            self._push(number, rung, fold, is_extra=fold >= self._look(number, rung))
 
     def _push(self, number: int, rung: int, fold: int, *, is_extra: bool) -> None:
         heapq.heappush(self._ready, (-rung, is_extra, number, fold))
 
-    def _drops(self, rung: int) -> bool:
-        return rung + 1 < len(self.ladder) and self.ladder[rung].drop != "none"
+    def _look(self, number: int, rung: int) -> int:
+        """Find the fold after which a configuration is compared next, or the rung ends."""
+        n_folds = self._n_folds[rung]
+        if self.ladder[rung].drop == "none":
+            return n_folds
+        return next_look(n_folds, self._n_compared[rung][number])
 
     def _is_hopeless(self, number: int, rung: int) -> bool:
-        places = self._places(rung, is_last=False)
-        if not self._drops(rung) or not 0 < places <= len(self._complete[rung]):
+        is_top = rung + 1 == len(self.ladder)
+        places = 1 if is_top else self._places(rung, is_last=False)
+        if not 0 < places <= len(self._complete[rung]):
             return False
         rival = self._ranked(rung)[places - 1]
         n_folds = self._n_decided[rung][number]
@@ -203,18 +212,15 @@ def _one_by_one(rule: Stops) -> Start:
 def ceiling(ladder: Ladder, n_folds: list[int], n_configs: int, wave_size: int) -> int:
     """Count the fewest trainings that a ladder's rules allow.
 
-    Everybody in waves 0 and 1 finishes the first rung; everybody else is dropped after its first
-    fold; then everybody who has a place finishes the rungs above.
+    Everybody in waves 0 and 1 finishes the first rung, everybody else is dropped at the first
+    comparison; nobody climbs but the quota, and of those later waves are dropped at once, too.
     """
-    n_safe = n_configs if ladder[0].drop == "none" else min(n_configs, 2 * wave_size)
-    total, n_below = 0, n_configs
-    for rung, folds in enumerate(n_folds):
-        if rung == 0 and len(ladder) > 1:
-            total += n_safe * folds + (n_configs - n_safe)
-            continue
-        if rung:
-            n_below = min(n_below, ladder[rung - 1].quota(n_below, is_last_wave=True))
-        total += n_below * folds
+    total, n_in, n_safe = 0, n_configs, min(n_configs, 2 * wave_size)
+    for rung, folds in zip(ladder, n_folds, strict=True):
+        least = folds if rung.drop == "none" else next_look(folds, 0)
+        total += n_safe * folds + (n_in - n_safe) * least
+        n_safe = max(1, rung.quota(n_safe, is_last_wave=n_safe == n_configs))
+        n_in = rung.quota(n_in, is_last_wave=True)
     return total
 
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from dianet_ray.protocol.judge import Judging
-from dianet_ray.protocol.ladder import Ladder
+from dianet_ray.protocol.ladder import Ladder, next_look
 from dianet_ray.protocol.study import Outcome, RungState
 
 FIRST_DROPPED_WAVE = 2
@@ -36,7 +36,12 @@ class Run:
     state: RungState = "running"
     n_decided: int = 0
     n_compared: int = 0  # after so many folds it was last compared, and not dropped
-    is_listed: bool = False  # its trainings are among the ready work
+    n_listed: int = 0  # so many folds are among the ready work, those that may be surplus aside
+
+    @property
+    def is_alive(self) -> bool:
+        """It has not failed."""
+        return self.state not in ("failed", "lost")
 
     def needs(self, fold: int) -> bool:
         """Say whether a training of this fold is work to do: nothing decides before it."""
@@ -44,9 +49,14 @@ class Run:
             return False
         return all(outcome == "ok" for f, outcome in self.outcomes.items() if f < fold)
 
+    @property
+    def next_look(self) -> int:
+        """After so many folds it is compared next, or ends."""
+        return next_look(self.n_folds, self.n_compared)
+
     def enter(self, wave: int) -> None:
         """Count its outcomes anew, as one that was drawn or promoted with a wave."""
-        self.wave, self.is_in, self.is_listed = wave, True, False
+        self.wave, self.is_in, self.n_listed = wave, True, 0
         self.state, self.n_decided, self.n_compared = "running", 0, 0
 
     def count(self, outcome: Outcome) -> None:
@@ -114,10 +124,8 @@ class Climb:
         return self._has_all and all(run.state != "running" for run in runs)
 
     def can_drop(self, run: Run) -> bool:
-        """Say whether comparisons may stop a run: not in the last rung, nor in early waves."""
-        rung = self._ladder[run.rung]
-        is_last = run.rung == len(self._ladder) - 1
-        return rung.drop != "none" and not is_last and run.wave >= FIRST_DROPPED_WAVE
+        """Say whether comparisons may stop a run: not in early waves."""
+        return self._ladder[run.rung].drop != "none" and run.wave >= FIRST_DROPPED_WAVE
 
     def draw(self, wave: int, n: int) -> None:
         """Add n drawn configurations to the first rung."""
@@ -167,7 +175,7 @@ class Climb:
 
     def _is_compared(self, run: Run) -> bool:
         """Compare a run where it has to be; False when it is dropped, or its rival not known."""
-        if run.n_compared == run.n_decided or not self.can_drop(run):
+        if run.n_decided < run.next_look or not self.can_drop(run):
             return True
         last = run.wave - FIRST_DROPPED_WAVE
         if self._n_closed[run.rung] <= last:
@@ -182,13 +190,16 @@ class Climb:
         return True
 
     def _threshold(self, rung: int, last: int) -> int | None:
-        """Find the configuration at the promotion threshold of waves 0..last, which are closed."""
+        """Find who stands last among the best of waves 0..last, which are closed.
+
+        In the last rung that is the best of them, whom the champion has to beat.
+        """
         if rung == 0 and last in self._thresholds:
             return self._thresholds[last]
         numbers = [number for wave in self._waves[rung][: last + 1] for number in wave]
-        places = self._ladder[rung].quota(len(numbers), is_last_wave=True)
+        quota = self._ladder[rung].quota(len(numbers), is_last_wave=True)
         best = self._ranked(self._complete(numbers, rung), rung)
-        found = best[places - 1] if len(best) >= places else None
+        found = best[quota - 1] if len(best) >= quota else None
         if rung == 0:
             self._thresholds[last] = found
         return found
@@ -218,25 +229,35 @@ class Climb:
         return self._n_closed[rung] > before
 
     def _promote(self, rung: int) -> None:
-        """Work out the promotions of a rung's closed waves from what is known now."""
+        """Work out the promotions of a rung's closed waves from what is known now.
+
+        At a closing everybody climbs who is among the best so far, failures above aside, and has
+        not climbed yet, while there are places.
+        """
         above, n_waves = rung + 1, len(self._waves[0])
         self._waves[above], self._n_closed[above] = [], 0
-        waiting: list[int] = []
+        ranked: list[int] = []
+        climbed: dict[int, Run] = {}
         n_entered = n_given = 0
         for wave in range(self._n_closed[rung]):
             numbers = self._waves[rung][wave]
             n_entered += len(numbers)
-            waiting += self._complete(numbers, rung)
+            ranked = self._ranked(ranked + self._complete(numbers, rung), rung)
             is_last = self._has_all and wave == n_waves - 1
-            places = self._ladder[rung].quota(n_entered, is_last_wave=is_last)
+            quota = self._ladder[rung].quota(n_entered, is_last_wave=is_last)
+            places = self._ladder[rung].places(n_entered, is_last_wave=is_last)
             self._waves[above].append([])
-            if n_given < places:
-                waiting = self._ranked(waiting, rung)
-            while n_given < places and waiting:
-                run = self._enter_above(waiting.pop(0), above, wave)
-                n_given += run.state not in ("failed", "lost")
+            n_best = 0
+            for number in ranked:
+                if n_best == quota:
+                    break
+                if number not in climbed:
+                    if n_given == places:
+                        break
+                    climbed[number] = self._enter_above(number, above, wave)
+                    n_given += climbed[number].is_alive
+                n_best += climbed[number].is_alive
             self._close(above, wave + 1)
-        climbed = {number for wave in self._waves[above] for number in wave}
         for run in self._runs[above].values():
             run.is_in = run.number in climbed
 

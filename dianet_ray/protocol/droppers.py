@@ -1,7 +1,7 @@
 """Rules that stop a configuration inside a rung, behind one signature.
 
-A rule compares two configurations on the same clips and says whether the first is hopeless
-against the second.
+A rule compares two configurations on the clips of the folds that both have finished, and says
+whether the first is sure to end the rung behind the second.
 """
 
 from __future__ import annotations
@@ -14,54 +14,58 @@ import numpy as np
 from dianet_ray.protocol.metrics import scores
 
 N_REPLICATES = 1000
-CONFIDENCE = 0.95
-"""The share of replicates in which a configuration must be worse."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
     """Two configurations' answers on the same N clips.
 
-    `mine`, `rival` and `labels` are (N,) classes, `subjects` (N,) integers from 0.
+    `mine`, `rival` and `labels` are (N,) classes, `subjects` (N,) integers from 0. `n_left`
+    subjects will still be tested in this rung; `lead` is how much more the first scored in the
+    rungs below, which count as much.
     """
 
     mine: np.ndarray
     rival: np.ndarray
     labels: np.ndarray
     subjects: np.ndarray
+    n_left: int
+    lead: float = 0.0
 
 
-def none(pair: Pair, *, n_classes: int, objective: str, seed: int) -> bool:
+def none(pair: Pair, *, n_classes: int, objective: str, confidence: float, seed: int) -> bool:
     """Never stop a configuration."""
     return False
 
 
-def bootstrap(pair: Pair, *, n_classes: int, objective: str, seed: int) -> bool:
-    """Stop a configuration that is worse in 95 % of the replicates of a paired bootstrap.
+def bootstrap(pair: Pair, *, n_classes: int, objective: str, confidence: float, seed: int) -> bool:
+    """Stop a configuration that ends the rung behind in most replicates of a paired bootstrap.
 
-    A replicate draws subjects with replacement and, because a model trained again would answer
-    some clips of each subject otherwise, gives every clip a Poisson weight; both configurations
-    get the same weights. It averages over the classes that have clips in it.
+    What is finished stays as it is; a replicate draws the subjects still to be tested from those
+    that were. Because another model will test them, which would answer some clips otherwise,
+    every clip so drawn gets a Poisson weight; both configurations get the same weights. A
+    replicate averages over the classes that have clips in it.
 
     Args:
         pair: the configuration, and the one that it is compared with.
         n_classes: the number of classes that count.
         objective: one of METRICS.
+        confidence: the share of replicates that is enough, 0..1.
         seed: of the replicates.
     """
     generator = np.random.default_rng(seed)
     n_subjects = int(pair.subjects.max()) + 1
     drawn = generator.multinomial(
-        n_subjects, np.full(n_subjects, 1 / n_subjects), size=N_REPLICATES
+        pair.n_left, np.full(n_subjects, 1 / n_subjects), size=N_REPLICATES
     )
-    weights = drawn[:, pair.subjects] * generator.poisson(
+    weights = 1 + drawn[:, pair.subjects] * generator.poisson(
         1.0, size=(N_REPLICATES, len(pair.labels))
     )
     mine_scored, rival_scored = (
         scores(_confusions(pair.labels, answers, weights, n_classes), present_only=True)[objective]
         for answers in (pair.mine, pair.rival)
     )
-    return bool((mine_scored < rival_scored).mean() >= CONFIDENCE)
+    return bool((mine_scored + pair.lead < rival_scored).mean() >= confidence)
 
 
 def _confusions(

@@ -91,19 +91,27 @@ class Judge:
         if rule == "none":
             return False
         mine, other = (self._found(one, rung, n_folds) for one in (number, rival))
-        key = ("drop", number, rung, n_folds, *map(id, (*mine, *other)))
+        lead = sum(
+            self.score(number, below, len(folds)) - self.score(rival, below, len(folds))
+            for below, folds in enumerate(self._rungs[:rung])
+        )
+        key = ("drop", number, rung, n_folds, lead, *map(id, (*mine, *other)))
         if key not in self._memo:
             clips = self._clips(rung, n_folds)
+            people, subjects = np.unique(self._subjects[clips], return_inverse=True)
             pair = Pair(
                 mine=classify(np.concatenate(mine)),
                 rival=classify(np.concatenate(other)),
                 labels=self._labels[clips],
-                subjects=np.unique(self._subjects[clips], return_inverse=True)[1],
+                subjects=subjects,
+                n_left=int(self._subjects.max()) + 1 - len(people),
+                lead=lead,
             )
             verdict = DROPPERS[rule](
                 pair,
                 n_classes=self._n_classes,
                 objective=self._objective,
+                confidence=self._ladder[rung].confidence,
                 seed=derive_seed(self._seed, self._names(number), rung, n_folds),
             )
             self._memo[key] = verdict, (*mine, *other)

@@ -17,13 +17,23 @@ from dianet_ray.protocol.study import Clip, Fold
 
 Drop = Literal["none", "bootstrap"]
 
+SPARE = 1.5
+"""So many times the quota may climb, those included that were among the best only for a while."""
+
+N_PARTS = 3
+"""Configurations are compared after each third of a rung's folds."""
+
+CONFIDENCE, LOSO_CONFIDENCE = 0.8, 0.99
+"""How sure it must be that a configuration ends its rung behind, to be dropped. In groups an error
+costs one of many; in LOSO it may cost the champion. README, Decisions."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rung:
     """A partition into groups of subjects (None: LOSO), and who climbs past it.
 
     `steps` is the share of the training steps that a training of this rung gets, `keep` the share
-    of the configurations that climb, `drop` the rule that stops the others inside the rung.
+    of the configurations that climb, `drop` the rule that stops others inside the rung.
     """
 
     groups: int | None = None
@@ -31,14 +41,23 @@ class Rung:
     keep: float = 0.0
     drop: Drop = "none"
 
+    @property
+    def confidence(self) -> float:
+        """How sure a drop must be."""
+        return LOSO_CONFIDENCE if self.groups is None else CONFIDENCE
+
     def quota(self, n: int, *, is_last_wave: bool) -> int:
-        """Count the places for n configurations; at least one when no more will come.
+        """Count the best of n configurations, who climb; at least one when no more will come.
 
         >>> Rung(3, keep=1 / 16).quota(40, is_last_wave=False)
         2
         """
-        places = math.floor(self.keep * n + 1e-9)  # 1/49 x 49 is a little less than 1
-        return max(places, 1) if is_last_wave else places
+        best = math.floor(self.keep * n + 1e-9)  # 1/49 x 49 is a little less than 1
+        return max(best, 1) if is_last_wave else best
+
+    def places(self, n: int, *, is_last_wave: bool) -> int:
+        """Bound how many of n configurations climb, also those that others overtook later."""
+        return math.ceil(SPARE * self.quota(n, is_last_wave=is_last_wave))
 
     def folds(self, clips: Sequence[Clip], classes: Sequence[str], seed: int) -> tuple[Fold, ...]:
         """Partition the subjects.
@@ -52,7 +71,7 @@ class Rung:
 
     def plain(self) -> Any:
         """Write the rung as JSON; `from_plain` reads it back."""
-        if self.groups is None:
+        if self == Rung():
             return "loso"
         return {"groups": self.groups, "steps": self.steps, "keep": self.keep, "drop": self.drop}
 
@@ -77,18 +96,35 @@ def default_ladder(n_subjects: int, drop: Drop = "bootstrap") -> Ladder:
     """
     if n_subjects < MIN_SUBJECTS:
         return EXHAUSTIVE
-    return (Rung(N_GROUPS, STEPS, KEEP, drop), Rung())
+    return (Rung(N_GROUPS, STEPS, KEEP, drop), Rung(drop=drop))
 
 
-def entering(ladder: Ladder, n_configs: int) -> list[int]:
-    """Count the configurations that enter each rung when nothing fails.
+def next_look(n_folds: int, n_compared: int) -> int:
+    """Find the fold after which a configuration is compared next, or the rung ends.
 
-    >>> entering((Rung(3, keep=1 / 16), Rung()), 64)
-    [64, 4]
+    >>> next_look(26, 0), next_look(26, 9), next_look(26, 17)
+    (9, 17, 26)
+    """
+    looks = (round(n_folds * part / N_PARTS) for part in range(1, N_PARTS))
+    return min((k for k in looks if k > n_compared), default=n_folds)
+
+
+def entering(ladder: Ladder, n_configs: int, wave_size: int) -> list[int]:
+    """Bound the configurations that enter each rung when nothing fails.
+
+    No closing lets more climb than its quota, and all together no more than there are places.
+
+    >>> entering((Rung(3, keep=1 / 16), Rung()), 64, 8)
+    [64, 6]
     """
     counts = [n_configs]
-    for rung in ladder[:-1]:
-        counts.append(min(counts[-1], rung.quota(counts[-1], is_last_wave=True)))
+    for place, rung in enumerate(ladder[:-1]):
+        n = counts[-1]
+        bound = min(n, rung.places(n, is_last_wave=True))
+        if place == 0:
+            drawn = [*range(wave_size, n, wave_size), n]
+            bound = min(bound, sum(rung.quota(k, is_last_wave=k == n) for k in drawn))
+        counts.append(bound)
     return counts
 
 

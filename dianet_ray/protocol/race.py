@@ -86,7 +86,7 @@ class Race:
         self._climb = Climb(ladder, self._n_folds, judge)
         self._in_flight: set[Key] = set()
         self._attempts: dict[Key, int] = {}
-        self._ready: list[tuple[int, bool, int, int, int]] = []  # heap, see _push
+        self._ready: list[tuple[bool, int, int, int, int]] = []  # heap, see _push
 
     @property
     def n_drawn(self) -> int:
@@ -104,7 +104,7 @@ class Race:
         if wave is not None:
             return wave
         while self._ready:
-            above, is_unsure, _, fold, number = heapq.heappop(self._ready)
+            is_unsure, above, _, fold, number = heapq.heappop(self._ready)
             key = (number, -above, fold)
             run = self._climb.run(number, -above)
             if run is None or key in self._in_flight or not run.needs(fold):
@@ -157,10 +157,10 @@ class Race:
         Places that a failure gives back are not counted.
         """
         bounds = []
-        expected = entering(self._ladder, self.n_drawn + n_more)
-        for rung, (n_folds, n_in) in enumerate(zip(self._n_folds, expected, strict=True)):
+        bound = entering(self._ladder, self.n_drawn + n_more, self._wave_size)
+        for rung, (n_folds, n_in) in enumerate(zip(self._n_folds, bound, strict=True)):
             runs = self._climb.runs(rung)
-            given = sum(run.is_in and run.state not in ("failed", "lost") for run in runs)
+            given = sum(run.is_in and run.is_alive for run in runs)
             n_missing = max(0, n_in - given) if rung else n_more
             bounds.append(sum(map(self._most, runs)) + n_folds * n_missing)
         return bounds
@@ -181,17 +181,20 @@ class Race:
         for run in self._climb.touched:
             if not run.is_in or run.state != "running":
                 continue
-            if not run.is_listed:
-                run.is_listed = True
-                for fold in range(run.n_folds):
-                    self._push(run, fold)
-            elif self._climb.can_drop(run):
-                self._push(run, run.n_decided)  # listed as speculative before
+            n_sure = self._n_sure(run)
+            # What a comparison has made sure was listed as speculative before.
+            for fold in range(run.n_listed, n_sure if run.n_listed else run.n_folds):
+                self._push(run, fold)
+            run.n_listed = n_sure
         self._climb.touched.clear()
 
     def _push(self, run: Run, fold: int) -> None:
-        is_sure = not self._climb.can_drop(run) or fold == run.n_decided == run.n_compared
-        heapq.heappush(self._ready, (-run.rung, not is_sure, run.wave, fold, run.number))
+        is_unsure = fold >= self._n_sure(run)
+        heapq.heappush(self._ready, (is_unsure, -run.rung, run.wave, fold, run.number))
+
+    def _n_sure(self, run: Run) -> int:
+        """Count the folds that are needed whatever a comparison says."""
+        return run.next_look if self._climb.can_drop(run) else run.n_folds
 
     def _next_wave(self) -> DrawWave | None:
         if self.n_drawn >= self._n_configs:

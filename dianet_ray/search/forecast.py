@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from dianet_ray.model.network import build
-from dianet_ray.protocol.ladder import entering
 from dianet_ray.search.plan import Plan
 from dianet_ray.search.space import Choice, Space, Value
 from dianet_ray.settings import Settings
@@ -42,7 +41,7 @@ def _largest(space: Space) -> Settings | None:
 
 def most_disk_bytes(plan: Plan) -> int:
     """Bound the weights on disk at any time: those kept, and two waves before they are judged."""
-    n_in_loso = entering(plan.ladder, plan.n_configs)[-1]
+    n_in_loso = plan.entering(plan.n_configs)[-1]
     kept = n_in_loso if plan.options.keep_weights == "all" else plan.options.keep_weights
     open_waves = 2 * int(plan.study.identity["wave_size"])
     n_configs = min(n_in_loso, kept + open_waves)
@@ -94,7 +93,7 @@ def describe(
 
 def _climb(plan: Plan) -> str:
     """Say how many configurations enter each rung, and what it is."""
-    n_entering = entering(plan.ladder, plan.n_configs)
+    n_entering = plan.entering(plan.n_configs)
     parts = []
     for rung, n, folds in zip(plan.ladder, n_entering, plan.study.rungs, strict=True):
         what = f"{len(folds)} folds" if rung.groups is None else f"{rung.groups} groups"

@@ -86,7 +86,11 @@ class Plan:
         """Bound the trainings of a search of so many configurations, by default the whole one."""
         n = self.n_configs if n_configs is None else n_configs
         n_folds = [len(folds) for folds in self.study.rungs]
-        return sum(n_in * n for n_in, n in zip(entering(self.ladder, n), n_folds, strict=True))
+        return sum(n_in * n for n_in, n in zip(self.entering(n), n_folds, strict=True))
+
+    def entering(self, n_configs: int) -> list[int]:
+        """Bound the configurations that enter each rung, of so many."""
+        return entering(self.ladder, n_configs, int(self.study.identity["wave_size"]))
 
     @property
     def threads(self) -> int:
@@ -178,14 +182,16 @@ def _ladder(space: Space, options: SearchOptions, n_subjects: int) -> Ladder:
         if options.ladder or options.keep or options.drop:
             raise InputError("--ladder, --keep and --drop belong to --strategy ladder")
         return EXHAUSTIVE
-    drop = options.drop or "bootstrap"
     if options.ladder is not None:
         ladder = parse_ladder(options.ladder)
     else:
         ladder = space.ladder or default_ladder(n_subjects)
+    if len(ladder) == 1:  # a handful of people
+        return ladder
+    drop = options.drop or "bootstrap"
     keep = None if options.keep is None else parse_keep(options.keep, "--keep")
     changed = tuple(
-        replace(rung, drop=drop, keep=keep or rung.keep) if rung.groups else rung
+        replace(rung, drop=drop, keep=(keep or rung.keep) if rung.groups else 0.0)
         for rung in ladder
     )
     small = next((r for r in changed if r.groups and r.groups > n_subjects), None)

@@ -5,7 +5,7 @@ import pytest
 
 from dianet_ray.protocol.climb import Climb
 from dianet_ray.protocol.judge import Judge
-from dianet_ray.protocol.ladder import KEEP, Rung
+from dianet_ray.protocol.ladder import KEEP, Rung, default_ladder
 from dianet_ray.protocol.metrics import scores
 from dianet_ray.protocol.predictions import subject_confusions
 from dianet_ray.protocol.selection import corrected
@@ -19,7 +19,7 @@ WAVE_SIZE = 8
 AGREE = 0.6
 """How often a rung repeats the answer of the one below, right or wrong."""
 
-TWO = (Rung(3, 0.5, KEEP), Rung())
+TWO = (Rung(3, 0.5, KEEP), Rung(drop="bootstrap"))
 THREE = (Rung(3, 1.0, 1 / 4), Rung(7, 1.0, 1 / 4), Rung())
 
 
@@ -120,9 +120,11 @@ class Errors:
             self.covered.append(found["ci95"][0] <= truth <= found["ci95"][1])
 
 
-@pytest.mark.parametrize("ladder", [TWO, THREE], ids=["two rungs", "three rungs"])
-def test_on_noise_the_corrected_estimate_is_at_chance_and_the_naive_best_is_above_it(ladder):
-    found = Errors(ladder, lambda rng: np.zeros(N_CONFIGS), "accuracy", 30)
+@pytest.mark.parametrize(
+    ("ladder", "n"), [(TWO, 20), (THREE, 12)], ids=["two rungs", "three rungs"]
+)
+def test_on_noise_the_corrected_estimate_is_at_chance_and_the_naive_best_is_above_it(ladder, n):
+    found = Errors(ladder, lambda rng: np.zeros(N_CONFIGS), "accuracy", n)
     assert np.mean(found.naive) > 0.04
     assert np.mean(found.corrected) == pytest.approx(0, abs=0.01)
     assert np.mean(found.covered) >= 0.95
@@ -132,8 +134,9 @@ def test_on_noise_the_corrected_estimate_is_at_chance_and_the_naive_best_is_abov
 
 @pytest.mark.parametrize("objective", ["uf1", "accuracy"])
 def test_with_signal_the_estimate_is_close_to_the_truth(objective):
-    ladder = (Rung(3, 0.5, KEEP, "bootstrap"), Rung())
-    found = Errors(ladder, lambda rng: rng.uniform(0.2, 0.6, N_CONFIGS), objective, 10)
+    found = Errors(
+        default_ladder(N_SUBJECTS), lambda rng: rng.uniform(0.2, 0.6, N_CONFIGS), objective, 8
+    )
     assert np.mean(found.naive) > 0.03
     assert -0.02 < np.mean(found.corrected) < 0.01
     assert np.mean(found.covered) >= 0.95

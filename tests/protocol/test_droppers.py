@@ -1,5 +1,7 @@
 """Rules that stop a configuration: when they do, and when they must not."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,7 +13,7 @@ from dianet_ray.schemas import METRICS
 N_CLASSES = 3
 
 
-def pair(seed, mine, rival, n=80, n_subjects=9):
+def pair(seed, mine, rival, n=80, n_subjects=9, n_left=17, lead=0.0):
     """Answers that are right with the given probabilities, wrong ones at random."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, N_CLASSES, n)
@@ -19,17 +21,18 @@ def pair(seed, mine, rival, n=80, n_subjects=9):
     def answer(skill):
         return np.where(rng.random(n) < skill, labels, rng.integers(0, N_CLASSES, n))
 
-    return Pair(answer(mine), answer(rival), labels, np.arange(n) % n_subjects)
+    return Pair(answer(mine), answer(rival), labels, np.arange(n) % n_subjects, n_left, lead)
 
 
-def ask(found, rule=bootstrap, objective="uf1", seed=0):
-    return rule(found, n_classes=N_CLASSES, objective=objective, seed=seed)
+def ask(found, rule=bootstrap, objective="uf1", seed=0, confidence=0.95):
+    asked = {"objective": objective, "confidence": confidence, "seed": seed}
+    return rule(found, n_classes=N_CLASSES, **asked)
 
 
 @given(st.integers(0, 10**6), st.sampled_from(METRICS))
 def test_nobody_is_dropped_against_itself(seed, objective):
     same = pair(seed, 0.3, 0.3)
-    assert not ask(Pair(same.mine, same.mine, same.labels, same.subjects), objective=objective)
+    assert not ask(replace(same, rival=same.mine), objective=objective)
 
 
 @pytest.mark.parametrize("objective", METRICS)
@@ -39,14 +42,46 @@ def test_a_hopeless_configuration_is_dropped_and_a_better_one_is_not(objective):
         assert not ask(pair(seed, 0.9, 0.1), objective=objective)
 
 
-def test_equally_good_configurations_are_rarely_dropped():
-    dropped = [ask(pair(seed, 0.6, 0.6)) for seed in range(200)]
-    assert np.mean(dropped) < 0.12
+@pytest.mark.parametrize("confidence", [0.8, 0.99])
+def test_those_that_would_have_ended_ahead_are_dropped_as_rarely_as_the_confidence_says(
+    confidence,
+):
+    """Equal skills: after a third of the people, ask; the other two thirds tell who was right."""
+    n_asked = n_dropped = n_wrong = 0
+    for seed in range(400):
+        whole = pair(seed, 0.6, 0.6, n=240, n_subjects=27)
+        first = whole.subjects < 9
+        known = (a[first] for a in (whole.mine, whole.rival, whole.labels, whole.subjects))
+        mine, rival = ((a == whole.labels).mean() for a in (whole.mine, whole.rival))
+        is_dropped = ask(Pair(*known, n_left=18), objective="accuracy", confidence=confidence)
+        n_asked, n_dropped = n_asked + 1, n_dropped + is_dropped
+        n_wrong += is_dropped and mine > rival
+    assert n_dropped > 0 or confidence > 0.9
+    assert n_wrong <= 1.5 * (1 - confidence) * max(n_dropped, 0.05 * n_asked)
+
+
+def test_what_is_finished_is_certain():
+    """With nobody left to test, the side that is behind ends behind, however narrowly."""
+    for seed in range(20):
+        found = pair(seed, 0.5, 0.5, n_left=0)
+        mine, rival = ((a == found.labels).mean() for a in (found.mine, found.rival))
+        for confidence in (0.8, 0.99):
+            is_dropped = ask(found, objective="accuracy", confidence=confidence)
+            assert is_dropped == (mine < rival)
+
+
+def test_what_the_rungs_below_gave_counts():
+    equal = [pair(seed, 0.6, 0.6) for seed in range(30)]
+    ahead, behind = (
+        np.mean([ask(replace(found, lead=lead)) for found in equal]) for lead in (0.3, -0.3)
+    )
+    assert ahead == 0
+    assert behind > 0.8
 
 
 def test_the_seed_alone_decides_the_doubtful():
     """Some pairs are so near the threshold that the replicates decide; the seed decides these."""
-    doubtful = [pair(seed, 0.5, 0.65) for seed in range(60)]
+    doubtful = [pair(seed, 0.5, 0.6) for seed in range(60)]
     first = [[ask(found, seed=seed) for seed in range(4)] for found in doubtful]
     assert first == [[ask(found, seed=seed) for seed in range(4)] for found in doubtful]
     assert any(len(set(answers)) == 2 for answers in first)
@@ -55,9 +90,10 @@ def test_the_seed_alone_decides_the_doubtful():
 def test_the_noise_within_subjects_counts():
     """One subject alone has no spread over subjects: the clips must carry the doubt."""
     labels = np.arange(12) % N_CLASSES
-    rival = np.where(np.arange(12) < 7, labels, (labels + 1) % N_CLASSES)
-    mine = np.where(np.arange(12) < 6, labels, (labels + 1) % N_CLASSES)  # wrong on one more
-    found = Pair(mine, rival, labels, np.zeros(12, dtype=int))
+    wrong = (labels + 1) % N_CLASSES
+    rival = np.where(np.arange(12) < 7, labels, wrong)
+    mine = np.where((np.arange(12) >= 3) & (np.arange(12) < 9), labels, wrong)  # 2 won, 3 lost
+    found = Pair(mine, rival, labels, np.zeros(12, dtype=int), n_left=2)
     assert not ask(found, objective="accuracy")
 
 

@@ -19,9 +19,9 @@ KEEPS = st.integers(2, 60).map(lambda n: 1 / n)
 RUNGS = st.builds(Rung, st.integers(2, 9), st.just(0.5), KEEPS, st.sampled_from(["none"]))
 
 
-@given(st.lists(RUNGS, max_size=3))
-def test_a_ladder_reads_back_as_it_is_written(below):
-    ladder = (*below, Rung())
+@given(st.lists(RUNGS, max_size=3), st.sampled_from([Rung(), Rung(drop="bootstrap")]))
+def test_a_ladder_reads_back_as_it_is_written(below, last):
+    ladder = (*below, last)
     assert from_plain([rung.plain() for rung in ladder]) == ladder
 
 
@@ -35,7 +35,7 @@ def test_places_never_shrink_and_the_last_wave_has_one(keep, n):
 
 @given(st.lists(RUNGS, max_size=3), st.integers(1, 300))
 def test_no_more_enter_a_rung_than_the_one_below(below, n):
-    counts = entering((*below, Rung()), n)
+    counts = entering((*below, Rung()), n, 8)
     assert counts[0] == n
     assert counts == sorted(counts, reverse=True)
     assert counts[-1] >= 1
@@ -44,7 +44,8 @@ def test_no_more_enter_a_rung_than_the_one_below(below, n):
 def test_a_handful_of_people_has_no_rung_below_loso():
     assert default_ladder(4) == EXHAUSTIVE
     assert [rung.groups for rung in default_ladder(26)] == [3, None]
-    assert default_ladder(26, "none")[0].drop == "none"
+    assert {rung.drop for rung in default_ladder(26, "none")} == {"none"}
+    assert {rung.drop for rung in default_ladder(26)} == {"bootstrap"}
 
 
 @pytest.mark.parametrize("text", ["", "3,", "x", "1", "3*2", "3*0", "3*x", "3;4"])

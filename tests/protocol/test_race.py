@@ -60,8 +60,8 @@ def games(draw):
     drops = st.sampled_from(["none", "bootstrap"])
     below = [Rung(3, keep=draw(keeps), drop=draw(drops)) for _ in range(n_rungs - 1)]
     return Game(
-        ladder=(*below, Rung()),
-        n_folds=tuple(draw(st.integers(2, 4)) for _ in range(n_rungs)),
+        ladder=(*below, Rung(drop=draw(drops) if below else "none")),
+        n_folds=tuple(draw(st.integers(2, 7)) for _ in range(n_rungs)),
         n_configs=draw(st.integers(1, 24)),
         wave_size=draw(st.integers(1, 5)),
         seed=draw(st.integers(0, 10**6)),
@@ -198,29 +198,40 @@ def test_a_wave_is_drawn_only_when_the_wave_before_the_last_has_closed(game, n_w
 
 
 @given(GAMES, st.integers(1, 9), RANDOMS)
-def test_promotions_fill_the_places_with_those_that_completed(game, n_workers, rng):
-    race = Play(game, n_workers=n_workers, rng=rng).run()
-    n_entered = race.n_drawn
-    for rung in range(len(game.ladder) - 1):
-        below = [race.climb.run(number, rung) for number in range(race.n_drawn)]
-        above = [race.climb.run(number, rung + 1) for number in range(race.n_drawn)]
-        promoted = [run for run in above if run is not None]
-        n_complete = sum(run is not None and run.state == "complete" for run in below)
-        n_bad = sum(run.state in ("failed", "lost") for run in promoted)
-        places = game.ladder[rung].quota(n_entered, is_last_wave=True)
-        assert len(promoted) == min(places + n_bad, n_complete)
-        assert all(below[run.number].state == "complete" for run in promoted)
-        n_entered = len(promoted)
+def test_who_climbs_was_among_the_best_and_the_best_climb_while_there_are_places(game, n, rng):
+    climb = Play(game, n_workers=n, rng=rng).run().climb
+    for rung, rule in enumerate(game.ladder[:-1]):
+        below = {run.number: run for run in climb.runs(rung) if run.is_in}
+        above = {run.number: run for run in climb.runs(rung + 1) if run.is_in}
+        failed = {number for number, run in above.items() if not run.is_alive}
+        best = sorted(
+            (n for n, run in below.items() if run.state == "complete" and n not in failed),
+            key=lambda number: (-climb.total(number, rung), number),
+        )
+
+        def quota(last, rule=rule, below=below, n_waves=-(-climb.n_drawn // game.wave_size)):
+            n_entered = sum(run.wave <= last for run in below.values())
+            return rule.quota(n_entered, is_last_wave=last >= n_waves - 1)
+
+        assert set(above) <= {n for n, run in below.items() if run.state == "complete"}
+        for number in set(above) - failed:
+            wave = above[number].wave
+            better = best[: best.index(number)]
+            assert sum(below[other].wave <= wave for other in better) < quota(wave)
+        places = rule.places(len(below), is_last_wave=True)
+        n_alive = len(above) - len(failed)
+        assert n_alive <= places
+        assert set(best[: quota(10**9)]) <= set(above) or n_alive == places
 
 
 @given(GAMES, RANDOMS)
-def test_the_first_two_waves_and_the_last_rung_drop_nobody(game, rng):
+def test_the_first_two_waves_drop_nobody_and_the_dropped_do_not_climb(game, rng):
     race = Play(game, n_workers=3, rng=rng).run()
     for number, rung, wave, state, _ in decisions(race, game)[0]:
         if state == "dropped":
             assert wave >= 2
-            assert rung < len(game.ladder) - 1
-            assert race.climb.run(number, rung + 1) is None
+            assert game.ladder[rung].drop != "none"
+            assert rung == len(game.ladder) - 1 or race.climb.run(number, rung + 1) is None
 
 
 @given(GAMES, st.integers(1, 9), RANDOMS)
