@@ -17,13 +17,13 @@ from dianet_ray.protocol.study import Clip, Fold
 
 Drop = Literal["none", "bootstrap"]
 
-SPARE = 1.5
+SPARE = 2
 """So many times the quota may climb, those included that were among the best only for a while."""
 
 N_PARTS = 3
 """Configurations are compared after each third of a rung's folds."""
 
-CONFIDENCE, LOSO_CONFIDENCE = 0.8, 0.99
+CONFIDENCE, LOSO_CONFIDENCE = 0.9, 0.99
 """How sure it must be that a configuration ends its rung behind, to be dropped. In groups an error
 costs one of many; in LOSO it may cost the champion. README, Decisions."""
 
@@ -57,7 +57,7 @@ class Rung:
 
     def places(self, n: int, *, is_last_wave: bool) -> int:
         """Bound how many of n configurations climb, also those that others overtook later."""
-        return math.ceil(SPARE * self.quota(n, is_last_wave=is_last_wave))
+        return SPARE * self.quota(n, is_last_wave=is_last_wave)
 
     def folds(self, clips: Sequence[Clip], classes: Sequence[str], seed: int) -> tuple[Fold, ...]:
         """Partition the subjects.
@@ -115,7 +115,7 @@ def entering(ladder: Ladder, n_configs: int, wave_size: int) -> list[int]:
     No closing lets more climb than its quota, and all together no more than there are places.
 
     >>> entering((Rung(3, keep=1 / 16), Rung()), 64, 8)
-    [64, 6]
+    [64, 8]
     """
     counts = [n_configs]
     for place, rung in enumerate(ladder[:-1]):

@@ -98,10 +98,10 @@ def test_a_study_climbs_the_ladder_and_reads_back_the_same(plan):
     study = load_study(plan.path)
     rows, champion, _ = decided(study)
     assert decided(searcher.study)[:2] == (rows, champion)
-    assert 4 <= sum(rung == 1 for _, rung, *_ in rows) <= 6
+    assert 4 <= sum(rung == 1 for _, rung, *_ in rows) <= 8
     assert {state for *_, state, _ in rows} <= {"complete", "dropped"}
     assert standing(study).climb.is_over
-    assert len(study.trainings) <= 16 * 3 + 6 * 8
+    assert len(study.trainings) <= 16 * 3 + 8 * 8
 
 
 def test_only_loso_trainings_have_weights_and_only_the_best_are_kept(plan):
