@@ -151,18 +151,22 @@ class Race:
         if run is not None:
             self._push(run, train.folds[0])
 
-    def most_trainings(self, n_more: int) -> list[int]:
+    def most_trainings(self, n_more: int | None = None) -> list[int]:
         """Bound each rung's trainings if the next n configurations were drawn and no others.
 
-        Places that a failure gives back are not counted.
+        By default all that are still to be drawn. Places that a failure gives back are not counted.
         """
+        if n_more is None:
+            n_more = self._n_configs - self.n_drawn
         bounds = []
+        may_climb = n_more > 0 or self.n_drawn < self._n_configs
         bound = entering(self._ladder, self.n_drawn + n_more, self._wave_size)
         for rung, (n_folds, n_in) in enumerate(zip(self._n_folds, bound, strict=True)):
             runs = self._climb.runs(rung)
             given = sum(run.is_in and run.is_alive for run in runs)
-            n_missing = max(0, n_in - given) if rung else n_more
+            n_missing = max(0, n_in - given) * may_climb if rung else n_more
             bounds.append(sum(map(self._most, runs)) + n_folds * n_missing)
+            may_climb |= any(run.is_in and run.state == "running" for run in runs)
         return bounds
 
     def _most(self, run: Run) -> int:

@@ -79,6 +79,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         self._repairs: list[Train] = []
         self._next: Train | Wait | Done | None = None
         self.best = ""  # the best so far with its interval, for the progress line
+        self.n_most = 0  # trainings that the study can take, as far as is known
         self._settle()
 
     def repair(self, damaged: list[tuple[int, int]]) -> None:
@@ -331,6 +332,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
             value, low, high = best_so_far(self.study, best[0])
             self.best = f"best {self.study.objective} {value:.3f} [{low:.3f}, {high:.3f}]"
         self._delete_surplus_weights()
+        self.n_most = sum(self._race.most_trainings())
         self.failure = self.failure or first_wave_failure(self.study)
         self.is_stopping = self.is_stopping or bool(self.failure)
 

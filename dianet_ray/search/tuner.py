@@ -220,7 +220,7 @@ class _Driver(tune.Callback):  # type: ignore[misc]
         self._searcher.tick()
         if self.is_stopped:
             self._searcher.flush()
-        self._progress.set(len(self._searcher.study.trainings))
+        self._progress.set(len(self._searcher.study.trainings), self._searcher.n_most)
         if self.is_stopped:
             raise Stopped(STOPPED)
         if self._crew.nodes.look():

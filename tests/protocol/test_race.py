@@ -268,6 +268,25 @@ def test_never_more_trainings_than_the_bound_said_before_the_last_wave(game, n, 
         assert all(x <= most for x, most in zip(n_trained, bound, strict=True))
 
 
+@given(GAMES, st.integers(1, 9), RANDOMS)
+def test_the_bound_is_never_less_than_what_is_trained_and_ends_there(game, n, rng):
+    game = replace(game, bad=0.0, ladder=game.ladder[-2:], n_folds=game.n_folds[-2:])
+    race, busy, bounds, n_trained = game.race(), [], [], 0
+    while True:
+        action = race.take() if len(busy) < n else Wait()
+        bounds.append(sum(race.most_trainings()))
+        if isinstance(action, DrawWave):
+            race.drawn(action, min(action.n, max(0, game.n_in_space - race.n_drawn)))
+        elif isinstance(action, Train):
+            busy.append(action)
+            n_trained += 1
+        elif busy:
+            race.finished(*busy.pop(rng.randrange(len(busy))).key, "ok")
+        else:
+            break
+    assert min(bounds) >= n_trained == bounds[-1]
+
+
 def test_a_promoted_configuration_that_fails_gives_its_place_back():
     """Known scores: 2 is best, then 0; 2 fails in LOSO, so 0 climbs in its place."""
 
