@@ -328,7 +328,8 @@ def test_a_node_of_another_version_is_bad(ray_local, tmp_path, monkeypatch):
 
 
 @pytest.mark.ray
-def test_a_gpu_in_rays_books_that_torch_cannot_use_is_bad(ray_local):
+def test_a_gpu_in_rays_books_that_torch_cannot_use_is_bad(ray_local, monkeypatch):
+    monkeypatch.setattr(doctor, "GPU_ANSWER_S", 200.0)  # a busy machine is slow to import torch
     checks = check_node_gpus()
     assert states(checks) == ["bad"]
     assert "Ray counts a GPU, torch" in checks[0].found

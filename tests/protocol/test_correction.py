@@ -121,7 +121,7 @@ class Errors:
 
 
 @pytest.mark.parametrize(
-    ("ladder", "n"), [(TWO, 20), (THREE, 12)], ids=["two rungs", "three rungs"]
+    ("ladder", "n"), [(TWO, 14), (THREE, 8)], ids=["two rungs", "three rungs"]
 )
 def test_on_noise_the_corrected_estimate_is_at_chance_and_the_naive_best_is_above_it(ladder, n):
     found = Errors(ladder, lambda rng: np.zeros(N_CONFIGS), "accuracy", n)
@@ -135,7 +135,7 @@ def test_on_noise_the_corrected_estimate_is_at_chance_and_the_naive_best_is_abov
 @pytest.mark.parametrize("objective", ["uf1", "accuracy"])
 def test_with_signal_the_estimate_is_close_to_the_truth(objective):
     found = Errors(
-        default_ladder(N_SUBJECTS), lambda rng: rng.uniform(0.2, 0.6, N_CONFIGS), objective, 8
+        default_ladder(N_SUBJECTS), lambda rng: rng.uniform(0.2, 0.6, N_CONFIGS), objective, 6
     )
     assert np.mean(found.naive) > 0.03
     assert -0.02 < np.mean(found.corrected) < 0.01
