@@ -3,7 +3,8 @@
 Decisions never depend on when something finished. Inside a rung, outcomes count in fold order:
 the first failure or drop decides, later folds are surplus. Across rungs, closings are worked out
 wave by wave from the states that are known, and again when more is known: a promoted configuration
-that turns out to fail is passed over as if it had been known, and who was promoted stays so.
+that turns out to fail is passed over as if it had been known. Who was promoted stays so, but for
+rare cases in which those who climb in its place use places up: such trainings become surplus.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ class Run:
     """A configuration in a rung; `n_decided` outcomes, in fold order, made its state.
 
     `is_in` is False for one whose promotion is not known yet, or was taken back as more became
-    known (only with three rungs or more, where a promotion changes comparisons of others).
+    known (rare: after failures, or with three rungs, where promotions change comparisons).
     """
 
     number: int

@@ -68,8 +68,9 @@ class Race:
     """Decides the order of work of one study.
 
     Wave w may be drawn when wave w-2 has closed its first rung, so at most two waves are in it.
-    Ready work is ordered by rung, the highest first; then come trainings that are needed for sure,
-    by wave, fold by fold across the wave, then by number; last those that a drop may make surplus.
+    Of the ready work those trainings come first that are needed for sure, the highest rung first,
+    by wave, fold by fold across the wave, then by number. Those that a drop may make surplus come
+    last, in the same order: for workers that would otherwise idle.
     """
 
     def __init__(
