@@ -155,7 +155,7 @@ class Race:
     def most_trainings(self, n_more: int | None = None) -> list[int]:
         """Bound each rung's trainings if the next n configurations were drawn and no others.
 
-        By default all that are still to be drawn. Places that a failure gives back are not counted.
+        By default all that are still to be drawn. Places that failures give back do not count.
         """
         if n_more is None:
             n_more = self._n_configs - self.n_drawn
