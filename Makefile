@@ -37,6 +37,7 @@ bench: $(DEV)
 	$(BIN)/python -m benchmarks.stacking
 	$(BIN)/python -m benchmarks.synth_difficulty
 	$(BIN)/python -m benchmarks.search_cost
+	$(BIN)/python -m benchmarks.correction
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

@@ -9,7 +9,7 @@ import numpy as np
 import optuna
 import pytest
 
-from benchmarks import search_cost
+from benchmarks import correction, search_cost
 from benchmarks.replay.answers import Recorded, rung_names
 from benchmarks.replay.cluster import simulate
 from benchmarks.replay.generator import calibrate, generate, likeness, mean_likeness
@@ -87,6 +87,27 @@ def drawn(recorded):
 
 def run(strategy, drawn, n_workers):
     return simulate(strategy, drawn.seconds(strategy.ladder), n_workers)
+
+
+def test_answers_to_labels_dealt_anew_score_what_is_said_to_be_the_truth():
+    matrix = made_up(n_configs=4, n_subjects=30)
+    dealt = [correction.without_signal(matrix, seed) for seed in range(60)]
+    assert all(
+        sorted(c.label for c in one.clips) == sorted(c.label for c in matrix.clips)
+        for one in dealt
+    )
+    found = np.mean([Recorded(one).scores["loso"] for one in dealt], axis=0)
+    assert found == pytest.approx(dealt[0].truth, abs=0.01)
+
+
+@pytest.mark.parametrize("ladder", [EXHAUSTIVE, default_ladder(N_SUBJECTS)])
+def test_a_corrected_search_is_measured_against_the_truth_of_its_champion(ladder):
+    """Quality is the accuracy here, and the classes are equally frequent: near to UF1."""
+    found = [
+        correction.measure(made_up(seed=seed), ladder, range(N_CONFIGS), seed) for seed in range(4)
+    ]
+    assert np.mean([abs(one.corrected) for one in found]) < 0.1
+    assert all(one.naive > one.corrected for one in found)
 
 
 @pytest.mark.parametrize("name", NAMES)

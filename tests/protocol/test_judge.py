@@ -14,7 +14,7 @@ LADDER = (Rung(3, keep=0.5, drop="bootstrap"), Rung())
 class Case:
     """Three configurations on made-up clips; number 0 answers best, 2 at random."""
 
-    def __init__(self, memo=None, seed=0):
+    def __init__(self, memo=None, seed=0, ladder=LADDER):
         self.clips = make_clips(9)
         self.labels = np.array([clip.label for clip in self.clips])
         self.rungs = [rung.folds(self.clips, CLASSES, 0) for rung in LADDER]
@@ -30,7 +30,7 @@ class Case:
         }
         self.n_asked = 0
         self.judge = Judge(
-            LADDER,
+            ladder,
             self.rungs,
             labels=self.labels,
             subjects=[clip.subject for clip in self.clips],
@@ -65,6 +65,16 @@ def test_the_worst_is_hopeless_against_the_best_and_not_the_other_way_round():
 
 def test_a_rung_without_a_rule_drops_nobody():
     assert not Case().judge.is_hopeless(2, 1, 9, rival=0)
+
+
+def test_in_loso_what_the_rungs_below_gave_counts():
+    ladder = (LADDER[0], Rung(drop="bootstrap"))
+    assert Case(ladder=ladder).judge.is_hopeless(2, 1, 6, rival=0)
+    swapped = Case(ladder=ladder)
+    for fold in swapped.rungs[0]:
+        best, worst = (0, 0, fold.index), (2, 0, fold.index)
+        swapped.found[best], swapped.found[worst] = swapped.found[worst], swapped.found[best]
+    assert not swapped.judge.is_hopeless(2, 1, 6, rival=0)
 
 
 @pytest.mark.parametrize("changed", [0, 2])
