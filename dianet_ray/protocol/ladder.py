@@ -20,10 +20,11 @@ Drop = Literal["none", "bootstrap"]
 SPARE = 2
 """So many times the quota may climb, those included that were among the best only for a while."""
 
-N_PARTS = 3
-"""Configurations are compared after each third of a rung's folds."""
+N_LOOKS = 12
+"""Configurations are compared so often in a rung: in groups after each fold, in LOSO of 26 people
+after every second one."""
 
-CONFIDENCE, LOSO_CONFIDENCE = 0.9, 0.99
+CONFIDENCE, LOSO_CONFIDENCE = 0.9, 0.995
 """How sure it must be that a configuration ends its rung behind, to be dropped. In groups an error
 costs one of many; in LOSO it may cost the champion. README, Decisions."""
 
@@ -102,10 +103,10 @@ def default_ladder(n_subjects: int, drop: Drop = "bootstrap") -> Ladder:
 def next_look(n_folds: int, n_compared: int) -> int:
     """Find the fold after which a configuration is compared next, or the rung ends.
 
-    >>> next_look(26, 0), next_look(26, 9), next_look(26, 17)
-    (9, 17, 26)
+    >>> next_look(3, 0), next_look(26, 0), next_look(26, 2), next_look(26, 24)
+    (1, 2, 4, 26)
     """
-    looks = (round(n_folds * part / N_PARTS) for part in range(1, N_PARTS))
+    looks = (round(n_folds * look / (N_LOOKS + 1)) for look in range(1, N_LOOKS + 1))
     return min((k for k in looks if k > n_compared), default=n_folds)
 
 
