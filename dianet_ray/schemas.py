@@ -10,7 +10,7 @@ FORMAT = 1
 """Version of every artefact's layout; a reader refuses another one."""
 
 STUDY_FORMAT = 3
-"""The same for STUDY; 2 since a study has rungs."""
+"""The same for STUDY; 2 since a study has rungs, 3 since LOSO drops and the best so far climb."""
 
 IMAGES_FORMAT = 2
 """The same for IMAGES; 2 since every clip's origin and the list of parts are recorded."""

@@ -64,8 +64,7 @@ class Racing:
 
     def complete(self, rung: int) -> list[int]:
         """List the numbers that finished a rung, in order."""
-        runs = self._race.climb.runs(rung)
-        return sorted(run.number for run in runs if run.is_in and run.state == "complete")
+        return sorted(run.number for run in self._race.climb.complete(rung))
 
     def n_surplus(self) -> int:
         """Count folds beyond the one that decided."""
@@ -85,7 +84,7 @@ class Asynchronous:
         self._judge, self._n_configs = drawn.judge(ladder), len(drawn.rows)
         self._n_folds = [len(folds) for folds in _folds(drawn, ladder)]
         self._n_drawn = 0
-        self._ready: list[tuple[int, bool, int, int]] = []  # heap: -rung, is extra, number, fold
+        self._ready: list[tuple[bool, int, int, int]] = []  # heap: is extra, -rung, number, fold
         self._folds: list[dict[int, set[int]]] = [{} for _ in ladder]  # finished, by number
         self._n_decided: list[dict[int, int]] = [{} for _ in ladder]
         self._n_compared: list[dict[int, int]] = [{} for _ in ladder]
@@ -96,14 +95,14 @@ class Asynchronous:
     def take(self) -> Key | None:
         """Train what is sure, else draw, else train what a drop may make surplus."""
         while True:
-            is_extra = not self._ready or self._ready[0][1]
+            is_extra = not self._ready or self._ready[0][0]
             if is_extra and self._n_drawn < self._n_configs:
                 self._n_drawn += 1
                 self._enter(self._n_drawn - 1, 0)
                 continue
             if not self._ready:
                 return None
-            below, _, number, fold = heapq.heappop(self._ready)
+            _, below, number, fold = heapq.heappop(self._ready)
             key = number, -below, fold
             if key not in self._started and number not in self._dropped[-below]:
                 self._started.add(key)
@@ -145,7 +144,7 @@ class Asynchronous:
             self._push(number, rung, fold, is_extra=fold >= self._look(number, rung))
 
     def _push(self, number: int, rung: int, fold: int, *, is_extra: bool) -> None:
-        heapq.heappush(self._ready, (-rung, is_extra, number, fold))
+        heapq.heappush(self._ready, (is_extra, -rung, number, fold))
 
     def _look(self, number: int, rung: int) -> int:
         """Find the fold after which a configuration is compared next, or the rung ends."""

@@ -113,9 +113,9 @@ class Climb:
         ranked = self._ranked([run.number for run in self.complete()], len(self._ladder) - 1)
         return ranked[0] if ranked else None
 
-    def complete(self) -> list[Run]:
-        """List the runs that finished the last rung."""
-        runs = self._runs[-1].values()
+    def complete(self, rung: int = -1) -> list[Run]:
+        """List the runs that finished a rung, the last one by default."""
+        runs = self._runs[rung].values()
         return [run for run in runs if run.is_in and run.state == "complete"]
 
     @property

@@ -124,14 +124,11 @@ Counts = dict[int, np.ndarray]
 
 
 def _finished(study: Study, rung: int) -> Counts:
-    decided = standing(study)
     counts = {}
-    for configuration in study.configurations:
-        number = configuration.number
-        if any(r.rung == rung and r.state == "complete" for r in decided.runs(number)):
-            answers = predictions.classify(study.pooled(number, rung))
-            found = predictions.subject_confusions(study.clips, answers, len(study.classes))
-            counts[number] = found[1]
+    for number in sorted(run.number for run in standing(study).climb.complete(rung)):
+        answers = predictions.classify(study.pooled(number, rung))
+        found = predictions.subject_confusions(study.clips, answers, len(study.classes))
+        counts[number] = found[1]
     return counts
 
 

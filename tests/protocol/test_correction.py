@@ -76,8 +76,7 @@ def search(rng, ladder, accuracies, objective, seed):
     finished = [
         {
             run.number: subject_confusions(clips, said[rung][run.number], 5)[1]
-            for run in sorted(climb.runs(rung), key=lambda run: run.number)
-            if run.is_in and run.state == "complete"
+            for run in sorted(climb.complete(rung), key=lambda run: run.number)
         }
         for rung in range(len(ladder))
     ]
