@@ -31,7 +31,6 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.scale_driver import BareSearcher, Samples, WaitingTrial, arrivals, fit_bare, rate
-from dianet_ray import storage
 from dianet_ray.cluster import LOCAL, connected
 from dianet_ray.nodes import Nodes
 from dianet_ray.schemas import WEIGHTS_FOLDER
@@ -39,6 +38,7 @@ from dianet_ray.search.crew import Crew, muster, resources
 from dianet_ray.search.ledger import read_records
 from dianet_ray.search.plan import Plan
 from dianet_ray.search.tuner import _AsQueued, run
+from dianet_ray.storage import files
 from tests.clusters import ROOT
 from tests.search import fake
 
@@ -109,7 +109,7 @@ def search(plan: Plan, crew: Crew, folder: Path) -> list[float]:
 def bare(plan: Plan, crew: Crew, folder: Path) -> list[float]:
     """Run as many trainings with nothing around Tune; list when they ended."""
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
-    storage.make_folder(plan.path / WEIGHTS_FOLDER)
+    files.make_folder(plan.path / WEIGHTS_FOLDER)
     searcher = BareSearcher(plan.n_configs, len(plan.study.folds), rung=plan.study.loso_rung)
     fit_bare(crew, searcher, folder, crew.n_workers(), _AsQueued())
     return searcher.times

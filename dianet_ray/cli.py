@@ -29,7 +29,7 @@ from dianet_ray.options import (
     output_path,
     parse_options,
 )
-from dianet_ray.storage import is_remote
+from dianet_ray.storage.files import is_remote
 
 if TYPE_CHECKING:
     from dianet_ray.data.dynamic_images import PrepareResult

@@ -16,12 +16,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dianet_ray import storage
 from dianet_ray.cluster import LOCAL, Cluster, connected, local_cluster, n_workers, named_address
 from dianet_ray.data.images import Images, load_images
 from dianet_ray.errors import InputError, Stopped, StudyFailed
 from dianet_ray.growth import can_come
-from dianet_ray.lock import Lock
 from dianet_ray.nodes import Nodes, probed
 from dianet_ray.options import TrackingOptions
 from dianet_ray.protocol.selection import champion
@@ -36,6 +34,8 @@ from dianet_ray.search.status import first_wave_failure
 from dianet_ray.search.study_view import load_study
 from dianet_ray.search.trial import FoldTrial
 from dianet_ray.search.weights import damaged_weights
+from dianet_ray.storage import files
+from dianet_ray.storage.lock import Lock
 from dianet_ray.summary import card, collect, page
 from dianet_ray.tracking import store
 from dianet_ray.tracking.thread import ProjectionThread
@@ -85,16 +85,16 @@ class Search:
         """
         path = self.make_plan().path
         uri = store.choose_uri(self.tracking.uri, path)
-        with storage.writing(path):
-            storage.make_folder(path.parent)
+        with files.writing(path):
+            files.make_folder(path.parent)
         store.check_store(uri)
         with ExitStack() as stack:
-            with storage.writing(path):
+            with files.writing(path):
                 stack.enter_context(Lock(path / DRIVER_FOLDER, f"the study {path}"))
             plan = self.make_plan()  # again: another driver may have just finished
             if failure := first_wave_failure(plan.study):
                 raise StudyFailed(f"{failure}; repair the cause and use a new folder")
-            with storage.answering(path):
+            with files.answering(path):
                 damaged = damaged_weights(path, plan.study, plan.n_kept)
             is_done = plan.is_done and not damaged
             study = plan.study if is_done else self._train(plan, uri, damaged)
@@ -113,7 +113,7 @@ class Search:
         with connected(self.address, n_cpus=int(n_cpus)) as cluster:
             needs = self._describe(plan, cluster, uri)
             with self._nodes(cluster, plan) as nodes:
-                with storage.writing(plan.path):
+                with files.writing(plan.path):
                     searcher = tuner.make_searcher(plan, damaged)
                 crew = muster(plan, self.images.images, nodes, needs, trial=self.trial)
                 return self._search(searcher, plan, crew, uri)
@@ -197,7 +197,7 @@ def publish(
 def images_of(study: Study) -> Images | None:
     """Load the images that a study was made from; None when they are gone or others."""
     try:
-        images = load_images(storage.located(study.about["images_path"]))
+        images = load_images(files.located(study.about["images_path"]))
     except InputError:
         return None
     return images if images.hash == study.identity["images"] else None

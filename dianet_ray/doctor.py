@@ -17,10 +17,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from dianet_ray import cluster, installation, storage
+from dianet_ray import cluster, installation
 from dianet_ray.errors import InputError
 from dianet_ray.installation import INSTALL, Check
 from dianet_ray.options import output_path
+from dianet_ray.storage import files
 from dianet_ray.tracking import store
 
 LEAST_FREE_GB = 5.0
@@ -87,7 +88,7 @@ def _safely(name: str, check: Callable[..., Any], *args: Any, **also: Any) -> li
 def _failed(name: str, error: Exception) -> Check:
     if isinstance(error, InputError):
         return Check(name, "bad", str(error), ADVICE.get(name, "change what it names"))
-    found = f"this check failed: {type(error).__name__}: {storage.reason(error)}"
+    found = f"this check failed: {type(error).__name__}: {files.reason(error)}"
     return Check(name, "bad", found, f"repair what it names; packages: {INSTALL}")
 
 
@@ -145,7 +146,7 @@ def _token_source() -> tuple[Path | str, str]:
     try:
         return path, "" if path.read_bytes().strip() else f"no token is in {path}: it is empty"
     except OSError as error:
-        return path, f"no token is in {path}: {storage.reason(error)}"
+        return path, f"no token is in {path}: {files.reason(error)}"
 
 
 def check_storage(path: Path, *, on_nodes: bool = False) -> list[Check]:
@@ -159,14 +160,14 @@ def check_storage(path: Path, *, on_nodes: bool = False) -> list[Check]:
             if found[0].state != "bad" and on_nodes:
                 found += _on_nodes(path, marker.name if found[0].state == "ok" else None)
         finally:
-            storage.remove(marker)
+            files.remove(marker)
     return found
 
 
 @contextmanager
 def _left_as_found(path: Path) -> Iterator[None]:
     """Take away the folders that come into being, unless somebody has used them."""
-    folders = [] if storage.is_remote(path) else [path, *path.parents]
+    folders = [] if files.is_remote(path) else [path, *path.parents]
     missing = [folder for folder in folders if not os.path.lexists(folder)]
     try:
         yield
@@ -179,22 +180,22 @@ def _left_as_found(path: Path) -> Iterator[None]:
 def _use(path: Path, marker: Path) -> Check:
     """List, write, read and create exclusively; leaves `marker`, with its name in it."""
     advice = f"give uid {os.getuid()} the right to use it, or choose another folder"
-    if storage.is_remote(path):
+    if files.is_remote(path):
         advice = "see to bucket, endpoint and credentials: environment, or the machine's role"
     entries: list[str] = []
-    is_new = not (storage.is_remote(path) or os.path.lexists(path))
+    is_new = not (files.is_remote(path) or os.path.lexists(path))
     try:
-        entries = storage.names(path)
-        storage.make_folder(path)
-        storage.create(marker, marker.name.encode())
-        storage.read(marker)
-    except storage.failures(InputError) as error:
-        if not entries or storage.is_remote(path):  # a data set is never in a store
-            return Check("storage", "bad", f"{path}: {storage.reason(error)}", advice)
-        found = f"{path}: can be read, not written: {storage.reason(error)}"
+        entries = files.names(path)
+        files.make_folder(path)
+        files.create(marker, marker.name.encode())
+        files.read(marker)
+    except files.failures(InputError) as error:
+        if not entries or files.is_remote(path):  # a data set is never in a store
+            return Check("storage", "bad", f"{path}: {files.reason(error)}", advice)
+        found = f"{path}: can be read, not written: {files.reason(error)}"
         return Check("storage", "warn", found, f"{advice}; for a data set reading is enough")
     try:
-        storage.create(marker, b"")
+        files.create(marker, b"")
     except FileExistsError:
         does = "does not exist yet, can be made, " if is_new else "readable, "
         return Check("storage", "ok", f"{path}: {does}writable, creates files exclusively")
@@ -203,7 +204,7 @@ def _use(path: Path, marker: Path) -> Check:
 
 
 def _check_room(path: Path) -> list[Check]:
-    if storage.is_remote(path):
+    if files.is_remote(path):
         return []
     free_gb = shutil.disk_usage(path).free / 1e9
     if free_gb >= LEAST_FREE_GB:
@@ -250,7 +251,7 @@ def check_mlflow(uri: str | None, paths: Sequence[Path]) -> Check:
     if uri is not None:
         store.check_store(uri)
         return Check("MLflow", "ok", f"{store.shown(uri)} can be used")
-    if any(map(storage.is_remote, paths)):
+    if any(map(files.is_remote, paths)):
         found = "no store is named, and a study in an object store has none beside it"
         return Check("MLflow", "warn", found, "give --tracking-uri or set MLFLOW_TRACKING_URI")
     found = "no store is named: a search would write mlflow.db beside its study"

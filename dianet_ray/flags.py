@@ -7,7 +7,7 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from dianet_ray.storage import located
+from dianet_ray.storage.files import located
 
 NewFolder = Annotated[Path, Argument(metavar="DIR", help="A new or empty folder.")]
 Dataset = Annotated[

@@ -20,7 +20,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from dianet_ray.cluster import Shape
 from dianet_ray.errors import InputError
 from dianet_ray.probe import Probe, find_problem, leave_marker, remove_marker
-from dianet_ray.storage import reason, writing
+from dianet_ray.storage.files import reason, writing
 
 LOOK_EVERY_S = 2.0
 ASK_AGAIN_S = 60.0

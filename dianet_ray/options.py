@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dianet_ray.errors import InputError
-from dianet_ray.storage import is_remote
+from dianet_ray.storage.files import is_remote
 
 JOB_VARIABLE = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 """Set by Ray inside a submitted job, whose working directory is deleted with the job."""

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from dianet_ray import __version__, storage
+from dianet_ray import __version__
+from dianet_ray.storage import files
 
 PACKAGES = ("ray", "torch", "numpy", "pyarrow", "opencv-python-headless")
 """What makes images, trainings and files; a node must have the driver's versions of them."""
@@ -59,11 +60,11 @@ def leave_marker(reads: Sequence[Path], writes: Path) -> Probe:
         OSError or a store's own exception: the driver itself cannot do it.
     """
     marker = f"{PREFIX}{uuid.uuid4().hex}"
-    storage.make_folder(writes)
-    for name in storage.names(writes):
+    files.make_folder(writes)
+    for name in files.names(writes):
         if name.startswith(PREFIX):  # left by a run that was killed
-            storage.remove(writes / name)
-    storage.create(writes / marker, marker.encode())
+            files.remove(writes / name)
+    files.create(writes / marker, marker.encode())
     contents = tuple((path, digest(path)) for path in reads)
     return Probe(contents, writes, marker, versions())
 
@@ -71,7 +72,7 @@ def leave_marker(reads: Sequence[Path], writes: Path) -> Probe:
 def remove_marker(probe: Probe) -> None:
     """Take the driver's file away."""
     if probe.writes is not None:
-        storage.remove(probe.writes / probe.marker)
+        files.remove(probe.writes / probe.marker)
 
 
 def find_problem(probe: Probe) -> str:
@@ -84,7 +85,7 @@ def find_problem(probe: Probe) -> str:
         try:
             if digest(path) != sha256:
                 return f"{path} is another file than the driver's"
-        except storage.failures() as error:
+        except files.failures() as error:
             return f"cannot read {_described(path, error)}"
     return "" if probe.writes is None else _writing_problem(probe.writes, probe.marker)
 
@@ -93,32 +94,32 @@ def _writing_problem(folder: Path, marker: str) -> str:
     own = folder / f"{PREFIX}{uuid.uuid4().hex}"
     try:
         try:
-            storage.read(folder / marker)
+            files.read(folder / marker)
         except FileNotFoundError:
             return f"{folder} is not the driver's folder: {_sight(folder)}"
-        storage.put(own, b"")
-        storage.remove(own)
-    except storage.failures() as error:
+        files.put(own, b"")
+        files.remove(own)
+    except files.failures() as error:
         return f"cannot write {_described(folder, error)}"
     return ""
 
 
 def digest(path: Path) -> str:
     """Hash a file's content: sha256 in hex."""
-    return hashlib.sha256(storage.read(path)).hexdigest()
+    return hashlib.sha256(files.read(path)).hexdigest()
 
 
 def _sight(path: Path) -> str:
-    if storage.is_remote(path) or path.is_dir():
+    if files.is_remote(path) or path.is_dir():
         return "another storage of the same name"
     return f"no such folder on {socket.gethostname()}"
 
 
 def _described(path: Path, error: Exception) -> str:
     """Name a path, why it failed, and whose it is: what an administrator asks first."""
-    if storage.is_remote(path):
-        return f"{path}: {storage.reason(error)}"
-    text = f"{path}: {storage.reason(error)} (uid {os.getuid()}"
+    if files.is_remote(path):
+        return f"{path}: {files.reason(error)}"
+    text = f"{path}: {files.reason(error)} (uid {os.getuid()}"
     for place in (path, *path.parents):
         try:
             found = place.stat()

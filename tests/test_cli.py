@@ -12,13 +12,13 @@ from dianet_ray import cli, commands
 from dianet_ray.cli import app
 from dianet_ray.data.images import load_images
 from dianet_ray.errors import Stopped, StudyFailed
-from dianet_ray.lock import Lock
 from dianet_ray.options import JOB_VARIABLE, SearchOptions
 from dianet_ray.schemas import DRIVER_FOLDER
 from dianet_ray.search.ledger import write_study
 from dianet_ray.search.plan import make_plan
 from dianet_ray.search.space_file import load_space
 from dianet_ray.search.study_view import study_content
+from dianet_ray.storage.lock import Lock
 from tests.data.casme2_files import (
     HEADER,
     WORKBOOK,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dianet_ray import doctor, storage
+from dianet_ray import doctor
 from dianet_ray.cluster import LOCAL, Cluster
 from dianet_ray.doctor import (
     Check,
@@ -18,6 +18,7 @@ from dianet_ray.doctor import (
     check_token,
 )
 from dianet_ray.errors import InputError
+from dianet_ray.storage import files
 from tests.test_cli import run
 from tests.tracking import test_store
 
@@ -109,11 +110,11 @@ def test_without_token_authentication_a_cluster_is_open(home, monkeypatch, mode)
 
 
 def test_a_folder_can_be_used_and_is_left_as_it_was(place):
-    storage.put(place / "mine", b"1")
+    files.put(place / "mine", b"1")
     new = place / "a" / "b"
     assert states(check_storage(place)) == ["ok"]
     assert states(check_storage(new)) == ["ok"]
-    assert storage.names(place) == ["mine"]
+    assert files.names(place) == ["mine"]
 
 
 def test_a_new_folder_is_told_from_one_that_is_there(tmp_path):
@@ -156,7 +157,7 @@ def test_a_disk_that_is_nearly_full_is_said(tmp_path, monkeypatch):
 
 
 def test_a_bucket_that_is_not_there_is_bad(s3):
-    (check,) = check_storage(storage.located("s3://no-such-bucket/folder"))
+    (check,) = check_storage(files.located("s3://no-such-bucket/folder"))
     assert states([check]) == ["bad"]
     assert "bucket does not exist" in check.found
 
@@ -167,7 +168,7 @@ def test_a_store_that_ignores_exclusive_creation_is_bad(s3):
     def forget(params, **_):
         params["headers"].pop("If-None-Match", None)
 
-    storage.names(s3)  # makes the client
+    files.names(s3)  # makes the client
     events = s3.fs.s3.meta.events
     events.register("before-call.s3.PutObject", forget)
     try:
@@ -176,7 +177,7 @@ def test_a_store_that_ignores_exclusive_creation_is_bad(s3):
         events.unregister("before-call.s3.PutObject", forget)
     assert states([check]) == ["bad"]
     assert "two drivers could write one study" in check.found
-    assert storage.names(s3) == []
+    assert files.names(s3) == []
 
 
 # the tracking store

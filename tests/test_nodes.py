@@ -5,10 +5,11 @@ from dataclasses import replace
 import pytest
 import ray
 
-from dianet_ray import nodes, storage
+from dianet_ray import nodes
 from dianet_ray.errors import InputError
 from dianet_ray.nodes import Nodes, check, elsewhere, is_alone, probed
 from dianet_ray.probe import leave_marker
+from dianet_ray.storage import files
 
 
 @pytest.mark.parametrize(
@@ -47,7 +48,7 @@ def test_a_good_node_counts_and_a_marker_does_not_stay(ray_local, tmp_path):
     with probed([reads], tmp_path / "study") as found:
         assert list(found.good.values()) == [(2.0, 2.0)]
         assert found.avoided == ()
-    assert storage.names(tmp_path / "study") == []
+    assert files.names(tmp_path / "study") == []
     assert is_alone()
 
 

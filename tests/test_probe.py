@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from dianet_ray import storage
 from dianet_ray.probe import PREFIX, find_problem, leave_marker, remove_marker, versions
+from dianet_ray.storage import files
 
 
 @pytest.fixture
@@ -18,9 +18,9 @@ def probe(place, tmp_path):
 
 def test_a_node_that_can_take_part_has_no_problem_and_leaves_nothing(probe):
     assert find_problem(probe) == ""
-    assert storage.names(probe.writes) == [probe.marker]
+    assert files.names(probe.writes) == [probe.marker]
     remove_marker(probe)
-    assert storage.names(probe.writes) == []
+    assert files.names(probe.writes) == []
 
 
 @pytest.mark.parametrize("name", ["ray", "torch", "python", "dianet_ray", "numpy"])
@@ -45,12 +45,12 @@ def test_input_that_is_missing_or_other_is_named(probe):
 
 
 def test_a_node_may_be_asked_to_read_only(probe):
-    storage.remove(probe.writes / probe.marker)
+    files.remove(probe.writes / probe.marker)
     assert find_problem(replace(probe, writes=None)) == ""
 
 
 def test_a_folder_of_the_same_name_on_another_storage_is_told_apart(probe):
-    storage.remove(probe.writes / probe.marker)
+    files.remove(probe.writes / probe.marker)
     assert "is not the driver's folder: another storage of the same name" in find_problem(probe)
 
 
@@ -73,7 +73,7 @@ def test_a_folder_that_cannot_be_written_is_named_with_owner_and_mode(tmp_path, 
     def full(path, content):
         raise OSError(28, os.strerror(28), str(path))
 
-    monkeypatch.setattr(storage, "put", full)
+    monkeypatch.setattr(files, "put", full)
     problem = find_problem(probe)
     assert problem.startswith(f"cannot write {probe.writes}: No space left on device (uid ")
     assert f"{probe.writes} has owner {os.getuid()} and mode " in problem
@@ -82,7 +82,7 @@ def test_a_folder_that_cannot_be_written_is_named_with_owner_and_mode(tmp_path, 
 def test_what_a_killed_run_left_is_taken_away(place, tmp_path):
     reads = tmp_path / "images.json"
     reads.write_text("{}")
-    storage.make_folder(place / "study")
-    storage.put(place / "study" / f"{PREFIX}old", b"")
+    files.make_folder(place / "study")
+    files.put(place / "study" / f"{PREFIX}old", b"")
     probe = leave_marker([reads], place / "study")
-    assert storage.names(place / "study") == [probe.marker]
+    assert files.names(place / "study") == [probe.marker]

@@ -20,7 +20,7 @@ from dianet_ray.data.frames import FrameError, read_frames
 from dianet_ray.data.labels import plain_label
 from dianet_ray.data.rows import Manifest, Row
 from dianet_ray.errors import InputError
-from dianet_ray.storage import writing
+from dianet_ray.storage.files import writing
 
 N_CLIPS = 12
 COLUMNS = ("onset", "apex", "offset", "onset to apex", "apex to offset")

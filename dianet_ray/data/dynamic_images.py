@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dianet_ray import storage
 from dianet_ray.data.clips import Recipe, clip_images
 from dianet_ray.data.duplicates import Duplicate, find_duplicates
 from dianet_ray.data.frames import FrameError, UnfitError
@@ -24,7 +23,6 @@ from dianet_ray.data.images import describe, is_part, read_about, request
 from dianet_ray.data.parts import deal_parts, make_parts
 from dianet_ray.data.rows import NO_ROW, UNREADABLE, Manifest, Row, with_crop, write_csv
 from dianet_ray.errors import InputError
-from dianet_ray.lock import Lock
 from dianet_ray.options import PrepareOptions
 from dianet_ray.progress import Progress
 from dianet_ray.schemas import (
@@ -34,7 +32,9 @@ from dianet_ray.schemas import (
     LEFT_OUT_CSV,
     MANIFEST_CSV,
 )
-from dianet_ray.storage import writing
+from dianet_ray.storage import files
+from dianet_ray.storage.files import writing
+from dianet_ray.storage.lock import Lock
 
 if TYPE_CHECKING:
     from dianet_ray.nodes import Nodes
@@ -85,7 +85,7 @@ def _make(
     manifest: Manifest, out: Path, options: PrepareOptions, progress: Progress
 ) -> PrepareResult:
     folder = out / IMAGES_FOLDER
-    storage.make_folder(folder)
+    files.make_folder(folder)
     parts = deal_parts(manifest, folder, _recipe(options))
     statuses: dict[str, dict[str, Any]] = {}
     with _nodes(manifest, out) as nodes:
@@ -103,13 +103,13 @@ def _make(
         duplicates=_duplicates(rows, statuses),
     )
     wanted = {part["file"].rpartition("/")[2] for part in parts}
-    found = storage.names(folder)
+    found = files.names(folder)
     for name in set(found) - wanted:
-        storage.remove(folder / name)
+        files.remove(folder / name)
     write_csv(rows, out / MANIFEST_CSV)
     write_csv((row for row in rows if row.state == LEFT_OUT), out / LEFT_OUT_CSV)
     about["parts"] = sorted(wanted & set(found))
-    storage.put(out / IMAGES_JSON, json.dumps(about, indent=2).encode())
+    files.put(out / IMAGES_JSON, json.dumps(about, indent=2).encode())
     n_reused = sum(status["is_reused"] for status in statuses.values())
     return _result(about, n_reused=n_reused, is_old=False)
 
@@ -135,7 +135,7 @@ def _nodes(manifest: Manifest, out: Path) -> Iterator[Nodes | None]:
 def _done_before(manifest: Manifest, out: Path, options: PrepareOptions) -> PrepareResult | None:
     with writing(out):
         try:
-            names = storage.names(out)
+            names = files.names(out)
         except NotADirectoryError:
             if not out.is_file():
                 raise  # something above it is one
@@ -168,7 +168,7 @@ def _is_unfinished(out: Path, found: list[str]) -> bool:
     names = {name for name in found if not name.startswith(".")}
     if not names <= _OURS or (names and IMAGES_FOLDER not in names):
         return False
-    return not names or all(is_part(name) for name in storage.names(out / IMAGES_FOLDER))
+    return not names or all(is_part(name) for name in files.names(out / IMAGES_FOLDER))
 
 
 def _reads(manifest: Manifest, row: Row, options: PrepareOptions) -> bool:

@@ -18,10 +18,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from dianet_ray import __version__, storage
+from dianet_ray import __version__
 from dianet_ray.data.clips import ClipImages
 from dianet_ray.data.duplicates import Duplicate
-from dianet_ray.data.parquet import read_parquet
 from dianet_ray.data.rows import UNREADABLE, Manifest, Row
 from dianet_ray.errors import InputError
 from dianet_ray.options import PrepareOptions
@@ -33,6 +32,8 @@ from dianet_ray.schemas import (
     LEFT_OUT,
     PHASES,
 )
+from dianet_ray.storage import files
+from dianet_ray.storage.parquet import read_parquet
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,7 @@ def write_part(path: Path, clips: Sequence[StoredClip]) -> None:
     table = pa.table(dict(zip(IMAGE_COLUMNS, columns, strict=True)))
     content = io.BytesIO()
     pq.write_table(table, content)
-    storage.put(path, content.getvalue())
+    files.put(path, content.getvalue())
 
 
 def _tensors(values: NDArray[Any]) -> pa.FixedShapeTensorArray:
@@ -107,7 +108,7 @@ def _tensors(values: NDArray[Any]) -> pa.FixedShapeTensorArray:
 def read_part(path: Path) -> dict[str, StoredClip]:
     """Read the clips of one part by clip_id; none when it is missing or damaged."""
     try:
-        table = read_parquet(storage.read(path))
+        table = read_parquet(files.read(path))
         names, *columns = (table[name] for name in IMAGE_COLUMNS)
         arrays = [
             column.combine_chunks().to_numpy_ndarray()
@@ -134,8 +135,8 @@ def read_about(path: Path) -> dict[str, Any]:
     """
     file = path / IMAGES_JSON
     try:
-        with storage.answering(path):
-            about = json.loads(storage.read(file))
+        with files.answering(path):
+            about = json.loads(files.read(file))
         found = about.get("format")
     except (FileNotFoundError, NotADirectoryError):
         raise InputError(f"IMAGES must be a folder made by prepare: {file} is missing") from None
@@ -156,8 +157,8 @@ def load_images(path: Path) -> Images:
     try:
         parts = [_part(path, name) for name in about["parts"]]
         names = [*IMAGE_COLUMNS[:3], *PHASES]
-        with storage.answering(path):
-            contents = storage.read_files(parts)
+        with files.answering(path):
+            contents = files.read_files(parts)
         table = pa.concat_tables([read_parquet(content, names) for content in contents])
         table = table.sort_by("clip_id")
         tensors = [table[phase].combine_chunks().to_numpy_ndarray() for phase in PHASES]

@@ -19,13 +19,14 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 
-from dianet_ray import __version__, storage
+from dianet_ray import __version__
 from dianet_ray.data.clips import Recipe, clip_images
 from dianet_ray.data.frames import FrameError, UnfitError, file_stamps
 from dianet_ray.data.images import StoredClip, read_part, write_part
 from dianet_ray.data.rows import Manifest, Row
 from dianet_ray.probe import Probe, find_problem
 from dianet_ray.schemas import IMAGES_FORMAT
+from dianet_ray.storage import files
 
 if TYPE_CHECKING:
     from dianet_ray.nodes import Nodes
@@ -121,7 +122,7 @@ def _make_part(row: dict[str, str], *, recipe: Recipe, probe: Probe | None) -> d
     if problem := probe and _problem(probe):  # a node that came later, or whose mount is gone
         raise RuntimeError(f"node {socket.gethostname()} cannot take part: {problem}")
     part = json.loads(row["part"])
-    file = storage.located(part["file"])
+    file = files.located(part["file"])
     before = read_part(file)
     after: list[StoredClip] = []
     statuses = []
@@ -142,9 +143,9 @@ def _make_part(row: dict[str, str], *, recipe: Recipe, probe: Probe | None) -> d
             status["is_reused"] = stored is before.get(name)
         statuses.append(status)
     if not after:
-        storage.remove(file)
+        files.remove(file)
     elif [id(clip) for clip in after] != [id(clip) for clip in before.values()]:
-        storage.patiently(lambda: write_part(file, after), logger.debug)
+        files.patiently(lambda: write_part(file, after), logger.debug)
     return {"statuses": json.dumps(statuses)}
 
 

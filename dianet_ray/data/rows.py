@@ -11,11 +11,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from dianet_ray import storage
 from dianet_ray.data.numbering import Numbering
 from dianet_ray.data.sheets import Sheet
 from dianet_ray.schemas import CORRECTED, LEFT_OUT, MANIFEST_COLUMNS
-from dianet_ray.storage import writing
+from dianet_ray.storage import files
+from dianet_ray.storage.files import writing
 
 UNREADABLE = "unreadable: "
 """How the reason starts of a clip whose files do not read; all other reasons are rules."""
@@ -125,5 +125,5 @@ def write_csv(rows: Iterable[Row], path: Path) -> None:
     writer.writeheader()
     writer.writerows(asdict(row) for row in rows)
     with writing(path):
-        storage.make_folder(path.parent)
-        storage.put(path, content.getvalue().encode())
+        files.make_folder(path.parent)
+        files.put(path, content.getvalue().encode())

@@ -14,8 +14,8 @@ from typing import Any
 import openpyxl
 from openpyxl.cell.cell import ERROR_CODES
 
-from dianet_ray.data.parquet import read_parquet
 from dianet_ray.errors import InputError
+from dianet_ray.storage.parquet import read_parquet
 
 Cells = Sequence[Sequence[Any]]
 Columns = Mapping[str, tuple[str, ...]]

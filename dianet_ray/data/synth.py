@@ -25,12 +25,12 @@ from dianet_ray.data import casting
 from dianet_ray.data.expressions import EMOTIONS
 from dianet_ray.data.filming import Marks, Scene, film
 from dianet_ray.data.layouts import LAYOUTS
-from dianet_ray.data.outputs import output_folder
 from dianet_ray.data.releases import Oddity, Record, Release
 from dianet_ray.errors import InputError
 from dianet_ray.progress import Progress
 from dianet_ray.settings import derive_seed
-from dianet_ray.storage import writing
+from dianet_ray.storage.files import writing
+from dianet_ray.storage.outputs import output_folder
 
 FEWEST_PIXELS, FEWEST_FRAMES = 32, 10
 

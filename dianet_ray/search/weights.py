@@ -6,9 +6,9 @@ import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
-from dianet_ray import storage
 from dianet_ray.protocol.standing import standing
 from dianet_ray.protocol.study import Study, Training
+from dianet_ray.storage import files
 
 
 def totals(study: Study) -> dict[int, float]:
@@ -40,7 +40,7 @@ def _is_whole(path: Path, training: Training) -> bool:
     if weights is None:
         return True
     try:
-        content = storage.read(path / weights.path)
+        content = files.read(path / weights.path)
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
         return False
     return hashlib.sha256(content).hexdigest() == weights.sha256

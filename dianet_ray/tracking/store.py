@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 
 from dianet_ray.errors import InputError
 from dianet_ray.options import output_path
-from dianet_ray.storage import is_remote
+from dianet_ray.storage.files import is_remote
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

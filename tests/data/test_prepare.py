@@ -21,9 +21,9 @@ from dianet_ray.data.dynamic_images import LOCK_FOLDER, prepare
 from dianet_ray.data.images import fingerprint, load_images
 from dianet_ray.data.manifest import read_manifest
 from dianet_ray.errors import InputError
-from dianet_ray.lock import Lock
 from dianet_ray.options import PrepareOptions
 from dianet_ray.progress import Progress
+from dianet_ray.storage.lock import Lock
 from tests.data.casme2_files import FRAMES, Clip, clips, write_data_set
 
 pytestmark = [

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 
-from dianet_ray import storage
 from dianet_ray.cluster import Cluster
 from dianet_ray.nodes import Nodes
 from dianet_ray.options import SearchOptions
@@ -23,6 +22,7 @@ from dianet_ray.search.trial import FoldTrial, report
 from dianet_ray.search.tuner import make_searcher, run
 from dianet_ray.search.weights import damaged_weights
 from dianet_ray.settings import Settings, derive_seed
+from dianet_ray.storage import files
 
 CLASSES = ("calm", "glad", "sad")
 SPACE = Space(
@@ -47,8 +47,8 @@ def fake_answers(work, fold, labels, seed):
 
 def save(path, content):
     """Write as `save_weights` does."""
-    storage.make_folder(path.parent, parents=False)
-    storage.put(path, content)
+    files.make_folder(path.parent, parents=False)
+    files.put(path, content)
 
 
 class FakeTrial(FoldTrial):
@@ -63,7 +63,7 @@ class FakeTrial(FoldTrial):
         path = material.study_path / weights_path(work["config_id"], index)
         content = f"{work['config_id']} {index}".encode()
         if is_loso:
-            storage.patiently(lambda: save(path, content), lambda error: None)
+            files.patiently(lambda: save(path, content), lambda error: None)
         fold = material.rungs[work["rung"]][index]
         answers = fake_answers(work, fold, material.labels, material.seed)
         finished_at = time.time()

@@ -8,49 +8,49 @@ from pathlib import Path
 
 import pytest
 
-from dianet_ray import storage
 from dianet_ray.errors import InputError, StorageAway
+from dianet_ray.storage import files
 
 
 def test_what_is_put_is_read_replaced_listed_and_removed(place):
-    storage.make_folder(place / "a")
-    storage.put(place / "a" / "one", b"1")
-    storage.put(place / "a" / "one", b"2")
-    storage.put(place / "a" / "two", b"3")
+    files.make_folder(place / "a")
+    files.put(place / "a" / "one", b"1")
+    files.put(place / "a" / "one", b"2")
+    files.put(place / "a" / "two", b"3")
     assert (place / "a" / "one").read_bytes() == b"2"
-    assert storage.names(place / "a") == ["one", "two"]
-    assert storage.names(place) == ["a"]
-    assert storage.read_files([place / "a" / "two", place / "a" / "one"]) == [b"3", b"2"]
-    storage.remove(place / "a" / "one")
-    assert storage.names(place / "a") == ["two"]
-    storage.remove(place / "a")
-    storage.remove(place / "a")
-    assert storage.names(place / "a") == []
+    assert files.names(place / "a") == ["one", "two"]
+    assert files.names(place) == ["a"]
+    assert files.read_files([place / "a" / "two", place / "a" / "one"]) == [b"3", b"2"]
+    files.remove(place / "a" / "one")
+    assert files.names(place / "a") == ["two"]
+    files.remove(place / "a")
+    files.remove(place / "a")
+    assert files.names(place / "a") == []
 
 
 def test_what_is_removed_is_said_and_a_neighbour_stays(place):
     for name in ("ab", "abc"):
-        storage.make_folder(place / name)
-        storage.put(place / name / "x", b"")
-    assert storage.remove(place / "ab")
-    assert storage.remove(place / "nothing")
-    assert storage.names(place) == ["abc"]
+        files.make_folder(place / name)
+        files.put(place / name / "x", b"")
+    assert files.remove(place / "ab")
+    assert files.remove(place / "nothing")
+    assert files.names(place) == ["abc"]
 
 
 def test_a_folder_that_cannot_be_removed_is_said(tmp_path, monkeypatch):
     def away(*args, **also):
         raise OSError(116, "Stale file handle")
 
-    monkeypatch.setattr(storage.shutil, "rmtree", away)
-    assert not storage.remove(tmp_path)
+    monkeypatch.setattr(files.shutil, "rmtree", away)
+    assert not files.remove(tmp_path)
 
 
 def test_a_folder_made_by_hand_in_a_store_is_empty(s3):
     """A console makes an object whose name ends with a slash."""
     s3.fs.pipe_file(f"{s3.path}/", b"")
-    assert storage.names(s3) == []
-    storage.put(s3 / "x", b"")
-    assert storage.names(s3) == ["x"]
+    assert files.names(s3) == []
+    files.put(s3 / "x", b"")
+    assert files.names(s3) == ["x"]
 
 
 @pytest.mark.parametrize("number", [errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS])
@@ -58,19 +58,19 @@ def test_a_file_system_without_hard_links_is_named(tmp_path, monkeypatch, number
     def refuse(*args):
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(storage.os, "link", refuse)
+    monkeypatch.setattr(files.os, "link", refuse)
     with pytest.raises(InputError, match=f"must have hard links: {tmp_path}"):
-        storage.create(tmp_path / "x", b"")
-    assert storage.names(tmp_path) == []
+        files.create(tmp_path / "x", b"")
+    assert files.names(tmp_path) == []
 
 
 def test_creation_is_exclusive_but_for_what_is_already_ours(place):
-    storage.create(place / "x", b"mine")
-    storage.create(place / "x", b"mine")  # the answer to the first one was lost
+    files.create(place / "x", b"mine")
+    files.create(place / "x", b"mine")  # the answer to the first one was lost
     with pytest.raises(FileExistsError):
-        storage.create(place / "x", b"other")
+        files.create(place / "x", b"other")
     assert (place / "x").read_bytes() == b"mine"
-    assert storage.names(place) == ["x"]
+    assert files.names(place) == ["x"]
 
 
 def test_of_many_who_create_at_once_one_wins(place):
@@ -79,7 +79,7 @@ def test_of_many_who_create_at_once_one_wins(place):
     def run(number):
         start.wait()
         try:
-            storage.create(place / "x", str(number).encode())
+            files.create(place / "x", str(number).encode())
             won.append(str(number).encode())
         except FileExistsError:
             pass
@@ -96,21 +96,21 @@ def test_a_killed_write_leaves_nothing_under_the_name(tmp_path, monkeypatch):
     def killed(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(storage.os, "fsync", killed)
-    for write in (storage.create, storage.put):
+    monkeypatch.setattr(files.os, "fsync", killed)
+    for write in (files.create, files.put):
         with pytest.raises(KeyboardInterrupt):
             write(tmp_path / "x", b"")
-    assert storage.names(tmp_path) == []
+    assert files.names(tmp_path) == []
 
 
 def test_an_address_is_one_in_every_process_and_listings_are_never_remembered(s3):
-    assert storage.is_remote(s3)
-    assert not storage.is_remote(Path("x"))
+    assert files.is_remote(s3)
+    assert not files.is_remote(Path("x"))
     there = pickle.loads(pickle.dumps(s3))
     assert (there, str(there)) == (s3, str(s3))
-    assert storage.names(s3) == []
-    storage.put(there / "x", b"")
-    assert storage.names(s3) == ["x"]
+    assert files.names(s3) == []
+    files.put(there / "x", b"")
+    assert files.names(s3) == ["x"]
     assert s3.absolute() == s3
 
 
@@ -133,35 +133,35 @@ def test_an_address_is_one_in_every_process_and_listings_are_never_remembered(s3
 )
 def test_other_addresses_are_refused(text, words):
     with pytest.raises(InputError, match=words):
-        storage.located(text)
+        files.located(text)
 
 
 def test_a_store_whose_package_is_missing_is_named_with_the_way_out(monkeypatch):
-    monkeypatch.setattr(storage, "find_spec", lambda name: None)
+    monkeypatch.setattr(files, "find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"gs:// needs gcsfs: pip install .*\[gs\]"):
-        storage.located("gs://bucket/folder")
+        files.located("gs://bucket/folder")
 
 
 def test_a_store_that_does_not_answer_is_one_line(s3, monkeypatch):
-    away = storage.located(f"{s3}/x")
+    away = files.located(f"{s3}/x")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     away.fs.clear_instance_cache()
-    fresh = storage.located(str(away))
+    fresh = files.located(str(away))
     fresh.fs.retries = 1
-    with pytest.raises(InputError, match="object store must answer: s3://"), storage.answering(s3):
+    with pytest.raises(InputError, match="object store must answer: s3://"), files.answering(s3):
         (fresh / "x").read_bytes()
     fresh.fs.clear_instance_cache()
 
 
 @pytest.mark.parametrize("error", [FileNotFoundError("x"), InputError("y")])
 def test_a_missing_file_is_no_answerless_store(s3, error):
-    with pytest.raises(type(error)), storage.answering(s3):
+    with pytest.raises(type(error)), files.answering(s3):
         raise error
 
 
 def test_who_waits_does_it_again_and_hears_why(monkeypatch):
-    monkeypatch.setattr(storage, "RETRY_S", 0.0)
+    monkeypatch.setattr(files, "RETRY_S", 0.0)
     tries, heard = [OSError(28, "No space left on device"), OSError("stale"), None], []
 
     def action():
@@ -170,21 +170,21 @@ def test_who_waits_does_it_again_and_hears_why(monkeypatch):
             raise error
         return "done"
 
-    assert storage.patiently(action, lambda error: heard.append(storage.reason(error))) == "done"
+    assert files.patiently(action, lambda error: heard.append(files.reason(error))) == "done"
     assert heard == ["No space left on device", "stale"]
 
 
 def test_patience_ends(monkeypatch):
-    monkeypatch.setattr(storage, "RETRY_S", 0.0)
-    monkeypatch.setattr(storage, "PATIENCE_S", 0.0)
+    monkeypatch.setattr(files, "RETRY_S", 0.0)
+    monkeypatch.setattr(files, "PATIENCE_S", 0.0)
     with pytest.raises(StorageAway, match="away"):
-        storage.patiently(lambda: (_ for _ in ()).throw(OSError("away")), lambda error: None)
+        files.patiently(lambda: (_ for _ in ()).throw(OSError("away")), lambda error: None)
 
 
 def test_what_no_waiting_helps_is_raised_at_once():
     for error in (FileExistsError("x"), ValueError("y")):
         with pytest.raises(type(error)):
-            storage.patiently(lambda e=error: (_ for _ in ()).throw(e), lambda error: None)
+            files.patiently(lambda e=error: (_ for _ in ()).throw(e), lambda error: None)
 
 
 def test_whoever_waits_may_give_up():
@@ -192,4 +192,4 @@ def test_whoever_waits_may_give_up():
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        storage.patiently(lambda: os.stat("/nowhere/at/all"), give_up)
+        files.patiently(lambda: os.stat("/nowhere/at/all"), give_up)

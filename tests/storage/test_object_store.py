@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from dianet_ray.search.study_view import load_study
-from dianet_ray.storage import names
+from dianet_ray.storage.files import names
 from tests.search.test_searcher import decisions
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]

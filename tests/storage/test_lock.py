@@ -9,10 +9,10 @@ import time
 
 import pytest
 
-from dianet_ray import lock, storage
 from dianet_ray.errors import InputError
-from dianet_ray.lock import STALE_AFTER_S, Lock, holder, is_alive
 from dianet_ray.options import JOB_VARIABLE
+from dianet_ray.storage import files, lock
+from dianet_ray.storage.lock import STALE_AFTER_S, Lock, holder, is_alive
 
 HOLDER = {"host": "elsewhere", "pid": 1, "token": "t", "at": 0.0}
 DAMAGED = [
@@ -44,7 +44,7 @@ def held(folder):
 
 
 def write(folder, number=1, **values):
-    storage.put(
+    files.put(
         folder / f"{number:06d}.json", json.dumps({**HOLDER, "at": time.time(), **values}).encode()
     )
 
@@ -61,7 +61,7 @@ def test_a_second_one_is_refused_and_the_first_leaves_nothing_behind(place):
         with pytest.raises(InputError, match="writes the study: process"), held(place):
             pass
         assert holder(place) is not None
-    assert storage.names(place) == []
+    assert files.names(place) == []
 
 
 def test_one_elsewhere_counts_while_its_heartbeat_is_fresh(place):
@@ -71,7 +71,7 @@ def test_one_elsewhere_counts_while_its_heartbeat_is_fresh(place):
     write(place, number=4, at=time.time() - STALE_AFTER_S - 1)
     with held(place):
         assert holder(place)["pid"] != 1
-        assert storage.names(place) == ["000005.json"]
+        assert files.names(place) == ["000005.json"]
     write(place, number=4, at=time.time() + 86400)  # killed, and its clock was wrong
     with held(place):
         assert holder(place)["pid"] != 1
@@ -136,16 +136,16 @@ def test_a_damaged_file_belongs_to_nobody_and_is_taken_over(tmp_path, content):
         assert is_alive(holder(tmp_path))
         with pytest.raises(InputError, match="the study: process"), held(tmp_path):
             pass
-    assert storage.names(tmp_path) == []
+    assert files.names(tmp_path) == []
 
 
 @pytest.mark.parametrize("content", [None, b"{", json.dumps(HOLDER).encode()])
 def test_of_those_who_start_together_one_wins(place, content):
-    for attempt in range(2 if storage.is_remote(place) else 20):
+    for attempt in range(2 if files.is_remote(place) else 20):
         folder = place / str(attempt)
-        storage.make_folder(folder)
+        files.make_folder(folder)
         if content is not None:
-            storage.put(folder / "000001.json", content)
+            files.put(folder / "000001.json", content)
         start, end, won = threading.Barrier(6), threading.Barrier(6), []
 
         def run(folder=folder, start=start, end=end, won=won):
@@ -163,7 +163,7 @@ def test_of_those_who_start_together_one_wins(place, content):
         for thread in threads:
             thread.join()
         assert len(won) == 1
-        assert storage.names(folder) == []
+        assert files.names(folder) == []
 
 
 def while_judging(monkeypatch, happens):
@@ -189,7 +189,7 @@ def test_one_that_saw_a_stale_file_leaves_the_successor_alone(place, monkeypatch
     with pytest.raises(InputError, match="the study: process"), held(place):
         pass
     first.__exit__(None, None, None)
-    assert storage.names(place) == []
+    assert files.names(place) == []
 
 
 def test_one_that_beats_again_while_it_is_judged_stale_keeps_the_lock(place, monkeypatch):
@@ -197,7 +197,7 @@ def test_one_that_beats_again_while_it_is_judged_stale_keeps_the_lock(place, mon
     while_judging(monkeypatch, lambda: write(place))
     with pytest.raises(InputError, match="another one just started"), held(place):
         pass
-    assert storage.names(place) == ["000001.json"]
+    assert files.names(place) == ["000001.json"]
     assert holder(place)["token"] == "t"
 
 
@@ -214,7 +214,7 @@ def test_a_whole_run_of_another_one_while_judging_gives_way_to_a_third(place, mo
     while_judging(monkeypatch, meanwhile)
     with pytest.raises(InputError, match="another one just started"), held(place):
         pass
-    assert storage.names(place) == ["000001.json"]
+    assert files.names(place) == ["000001.json"]
     third.__exit__(None, None, None)
 
 
@@ -222,7 +222,7 @@ def test_one_killed_while_taking_over_blocks_nobody_for_long(tmp_path):
     write(tmp_path, at=0.0)
     write(tmp_path, number=2, at=0.0)  # taken over, then killed before tidying
     with held(tmp_path):
-        assert storage.names(tmp_path) == ["000003.json"]
+        assert files.names(tmp_path) == ["000003.json"]
 
 
 @pytest.mark.parametrize("content", [json.dumps({**HOLDER, "token": "successor"}), "{"])
@@ -232,7 +232,7 @@ def test_a_heartbeat_stops_when_the_file_is_no_longer_its_own(
     monkeypatch.setattr(lock, "BEAT_EVERY_S", 0.01)
     path = tmp_path / "000001.json"
     with caplog.at_level(logging.WARNING), held(tmp_path) as mine:
-        storage.put(path, content.encode())
+        files.put(path, content.encode())
         wait_until(lambda: not mine._thread.is_alive())
         found = path.read_text()
     assert "another command took over the study" in caplog.text
@@ -244,6 +244,6 @@ def test_a_heartbeat_is_whole_on_disk_before_it_is_seen(tmp_path, monkeypatch):
     monkeypatch.setattr(lock, "BEAT_EVERY_S", 0.01)
     synced = []
     with held(tmp_path):
-        real = storage.os.fsync
-        monkeypatch.setattr(storage.os, "fsync", lambda fd: (synced.append(fd), real(fd)))
+        real = files.os.fsync
+        monkeypatch.setattr(files.os, "fsync", lambda fd: (synced.append(fd), real(fd)))
         wait_until(lambda: synced)

@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from dianet_ray.data.images import load_images, read_part
-from dianet_ray.data.parquet import read_parquet
 from dianet_ray.errors import InputError
+from dianet_ray.storage.parquet import read_parquet
 from tests.images import write_images
 
 

@@ -20,9 +20,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from dianet_ray import storage
 from dianet_ray.errors import InputError
 from dianet_ray.options import submitted_job
+from dianet_ray.storage import files
 
 BEAT_EVERY_S = 5.0
 STALE_AFTER_S = 60.0
@@ -48,7 +48,7 @@ class Lock:
         self._thread = threading.Thread(target=self._beat, daemon=True, name="heartbeat")
 
     def __enter__(self) -> Lock:
-        storage.make_folder(self._folder)
+        files.make_folder(self._folder)
         number, found = _last(self._folder)
         if found is not None and is_alive(found):
             raise InputError(
@@ -57,7 +57,7 @@ class Lock:
             )
         self._path = self._folder / f"{number + 1:06d}.json"
         try:
-            storage.create(self._path, self._content())
+            files.create(self._path, self._content())
         except FileExistsError:
             raise self._raced() from None
         self._tidy()
@@ -66,15 +66,15 @@ class Lock:
 
     def _tidy(self) -> None:
         """Delete the files of former holders, unless one of them came to life meanwhile."""
-        for name in storage.names(self._folder):
+        for name in files.names(self._folder):
             path = self._folder / name
             if path == self._path or not _number(name):
                 continue
             found = _read(path)
             if found is not None and is_alive(found):
-                storage.remove(self._path)
+                files.remove(self._path)
                 raise self._raced()
-            storage.remove(path)
+            files.remove(path)
 
     def _raced(self) -> InputError:
         return InputError(f"one command at a time writes {self._what}: another one just started")
@@ -88,7 +88,7 @@ class Lock:
         self._is_released.set()
         self._thread.join(RELEASE_S)
         if not self._thread.is_alive():  # else the storage hangs: the heartbeat goes stale
-            storage.remove(self._path)
+            files.remove(self._path)
 
     def _beat(self) -> None:
         n_foreign = 0
@@ -104,10 +104,10 @@ class Lock:
                     logger.warning("another command took over %s", self._what)
                     return
                 if is_ours:
-                    storage.put(self._path, self._content())
+                    files.put(self._path, self._content())
                     self._say_back()
-            except storage.failures() as error:  # the heartbeat goes stale, no more
-                self._say_away(storage.reason(error))
+            except files.failures() as error:  # the heartbeat goes stale, no more
+                self._say_away(files.reason(error))
 
     def _say_away(self, why: str) -> None:
         """Say once what the command then waits for."""
@@ -139,7 +139,7 @@ def holder(folder: Path) -> Holder | None:
 
 
 def _last(folder: Path) -> tuple[int, Holder | None]:
-    number = max((_number(name) for name in storage.names(folder)), default=0)
+    number = max((_number(name) for name in files.names(folder)), default=0)
     if not number:
         return 0, None
     return number, _read(folder / f"{number:06d}.json")
@@ -153,7 +153,7 @@ def _number(name: str) -> int:
 def _read(path: Path) -> Holder | None:
     """Read a holder that is complete, every value of its type; None for anything else."""
     try:
-        found = json.loads(storage.read(path))
+        found = json.loads(files.read(path))
         pid, at = found["pid"], found["at"]
         is_complete = (
             isinstance(found["host"], str)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from dianet_ray.storage import writing
+from dianet_ray.storage.files import writing
 
 
 @contextmanager
