@@ -33,7 +33,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.repeater_driver import SPACE
-from dianet_ray.cluster import local_cpus
+from dianet_ray.cluster.connection import local_cpus
 from dianet_ray.data.images import load_images
 from dianet_ray.model.fit import Member, fit
 from dianet_ray.options import SearchOptions

@@ -34,7 +34,7 @@ from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search.optuna import OptunaSearch
 from ray.tune.search.repeater import TRIAL_INDEX, Repeater
 
-from dianet_ray.cluster import LOCAL, connected
+from dianet_ray.cluster.connection import LOCAL, connected
 from dianet_ray.data.images import load_images
 from dianet_ray.model.fit import Member, fit
 from dianet_ray.options import SearchOptions

@@ -31,8 +31,8 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.scale_driver import BareSearcher, Samples, WaitingTrial, arrivals, fit_bare, rate
-from dianet_ray.cluster import LOCAL, connected
-from dianet_ray.nodes import Nodes
+from dianet_ray.cluster.connection import LOCAL, connected
+from dianet_ray.cluster.nodes import Nodes
 from dianet_ray.schemas import WEIGHTS_FOLDER
 from dianet_ray.search.crew import Crew, muster, resources
 from dianet_ray.search.ledger import read_records

@@ -20,7 +20,7 @@ from rich.console import Console
 from typer.exceptions import TyperException
 
 from dianet_ray import flags
-from dianet_ray.cluster import check_python
+from dianet_ray.cluster.connection import check_python
 from dianet_ray.errors import InputError, Stopped, StudyFailed
 from dianet_ray.options import (
     PrepareOptions,
@@ -229,7 +229,7 @@ def prepare(
     max_workers: flags.MaxWorkers = None,
 ) -> None:
     """Make dynamic images of every clip with Ray Data."""
-    from dianet_ray.cluster import connected, local_cpus
+    from dianet_ray.cluster.connection import connected, local_cpus
     from dianet_ray.data import dynamic_images
     from dianet_ray.progress import Progress
     from dianet_ray.schemas import IMAGES_JSON, LEFT_OUT_CSV

@@ -16,11 +16,18 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dianet_ray.cluster import LOCAL, Cluster, connected, local_cluster, n_workers, named_address
+from dianet_ray.cluster.autoscaler import can_come
+from dianet_ray.cluster.connection import (
+    LOCAL,
+    Cluster,
+    connected,
+    local_cluster,
+    n_workers,
+    named_address,
+)
+from dianet_ray.cluster.nodes import Nodes, probed
 from dianet_ray.data.images import Images, load_images
 from dianet_ray.errors import InputError, Stopped, StudyFailed
-from dianet_ray.growth import can_come
-from dianet_ray.nodes import Nodes, probed
 from dianet_ray.options import TrackingOptions
 from dianet_ray.protocol.selection import champion
 from dianet_ray.protocol.study import Study

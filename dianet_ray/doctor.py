@@ -17,7 +17,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from dianet_ray import cluster, installation
+from dianet_ray import installation
+from dianet_ray.cluster import connection
 from dianet_ray.errors import InputError
 from dianet_ray.installation import INSTALL, Check
 from dianet_ray.options import output_path
@@ -47,8 +48,8 @@ def examine(
     Raises:
         InputError: a path, an address or a tracking store that every command refuses.
     """
-    named = cluster.named_address(address)
-    cluster.check_protocol(named)
+    named = connection.named_address(address)
+    connection.check_protocol(named)
     return _checks([output_path(path) for path in paths], named, _named_store(tracking_uri))
 
 
@@ -92,18 +93,18 @@ def _failed(name: str, error: Exception) -> Check:
     return Check(name, "bad", found, f"repair what it names; packages: {INSTALL}")
 
 
-def _join(address: str, stack: ExitStack) -> tuple[cluster.Cluster | None, Check]:
+def _join(address: str, stack: ExitStack) -> tuple[connection.Cluster | None, Check]:
     """Join the named cluster until the stack closes; no local Ray is started."""
     try:
-        if address == cluster.LOCAL:
-            return None, check_cluster(cluster.local_cluster())
-        joined = stack.enter_context(cluster.connected(address))
+        if address == connection.LOCAL:
+            return None, check_cluster(connection.local_cluster())
+        joined = stack.enter_context(connection.connected(address))
     except Exception as error:
         return None, _failed("cluster", error)
     return joined, check_cluster(joined)
 
 
-def check_cluster(joined: cluster.Cluster) -> Check:
+def check_cluster(joined: connection.Cluster) -> Check:
     """Say what a cluster that answered, or the local Ray that would be started, offers."""
     has = f"{joined.n_cpus:g} CPUs and {joined.n_gpus:g} GPUs"
     if joined.is_ours:
@@ -116,7 +117,7 @@ def check_cluster(joined: cluster.Cluster) -> Check:
 
 def check_token(address: str) -> Check:
     """Check where the token comes from that a named cluster asks for; never show it."""
-    if address == cluster.LOCAL:
+    if address == connection.LOCAL:
         return Check("token", "ok", "a local Ray needs none of yours")
     source, problem = _token_source()
     mode = os.environ.get("RAY_AUTH_MODE") or "not set"
@@ -220,8 +221,8 @@ def _on_nodes(path: Path, marker: str | None) -> list[Check]:
         path: the folder.
         marker: a file that is in it; None where only reading is asked for.
     """
-    from dianet_ray.nodes import Nodes
-    from dianet_ray.probe import Probe, digest, versions
+    from dianet_ray.cluster.nodes import Nodes
+    from dianet_ray.cluster.probe import Probe, digest, versions
 
     if marker is None:
         reads = [(file, digest(file)) for file in _some_file(path)]

@@ -15,7 +15,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
-from dianet_ray import cluster
+from dianet_ray.cluster import connection
 from dianet_ray.errors import InputError
 
 DISTRIBUTION = "dianet-ray"
@@ -35,9 +35,9 @@ class Check:
 def check_python(version: Sequence[Any]) -> Check:
     """Check a Python's version, given as (major, minor, micro, ...)."""
     try:
-        cluster.check_python(version)
+        connection.check_python(version)
     except InputError as error:
-        return Check("Python", "bad", str(error), f"use Python {cluster.SUPPORTED_PYTHON}")
+        return Check("Python", "bad", str(error), f"use Python {connection.SUPPORTED_PYTHON}")
     return Check("Python", "ok", f"Python {'.'.join(map(str, version[:3]))}")
 
 
@@ -113,7 +113,7 @@ def check_ray() -> Check:
         InputError: it is not supported.
     """
     found = metadata.version("ray")
-    cluster.check_ray(found)
+    connection.check_ray(found)
     return Check("Ray", "ok", f"Ray {found}")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dianet_ray import doctor
-from dianet_ray.cluster import LOCAL, Cluster
+from dianet_ray.cluster.connection import LOCAL, Cluster
 from dianet_ray.doctor import (
     Check,
     check_cluster,
@@ -321,7 +321,7 @@ def test_a_folder_that_only_this_machine_sees_is_bad(ray_local, tmp_path, monkey
 
 @pytest.mark.ray
 def test_a_node_of_another_version_is_bad(ray_local, tmp_path, monkeypatch):
-    monkeypatch.setattr("dianet_ray.probe.versions", lambda: {"torch": "9.9"})
+    monkeypatch.setattr("dianet_ray.cluster.probe.versions", lambda: {"torch": "9.9"})
     checks = check_storage(tmp_path, on_nodes=True)
     assert states(checks) == ["ok", "bad"]
     assert "torch" in checks[1].found

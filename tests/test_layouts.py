@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 from sklearn.metrics import f1_score, recall_score
 
-from dianet_ray.cluster import Cluster
+from dianet_ray.cluster.connection import Cluster
 from dianet_ray.data.dynamic_images import prepare
 from dianet_ray.data.images import load_images
 from dianet_ray.data.labels import COMMONEST, label_set

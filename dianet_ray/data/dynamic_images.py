@@ -37,7 +37,7 @@ from dianet_ray.storage.files import writing
 from dianet_ray.storage.lock import Lock
 
 if TYPE_CHECKING:
-    from dianet_ray.nodes import Nodes
+    from dianet_ray.cluster.nodes import Nodes
 
 LOCK_FOLDER = ".lock"
 _OURS = {IMAGES_FOLDER, MANIFEST_CSV, LEFT_OUT_CSV}
@@ -117,7 +117,7 @@ def _make(
 @contextmanager
 def _nodes(manifest: Manifest, out: Path) -> Iterator[Nodes | None]:
     """Probe a cluster's nodes by a file of frames of each part, and OUT; none on this machine."""
-    from dianet_ray import nodes  # imports Ray, and `predict` needs only `clip_images`
+    from dianet_ray.cluster import nodes  # imports Ray, and `predict` needs only `clip_images`
 
     if nodes.is_alone():
         yield None

@@ -20,16 +20,16 @@ from typing import TYPE_CHECKING, Any
 import cv2
 
 from dianet_ray import __version__
+from dianet_ray.cluster.probe import Probe, find_problem
 from dianet_ray.data.clips import Recipe, clip_images
 from dianet_ray.data.frames import FrameError, UnfitError, file_stamps
 from dianet_ray.data.images import StoredClip, read_part, write_part
 from dianet_ray.data.rows import Manifest, Row
-from dianet_ray.probe import Probe, find_problem
 from dianet_ray.schemas import IMAGES_FORMAT
 from dianet_ray.storage import files
 
 if TYPE_CHECKING:
-    from dianet_ray.nodes import Nodes
+    from dianet_ray.cluster.nodes import Nodes
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ def make_parts(
     """
     import ray.data  # takes seconds, and `predict` needs only `clip_images`
 
-    from dianet_ray.nodes import elsewhere
+    from dianet_ray.cluster.nodes import elsewhere
 
     if not parts:
         return

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from ray import tune
 
-from dianet_ray.cluster import Cluster, Shape, check_gpus, n_workers
-from dianet_ray.growth import Demand
-from dianet_ray.nodes import Nodes, elsewhere
+from dianet_ray.cluster.autoscaler import Demand
+from dianet_ray.cluster.connection import Cluster, Shape, check_gpus, n_workers
+from dianet_ray.cluster.nodes import Nodes, elsewhere
 from dianet_ray.search.plan import Plan
 from dianet_ray.search.trial import FoldTrial, Material
 

@@ -22,9 +22,9 @@ import ray
 import torch
 from ray import tune
 
+from dianet_ray.cluster.probe import Probe, find_problem
 from dianet_ray.errors import StorageAway
 from dianet_ray.model import fit as fitting
-from dianet_ray.probe import Probe, find_problem
 from dianet_ray.protocol.study import Fold
 from dianet_ray.schemas import weights_path
 from dianet_ray.search.searcher import REFUSED

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from dianet_ray.cluster import Cluster
-from dianet_ray.nodes import Nodes
+from dianet_ray.cluster.connection import Cluster
+from dianet_ray.cluster.nodes import Nodes
 from dianet_ray.options import SearchOptions
 from dianet_ray.protocol.ladder import EXHAUSTIVE
 from dianet_ray.protocol.study import Clip

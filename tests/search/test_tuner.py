@@ -10,7 +10,7 @@ import pytest
 import ray
 import torch
 
-from dianet_ray.cluster import Cluster
+from dianet_ray.cluster.connection import Cluster
 from dianet_ray.errors import Stopped, StudyFailed
 from dianet_ray.protocol.standing import standing
 from dianet_ray.search.crew import resources

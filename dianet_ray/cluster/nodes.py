@@ -17,9 +17,9 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from dianet_ray.cluster import Shape
+from dianet_ray.cluster.connection import Shape
+from dianet_ray.cluster.probe import Probe, find_problem, leave_marker, remove_marker
 from dianet_ray.errors import InputError
-from dianet_ray.probe import Probe, find_problem, leave_marker, remove_marker
 from dianet_ray.storage.files import reason, writing
 
 LOOK_EVERY_S = 2.0

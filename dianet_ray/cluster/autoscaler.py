@@ -19,7 +19,7 @@ from ray.core.generated.autoscaler_pb2 import AutoscalingState, GetClusterStatus
 from ray.experimental.internal_kv import _internal_kv_get
 from ray.util.placement_group import placement_group, remove_placement_group
 
-from dianet_ray.cluster import Shape
+from dianet_ray.cluster.connection import Shape
 
 VERDICT_S = 30.0
 """How long the autoscaler may take to look at a request; it looks every five seconds."""

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dianet_ray.cluster import (
+from dianet_ray.cluster.connection import (
     Cluster,
     check_gpus,
     check_python,
@@ -159,7 +159,7 @@ def test_a_cluster_of_other_versions_is_one_line_with_both(monkeypatch):
         utils.check_version_info(there, "here")
 
     monkeypatch.setattr("ray.init", mismatch)
-    monkeypatch.setattr("dianet_ray.cluster._knock", lambda address: None)
+    monkeypatch.setattr("dianet_ray.cluster.connection._knock", lambda address: None)
     with pytest.raises(InputError) as error, connected("head:6379"):
         pass
     here = f"this command Ray 2.60.0 and Python {platform.python_version()}"

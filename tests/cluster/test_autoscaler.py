@@ -3,7 +3,7 @@
 import pytest
 from ray.core.generated.autoscaler_pb2 import AutoscalingState
 
-from dianet_ray.growth import Demand, can_come, first_version_outlook, is_infeasible
+from dianet_ray.cluster.autoscaler import Demand, can_come, first_version_outlook, is_infeasible
 
 
 def infeasible(bundle, *, is_gang):

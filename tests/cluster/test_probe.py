@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from dianet_ray.probe import PREFIX, find_problem, leave_marker, remove_marker, versions
+from dianet_ray.cluster.probe import PREFIX, find_problem, leave_marker, remove_marker, versions
 from dianet_ray.storage import files
 
 

@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 import ray
 
-from dianet_ray import nodes
+from dianet_ray.cluster import nodes
+from dianet_ray.cluster.nodes import Nodes, check, elsewhere, is_alone, probed
+from dianet_ray.cluster.probe import leave_marker
 from dianet_ray.errors import InputError
-from dianet_ray.nodes import Nodes, check, elsewhere, is_alone, probed
-from dianet_ray.probe import leave_marker
 from dianet_ray.storage import files
 
 
