@@ -24,10 +24,10 @@ from typing import Any
 import cv2
 import numpy as np
 
-from dianet_ray.data.apex import spot_apex
 from dianet_ray.data.expressions import EMOTIONS
 from dianet_ray.data.filming import Files, Scene, film
-from dianet_ray.data.frames import index_frames, read_frame
+from dianet_ray.imaging.frames import index_frames, read_frame
+from dianet_ray.imaging.key_frames import spot_apex
 
 WIDTH, HEIGHT = 640, 480
 N_TIMED, N_REPEATS, N_RESAMPLES = 30, 7, 5000

@@ -96,7 +96,7 @@ def check_cascade(folder: Path | None = None) -> Check:
     import cv2
     from cv2.data import haarcascades
 
-    from dianet_ray.data.crop import CASCADE
+    from dianet_ray.imaging.faces import CASCADE
 
     path = (folder or Path(haarcascades)) / CASCADE
     with suppress(cv2.error, SystemError):  # both for a damaged file

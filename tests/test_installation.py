@@ -6,8 +6,8 @@ from importlib.metadata import requires, version
 
 import pytest
 
-from dianet_ray.data.crop import CASCADE
 from dianet_ray.errors import InputError
+from dianet_ray.imaging.faces import CASCADE
 from dianet_ray.installation import (
     check_cascade,
     check_gpu,

@@ -13,13 +13,13 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from dianet_ray.data.clips import ClipImages, Crop, Recipe, clip_images
-from dianet_ray.data.crop import Box
-from dianet_ray.data.display import pixels
-from dianet_ray.data.frames import FrameError, read_frames
 from dianet_ray.data.labels import plain_label
 from dianet_ray.data.rows import Manifest, Row
 from dianet_ray.errors import InputError
+from dianet_ray.imaging.clip_images import ClipImages, Crop, Recipe, clip_images
+from dianet_ray.imaging.display import pixels
+from dianet_ray.imaging.faces import Box
+from dianet_ray.imaging.frames import FrameError, read_frames
 from dianet_ray.storage.files import writing
 
 N_CLIPS = 12

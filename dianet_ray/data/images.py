@@ -19,10 +19,10 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from dianet_ray import __version__
-from dianet_ray.data.clips import ClipImages
-from dianet_ray.data.duplicates import Duplicate
 from dianet_ray.data.rows import UNREADABLE, Manifest, Row
 from dianet_ray.errors import InputError
+from dianet_ray.imaging.clip_images import ClipImages
+from dianet_ray.imaging.duplicates import Duplicate
 from dianet_ray.options import PrepareOptions
 from dianet_ray.schemas import (
     IMAGE_COLUMNS,

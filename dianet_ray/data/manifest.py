@@ -13,11 +13,11 @@ from itertools import pairwise
 from pathlib import Path
 
 from dianet_ray.data.corrections import Correction, correct
-from dianet_ray.data.frames import FolderError, FrameError, frame_numbers
 from dianet_ray.data.loaders import read_sources
 from dianet_ray.data.numbering import Span, choose_numbering, fits, shift
 from dianet_ray.data.rows import NO_ROW, UNREADABLE, ApexRule, Manifest, Part, Row
 from dianet_ray.data.source import Annotated, Source
+from dianet_ray.imaging.frames import FolderError, FrameError, frame_numbers
 from dianet_ray.schemas import CORRECTED, LEFT_OUT, USED
 
 _RUNS_LISTED = 5  # runs of missing frames in a reason

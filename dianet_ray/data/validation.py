@@ -22,17 +22,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from dianet_ray.data.clips import Crop, choose_box
-from dianet_ray.data.duplicates import (
-    Duplicate,
-    find_duplicates,
-    key_frames,
-    signature,
-    small,
-)
-from dianet_ray.data.frames import FrameError, UnfitError, read_frames
 from dianet_ray.data.labels import COMMONEST, NAMED, LabelSet, plain_label
 from dianet_ray.data.rows import UNREADABLE, Manifest, Row, with_crop
+from dianet_ray.imaging.clip_images import Crop, choose_box
+from dianet_ray.imaging.duplicates import Duplicate, find_duplicates, key_frames, signature, small
+from dianet_ray.imaging.frames import FrameError, UnfitError, read_frames
 from dianet_ray.progress import Progress
 from dianet_ray.schemas import CORRECTED, LEFT_OUT, USED
 

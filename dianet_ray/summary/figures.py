@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from dianet_ray.data.display import png
+from dianet_ray.imaging.display import png
 
 INK, MUTED, BLUE, ORANGE, GREY = "#1f2933", "#7b8794", "#2b6cb0", "#c05621", "#cbd2d9"
 STYLE = {

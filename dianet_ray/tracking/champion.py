@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from mlflow import MlflowClient
 
-from dianet_ray.data.display import png
 from dianet_ray.errors import InputError
+from dianet_ray.imaging.display import png
 from dianet_ray.protocol.study import Study, Training
 from dianet_ray.schemas import CARD_JSON, PHASES, fold_file
 from dianet_ray.storage import files

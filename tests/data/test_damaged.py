@@ -23,12 +23,12 @@ from rich.console import Console
 
 from dianet_ray import cli
 from dianet_ray.data.casme2 import RELEASE
-from dianet_ray.data.clips import Recipe, clip_images
-from dianet_ray.data.frames import FrameError, read_frame
 from dianet_ray.data.labels import plain_label
 from dianet_ray.data.manifest import read_manifest
 from dianet_ray.data.validation import inspect, summarise
 from dianet_ray.errors import InputError
+from dianet_ray.imaging.clip_images import Recipe, clip_images
+from dianet_ray.imaging.frames import FrameError, read_frame
 from dianet_ray.progress import Progress
 from tests.data.casme2_files import (
     FRAMES,

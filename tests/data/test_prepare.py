@@ -15,12 +15,12 @@ import pytest
 from rich.console import Console
 
 from dianet_ray.data import dynamic_images
-from dianet_ray.data.clips import Recipe, clip_images
 from dianet_ray.data.corrections import read_corrections
 from dianet_ray.data.dynamic_images import LOCK_FOLDER, prepare
 from dianet_ray.data.images import fingerprint, load_images
 from dianet_ray.data.manifest import read_manifest
 from dianet_ray.errors import InputError
+from dianet_ray.imaging.clip_images import Recipe, clip_images
 from dianet_ray.options import PrepareOptions
 from dianet_ray.progress import Progress
 from dianet_ray.storage.lock import Lock

@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from dianet_ray.data.clips import Recipe, clip_images
-from dianet_ray.data.frames import read_frames
 from dianet_ray.data.manifest import read_manifest
+from dianet_ray.imaging.clip_images import Recipe, clip_images
+from dianet_ray.imaging.frames import read_frames
 
 TITLES = ("clip", "subject", "label", "onset", "apex", "offset")
 N_FRAMES = 14

@@ -5,9 +5,9 @@ import cv2
 import numpy as np
 import pytest
 
-from dianet_ray.data.clips import Recipe, clip_images
 from dianet_ray.data.images import fingerprint
 from dianet_ray.errors import InputError
+from dianet_ray.imaging.clip_images import Recipe, clip_images
 from dianet_ray.model import fit
 from dianet_ray.summary.card import read
 from dianet_ray.summary.predict import predict

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dianet_ray.data.rank_pooling import (
+from dianet_ray.imaging.rank_pooling import (
     RunningSums,
     coefficients,
     positive_sum,

@@ -11,8 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from dianet_ray.data import duplicates
-from dianet_ray.data.duplicates import (
+from dianet_ray.data.manifest import read_manifest
+from dianet_ray.data.synth import write_data_set
+from dianet_ray.data.validation import inspect, render, summarise
+from dianet_ray.imaging import duplicates
+from dianet_ray.imaging.duplicates import (
     ALIKE,
     N_FRAMES,
     SIDE,
@@ -21,9 +24,6 @@ from dianet_ray.data.duplicates import (
     signature,
     small,
 )
-from dianet_ray.data.manifest import read_manifest
-from dianet_ray.data.synth import write_data_set
-from dianet_ray.data.validation import inspect, render, summarise
 from dianet_ray.progress import Progress
 from tests.data.casme2_files import FRAMES, WORKBOOK, Clip, clips
 from tests.data.casme2_files import write_data_set as write_noise

@@ -1,7 +1,7 @@
 import cv2
 import numpy as np
 
-from dianet_ray.data.display import png
+from dianet_ray.imaging.display import png
 
 
 def pixels(image):

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from dianet_ray.data.frames import FrameError, index_frames, read_frame
+from dianet_ray.imaging.frames import FrameError, index_frames, read_frame
 from tests.data.casme2_files import write_frame
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import cv2
 from cv2.data import haarcascades
 
-from dianet_ray.data.rank_pooling import Frame
+from dianet_ray.imaging.rank_pooling import Frame
 
 CASCADE = "haarcascade_frontalface_alt2.xml"
 """Of the bundled cascades the fastest, and the one that mistakes no texture for a face."""

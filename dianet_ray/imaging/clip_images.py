@@ -12,11 +12,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dianet_ray.data.apex import spot_apex
-from dianet_ray.data.crop import Box, centre_box, face_box
-from dianet_ray.data.duplicates import key_frames, signature, small
-from dianet_ray.data.frames import FrameError, UnfitError, read_frames
-from dianet_ray.data.rank_pooling import (
+from dianet_ray.imaging.duplicates import key_frames, signature, small
+from dianet_ray.imaging.faces import Box, centre_box, face_box
+from dianet_ray.imaging.frames import FrameError, UnfitError, read_frames
+from dianet_ray.imaging.key_frames import spot_apex
+from dianet_ray.imaging.rank_pooling import (
     Frame,
     Kind,
     RunningSums,

@@ -16,8 +16,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dianet_ray.data.frames import halved
-from dianet_ray.data.rank_pooling import Frame
+from dianet_ray.imaging.frames import halved
+from dianet_ray.imaging.rank_pooling import Frame
 
 Floats = NDArray[np.floating]
 
