@@ -127,8 +127,8 @@ def synth(
     null: flags.Null = False,
 ) -> None:
     """Make a data set of synthetic faces in the layout of a real one."""
-    from dianet_ray.data.synth import write_data_set
     from dianet_ray.progress import Progress
+    from dianet_ray.synth.data_set import write_data_set
 
     root = output_path(folder)
     with Progress("synth", clips, unit="clips") as progress:

@@ -10,10 +10,8 @@ from dianet_ray.cluster.connection import Cluster
 from dianet_ray.data.dynamic_images import prepare
 from dianet_ray.data.images import load_images
 from dianet_ray.data.labels import COMMONEST, label_set
-from dianet_ray.data.layouts import LAYOUTS
 from dianet_ray.data.manifest import read_manifest
 from dianet_ray.data.rows import UNREADABLE
-from dianet_ray.data.synth import write_data_set
 from dianet_ray.data.validation import inspect, summarise
 from dianet_ray.options import PrepareOptions, SearchOptions
 from dianet_ray.progress import Progress
@@ -21,6 +19,8 @@ from dianet_ray.search.plan import make_plan
 from dianet_ray.search.space_file import read_space
 from dianet_ray.search.trial import FoldTrial
 from dianet_ray.summary.report import summarise as report_of
+from dianet_ray.synth.data_set import write_data_set
+from dianet_ray.synth.layouts import LAYOUTS
 from tests.search.fake import run_plan
 
 pytestmark = [

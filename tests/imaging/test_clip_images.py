@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dianet_ray.data.filming import Files, Scene, film
 from dianet_ray.imaging.clip_images import HALVED_FROM, Recipe, clip_images, phase_images
 from dianet_ray.imaging.faces import face_box
 from dianet_ray.imaging.frames import FrameError, UnfitError, index_frames, read_frame
 from dianet_ray.imaging.rank_pooling import coefficients, positive_sum
+from dianet_ray.synth.filming import Files, Scene, film
 from tests.data.casme2_files import write_frame
 
 

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from dianet_ray.data.manifest import read_manifest
-from dianet_ray.data.synth import write_data_set
 from dianet_ray.data.validation import inspect, render, summarise
 from dianet_ray.imaging import duplicates
 from dianet_ray.imaging.duplicates import (
@@ -25,6 +24,7 @@ from dianet_ray.imaging.duplicates import (
     small,
 )
 from dianet_ray.progress import Progress
+from dianet_ray.synth.data_set import write_data_set
 from tests.data.casme2_files import FRAMES, WORKBOOK, Clip, clips
 from tests.data.casme2_files import write_data_set as write_noise
 

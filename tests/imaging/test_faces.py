@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dianet_ray.data.faces import UNITS, draw_face, pose
 from dianet_ray.imaging.faces import LOOKS, Box, centre_box, face_box
+from dianet_ray.synth.faces import UNITS, draw_face, pose
 
 HEIGHT, WIDTH = 240, 320
 people = st.integers(0, 7)

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dianet_ray.data.filming import Files, Scene, film
 from dianet_ray.imaging.frames import index_frames, read_frame
 from dianet_ray.imaging.key_frames import spot_apex
+from dianet_ray.synth.filming import Files, Scene, film
 
 
 def texture(shape=(96, 110), seed=0):

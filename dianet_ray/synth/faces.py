@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from dianet_ray.data.portraits import (
+from dianet_ray.synth.portraits import (
     FACE_SHARE,
     Floats,
     Form,

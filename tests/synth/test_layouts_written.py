@@ -13,7 +13,7 @@ import openpyxl
 import pytest
 import yaml
 
-from dianet_ray.data.synth import write_data_set
+from dianet_ray.synth.data_set import write_data_set
 
 FACTS = {
     path.stem: yaml.safe_load(path.read_text(encoding="utf-8"))

@@ -21,16 +21,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from dianet_ray.data import casting
-from dianet_ray.data.expressions import EMOTIONS
-from dianet_ray.data.filming import Marks, Scene, film
-from dianet_ray.data.layouts import LAYOUTS
-from dianet_ray.data.releases import Oddity, Record, Release
 from dianet_ray.errors import InputError
 from dianet_ray.progress import Progress
 from dianet_ray.settings import derive_seed
 from dianet_ray.storage.files import writing
 from dianet_ray.storage.outputs import output_folder
+from dianet_ray.synth import casting
+from dianet_ray.synth.expressions import EMOTIONS
+from dianet_ray.synth.filming import Marks, Scene, film
+from dianet_ray.synth.layouts import LAYOUTS
+from dianet_ray.synth.release_files import Oddity, Record, Release
 
 FEWEST_PIXELS, FEWEST_FRAMES = 32, 10
 

@@ -7,10 +7,10 @@ import numpy as np
 import openpyxl
 import pytest
 
-from dianet_ray.data import casting, filming
-from dianet_ray.data.layouts import CASME2, LAYOUTS
-from dianet_ray.data.synth import write_data_set
 from dianet_ray.errors import InputError
+from dianet_ray.synth import casting, filming
+from dianet_ray.synth.data_set import write_data_set
+from dianet_ray.synth.layouts import CASME2, LAYOUTS
 
 WORKBOOK = CASME2.annotations
 SMALL = {"n_subjects": 3, "n_clips": 12, "image_size": 32, "n_frames": 10}

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from dianet_ray.data.filming import Files
-from dianet_ray.data.releases import Clip
+from dianet_ray.synth.filming import Files
+from dianet_ray.synth.release_files import Clip
 
 _MMEW_FOLDERS = ("happiness", "surprise", "disgust", "repression", "fear", "sadness", "anger")
 _SMIC_SHORT = {"negative": "ne", "positive": "po", "surprise": "sur"}

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from dianet_ray.data.portraits import FORMS, draw_person, face_grid, paint
+from dianet_ray.synth.portraits import FORMS, draw_person, face_grid, paint
 
 SIZE = 128
 

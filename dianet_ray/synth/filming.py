@@ -16,10 +16,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dianet_ray.data.expressions import Manner, Performance, draw_manner, draw_spans, perform
-from dianet_ray.data.faces import Face, draw_face, pose
-from dianet_ray.data.portraits import Floats
 from dianet_ray.settings import derive_seed
+from dianet_ray.synth.expressions import Manner, Performance, draw_manner, draw_spans, perform
+from dianet_ray.synth.faces import Face, draw_face, pose
+from dianet_ray.synth.portraits import Floats
 
 FLICKER = 0.008  # spread of a frame's exposure, share of the light
 LAMP = 0.02  # slow change of the light from one side of the frame to the other

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dianet_ray.data import casting
+from dianet_ray.synth import casting
 
 SHARES = {"others": 99, "disgust": 63, "happiness": 32, "repression": 27, "surprise": 25}
 SETS = [SHARES, {"a": 70, "b": 51, "c": 43}, dict.fromkeys("abcdefgh", 9) | {"a": 57, "b": 26}]

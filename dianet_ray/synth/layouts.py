@@ -15,8 +15,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from dianet_ray.data import clip_names
-from dianet_ray.data.releases import Cell, Oddity, Record, Release, cut_short, drop_frame, says
+from dianet_ray.synth import clip_names
+from dianet_ray.synth.release_files import (
+    Cell,
+    Oddity,
+    Record,
+    Release,
+    cut_short,
+    drop_frame,
+    says,
+)
 
 _NUMBER, _NAME, _LABEL = attrgetter("subject"), attrgetter("name"), attrgetter("label")
 _ONSET, _APEX, _OFFSET = attrgetter("onset"), attrgetter("apex"), attrgetter("offset")

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from dianet_ray.data.faces import UNITS
-from dianet_ray.data.portraits import Floats
+from dianet_ray.synth.faces import UNITS
+from dianet_ray.synth.portraits import Floats
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from dianet_ray.data.faces import ACTION_UNITS, UNITS, draw_face, pose
-from dianet_ray.data.portraits import FACE_SHARE
+from dianet_ray.synth.faces import ACTION_UNITS, UNITS, draw_face, pose
+from dianet_ray.synth.portraits import FACE_SHARE
 
 SIZE = 64
 STILL = np.zeros(len(UNITS), dtype=np.float32)

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from dianet_ray.data import expressions
-from dianet_ray.data.expressions import EMOTIONS, Manner, draw_manner, perform
-from dianet_ray.data.faces import UNITS
-from dianet_ray.data.layouts import CASME2, LAYOUTS
+from dianet_ray.synth import expressions
+from dianet_ray.synth.expressions import EMOTIONS, Manner, draw_manner, perform
+from dianet_ray.synth.faces import UNITS
+from dianet_ray.synth.layouts import CASME2, LAYOUTS
 
 HOLD, RISE, FADE = range(3)
 

@@ -18,8 +18,8 @@ from typing import NamedTuple
 import numpy as np
 import openpyxl
 
-from dianet_ray.data import casting
-from dianet_ray.data.filming import Files
+from dianet_ray.synth import casting
+from dianet_ray.synth.filming import Files
 
 Cell = int | str | None
 
