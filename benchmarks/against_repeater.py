@@ -34,9 +34,9 @@ from rich.table import Table
 
 from benchmarks.repeater_driver import SPACE
 from dianet_ray.cluster.connection import local_cpus
-from dianet_ray.data.images import load_images
 from dianet_ray.model.fit import Member, fit
 from dianet_ray.options import SearchOptions
+from dianet_ray.prepare.images import load_images
 from dianet_ray.protocol.predictions import pooled_score
 from dianet_ray.protocol.selection import champion
 from dianet_ray.search.plan import make_plan

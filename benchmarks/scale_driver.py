@@ -27,8 +27,8 @@ from ray.tune.search import Searcher
 from dianet_ray.cluster.connection import connected
 from dianet_ray.cluster.nodes import Nodes
 from dianet_ray.commands import Search
-from dianet_ray.data.images import Images, load_images
 from dianet_ray.options import SearchOptions, TrackingOptions
+from dianet_ray.prepare.images import Images, load_images
 from dianet_ray.schemas import WEIGHTS_FOLDER
 from dianet_ray.search.crew import Crew, muster, resources
 from dianet_ray.search.ledger import read_records

@@ -32,8 +32,8 @@ from dianet_ray.options import (
 from dianet_ray.storage.files import is_remote
 
 if TYPE_CHECKING:
-    from dianet_ray.data.dynamic_images import PrepareResult
     from dianet_ray.data.rows import Manifest
+    from dianet_ray.prepare.driver import PrepareResult
     from dianet_ray.protocol.study import Study
 
 app = typer.Typer(
@@ -230,7 +230,7 @@ def prepare(
 ) -> None:
     """Make dynamic images of every clip with Ray Data."""
     from dianet_ray.cluster.connection import connected, local_cpus
-    from dianet_ray.data import dynamic_images
+    from dianet_ray.prepare import driver
     from dianet_ray.progress import Progress
     from dianet_ray.schemas import IMAGES_JSON, LEFT_OUT_CSV
 
@@ -253,7 +253,7 @@ def prepare(
         connected(address, n_cpus=min(max_workers or n_cpus, n_cpus)),
         Progress("prepare", len(found.usable()), unit="clips") as progress,
     ):
-        result = dynamic_images.prepare(found, path, options, progress=progress)
+        result = driver.prepare(found, path, options, progress=progress)
     out.print(f"{result.n_clips} clips, {result.n_left_out} left out: {path}{_reused(result)}")
     for one in result.duplicates:
         out.print(f"the same frames under two names: {one.first} and {one.second}")
@@ -329,7 +329,7 @@ def search(
     )
     path = output_path(study)
     from dianet_ray.commands import Search
-    from dianet_ray.data.images import load_images
+    from dianet_ray.prepare.images import load_images
     from dianet_ray.search.plan import make_plan
     from dianet_ray.search.space_file import read_space
 

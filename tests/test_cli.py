@@ -10,9 +10,9 @@ import typer
 
 from dianet_ray import cli, commands
 from dianet_ray.cli import app
-from dianet_ray.data.images import load_images
 from dianet_ray.errors import Stopped, StudyFailed
 from dianet_ray.options import JOB_VARIABLE, SearchOptions
+from dianet_ray.prepare.images import load_images
 from dianet_ray.schemas import DRIVER_FOLDER
 from dianet_ray.search.ledger import write_study
 from dianet_ray.search.plan import make_plan

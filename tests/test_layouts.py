@@ -7,13 +7,13 @@ from rich.console import Console
 from sklearn.metrics import f1_score, recall_score
 
 from dianet_ray.cluster.connection import Cluster
-from dianet_ray.data.dynamic_images import prepare
-from dianet_ray.data.images import load_images
 from dianet_ray.data.labels import COMMONEST, label_set
 from dianet_ray.data.manifest import read_manifest
 from dianet_ray.data.rows import UNREADABLE
 from dianet_ray.data.validation import inspect, summarise
 from dianet_ray.options import PrepareOptions, SearchOptions
+from dianet_ray.prepare.driver import prepare
+from dianet_ray.prepare.images import load_images
 from dianet_ray.progress import Progress
 from dianet_ray.search.plan import make_plan
 from dianet_ray.search.space_file import read_space

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dianet_ray.data.images import fingerprint
 from dianet_ray.data.labels import LabelSet, label_set, plain_label
 from dianet_ray.errors import InputError
 from dianet_ray.options import SearchOptions
+from dianet_ray.prepare.images import fingerprint
 from dianet_ray.protocol.ladder import (
     EXHAUSTIVE,
     Ladder,
@@ -33,7 +33,7 @@ from dianet_ray.search.study_view import empty_study, load_study
 from dianet_ray.storage import files
 
 if TYPE_CHECKING:
-    from dianet_ray.data.images import Images
+    from dianet_ray.prepare.images import Images
 
 N_CONFIGS = 32
 WAVE_SIZE = 8

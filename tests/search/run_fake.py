@@ -14,8 +14,8 @@ import time
 from pathlib import Path
 
 from dianet_ray.commands import Search
-from dianet_ray.data.images import load_images
 from dianet_ray.options import SearchOptions, TrackingOptions
+from dianet_ray.prepare.images import load_images
 from dianet_ray.search.plan import make_plan
 from dianet_ray.storage.files import located
 from tests.search.fake import SPACE, FakeTrial

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from dianet_ray.data.images import load_images, read_part
 from dianet_ray.errors import InputError
+from dianet_ray.prepare.images import load_images, read_part
 from dianet_ray.storage.parquet import read_parquet
 from tests.images import write_images
 

@@ -5,10 +5,10 @@ import cv2
 import numpy as np
 import pytest
 
-from dianet_ray.data.images import fingerprint
 from dianet_ray.errors import InputError
 from dianet_ray.imaging.clip_images import Recipe, clip_images
 from dianet_ray.model import fit
+from dianet_ray.prepare.images import fingerprint
 from dianet_ray.summary.card import read
 from dianet_ray.summary.predict import predict
 from tests.models import IMAGE_SIZE, with_weights

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dianet_ray.data.images import describe, is_part, read_about, request
-from dianet_ray.data.parts import deal_parts, make_parts
 from dianet_ray.data.rows import NO_ROW, UNREADABLE, Manifest, Row, with_crop, write_csv
 from dianet_ray.errors import InputError
 from dianet_ray.imaging.clip_images import Recipe, clip_images
 from dianet_ray.imaging.duplicates import Duplicate, find_duplicates
 from dianet_ray.imaging.frames import FrameError, UnfitError
 from dianet_ray.options import PrepareOptions
+from dianet_ray.prepare.images import describe, is_part, read_about, request
+from dianet_ray.prepare.worker import deal_parts, make_parts
 from dianet_ray.progress import Progress
 from dianet_ray.schemas import (
     IMAGES_FOLDER,

@@ -14,14 +14,14 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
-from dianet_ray.data import dynamic_images
 from dianet_ray.data.corrections import read_corrections
-from dianet_ray.data.dynamic_images import LOCK_FOLDER, prepare
-from dianet_ray.data.images import fingerprint, load_images
 from dianet_ray.data.manifest import read_manifest
 from dianet_ray.errors import InputError
 from dianet_ray.imaging.clip_images import Recipe, clip_images
 from dianet_ray.options import PrepareOptions
+from dianet_ray.prepare import driver
+from dianet_ray.prepare.driver import LOCK_FOLDER, prepare
+from dianet_ray.prepare.images import fingerprint, load_images
 from dianet_ray.progress import Progress
 from dianet_ray.storage.lock import Lock
 from tests.data.casme2_files import FRAMES, Clip, clips, write_data_set
@@ -372,7 +372,7 @@ def test_half_of_the_clips_is_enough(tmp_path, ray_local):
 def test_too_few_usable_clips_are_refused_before_any_frame_is_read(tmp_path, monkeypatch):
     rows = [replace(clip, apex="/") for clip in clips(3)]
     root = write_data_set(tmp_path / "data", [*rows, Clip(name="good")])
-    monkeypatch.setattr(dynamic_images, "make_parts", lambda *_: pytest.fail("frames were read"))
+    monkeypatch.setattr(driver, "make_parts", lambda *_: pytest.fail("frames were read"))
     with pytest.raises(InputError, match=r"of 4 a rule leaves 3 out and 0 .*: missing apex: /"):
         run(root, tmp_path / "out")
 
