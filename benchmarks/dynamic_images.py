@@ -32,8 +32,8 @@ import cv2
 import numpy as np
 from rich.console import Console
 
-from dianet_ray.data.manifest import read_manifest
-from dianet_ray.data.rows import Manifest
+from dianet_ray.datasets.manifest import Manifest
+from dianet_ray.datasets.rules import read_manifest
 from dianet_ray.imaging.clip_images import Crop, Recipe, clip_images
 from dianet_ray.imaging.frames import index_frames, read_frame
 from dianet_ray.imaging.rank_pooling import coefficients, positive_sum

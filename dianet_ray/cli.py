@@ -32,7 +32,7 @@ from dianet_ray.options import (
 from dianet_ray.storage.files import is_remote
 
 if TYPE_CHECKING:
-    from dianet_ray.data.rows import Manifest
+    from dianet_ray.datasets.manifest import Manifest
     from dianet_ray.prepare.driver import PrepareResult
     from dianet_ray.protocol.study import Study
 
@@ -160,9 +160,9 @@ def validate(
     as_json: flags.Json = False,
 ) -> None:
     """Say what a data set folder holds and what is wrong with it."""
-    from dianet_ray.data.contact_sheet import write_contact_sheet
-    from dianet_ray.data.rows import write_csv
-    from dianet_ray.data.validation import inspect, render, summarise
+    from dianet_ray.datasets.contact_sheet import write_contact_sheet
+    from dianet_ray.datasets.manifest import write_csv
+    from dianet_ray.datasets.validation import inspect, render, summarise
     from dianet_ray.progress import Progress
 
     options = parse_options(
@@ -197,9 +197,9 @@ def _manifest(
     frames_dirs: list[Path] | None,
     options: PrepareOptions,
 ) -> Manifest:
-    from dianet_ray.data.corrections import read_corrections
-    from dianet_ray.data.loaders import parts_of
-    from dianet_ray.data.manifest import read_manifest
+    from dianet_ray.datasets.catalogue import parts_of
+    from dianet_ray.datasets.corrections import read_corrections
+    from dianet_ray.datasets.rules import read_manifest
 
     chosen = options.corrections
     return read_manifest(

@@ -7,10 +7,10 @@ from rich.console import Console
 from sklearn.metrics import f1_score, recall_score
 
 from dianet_ray.cluster.connection import Cluster
-from dianet_ray.data.labels import COMMONEST, label_set
-from dianet_ray.data.manifest import read_manifest
-from dianet_ray.data.rows import UNREADABLE
-from dianet_ray.data.validation import inspect, summarise
+from dianet_ray.datasets.label_sets import COMMONEST, label_set
+from dianet_ray.datasets.manifest import UNREADABLE
+from dianet_ray.datasets.rules import read_manifest
+from dianet_ray.datasets.validation import inspect, summarise
 from dianet_ray.options import PrepareOptions, SearchOptions
 from dianet_ray.prepare.driver import prepare
 from dianet_ray.prepare.images import load_images

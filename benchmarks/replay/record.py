@@ -27,7 +27,7 @@ import torch
 
 from benchmarks.arrays import make_arrays
 from benchmarks.replay.matrix import rung_name
-from dianet_ray.data.labels import label_set
+from dianet_ray.datasets.label_sets import label_set
 from dianet_ray.model.fit import Member, fit
 from dianet_ray.progress import Progress
 from dianet_ray.protocol.folds import groups, loso

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dianet_ray.data.rows import NO_ROW, UNREADABLE, Manifest, Row, with_crop, write_csv
+from dianet_ray.datasets.manifest import NO_ROW, UNREADABLE, Manifest, Row, with_crop, write_csv
 from dianet_ray.errors import InputError
 from dianet_ray.imaging.clip_images import Recipe, clip_images
 from dianet_ray.imaging.duplicates import Duplicate, find_duplicates

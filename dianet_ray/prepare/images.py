@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from dianet_ray import __version__
-from dianet_ray.data.rows import UNREADABLE, Manifest, Row
+from dianet_ray.datasets.manifest import UNREADABLE, Manifest, Row
 from dianet_ray.errors import InputError
 from dianet_ray.imaging.clip_images import ClipImages
 from dianet_ray.imaging.duplicates import Duplicate

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dianet_ray.data.labels import LabelSet, label_set, plain_label
+from dianet_ray.datasets.label_sets import LabelSet, label_set, plain_label
 from dianet_ray.errors import InputError
 from dianet_ray.options import SearchOptions
 from dianet_ray.prepare.images import fingerprint

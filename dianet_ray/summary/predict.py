@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from safetensors import SafetensorError
 
-from dianet_ray.data.subjects import COMPOSITES, EXAMPLES, full_name
+from dianet_ray.datasets.subjects import COMPOSITES, EXAMPLES, full_name
 from dianet_ray.errors import InputError
 from dianet_ray.imaging.clip_images import Recipe, Span, clip_images
 from dianet_ray.imaging.frames import FrameError, UnfitError, frame_numbers

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from dianet_ray.data.manifest import read_manifest
-from dianet_ray.data.validation import inspect, render, summarise
+from dianet_ray.datasets.rules import read_manifest
+from dianet_ray.datasets.validation import inspect, render, summarise
 from dianet_ray.imaging import duplicates
 from dianet_ray.imaging.duplicates import (
     ALIKE,

@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
-from dianet_ray.data.corrections import read_corrections
-from dianet_ray.data.manifest import read_manifest
+from dianet_ray.datasets.corrections import read_corrections
+from dianet_ray.datasets.rules import read_manifest
 from dianet_ray.errors import InputError
 from dianet_ray.imaging.clip_images import Recipe, clip_images
 from dianet_ray.options import PrepareOptions

@@ -7,8 +7,8 @@ import numpy as np
 import openpyxl
 import pytest
 
-from dianet_ray.data.labels import COMMONEST, label_set
-from dianet_ray.data.manifest import read_manifest
+from dianet_ray.datasets.label_sets import COMMONEST, label_set
+from dianet_ray.datasets.rules import read_manifest
 from dianet_ray.errors import InputError
 from tests.data.casme2_files import Clip, write_data_set, write_workbook
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dianet_ray.data.manifest import read_manifest
-from dianet_ray.data.numbering import NUMBERINGS, choose_numbering, fits, shift
+from dianet_ray.datasets.numbering import NUMBERINGS, choose_numbering, fits, shift
+from dianet_ray.datasets.rules import read_manifest
 from tests.data.casme2_files import clips, write_data_set
 
 spans = st.builds(

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from dianet_ray.data import casme2, samm, smic
-from dianet_ray.data.source import Source, given_path, read_release
+from dianet_ray.datasets.release import Source, given_path, read_release
+from dianet_ray.datasets.releases import casme2, samm, smic
 from dianet_ray.errors import InputError
 
 PARTS = {"casme2": casme2.RELEASE, "samm": samm.RELEASE, "smic": smic.RELEASE}

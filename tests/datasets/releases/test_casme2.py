@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dianet_ray.data.loaders import LOADERS
+from dianet_ray.datasets.catalogue import LOADERS
 from dianet_ray.errors import InputError
 from tests.data.casme2_files import (
     FRAMES,

@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from dianet_ray.data.source import Key, Release
-from dianet_ray.data.subjects import fourdme_subject
+from dianet_ray.datasets.release import Key, Release
+from dianet_ray.datasets.subjects import fourdme_subject
 
 _SUBJECT = re.compile(r"S\d+(?:_[a-z0-9]+)?", re.IGNORECASE)
 _CLIP = re.compile(r"\d+_\d+_\d+")

@@ -17,10 +17,10 @@ import pytest
 import yaml
 from rich.console import Console
 
-from dianet_ray.data import casme2, casme3, fourdme, mmew, samm, smic, table
-from dianet_ray.data.loaders import LOADERS
-from dianet_ray.data.manifest import read_manifest
-from dianet_ray.data.validation import Inspected, render, summarise
+from dianet_ray.datasets.catalogue import LOADERS
+from dianet_ray.datasets.releases import casme2, casme3, fourdme, mmew, samm, smic, table
+from dianet_ray.datasets.rules import read_manifest
+from dianet_ray.datasets.validation import Inspected, render, summarise
 
 FACTS = {
     path.stem: yaml.safe_load(path.read_text(encoding="utf-8"))

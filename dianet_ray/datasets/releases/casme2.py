@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from dianet_ray.data.source import Key, Release
-from dianet_ray.data.subjects import casme2_subject
+from dianet_ray.datasets.release import Key, Release
+from dianet_ray.datasets.subjects import casme2_subject
 
 _NAMED = re.compile(r"sub\d+")
 

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dianet_ray.data.sheets import as_frame, as_text, read_table
-from dianet_ray.data.source import Annotated, Key
-from dianet_ray.data.subjects import RULES, short_name
+from dianet_ray.datasets.release import Annotated, Key
+from dianet_ray.datasets.sheets import as_frame, as_text, read_table
+from dianet_ray.datasets.subjects import RULES, short_name
 from dianet_ray.errors import InputError
 
 PUBLISHED = "published"

@@ -6,14 +6,14 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from dianet_ray.data.casme2 import RELEASE as CASME2
-from dianet_ray.data.casme3 import RELEASE as CASME3
-from dianet_ray.data.corrections import PUBLISHED, Correction, correct, read_corrections
-from dianet_ray.data.loaders import DATASETS
-from dianet_ray.data.manifest import read_manifest
-from dianet_ray.data.samm import RELEASE as SAMM
-from dianet_ray.data.source import Annotated
-from dianet_ray.data.validation import Inspected, render, summarise
+from dianet_ray.datasets.catalogue import DATASETS
+from dianet_ray.datasets.corrections import PUBLISHED, Correction, correct, read_corrections
+from dianet_ray.datasets.release import Annotated
+from dianet_ray.datasets.releases.casme2 import RELEASE as CASME2
+from dianet_ray.datasets.releases.casme3 import RELEASE as CASME3
+from dianet_ray.datasets.releases.samm import RELEASE as SAMM
+from dianet_ray.datasets.rules import read_manifest
+from dianet_ray.datasets.validation import Inspected, render, summarise
 from dianet_ray.errors import InputError
 from tests.data.casme2_files import Clip, clips, write_data_set
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from dianet_ray.data.source import Key, Release
-from dianet_ray.data.subjects import smic_subject
+from dianet_ray.datasets.release import Key, Release
+from dianet_ray.datasets.subjects import smic_subject
 
 _CLIP = re.compile(r"(s\d+)_(?:ne|po|sur)_\d+", re.IGNORECASE)
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from dianet_ray.data.manifest import read_manifest
+from dianet_ray.datasets.rules import read_manifest
 from dianet_ray.imaging.clip_images import Recipe, clip_images
 from dianet_ray.imaging.frames import read_frames
 

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from dianet_ray.data.corrections import Correction
-from dianet_ray.data.manifest import read_manifest
-from dianet_ray.data.validation import Inspected, inspect, render, summarise
+from dianet_ray.datasets.corrections import Correction
+from dianet_ray.datasets.rules import read_manifest
+from dianet_ray.datasets.validation import Inspected, inspect, render, summarise
 from dianet_ray.progress import Progress
 from tests.data.casme2_files import FRAMES, Clip, clips, write_data_set, write_frame
 

@@ -11,8 +11,8 @@ from collections import Counter
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
-from dianet_ray.data.sheets import as_frame, as_text, read_table
-from dianet_ray.data.source import Annotated, Source, find_table, given_path
+from dianet_ray.datasets.release import Annotated, Source, find_table, given_path
+from dianet_ray.datasets.sheets import as_frame, as_text, read_table
 from dianet_ray.errors import InputError
 
 TABLES = ("*.csv", "*.parquet", "*.xlsx")

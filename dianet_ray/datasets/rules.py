@@ -12,11 +12,11 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
-from dianet_ray.data.corrections import Correction, correct
-from dianet_ray.data.loaders import read_sources
-from dianet_ray.data.numbering import Span, choose_numbering, fits, shift
-from dianet_ray.data.rows import NO_ROW, UNREADABLE, ApexRule, Manifest, Part, Row
-from dianet_ray.data.source import Annotated, Source
+from dianet_ray.datasets.catalogue import read_sources
+from dianet_ray.datasets.corrections import Correction, correct
+from dianet_ray.datasets.manifest import NO_ROW, UNREADABLE, ApexRule, Manifest, Part, Row
+from dianet_ray.datasets.numbering import Span, choose_numbering, fits, shift
+from dianet_ray.datasets.release import Annotated, Source
 from dianet_ray.imaging.frames import FolderError, FrameError, frame_numbers
 from dianet_ray.schemas import CORRECTED, LEFT_OUT, USED
 

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dianet_ray.data.contact_sheet import COLUMNS, N_CLIPS, sample, write_contact_sheet
-from dianet_ray.data.labels import plain_label
-from dianet_ray.data.manifest import read_manifest
-from dianet_ray.data.rows import Row
+from dianet_ray.datasets.contact_sheet import COLUMNS, N_CLIPS, sample, write_contact_sheet
+from dianet_ray.datasets.label_sets import plain_label
+from dianet_ray.datasets.manifest import Row
+from dianet_ray.datasets.rules import read_manifest
 from dianet_ray.errors import InputError
 from tests.data.casme2_files import FRAMES, Clip, clips, write_data_set
 

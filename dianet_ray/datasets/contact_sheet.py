@@ -13,8 +13,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from dianet_ray.data.labels import plain_label
-from dianet_ray.data.rows import Manifest, Row
+from dianet_ray.datasets.label_sets import plain_label
+from dianet_ray.datasets.manifest import Manifest, Row
 from dianet_ray.errors import InputError
 from dianet_ray.imaging.clip_images import ClipImages, Crop, Recipe, clip_images
 from dianet_ray.imaging.display import pixels

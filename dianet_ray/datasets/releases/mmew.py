@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from dianet_ray.data.source import Key, Release
-from dianet_ray.data.subjects import mmew_subject
+from dianet_ray.datasets.release import Key, Release
+from dianet_ray.datasets.subjects import mmew_subject
 
 _CLIP = re.compile(r"(S\d+)-\d+-\d+", re.IGNORECASE)
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from dianet_ray.data.source import Key, Release
-from dianet_ray.data.subjects import casme3_subject
+from dianet_ray.datasets.release import Key, Release
+from dianet_ray.datasets.subjects import casme3_subject
 
 _SUBJECT = re.compile(r"spNO\.\d+", re.IGNORECASE)
 _ONE_CLIP = re.compile(r"(spNO\.\d+)_([^_]+)_(\d+)", re.IGNORECASE)

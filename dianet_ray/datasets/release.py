@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from dianet_ray.data.sheets import MERGED, Columns, Sheet, as_frame, as_text, read_table
+from dianet_ray.datasets.sheets import MERGED, Columns, Sheet, as_frame, as_text, read_table
 from dianet_ray.errors import InputError
 from dianet_ray.imaging.frames import is_video
 

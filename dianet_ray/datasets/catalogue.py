@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from dianet_ray.data import casme2, casme3, fourdme, megc2019, mmew, samm, smic, table
-from dianet_ray.data.source import Source, read_release, tables_below
+from dianet_ray.datasets.release import Source, read_release, tables_below
+from dianet_ray.datasets.releases import casme2, casme3, fourdme, megc2019, mmew, samm, smic, table
 from dianet_ray.errors import InputError
 
 _RELEASES = [module.RELEASE for module in (casme2, samm, mmew, smic, casme3, fourdme)]

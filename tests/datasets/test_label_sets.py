@@ -2,7 +2,7 @@
 
 import pytest
 
-from dianet_ray.data.labels import COMMONEST, NAMED, label_set, plain_label
+from dianet_ray.datasets.label_sets import COMMONEST, NAMED, label_set, plain_label
 from dianet_ray.errors import InputError
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from dianet_ray.data.subjects import EXAMPLES, RULES, full_name
+from dianet_ray.datasets.subjects import EXAMPLES, RULES, full_name
 
 
 @pytest.mark.parametrize("text", ["1", "01", "sub1", "Sub01", "s1", " casme2/sub01", "CASME2/1"])

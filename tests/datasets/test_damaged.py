@@ -22,10 +22,10 @@ from openpyxl.chart import BarChart
 from rich.console import Console
 
 from dianet_ray import cli
-from dianet_ray.data.casme2 import RELEASE
-from dianet_ray.data.labels import plain_label
-from dianet_ray.data.manifest import read_manifest
-from dianet_ray.data.validation import inspect, summarise
+from dianet_ray.datasets.label_sets import plain_label
+from dianet_ray.datasets.releases.casme2 import RELEASE
+from dianet_ray.datasets.rules import read_manifest
+from dianet_ray.datasets.validation import inspect, summarise
 from dianet_ray.errors import InputError
 from dianet_ray.imaging.clip_images import Recipe, clip_images
 from dianet_ray.imaging.frames import FrameError, read_frame

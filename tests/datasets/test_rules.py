@@ -10,9 +10,9 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from dianet_ray.data.manifest import read_manifest
-from dianet_ray.data.rows import UNREADABLE, write_csv
-from dianet_ray.data.validation import inspect, render, summarise
+from dianet_ray.datasets.manifest import UNREADABLE, write_csv
+from dianet_ray.datasets.rules import read_manifest
+from dianet_ray.datasets.validation import inspect, render, summarise
 from dianet_ray.errors import InputError
 from dianet_ray.progress import Progress
 from dianet_ray.schemas import MANIFEST_COLUMNS
