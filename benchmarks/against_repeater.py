@@ -37,8 +37,8 @@ from dianet_ray.cluster.connection import local_cpus
 from dianet_ray.model.fit import Member, fit
 from dianet_ray.options import SearchOptions
 from dianet_ray.prepare.images import load_images
+from dianet_ray.protocol.correction import champion
 from dianet_ray.protocol.predictions import pooled_score
-from dianet_ray.protocol.selection import champion
 from dianet_ray.search.plan import make_plan
 from dianet_ray.search.space_file import read_space
 from dianet_ray.search.study_view import load_study

@@ -29,7 +29,7 @@ from dianet_ray.cluster.nodes import Nodes, probed
 from dianet_ray.errors import InputError, Stopped, StudyFailed
 from dianet_ray.options import TrackingOptions
 from dianet_ray.prepare.images import Images, load_images
-from dianet_ray.protocol.selection import champion
+from dianet_ray.protocol.correction import champion
 from dianet_ray.protocol.study import Study
 from dianet_ray.schemas import DRIVER_FOLDER, IMAGES_JSON
 from dianet_ray.search import tuner

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from dianet_ray.errors import InputError
-from dianet_ray.protocol import predictions, selection
+from dianet_ray.protocol import correction, predictions
 from dianet_ray.protocol.metrics import scores
 from dianet_ray.protocol.standing import standing
 from dianet_ray.protocol.study import Configuration, Study
@@ -31,7 +31,7 @@ __all__ = ["render", "summarise", "write_predictions", "write_whole"]
 
 def summarise(study: Study) -> dict[str, Any]:
     """Make the document that `report --json` prints; `champion` is None before any is complete."""
-    winner = selection.champion(study)
+    winner = correction.champion(study)
     counts = [_finished(study, rung) for rung in range(len(study.rungs))]
     configs = [_configuration(study, c, counts) for c in study.configurations]
     screened = [
@@ -73,7 +73,7 @@ def write_predictions(study: Study, path: Path) -> None:
     Raises:
         InputError: no configuration is complete, or the file cannot be written.
     """
-    winner = selection.champion(study)
+    winner = correction.champion(study)
     if winner is None:
         raise InputError(
             "predictions need a complete configuration: "
@@ -165,7 +165,7 @@ def _champion(
     ci95 = predictions.interval(mine, _seed(study))
     corrected = None
     if len(counts[0]) > 1:
-        corrected = selection.corrected(counts, study.objective, seed=_seed(study))
+        corrected = correction.corrected(counts, study.objective, seed=_seed(study))
     recall = np.diagonal(total) / total.sum(axis=1)
     subjects = sorted({clip.subject for clip in study.clips})
     by_subject = dict(zip(subjects, mine, strict=True))

@@ -14,7 +14,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from dianet_ray.errors import InputError
-from dianet_ray.protocol.selection import champion
+from dianet_ray.protocol.correction import champion
 from dianet_ray.protocol.study import Study
 from dianet_ray.schemas import CARD_JSON, fold_file
 from dianet_ray.tracking import content

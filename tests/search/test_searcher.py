@@ -10,7 +10,7 @@ from hypothesis import settings as budget
 from hypothesis import strategies as st
 from ray.tune.search import Searcher
 
-from dianet_ray.protocol.selection import champion
+from dianet_ray.protocol.correction import champion
 from dianet_ray.protocol.standing import standing
 from dianet_ray.schemas import weights_path
 from dianet_ray.search.plan import Plan

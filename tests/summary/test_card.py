@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from dianet_ray.errors import InputError
-from dianet_ray.protocol.selection import champion
+from dianet_ray.protocol.correction import champion
 from dianet_ray.schemas import CARD_JSON, METRICS
 from dianet_ray.summary import card
 from dianet_ray.summary.report import summarise

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from dianet_ray.protocol.selection import champion
+from dianet_ray.protocol.correction import champion
 from dianet_ray.tracking import content
 from tests.studies import make_study
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from dianet_ray.errors import InputError
-from dianet_ray.protocol.selection import champion
+from dianet_ray.protocol.correction import champion
 from dianet_ray.summary import card
 from dianet_ray.summary.card import read
 from dianet_ray.tracking import store

@@ -5,7 +5,7 @@ import pytest
 from mlflow import MlflowClient
 
 from dianet_ray.errors import InputError
-from dianet_ray.protocol.selection import champion
+from dianet_ray.protocol.correction import champion
 from dianet_ray.schemas import fold_file
 from dianet_ray.summary import card
 from dianet_ray.tracking.projection import Projection

@@ -5,7 +5,7 @@ import pytest
 from mlflow import pyfunc
 
 from dianet_ray.model import fit
-from dianet_ray.protocol.selection import champion
+from dianet_ray.protocol.correction import champion
 from dianet_ray.tracking.projection import Projection
 from tests.models import IMAGE_SIZE
 

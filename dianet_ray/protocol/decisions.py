@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from dianet_ray.protocol.judge import Judging
+from dianet_ray.protocol.comparison import Judging
 from dianet_ray.protocol.ladder import Ladder, next_look
 from dianet_ray.protocol.study import Outcome, RungState
 

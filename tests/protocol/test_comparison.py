@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dianet_ray.protocol.judge import Judge
+from dianet_ray.protocol.comparison import Judge
 from dianet_ray.protocol.ladder import Rung
 from dianet_ray.protocol.predictions import pooled_score
 from tests.studies import CLASSES, make_clips

@@ -11,8 +11,8 @@ import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dianet_ray.protocol.climb import Climb, Run
-from dianet_ray.protocol.judge import Judging
+from dianet_ray.protocol.comparison import Judging
+from dianet_ray.protocol.decisions import Climb, Run
 from dianet_ray.protocol.ladder import Ladder, entering
 from dianet_ray.protocol.study import Outcome
 
