@@ -41,7 +41,7 @@ from dianet_ray.protocol.correction import champion
 from dianet_ray.protocol.predictions import pooled_score
 from dianet_ray.search.plan import make_plan
 from dianet_ray.search.space_file import read_space
-from dianet_ray.search.study_view import load_study
+from dianet_ray.search.study_file import load_study
 from dianet_ray.settings import Settings, derive_seed
 from tests.clusters import MARK, ROOT, kill_marked
 

@@ -30,9 +30,9 @@ from dianet_ray.commands import Search
 from dianet_ray.options import SearchOptions, TrackingOptions
 from dianet_ray.prepare.images import Images, load_images
 from dianet_ray.schemas import WEIGHTS_FOLDER
-from dianet_ray.search.crew import Crew, muster, resources
 from dianet_ray.search.ledger import read_records
 from dianet_ray.search.plan import Plan, make_plan
+from dianet_ray.search.workers import Crew, muster, resources
 from dianet_ray.settings import Settings, config_id
 from dianet_ray.storage import files
 from dianet_ray.tracking import store

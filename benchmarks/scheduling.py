@@ -34,10 +34,10 @@ from benchmarks.scale_driver import BareSearcher, Samples, WaitingTrial, arrival
 from dianet_ray.cluster.connection import LOCAL, connected
 from dianet_ray.cluster.nodes import Nodes
 from dianet_ray.schemas import WEIGHTS_FOLDER
-from dianet_ray.search.crew import Crew, muster, resources
 from dianet_ray.search.ledger import read_records
 from dianet_ray.search.plan import Plan
 from dianet_ray.search.tuner import _AsQueued, run
+from dianet_ray.search.workers import Crew, muster, resources
 from dianet_ray.storage import files
 from tests.clusters import ROOT
 from tests.search import fake

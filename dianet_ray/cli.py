@@ -375,7 +375,7 @@ def _closing_lines(study: Study, path: Path, tracking_uri: str | None) -> None:
 def status(study: flags.StudyPath, as_json: flags.Json = False) -> None:
     """Say how far a study is, from any shell that sees it."""
     from dianet_ray.search.status import status_of
-    from dianet_ray.search.study_view import load_study
+    from dianet_ray.search.study_file import load_study
 
     found = status_of(load_study(study), study)
     lines = found.pop("lines")
@@ -411,7 +411,7 @@ def report(
 ) -> None:
     """Report a study: scores, intervals, chance, and what the search adds to them."""
     from dianet_ray import commands
-    from dianet_ray.search.study_view import load_study
+    from dianet_ray.search.study_file import load_study
     from dianet_ray.summary import report as reports
 
     found = load_study(study)

@@ -33,14 +33,14 @@ from dianet_ray.protocol.correction import champion
 from dianet_ray.protocol.study import Study
 from dianet_ray.schemas import DRIVER_FOLDER, IMAGES_JSON
 from dianet_ray.search import tuner
-from dianet_ray.search.crew import Crew, Resources, muster, resources
 from dianet_ray.search.forecast import describe
 from dianet_ray.search.plan import Plan
+from dianet_ray.search.retention import damaged_weights
 from dianet_ray.search.searcher import StudySearcher
 from dianet_ray.search.status import first_wave_failure
-from dianet_ray.search.study_view import load_study
+from dianet_ray.search.study_file import load_study
 from dianet_ray.search.trial import FoldTrial
-from dianet_ray.search.weights import damaged_weights
+from dianet_ray.search.workers import Crew, Resources, muster, resources
 from dianet_ray.storage import files
 from dianet_ray.storage.lock import Lock
 from dianet_ray.summary import card, collect, page

@@ -17,7 +17,7 @@ from dianet_ray.schemas import DRIVER_FOLDER
 from dianet_ray.search.ledger import write_study
 from dianet_ray.search.plan import make_plan
 from dianet_ray.search.space_file import load_space
-from dianet_ray.search.study_view import study_content
+from dianet_ray.search.study_file import study_content
 from dianet_ray.storage.lock import Lock
 from tests.data.casme2_files import (
     HEADER,

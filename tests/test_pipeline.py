@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from dianet_ray.prepare.images import load_images
-from dianet_ray.search.study_view import load_study
+from dianet_ray.search.study_file import load_study
 from dianet_ray.tracking.store import connect, default_uri
 from tests.tracking.tree import dump_tree
 

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from dianet_ray.search.ledger import read_records
-from dianet_ray.search.study_view import load_study
+from dianet_ray.search.study_file import load_study
 from dianet_ray.tracking.store import connect, default_uri
 from tests.images import write_images
 from tests.search.test_searcher import decisions

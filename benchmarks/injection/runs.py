@@ -21,8 +21,8 @@ from typing import Any
 from benchmarks.injection.laws import Window, judge, n_wrong, read_attempts, running
 from benchmarks.injection.services import Mount, Server, mlflow_server, s3_server
 from dianet_ray.search.ledger import read_records
-from dianet_ray.search.study_view import load_study
-from dianet_ray.search.weights import damaged_weights
+from dianet_ray.search.retention import damaged_weights
+from dianet_ray.search.study_file import load_study
 from dianet_ray.storage.files import located
 from dianet_ray.tracking.store import connect
 from tests.clusters import ROOT, RealCluster

@@ -29,7 +29,7 @@ from dianet_ray.protocol.study import Clip, Study
 from dianet_ray.schemas import DRIVER_FOLDER, STUDY_JSON
 from dianet_ray.search.budget import Budget
 from dianet_ray.search.space import Space
-from dianet_ray.search.study_view import empty_study, load_study
+from dianet_ray.search.study_file import empty_study, load_study
 from dianet_ray.storage import files
 
 if TYPE_CHECKING:

@@ -24,11 +24,11 @@ from dianet_ray.schemas import WEIGHTS_FOLDER
 from dianet_ray.search.budget import Budget
 from dianet_ray.search.draw import Past, draw
 from dianet_ray.search.ledger import Ledger
+from dianet_ray.search.retention import kept
 from dianet_ray.search.silence import Silence
 from dianet_ray.search.space import Space
 from dianet_ray.search.status import best_so_far, first_wave_failure
-from dianet_ray.search.study_view import extended, training_record
-from dianet_ray.search.weights import kept
+from dianet_ray.search.study_file import extended, training_record
 from dianet_ray.storage import files
 
 logger = logging.getLogger(__name__)

@@ -28,11 +28,11 @@ from dianet_ray import __version__
 from dianet_ray.errors import Stopped, StorageAway, StudyFailed
 from dianet_ray.progress import Progress
 from dianet_ray.schemas import WEIGHTS_FOLDER
-from dianet_ray.search.crew import Crew
 from dianet_ray.search.ledger import write_study
 from dianet_ray.search.plan import Plan
 from dianet_ray.search.searcher import StudySearcher
-from dianet_ray.search.study_view import study_content
+from dianet_ray.search.study_file import study_content
+from dianet_ray.search.workers import Crew
 from dianet_ray.storage import files
 
 logger = logging.getLogger(__name__)

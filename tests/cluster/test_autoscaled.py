@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from dianet_ray.search.study_view import load_study
+from dianet_ray.search.study_file import load_study
 from tests.clusters import ROOT, RealCluster
 from tests.images import write_images
 

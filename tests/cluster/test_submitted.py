@@ -8,7 +8,7 @@ import pytest
 
 from dianet_ray import demo
 from dianet_ray.search.ledger import read_records
-from dianet_ray.search.study_view import load_study
+from dianet_ray.search.study_file import load_study
 from tests.clusters import ROOT, RealCluster
 from tests.images import write_images
 from tests.search.test_searcher import decisions

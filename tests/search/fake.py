@@ -13,14 +13,14 @@ from dianet_ray.options import SearchOptions
 from dianet_ray.protocol.ladder import EXHAUSTIVE
 from dianet_ray.protocol.study import Clip
 from dianet_ray.schemas import weights_path
-from dianet_ray.search.crew import muster, resources
 from dianet_ray.search.plan import Plan
+from dianet_ray.search.retention import damaged_weights
 from dianet_ray.search.searcher import StudySearcher
 from dianet_ray.search.space import Range, Space
-from dianet_ray.search.study_view import empty_study
+from dianet_ray.search.study_file import empty_study
 from dianet_ray.search.trial import FoldTrial, report
 from dianet_ray.search.tuner import make_searcher, run
-from dianet_ray.search.weights import damaged_weights
+from dianet_ray.search.workers import muster, resources
 from dianet_ray.settings import Settings, derive_seed
 from dianet_ray.storage import files
 

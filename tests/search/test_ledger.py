@@ -11,7 +11,7 @@ from dianet_ray.protocol.ladder import EXHAUSTIVE, Rung
 from dianet_ray.protocol.study import Weights
 from dianet_ray.search import ledger as ledgers
 from dianet_ray.search.ledger import Ledger, read_records, read_study, write_study
-from dianet_ray.search.study_view import load_study, study_content, training_record
+from dianet_ray.search.study_file import load_study, study_content, training_record
 from dianet_ray.storage import files
 from tests.search.fake import fake_plan
 

@@ -14,8 +14,8 @@ from dianet_ray.protocol.correction import champion
 from dianet_ray.protocol.standing import standing
 from dianet_ray.schemas import weights_path
 from dianet_ray.search.plan import Plan
-from dianet_ray.search.study_view import load_study
-from dianet_ray.search.weights import totals
+from dianet_ray.search.retention import totals
+from dianet_ray.search.study_file import load_study
 from tests.search.fake import fake_answers, fake_plan, searcher_of
 
 

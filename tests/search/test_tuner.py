@@ -13,11 +13,11 @@ import torch
 from dianet_ray.cluster.connection import Cluster
 from dianet_ray.errors import Stopped, StudyFailed
 from dianet_ray.protocol.standing import standing
-from dianet_ray.search.crew import resources
 from dianet_ray.search.ledger import read_records
-from dianet_ray.search.study_view import load_study
+from dianet_ray.search.study_file import load_study
 from dianet_ray.search.trial import FoldTrial, assigned_device, report
 from dianet_ray.search.tuner import _Driver
+from dianet_ray.search.workers import resources
 from dianet_ray.storage import files
 from tests.search.fake import FakeTrial, fake_images, fake_plan, run_plan
 from tests.search.test_searcher import decisions, play
@@ -164,7 +164,7 @@ def test_the_first_interrupt_waits_for_nothing_that_only_waited_for_a_worker(
     ray_local, tmp_path, monkeypatch
 ):
     """On a cluster that may grow more trials are queued than fit; a freed worker may take one."""
-    monkeypatch.setattr("dianet_ray.search.crew.Crew.n_asked_for", lambda crew: 4)
+    monkeypatch.setattr("dianet_ray.search.workers.Crew.n_asked_for", lambda crew: 4)
     plan = fake_plan(tmp_path, n_subjects=4, n_configs=40, gpus_per_trial=0.0)
     interrupted_at = []
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from dianet_ray.search.study_view import load_study
+from dianet_ray.search.study_file import load_study
 from dianet_ray.storage.files import names
 from tests.search.test_searcher import decisions
 
