@@ -411,8 +411,8 @@ def report(
 ) -> None:
     """Report a study: scores, intervals, chance, and what the search adds to them."""
     from dianet_ray import commands
+    from dianet_ray.report import document as reports
     from dianet_ray.search.study_file import load_study
-    from dianet_ray.summary import report as reports
 
     found = load_study(study)
     document = reports.summarise(found)

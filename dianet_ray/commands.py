@@ -31,6 +31,7 @@ from dianet_ray.options import TrackingOptions
 from dianet_ray.prepare.images import Images, load_images
 from dianet_ray.protocol.correction import champion
 from dianet_ray.protocol.study import Study
+from dianet_ray.report import page
 from dianet_ray.schemas import DRIVER_FOLDER, IMAGES_JSON
 from dianet_ray.search import tuner
 from dianet_ray.search.forecast import describe
@@ -43,7 +44,7 @@ from dianet_ray.search.trial import FoldTrial
 from dianet_ray.search.workers import Crew, Resources, muster, resources
 from dianet_ray.storage import files
 from dianet_ray.storage.lock import Lock
-from dianet_ray.summary import card, collect, page
+from dianet_ray.summary import card, collect
 from dianet_ray.tracking import store
 from dianet_ray.tracking.thread import ProjectionThread
 

@@ -15,10 +15,10 @@ from dianet_ray.options import PrepareOptions, SearchOptions
 from dianet_ray.prepare.driver import prepare
 from dianet_ray.prepare.images import load_images
 from dianet_ray.progress import Progress
+from dianet_ray.report.document import summarise as report_of
 from dianet_ray.search.plan import make_plan
 from dianet_ray.search.space_file import read_space
 from dianet_ray.search.trial import FoldTrial
-from dianet_ray.summary.report import summarise as report_of
 from dianet_ray.synth.data_set import write_data_set
 from dianet_ray.synth.layouts import LAYOUTS
 from tests.search.fake import run_plan

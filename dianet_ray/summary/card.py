@@ -17,9 +17,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from dianet_ray.errors import InputError
 from dianet_ray.protocol.correction import champion
 from dianet_ray.protocol.study import Configuration, Study
+from dianet_ray.report.document import summarise
 from dianet_ray.schemas import CARD_JSON, FORMAT, METRICS, fold_file
 from dianet_ray.settings import Settings
-from dianet_ray.summary.report import summarise
 
 VERSIONS = ("torch", "device", "threads", "block")
 """What a training's record says that can change its weights."""

@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dianet_ray.report.settings_effect import effects
 from dianet_ray.settings import Settings
-from dianet_ray.summary.effects import effects
 
 
 def points(**columns):

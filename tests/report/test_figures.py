@@ -3,8 +3,8 @@ import base64
 import numpy as np
 import pytest
 
-from dianet_ray.summary.figures import confusion, per_subject, picture, ranking
-from dianet_ray.summary.report import summarise
+from dianet_ray.report.document import summarise
+from dianet_ray.report.figures import confusion, per_subject, picture, ranking
 from tests.studies import make_study
 
 

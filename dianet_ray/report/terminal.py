@@ -10,8 +10,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from dianet_ray.progress import duration
+from dianet_ray.report import savings
 from dianet_ray.schemas import METRICS
-from dianet_ray.summary import ladder
 
 N_ROWS = 10
 NAMES = {"accuracy": "accuracy", "uf1": "UF1", "uar": "UAR"}
@@ -29,7 +29,7 @@ def render(report: dict[str, Any], console: Console) -> None:
         console.print(_result(report))
         for line in _champion(report):
             console.print(line, highlight=False)
-    for line in [*ladder.lines(report), *_costs(report)]:
+    for line in [*savings.lines(report), *_costs(report)]:
         console.print(line, highlight=False)
 
 

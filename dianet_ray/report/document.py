@@ -21,10 +21,10 @@ from dianet_ray.protocol import correction, predictions
 from dianet_ray.protocol.metrics import scores
 from dianet_ray.protocol.standing import standing
 from dianet_ray.protocol.study import Configuration, Study
+from dianet_ray.report import costs, savings
+from dianet_ray.report.settings_effect import effects
+from dianet_ray.report.terminal import render
 from dianet_ray.schemas import METRICS
-from dianet_ray.summary import costs, ladder
-from dianet_ray.summary.effects import effects
-from dianet_ray.summary.table import render
 
 __all__ = ["render", "summarise", "write_predictions", "write_whole"]
 
@@ -57,7 +57,7 @@ def summarise(study: Study) -> dict[str, Any]:
         "n_trainings": len(study.trainings),
         "n_surplus": _n_surplus(study),
         "n_trainings_exhaustive": len(study.configurations) * len(study.folds),
-        "flow": ladder.flow(study),
+        "flow": savings.flow(study),
         "chance": chance,
         "champion": None if winner is None else _champion(study, winner, counts, chance),
         "settings_effect": effects(screened, study.identity["space"]),
@@ -218,7 +218,7 @@ def _configuration(
     number = configuration.number
     rungs = [
         {
-            "partition": ladder.name(study, run.rung),
+            "partition": savings.name(study, run.rung),
             "state": run.state,
             "n_trainings": len(study.of(number, run.rung)),
             "scores": _plain(counts[run.rung][number].sum(axis=0))

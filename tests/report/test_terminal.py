@@ -1,7 +1,7 @@
 import dataclasses
 
-from dianet_ray.summary.report import summarise
-from dianet_ray.summary.table import ranked, show, states
+from dianet_ray.report.document import summarise
+from dianet_ray.report.terminal import ranked, show, states
 from tests.studies import make_study
 
 

@@ -9,8 +9,8 @@ from rich.console import Console
 
 from dianet_ray.errors import InputError
 from dianet_ray.protocol.correction import champion
+from dianet_ray.report.document import render, summarise, write_predictions, write_whole
 from dianet_ray.schemas import METRICS
-from dianet_ray.summary.report import render, summarise, write_predictions, write_whole
 from tests.studies import laddered, make_study
 
 

@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 
 from dianet_ray.protocol.study import Span
-from dianet_ray.summary.costs import environment, seconds
+from dianet_ray.report.costs import environment, seconds
 from tests.studies import make_study
 
 

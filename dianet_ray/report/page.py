@@ -15,18 +15,10 @@ import numpy as np
 
 from dianet_ray.progress import duration
 from dianet_ray.protocol.study import Study
+from dianet_ray.report import figures, savings
+from dianet_ray.report.document import write_whole
+from dianet_ray.report.terminal import NAMES, part_lines, ranked, show, span, states, trainings
 from dianet_ray.schemas import METRICS, PHASES
-from dianet_ray.summary import figures, ladder
-from dianet_ray.summary.report import write_whole
-from dianet_ray.summary.table import (
-    NAMES,
-    part_lines,
-    ranked,
-    show,
-    span,
-    states,
-    trainings,
-)
 
 MAX_EXAMPLES = 6
 TEMPLATE = "page.html.jinja"
@@ -78,7 +70,7 @@ def write(report: dict[str, Any], images: Sequence[Example] | None, path: Path) 
         figures=_figures(report),
         images=_pictures(images or ()),
         parts=part_lines(report),
-        flow=ladder.lines(report),
+        flow=savings.lines(report),
         trainings=trainings(report),
     )
     write_whole(path, html)

@@ -4,8 +4,8 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from dianet_ray.summary.page import examples, write
-from dianet_ray.summary.report import summarise
+from dianet_ray.report.document import summarise
+from dianet_ray.report.page import examples, write
 from tests.studies import make_study
 
 VOID = {"meta", "img", "link", "br"}
