@@ -460,7 +460,7 @@ def predict(
     as_json: flags.Json = False,
 ) -> None:
     """Predict clips with the collected fold models."""
-    from dianet_ray.summary import predict as predictions
+    from dianet_ray.ensemble import predict as predictions
 
     found = predictions.predict(
         model, clips, onset=onset, apex=apex, offset=offset, subject=subject

@@ -26,6 +26,7 @@ from dianet_ray.cluster.connection import (
     named_address,
 )
 from dianet_ray.cluster.nodes import Nodes, probed
+from dianet_ray.ensemble import card, collect
 from dianet_ray.errors import InputError, Stopped, StudyFailed
 from dianet_ray.options import TrackingOptions
 from dianet_ray.prepare.images import Images, load_images
@@ -44,7 +45,6 @@ from dianet_ray.search.trial import FoldTrial
 from dianet_ray.search.workers import Crew, Resources, muster, resources
 from dianet_ray.storage import files
 from dianet_ray.storage.lock import Lock
-from dianet_ray.summary import card, collect
 from dianet_ray.tracking import store
 from dianet_ray.tracking.thread import ProjectionThread
 

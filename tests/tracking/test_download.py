@@ -3,10 +3,10 @@ from pathlib import Path
 
 import pytest
 
+from dianet_ray.ensemble import card
+from dianet_ray.ensemble.card import read
 from dianet_ray.errors import InputError
 from dianet_ray.protocol.correction import champion
-from dianet_ray.summary import card
-from dianet_ray.summary.card import read
 from dianet_ray.tracking import store
 from dianet_ray.tracking.download import download_model, download_study
 from dianet_ray.tracking.projection import Projection

@@ -5,15 +5,15 @@ import cv2
 import numpy as np
 import pytest
 
+from dianet_ray.ensemble.card import read
+from dianet_ray.ensemble.predict import predict
 from dianet_ray.errors import InputError
 from dianet_ray.imaging.clip_images import Recipe, clip_images
 from dianet_ray.model import fit
 from dianet_ray.prepare.images import fingerprint
-from dianet_ray.summary.card import read
-from dianet_ray.summary.predict import predict
+from tests.ensemble.test_card import edit, write_model
 from tests.models import IMAGE_SIZE, with_weights
 from tests.studies import make_study
-from tests.summary.test_card import edit, write_model
 
 
 def write_clip(folder, *, seed=0, first=46, n_frames=11):

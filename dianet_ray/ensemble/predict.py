@@ -15,12 +15,12 @@ import numpy as np
 from safetensors import SafetensorError
 
 from dianet_ray.datasets.subjects import COMPOSITES, EXAMPLES, full_name
+from dianet_ray.ensemble.card import Card, read, subject_hash
 from dianet_ray.errors import InputError
 from dianet_ray.imaging.clip_images import Recipe, Span, clip_images
 from dianet_ray.imaging.frames import FrameError, UnfitError, frame_numbers
 from dianet_ray.model import fit
 from dianet_ray.prepare.images import fingerprint
-from dianet_ray.summary.card import Card, read, subject_hash
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,13 @@ import shutil
 
 import pytest
 
+from dianet_ray.ensemble.card import read
+from dianet_ray.ensemble.collect import collect
 from dianet_ray.errors import InputError
 from dianet_ray.schemas import CARD_JSON
-from dianet_ray.summary.card import read
-from dianet_ray.summary.collect import collect
+from tests.ensemble.test_card import edit, write_model
 from tests.models import with_weights
 from tests.studies import make_study
-from tests.summary.test_card import edit, write_model
 
 
 @pytest.fixture
