@@ -98,7 +98,7 @@ def doctor(
     as_json: flags.Json = False,
 ) -> None:
     """Check this machine, a cluster, folders and the tracking store, and say what to do."""
-    from dianet_ray.doctor import examine
+    from dianet_ray.doctor.checks import examine
 
     checks = []
     for check in examine(paths or [], address=address, tracking_uri=tracking_uri):

@@ -6,9 +6,7 @@ from importlib.metadata import requires, version
 
 import pytest
 
-from dianet_ray.errors import InputError
-from dianet_ray.imaging.faces import CASCADE
-from dianet_ray.installation import (
+from dianet_ray.doctor.installation import (
     check_cascade,
     check_gpu,
     check_packages,
@@ -18,6 +16,8 @@ from dianet_ray.installation import (
     gpu_advice,
     requirements,
 )
+from dianet_ray.errors import InputError
+from dianet_ray.imaging.faces import CASCADE
 
 
 @pytest.mark.parametrize(

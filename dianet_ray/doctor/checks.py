@@ -17,10 +17,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from dianet_ray import installation
 from dianet_ray.cluster import connection
+from dianet_ray.doctor import installation
+from dianet_ray.doctor.installation import INSTALL, Check
 from dianet_ray.errors import InputError
-from dianet_ray.installation import INSTALL, Check
 from dianet_ray.options import output_path
 from dianet_ray.storage import files
 from dianet_ray.tracking import store
