@@ -24,9 +24,9 @@ from ray import tune
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
+from dianet_ray.cli.commands import Search
 from dianet_ray.cluster.connection import connected
 from dianet_ray.cluster.nodes import Nodes
-from dianet_ray.commands import Search
 from dianet_ray.options import SearchOptions, TrackingOptions
 from dianet_ray.prepare.images import Images, load_images
 from dianet_ray.schemas import WEIGHTS_FOLDER

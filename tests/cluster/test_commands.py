@@ -5,7 +5,7 @@ import re
 import pytest
 import typer
 
-from dianet_ray.cli import app
+from dianet_ray.cli.app import app
 from tests.recipes import CLUSTER, FILES, README, RECORDS, run, shown
 
 COMMANDS = {

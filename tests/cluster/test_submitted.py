@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from dianet_ray import demo
+from dianet_ray.cli import demo
 from dianet_ray.search.ledger import read_records
 from dianet_ray.search.study_file import load_study
 from tests.clusters import ROOT, RealCluster

@@ -21,7 +21,7 @@ import pytest
 from openpyxl.chart import BarChart
 from rich.console import Console
 
-from dianet_ray import cli
+from dianet_ray.cli import app
 from dianet_ray.datasets.label_sets import plain_label
 from dianet_ray.datasets.releases.casme2 import RELEASE
 from dianet_ray.datasets.rules import read_manifest
@@ -901,7 +901,7 @@ def command(monkeypatch, capsys):
     def run(*words):
         monkeypatch.setattr(sys, "argv", ["dianet-ray", "validate", *map(str, words)])
         with pytest.raises(SystemExit) as end:
-            cli.main()
+            app.main()
         return end.value.code, *capsys.readouterr()
 
     return run

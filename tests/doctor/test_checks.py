@@ -19,7 +19,7 @@ from dianet_ray.doctor.checks import (
 )
 from dianet_ray.errors import InputError
 from dianet_ray.storage import files
-from tests.test_cli import run
+from tests.cli.test_app import run
 from tests.tracking import test_store
 
 ROOT = Path(__file__).parent.parent

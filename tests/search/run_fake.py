@@ -13,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-from dianet_ray.commands import Search
+from dianet_ray.cli.commands import Search
 from dianet_ray.options import SearchOptions, TrackingOptions
 from dianet_ray.prepare.images import load_images
 from dianet_ray.search.plan import make_plan

@@ -19,7 +19,7 @@ import typer
 from rich.console import Console
 from typer.exceptions import TyperException
 
-from dianet_ray import flags
+from dianet_ray.cli import flags
 from dianet_ray.cluster.connection import check_python
 from dianet_ray.errors import InputError, Stopped, StudyFailed
 from dianet_ray.options import (
@@ -85,7 +85,7 @@ def demo(
     folder: flags.DemoOut = Path("runs/demo"),
 ) -> None:
     """Run the whole pipeline on a small data set that it makes, printing each command."""
-    from dianet_ray.demo import run_demo
+    from dianet_ray.cli.demo import run_demo
 
     run_demo(output_path(folder), err)
 
@@ -328,7 +328,7 @@ def search(
         },
     )
     path = output_path(study)
-    from dianet_ray.commands import Search
+    from dianet_ray.cli.commands import Search
     from dianet_ray.prepare.images import load_images
     from dianet_ray.search.plan import make_plan
     from dianet_ray.search.space_file import read_space
@@ -393,7 +393,7 @@ def track(
     log_faces: flags.LogFaces = False,
 ) -> None:
     """Write a study to MLflow again, from its ledger."""
-    from dianet_ray import commands
+    from dianet_ray.cli import commands
 
     uri = commands.track(study.absolute(), _tracking(tracking_uri, experiment, log_faces))
     from dianet_ray.tracking.store import shown
@@ -410,7 +410,7 @@ def report(
     no_faces: flags.NoFaces = False,
 ) -> None:
     """Report a study: scores, intervals, chance, and what the search adds to them."""
-    from dianet_ray import commands
+    from dianet_ray.cli import commands
     from dianet_ray.report import document as reports
     from dianet_ray.search.study_file import load_study
 
@@ -437,7 +437,7 @@ def collect(
     tracking_uri: flags.TrackingUri = None,
 ) -> None:
     """Collect the champion's fold models out of MLflow, checksums verified."""
-    from dianet_ray import commands
+    from dianet_ray.cli import commands
 
     path = output_path(folder)
     card = commands.collect_models(

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import typer
 
-from dianet_ray import cli, commands
-from dianet_ray.cli import app
+from dianet_ray.cli import app, commands
+from dianet_ray.cli.app import app
 from dianet_ray.errors import Stopped, StudyFailed
 from dianet_ray.options import JOB_VARIABLE, SearchOptions
 from dianet_ray.prepare.images import load_images
@@ -36,7 +36,7 @@ def run(monkeypatch, capsys, *words):
     """Run the command in this process; return status, stdout and stderr."""
     monkeypatch.setattr(sys, "argv", ["dianet-ray", *map(str, words)])
     with pytest.raises(SystemExit) as end:
-        cli.main()
+        app.main()
     printed = capsys.readouterr()
     return end.value.code, printed.out, printed.err
 
