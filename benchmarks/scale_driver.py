@@ -24,12 +24,12 @@ from ray import tune
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
+from dianet_ray.artefacts import WEIGHTS_FOLDER
 from dianet_ray.cli.commands import Search
 from dianet_ray.cluster.connection import connected
 from dianet_ray.cluster.nodes import Nodes
 from dianet_ray.options import SearchOptions, TrackingOptions
 from dianet_ray.prepare.images import Images, load_images
-from dianet_ray.schemas import WEIGHTS_FOLDER
 from dianet_ray.search.ledger import read_records
 from dianet_ray.search.plan import Plan, make_plan
 from dianet_ray.search.workers import Crew, muster, resources

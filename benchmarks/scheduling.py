@@ -31,9 +31,9 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.scale_driver import BareSearcher, Samples, WaitingTrial, arrivals, fit_bare, rate
+from dianet_ray.artefacts import WEIGHTS_FOLDER
 from dianet_ray.cluster.connection import LOCAL, connected
 from dianet_ray.cluster.nodes import Nodes
-from dianet_ray.schemas import WEIGHTS_FOLDER
 from dianet_ray.search.ledger import read_records
 from dianet_ray.search.plan import Plan
 from dianet_ray.search.tuner import _AsQueued, run

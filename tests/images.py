@@ -4,9 +4,9 @@ import json
 
 import numpy as np
 
+from dianet_ray.artefacts import IMAGES_FOLDER, IMAGES_FORMAT, IMAGES_JSON
 from dianet_ray.imaging.clip_images import ClipImages
 from dianet_ray.prepare.images import StoredClip, write_part
-from dianet_ray.schemas import IMAGES_FOLDER, IMAGES_FORMAT, IMAGES_JSON
 
 LABELS = ("happiness", "disgust", "repression", "surprise", "others")
 

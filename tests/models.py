@@ -5,9 +5,9 @@ from pathlib import Path
 
 import torch
 
+from dianet_ray.artefacts import weights_path
 from dianet_ray.model import fit, network
 from dianet_ray.protocol.study import Study, Weights
-from dianet_ray.schemas import weights_path
 from dianet_ray.settings import derive_seed
 
 IMAGE_SIZE = 16

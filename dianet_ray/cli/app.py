@@ -229,10 +229,10 @@ def prepare(
     max_workers: flags.MaxWorkers = None,
 ) -> None:
     """Make dynamic images of every clip with Ray Data."""
+    from dianet_ray.artefacts import IMAGES_JSON, LEFT_OUT_CSV
     from dianet_ray.cluster.connection import connected, local_cpus
     from dianet_ray.prepare import driver
     from dianet_ray.progress import Progress
-    from dianet_ray.schemas import IMAGES_JSON, LEFT_OUT_CSV
 
     options = parse_options(
         PrepareOptions,

@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dianet_ray.artefacts import DRIVER_FOLDER, IMAGES_JSON
 from dianet_ray.cluster.autoscaler import can_come
 from dianet_ray.cluster.connection import (
     LOCAL,
@@ -33,7 +34,6 @@ from dianet_ray.prepare.images import Images, load_images
 from dianet_ray.protocol.correction import champion
 from dianet_ray.protocol.study import Study
 from dianet_ray.report import page
-from dianet_ray.schemas import DRIVER_FOLDER, IMAGES_JSON
 from dianet_ray.search import tuner
 from dianet_ray.search.forecast import describe
 from dianet_ray.search.plan import Plan

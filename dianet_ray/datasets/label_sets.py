@@ -15,8 +15,8 @@ from typing import Any
 
 import yaml
 
+from dianet_ray.artefacts import MIN_SUBJECTS_PER_CLASS
 from dianet_ray.errors import InputError
-from dianet_ray.schemas import MIN_SUBJECTS_PER_CLASS
 
 SEVERAL = "+"
 ALL = "all"

@@ -11,9 +11,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from dianet_ray.artefacts import CORRECTED, LEFT_OUT, MANIFEST_COLUMNS
 from dianet_ray.datasets.numbering import Numbering
 from dianet_ray.datasets.sheets import Sheet
-from dianet_ray.schemas import CORRECTED, LEFT_OUT, MANIFEST_COLUMNS
 from dianet_ray.storage import files
 from dianet_ray.storage.files import writing
 

@@ -12,13 +12,13 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
+from dianet_ray.artefacts import CORRECTED, LEFT_OUT, USED
 from dianet_ray.datasets.catalogue import read_sources
 from dianet_ray.datasets.corrections import Correction, correct
 from dianet_ray.datasets.manifest import NO_ROW, UNREADABLE, ApexRule, Manifest, Part, Row
 from dianet_ray.datasets.numbering import Span, choose_numbering, fits, shift
 from dianet_ray.datasets.release import Annotated, Source
 from dianet_ray.imaging.frames import FolderError, FrameError, frame_numbers
-from dianet_ray.schemas import CORRECTED, LEFT_OUT, USED
 
 _RUNS_LISTED = 5  # runs of missing frames in a reason
 

@@ -14,11 +14,11 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from dianet_ray.artefacts import CARD_JSON, FORMAT, METRICS, fold_file
 from dianet_ray.errors import InputError
 from dianet_ray.protocol.correction import champion
 from dianet_ray.protocol.study import Configuration, Study
 from dianet_ray.report.document import summarise
-from dianet_ray.schemas import CARD_JSON, FORMAT, METRICS, fold_file
 from dianet_ray.settings import Settings
 
 VERSIONS = ("torch", "device", "threads", "block")

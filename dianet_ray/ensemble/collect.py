@@ -5,9 +5,9 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from dianet_ray.artefacts import CARD_JSON
 from dianet_ray.ensemble.card import Card, read
 from dianet_ray.errors import InputError
-from dianet_ray.schemas import CARD_JSON
 
 
 def collect(fetched: Path, out: Path) -> Card:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dianet_ray.artefacts import IMAGES_FOLDER, IMAGES_JSON, LEFT_OUT, LEFT_OUT_CSV, MANIFEST_CSV
 from dianet_ray.datasets.manifest import NO_ROW, UNREADABLE, Manifest, Row, with_crop, write_csv
 from dianet_ray.errors import InputError
 from dianet_ray.imaging.clip_images import Recipe, clip_images
@@ -25,13 +26,6 @@ from dianet_ray.options import PrepareOptions
 from dianet_ray.prepare.images import describe, is_part, read_about, request
 from dianet_ray.prepare.worker import deal_parts, make_parts
 from dianet_ray.progress import Progress
-from dianet_ray.schemas import (
-    IMAGES_FOLDER,
-    IMAGES_JSON,
-    LEFT_OUT,
-    LEFT_OUT_CSV,
-    MANIFEST_CSV,
-)
 from dianet_ray.storage import files
 from dianet_ray.storage.files import writing
 from dianet_ray.storage.lock import Lock

@@ -19,12 +19,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from dianet_ray import __version__
-from dianet_ray.datasets.manifest import UNREADABLE, Manifest, Row
-from dianet_ray.errors import InputError
-from dianet_ray.imaging.clip_images import ClipImages
-from dianet_ray.imaging.duplicates import Duplicate
-from dianet_ray.options import PrepareOptions
-from dianet_ray.schemas import (
+from dianet_ray.artefacts import (
     IMAGE_COLUMNS,
     IMAGES_FOLDER,
     IMAGES_FORMAT,
@@ -32,6 +27,11 @@ from dianet_ray.schemas import (
     LEFT_OUT,
     PHASES,
 )
+from dianet_ray.datasets.manifest import UNREADABLE, Manifest, Row
+from dianet_ray.errors import InputError
+from dianet_ray.imaging.clip_images import ClipImages
+from dianet_ray.imaging.duplicates import Duplicate
+from dianet_ray.options import PrepareOptions
 from dianet_ray.storage import files
 from dianet_ray.storage.parquet import read_parquet
 

@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING, Any
 import cv2
 
 from dianet_ray import __version__
+from dianet_ray.artefacts import IMAGES_FORMAT
 from dianet_ray.cluster.probe import Probe, find_problem
 from dianet_ray.datasets.manifest import Manifest, Row
 from dianet_ray.imaging.clip_images import Recipe, clip_images
 from dianet_ray.imaging.frames import FrameError, UnfitError, file_stamps
 from dianet_ray.prepare.images import StoredClip, read_part, write_part
-from dianet_ray.schemas import IMAGES_FORMAT
 from dianet_ray.storage import files
 
 if TYPE_CHECKING:

@@ -12,11 +12,11 @@ from itertools import accumulate, pairwise
 
 import numpy as np
 
+from dianet_ray.artefacts import METRICS
 from dianet_ray.protocol.metrics import scores
 from dianet_ray.protocol.predictions import quantiles
 from dianet_ray.protocol.standing import standing
 from dianet_ray.protocol.study import Configuration, Study
-from dianet_ray.schemas import METRICS
 from dianet_ray.settings import derive_seed
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from dianet_ray.artefacts import METRICS
 from dianet_ray.errors import InputError
 from dianet_ray.protocol import correction, predictions
 from dianet_ray.protocol.metrics import scores
@@ -24,7 +25,6 @@ from dianet_ray.protocol.study import Configuration, Study
 from dianet_ray.report import costs, savings
 from dianet_ray.report.settings_effect import effects
 from dianet_ray.report.terminal import render
-from dianet_ray.schemas import METRICS
 
 __all__ = ["render", "summarise", "write_predictions", "write_whole"]
 

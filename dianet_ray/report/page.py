@@ -13,12 +13,12 @@ from typing import Any
 import jinja2
 import numpy as np
 
+from dianet_ray.artefacts import METRICS, PHASES
 from dianet_ray.progress import duration
 from dianet_ray.protocol.study import Study
 from dianet_ray.report import figures, savings
 from dianet_ray.report.document import write_whole
 from dianet_ray.report.terminal import NAMES, part_lines, ranked, show, span, states, trainings
-from dianet_ray.schemas import METRICS, PHASES
 
 MAX_EXAMPLES = 6
 TEMPLATE = "page.html.jinja"

@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from dianet_ray.artefacts import METRICS
 from dianet_ray.progress import duration
 from dianet_ray.report import savings
-from dianet_ray.schemas import METRICS
 
 N_ROWS = 10
 NAMES = {"accuracy": "accuracy", "uf1": "UF1", "uar": "UAR"}

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from dianet_ray.artefacts import LEDGER_FOLDER, STUDY_FORMAT, STUDY_JSON
 from dianet_ray.errors import InputError
-from dianet_ray.schemas import LEDGER_FOLDER, STUDY_FORMAT, STUDY_JSON
 from dianet_ray.storage import files
 
 FLUSH_AFTER_S = 2.0

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dianet_ray.artefacts import DRIVER_FOLDER, STUDY_JSON
 from dianet_ray.datasets.label_sets import LabelSet, label_set, plain_label
 from dianet_ray.errors import InputError
 from dianet_ray.options import SearchOptions
@@ -26,7 +27,6 @@ from dianet_ray.protocol.ladder import (
 )
 from dianet_ray.protocol.standing import ladder_of, standing
 from dianet_ray.protocol.study import Clip, Study
-from dianet_ray.schemas import DRIVER_FOLDER, STUDY_JSON
 from dianet_ray.search.budget import Budget
 from dianet_ray.search.space import Space
 from dianet_ray.search.study_file import empty_study, load_study

@@ -17,10 +17,10 @@ from typing import Any
 
 from ray.tune.search import Searcher
 
+from dianet_ray.artefacts import WEIGHTS_FOLDER
 from dianet_ray.protocol.schedule import MAX_ATTEMPTS, Done, DrawWave, Race, Train, Wait
 from dianet_ray.protocol.standing import judge_of, ladder_of
 from dianet_ray.protocol.study import Configuration, Study
-from dianet_ray.schemas import WEIGHTS_FOLDER
 from dianet_ray.search.budget import Budget
 from dianet_ray.search.draw import Past, draw
 from dianet_ray.search.ledger import Ledger

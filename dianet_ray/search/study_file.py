@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from dianet_ray.artefacts import weights_path
 from dianet_ray.errors import InputError
 from dianet_ray.protocol.study import Clip, Configuration, Fold, Span, Study, Training, Weights
-from dianet_ray.schemas import weights_path
 from dianet_ray.search.ledger import Record, read_records, read_study
 from dianet_ray.settings import Settings, config_id
 

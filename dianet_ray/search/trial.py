@@ -22,11 +22,11 @@ import ray
 import torch
 from ray import tune
 
+from dianet_ray.artefacts import weights_path
 from dianet_ray.cluster.probe import Probe, find_problem
 from dianet_ray.errors import StorageAway
 from dianet_ray.model import fit as fitting
 from dianet_ray.protocol.study import Fold
-from dianet_ray.schemas import weights_path
 from dianet_ray.search.searcher import REFUSED
 from dianet_ray.settings import Settings, derive_seed
 from dianet_ray.storage import files

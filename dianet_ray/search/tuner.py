@@ -25,9 +25,9 @@ from ray import tune
 from ray.tune.schedulers import FIFOScheduler
 
 from dianet_ray import __version__
+from dianet_ray.artefacts import WEIGHTS_FOLDER
 from dianet_ray.errors import Stopped, StorageAway, StudyFailed
 from dianet_ray.progress import Progress
-from dianet_ray.schemas import WEIGHTS_FOLDER
 from dianet_ray.search.ledger import write_study
 from dianet_ray.search.plan import Plan
 from dianet_ray.search.searcher import StudySearcher

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from mlflow import MlflowClient
 
+from dianet_ray.artefacts import CARD_JSON, PHASES, fold_file
 from dianet_ray.errors import InputError
 from dianet_ray.imaging.display import png
 from dianet_ray.protocol.study import Study, Training
-from dianet_ray.schemas import CARD_JSON, PHASES, fold_file
 from dianet_ray.storage import files
 from dianet_ray.tracking import content
 from dianet_ray.tracking.runs import KnownRun, StudyRuns, make_run, write_run

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import typer
 
+from dianet_ray.artefacts import DRIVER_FOLDER
 from dianet_ray.cli import app, commands
 from dianet_ray.cli.app import app
 from dianet_ray.errors import Stopped, StudyFailed
 from dianet_ray.options import JOB_VARIABLE, SearchOptions
 from dianet_ray.prepare.images import load_images
-from dianet_ray.schemas import DRIVER_FOLDER
 from dianet_ray.search.ledger import write_study
 from dianet_ray.search.plan import make_plan
 from dianet_ray.search.space_file import load_space

@@ -10,12 +10,12 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
+from dianet_ray.artefacts import MANIFEST_COLUMNS
 from dianet_ray.datasets.manifest import UNREADABLE, write_csv
 from dianet_ray.datasets.rules import read_manifest
 from dianet_ray.datasets.validation import inspect, render, summarise
 from dianet_ray.errors import InputError
 from dianet_ray.progress import Progress
-from dianet_ray.schemas import MANIFEST_COLUMNS
 from tests.data.casme2_files import FRAMES, Clip, clips, write_data_set
 
 GOOD = Clip()

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
+from dianet_ray.artefacts import CARD_JSON, METRICS
 from dianet_ray.ensemble import card
 from dianet_ray.errors import InputError
 from dianet_ray.protocol.correction import champion
 from dianet_ray.report.document import summarise
-from dianet_ray.schemas import CARD_JSON, METRICS
 from tests.models import with_weights
 from tests.studies import make_study
 

@@ -2,10 +2,10 @@ import shutil
 
 import pytest
 
+from dianet_ray.artefacts import CARD_JSON
 from dianet_ray.ensemble.card import read
 from dianet_ray.ensemble.collect import collect
 from dianet_ray.errors import InputError
-from dianet_ray.schemas import CARD_JSON
 from tests.ensemble.test_card import edit, write_model
 from tests.models import with_weights
 from tests.studies import make_study

@@ -6,10 +6,10 @@ from dataclasses import fields
 import numpy as np
 import pytest
 
+from dianet_ray.artefacts import IMAGES_FORMAT, PHASES
 from dianet_ray.errors import InputError
 from dianet_ray.imaging.clip_images import ClipImages
 from dianet_ray.prepare.images import StoredClip, fingerprint, load_images, read_part, write_part
-from dianet_ray.schemas import IMAGES_FORMAT, PHASES
 
 PARTS = ["part-00000.parquet", "part-00001.parquet"]
 ABOUT = {"format": IMAGES_FORMAT, "n_clips": 3, "hash": "h", "parts": PARTS}

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from dianet_ray.artefacts import METRICS
 from dianet_ray.errors import InputError
 from dianet_ray.protocol.correction import champion
 from dianet_ray.report.document import render, summarise, write_predictions, write_whole
-from dianet_ray.schemas import METRICS
 from tests.studies import laddered, make_study
 
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
+from dianet_ray.artefacts import weights_path
 from dianet_ray.cluster.connection import Cluster
 from dianet_ray.cluster.nodes import Nodes
 from dianet_ray.options import SearchOptions
 from dianet_ray.protocol.ladder import EXHAUSTIVE
 from dianet_ray.protocol.study import Clip
-from dianet_ray.schemas import weights_path
 from dianet_ray.search.plan import Plan
 from dianet_ray.search.retention import damaged_weights
 from dianet_ray.search.searcher import StudySearcher

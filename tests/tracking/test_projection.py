@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from mlflow import MlflowClient
 
+from dianet_ray.artefacts import fold_file
 from dianet_ray.ensemble import card
 from dianet_ray.errors import InputError
 from dianet_ray.protocol.correction import champion
-from dianet_ray.schemas import fold_file
 from dianet_ray.tracking.projection import Projection
 from tests.tracking.tree import dump_tree
 
