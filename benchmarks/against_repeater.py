@@ -43,7 +43,7 @@ from dianet_ray.search.plan import make_plan
 from dianet_ray.search.space_file import read_space
 from dianet_ray.search.study_file import load_study
 from dianet_ray.settings import Settings, derive_seed
-from tests.clusters import MARK, ROOT, kill_marked
+from tests.support.clusters import MARK, ROOT, kill_marked
 
 FRAMES = ("--image-size", 96, "--frames", 24)
 N_FRESH_SUBJECTS, N_FRESH_CLIPS = 104, 1000

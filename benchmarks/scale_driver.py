@@ -36,7 +36,7 @@ from dianet_ray.search.workers import Crew, muster, resources
 from dianet_ray.settings import Settings, config_id
 from dianet_ray.storage import files
 from dianet_ray.tracking import store
-from tests.search.fake import SPACE, FakeTrial
+from tests.support.fake_search import SPACE, FakeTrial
 
 WAVE_SIZE = 32
 LONGEST_WAIT_S = 900.0

@@ -39,8 +39,8 @@ from dianet_ray.search.plan import Plan
 from dianet_ray.search.tuner import _AsQueued, run
 from dianet_ray.search.workers import Crew, muster, resources
 from dianet_ray.storage import files
-from tests.clusters import ROOT
-from tests.search import fake
+from tests.support import fake_search
+from tests.support.clusters import ROOT
 
 SIZES = (100, 1_000, 3_000)
 N_FOLDS, WAVE_SIZE = 26, 8
@@ -79,7 +79,7 @@ class EmptyTrial(WaitingTrial):
     def setup(self, config: dict[str, Any], material: Any = None) -> None:
         """Write as cheaply as possible, and yet something that the search has to delete."""
         super().setup(config, material)
-        fake.save = write
+        fake_search.save = write
 
 
 def write(path: Path, content: bytes) -> None:
@@ -90,7 +90,7 @@ def write(path: Path, content: bytes) -> None:
 
 def plan_of(folder: Path, strategy: str, size: int) -> Plan:
     """Plan a study of at least as many trainings as `size`."""
-    plan: Plan = fake.fake_plan(
+    plan: Plan = fake_search.fake_plan(
         folder / "study",
         n_subjects=N_FOLDS,
         n_configs=math.ceil(size / N_FOLDS),
@@ -102,7 +102,7 @@ def plan_of(folder: Path, strategy: str, size: int) -> Plan:
 
 def search(plan: Plan, crew: Crew, folder: Path) -> list[float]:
     """Search; list when trainings ended."""
-    run(fake.searcher_of(plan), plan, crew, started_at=time.time())
+    run(fake_search.searcher_of(plan), plan, crew, started_at=time.time())
     return [r["finished_at"] for r in read_records(plan.path) if r["kind"] == "training"]
 
 
@@ -128,7 +128,7 @@ def drive(way: str, folder: Path, strategy: str, size: int, n_workers: int) -> d
     with connected(LOCAL, n_cpus=n_workers) as cluster:
         needs, nodes = resources(plan, cluster), Nodes(None)
         nodes.look()
-        images = fake.fake_images(plan)
+        images = fake_search.fake_images(plan)
         times = train(plan, muster(plan, images, nodes, needs, trial=EmptyTrial), folder)
         ended_at = time.time()
     found = rate(times, there, n_workers)

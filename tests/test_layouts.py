@@ -21,7 +21,7 @@ from dianet_ray.search.space_file import read_space
 from dianet_ray.search.trial import FoldTrial
 from dianet_ray.synth.data_set import write_data_set
 from dianet_ray.synth.layouts import LAYOUTS
-from tests.search.fake import run_plan
+from tests.support.fake_search import run_plan
 
 pytestmark = [
     pytest.mark.ray,

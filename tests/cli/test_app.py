@@ -19,7 +19,8 @@ from dianet_ray.search.plan import make_plan
 from dianet_ray.search.space_file import load_space
 from dianet_ray.search.study_file import study_content
 from dianet_ray.storage.lock import Lock
-from tests.data.casme2_files import (
+from tests.search.test_searcher import play
+from tests.support.casme2_files import (
     HEADER,
     WORKBOOK,
     Clip,
@@ -27,9 +28,8 @@ from tests.data.casme2_files import (
     write_data_set,
     write_workbook,
 )
-from tests.images import write_images
-from tests.search.fake import fake_plan
-from tests.search.test_searcher import play
+from tests.support.fake_search import fake_plan
+from tests.support.images import write_images
 
 
 def run(monkeypatch, capsys, *words):

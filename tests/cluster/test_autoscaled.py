@@ -8,8 +8,8 @@ import sys
 import pytest
 
 from dianet_ray.search.study_file import load_study
-from tests.clusters import ROOT, RealCluster
-from tests.images import write_images
+from tests.support.clusters import ROOT, RealCluster
+from tests.support.images import write_images
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(400)]
 HEAD = "f" * 51 + "00000"  # the node id that Ray's own provider for tests gives to the head

@@ -6,7 +6,7 @@ import pytest
 import typer
 
 from dianet_ray.cli.app import app
-from tests.recipes import CLUSTER, FILES, README, RECORDS, run, shown
+from tests.support.recipes import CLUSTER, FILES, README, RECORDS, run, shown
 
 COMMANDS = {
     "local.txt": "cluster/local.sh --dry-run --workers 2 --cpus 4 --gpus 2 --dir '/tmp/a b'",

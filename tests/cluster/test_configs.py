@@ -9,7 +9,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from tests.recipes import (
+from tests.support.recipes import (
     CLUSTER,
     FILES,
     KUBERAY,

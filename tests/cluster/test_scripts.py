@@ -10,12 +10,7 @@ import zipfile
 
 import pytest
 
-from tests.recipes import (
-    CLUSTER,
-    ROOT,
-    run,
-    stand_in,
-)
+from tests.support.recipes import CLUSTER, ROOT, run, stand_in
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import re
 import pytest
 import yaml
 
-from tests.recipes import (
+from tests.support.recipes import (
     CLUSTER,
     FILES,
     KUBERAY,

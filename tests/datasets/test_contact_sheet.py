@@ -14,7 +14,7 @@ from dianet_ray.datasets.label_sets import plain_label
 from dianet_ray.datasets.manifest import Row
 from dianet_ray.datasets.rules import read_manifest
 from dianet_ray.errors import InputError
-from tests.data.casme2_files import FRAMES, Clip, clips, write_data_set
+from tests.support.casme2_files import FRAMES, Clip, clips, write_data_set
 
 
 def row(subject, label, k):

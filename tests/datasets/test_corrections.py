@@ -15,7 +15,7 @@ from dianet_ray.datasets.releases.samm import RELEASE as SAMM
 from dianet_ray.datasets.rules import read_manifest
 from dianet_ray.datasets.validation import Inspected, render, summarise
 from dianet_ray.errors import InputError
-from tests.data.casme2_files import Clip, clips, write_data_set
+from tests.support.casme2_files import Clip, clips, write_data_set
 
 RELEASES = {release.dataset: release for release in (CASME2, SAMM, CASME3)}
 TABLE = read_corrections(PUBLISHED, DATASETS)

@@ -30,7 +30,7 @@ from dianet_ray.errors import InputError
 from dianet_ray.imaging.clip_images import Recipe, clip_images
 from dianet_ray.imaging.frames import FrameError, read_frame
 from dianet_ray.progress import Progress
-from tests.data.casme2_files import (
+from tests.support.casme2_files import (
     FRAMES,
     HEADER,
     WORKBOOK,

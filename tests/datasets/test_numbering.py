@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from dianet_ray.datasets.numbering import NUMBERINGS, choose_numbering, fits, shift
 from dianet_ray.datasets.rules import read_manifest
-from tests.data.casme2_files import clips, write_data_set
+from tests.support.casme2_files import clips, write_data_set
 
 spans = st.builds(
     lambda onset, length: (onset, onset + length - 1), st.integers(0, 900), st.integers(2, 60)

@@ -16,7 +16,7 @@ from dianet_ray.datasets.rules import read_manifest
 from dianet_ray.datasets.validation import inspect, render, summarise
 from dianet_ray.errors import InputError
 from dianet_ray.progress import Progress
-from tests.data.casme2_files import FRAMES, Clip, clips, write_data_set
+from tests.support.casme2_files import FRAMES, Clip, clips, write_data_set
 
 GOOD = Clip()
 

@@ -15,7 +15,7 @@ from dianet_ray.datasets.corrections import Correction
 from dianet_ray.datasets.rules import read_manifest
 from dianet_ray.datasets.validation import Inspected, inspect, render, summarise
 from dianet_ray.progress import Progress
-from tests.data.casme2_files import FRAMES, Clip, clips, write_data_set, write_frame
+from tests.support.casme2_files import FRAMES, Clip, clips, write_data_set, write_frame
 
 GOOD = Clip()
 

@@ -9,8 +9,8 @@ from dianet_ray.ensemble import card
 from dianet_ray.errors import InputError
 from dianet_ray.protocol.correction import champion
 from dianet_ray.report.document import summarise
-from tests.models import with_weights
-from tests.studies import make_study
+from tests.support.models import with_weights
+from tests.support.studies import make_study
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from dianet_ray.ensemble.card import read
 from dianet_ray.ensemble.collect import collect
 from dianet_ray.errors import InputError
 from tests.ensemble.test_card import edit, write_model
-from tests.models import with_weights
-from tests.studies import make_study
+from tests.support.models import with_weights
+from tests.support.studies import make_study
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from dianet_ray.imaging.clip_images import Recipe, clip_images
 from dianet_ray.model import fit
 from dianet_ray.prepare.images import fingerprint
 from tests.ensemble.test_card import edit, write_model
-from tests.models import IMAGE_SIZE, with_weights
-from tests.studies import make_study
+from tests.support.models import IMAGE_SIZE, with_weights
+from tests.support.studies import make_study
 
 
 def write_clip(folder, *, seed=0, first=46, n_frames=11):

@@ -13,7 +13,7 @@ from dianet_ray.imaging.faces import face_box
 from dianet_ray.imaging.frames import FrameError, UnfitError, index_frames, read_frame
 from dianet_ray.imaging.rank_pooling import coefficients, positive_sum
 from dianet_ray.synth.filming import Files, Scene, film
-from tests.data.casme2_files import write_frame
+from tests.support.casme2_files import write_frame
 
 
 def slowly(frames, size, kind):

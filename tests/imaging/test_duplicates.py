@@ -25,8 +25,8 @@ from dianet_ray.imaging.duplicates import (
 )
 from dianet_ray.progress import Progress
 from dianet_ray.synth.data_set import write_data_set
-from tests.data.casme2_files import FRAMES, WORKBOOK, Clip, clips
-from tests.data.casme2_files import write_data_set as write_noise
+from tests.support.casme2_files import FRAMES, WORKBOOK, Clip, clips
+from tests.support.casme2_files import write_data_set as write_noise
 
 SIZE = 128  # below about this, compression hides the motion
 

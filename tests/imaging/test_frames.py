@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from dianet_ray.imaging.frames import FrameError, index_frames, read_frame
-from tests.data.casme2_files import write_frame
+from tests.support.casme2_files import write_frame
 
 
 @pytest.mark.parametrize(

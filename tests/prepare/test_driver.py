@@ -24,7 +24,7 @@ from dianet_ray.prepare.driver import LOCK_FOLDER, prepare
 from dianet_ray.prepare.images import fingerprint, load_images
 from dianet_ray.progress import Progress
 from dianet_ray.storage.lock import Lock
-from tests.data.casme2_files import FRAMES, Clip, clips, write_data_set
+from tests.support.casme2_files import FRAMES, Clip, clips, write_data_set
 
 pytestmark = [
     pytest.mark.ray,

@@ -6,7 +6,7 @@ import pytest
 from dianet_ray.protocol.comparison import Judge
 from dianet_ray.protocol.ladder import Rung
 from dianet_ray.protocol.predictions import pooled_score
-from tests.studies import CLASSES, make_clips
+from tests.support.studies import CLASSES, make_clips
 
 LADDER = (Rung(3, keep=0.5, drop="bootstrap"), Rung())
 

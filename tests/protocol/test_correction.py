@@ -7,7 +7,7 @@ from dianet_ray.artefacts import OBJECTIVES
 from dianet_ray.protocol.correction import champion, corrected
 from dianet_ray.protocol.metrics import scores
 from dianet_ray.protocol.predictions import classify, pooled_score, subject_confusions
-from tests.studies import make_study
+from tests.support.studies import make_study
 
 COUNTS = np.array([99, 63, 32, 27, 25])
 SHARES = COUNTS / COUNTS.sum()

@@ -14,7 +14,7 @@ from dianet_ray.protocol.predictions import (
     subject_confusions,
 )
 from dianet_ray.protocol.study import Fold
-from tests.studies import make_study
+from tests.support.studies import make_study
 
 
 def test_ties_between_classes_go_to_the_lower_index():

@@ -4,7 +4,7 @@ import pytest
 
 from dianet_ray.protocol.study import Span
 from dianet_ray.report.costs import environment, seconds
-from tests.studies import make_study
+from tests.support.studies import make_study
 
 
 def times(study, *rows):

@@ -11,7 +11,7 @@ from dianet_ray.artefacts import METRICS
 from dianet_ray.errors import InputError
 from dianet_ray.protocol.correction import champion
 from dianet_ray.report.document import render, summarise, write_predictions, write_whole
-from tests.studies import laddered, make_study
+from tests.support.studies import laddered, make_study
 
 
 @pytest.fixture(scope="module")

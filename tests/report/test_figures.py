@@ -5,7 +5,7 @@ import pytest
 
 from dianet_ray.report.document import summarise
 from dianet_ray.report.figures import confusion, per_subject, picture, ranking
-from tests.studies import make_study
+from tests.support.studies import make_study
 
 
 def content(uri, kind):

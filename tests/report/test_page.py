@@ -6,7 +6,7 @@ import pytest
 
 from dianet_ray.report.document import summarise
 from dianet_ray.report.page import examples, write
-from tests.studies import make_study
+from tests.support.studies import make_study
 
 VOID = {"meta", "img", "link", "br"}
 

@@ -2,7 +2,7 @@ import dataclasses
 
 from dianet_ray.report.document import summarise
 from dianet_ray.report.terminal import ranked, show, states
-from tests.studies import make_study
+from tests.support.studies import make_study
 
 
 def test_ranking_is_by_objective_with_ties_to_the_lower_number():

@@ -13,7 +13,7 @@ from dianet_ray.search import ledger as ledgers
 from dianet_ray.search.ledger import Ledger, read_records, read_study, write_study
 from dianet_ray.search.study_file import load_study, study_content, training_record
 from dianet_ray.storage import files
-from tests.search.fake import fake_plan
+from tests.support.fake_search import fake_plan
 
 
 def new_study(path, **options):

@@ -16,7 +16,7 @@ from dianet_ray.protocol.standing import standing
 from dianet_ray.search.plan import Plan
 from dianet_ray.search.retention import totals
 from dianet_ray.search.study_file import load_study
-from tests.search.fake import fake_answers, fake_plan, searcher_of
+from tests.support.fake_search import fake_answers, fake_plan, searcher_of
 
 
 def result_of(plan: Plan, work, outcome="ok"):

@@ -19,8 +19,8 @@ from dianet_ray.search.trial import FoldTrial, assigned_device, report
 from dianet_ray.search.tuner import _Driver
 from dianet_ray.search.workers import resources
 from dianet_ray.storage import files
-from tests.search.fake import FakeTrial, fake_images, fake_plan, run_plan
 from tests.search.test_searcher import decisions, play
+from tests.support.fake_search import FakeTrial, fake_images, fake_plan, run_plan
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(120)]
 TWO = Cluster("local", ((2, 2),))

@@ -11,7 +11,7 @@ import pytest
 from dianet_ray.errors import InputError
 from dianet_ray.prepare.images import load_images, read_part
 from dianet_ray.storage.parquet import read_parquet
-from tests.images import write_images
+from tests.support.images import write_images
 
 
 class Trap:

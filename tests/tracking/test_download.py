@@ -10,7 +10,7 @@ from dianet_ray.protocol.correction import champion
 from dianet_ray.tracking import store
 from dianet_ray.tracking.download import download_model, download_study
 from dianet_ray.tracking.projection import Projection
-from tests.tracking.tree import dump_tree
+from tests.support.mlflow_tree import dump_tree
 
 pytestmark = [pytest.mark.timeout(60), pytest.mark.usefixtures("empty_working_directory")]
 

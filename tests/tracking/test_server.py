@@ -14,7 +14,7 @@ from dianet_ray.tracking import store
 from dianet_ray.tracking.download import download_model
 from dianet_ray.tracking.projection import Projection
 from dianet_ray.tracking.thread import ProjectionThread
-from tests.tracking.tree import dump_tree
+from tests.support.mlflow_tree import dump_tree
 
 pytestmark = [
     pytest.mark.slow,

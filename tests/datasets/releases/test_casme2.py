@@ -8,7 +8,7 @@ import pytest
 
 from dianet_ray.datasets.catalogue import LOADERS
 from dianet_ray.errors import InputError
-from tests.data.casme2_files import (
+from tests.support.casme2_files import (
     FRAMES,
     HEADER,
     WORKBOOK,

@@ -10,7 +10,7 @@ import pytest
 from dianet_ray.datasets.label_sets import COMMONEST, label_set
 from dianet_ray.datasets.rules import read_manifest
 from dianet_ray.errors import InputError
-from tests.data.casme2_files import Clip, write_data_set, write_workbook
+from tests.support.casme2_files import Clip, write_data_set, write_workbook
 
 CASME2 = [
     Clip(subject=6, name="EP01_01", label="happiness"),

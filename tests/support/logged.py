@@ -9,8 +9,8 @@ import os
 import time
 from pathlib import Path
 
-from tests.clusters import MARK
-from tests.search.fake import FakeTrial
+from tests.support.clusters import MARK
+from tests.support.fake_search import FakeTrial
 
 
 class LoggedTrial(FakeTrial):

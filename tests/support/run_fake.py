@@ -1,6 +1,6 @@
 """A whole tracked search whose trainings train nothing, as a process of its own.
 
-python -m tests.search.run_fake IMAGES STUDY N_CONFIGS N_WORKERS [--ladder GROUPS]
+python -m tests.support.run_fake IMAGES STUDY N_CONFIGS N_WORKERS [--ladder GROUPS]
                                 [--tracking-uri URI]
 
 With --ladder a quarter climbs past each rung. N_WORKERS 0 takes all that the cluster has.
@@ -18,8 +18,8 @@ from dianet_ray.options import SearchOptions, TrackingOptions
 from dianet_ray.prepare.images import load_images
 from dianet_ray.search.plan import make_plan
 from dianet_ray.storage.files import located
-from tests.search.fake import SPACE, FakeTrial
-from tests.search.logged import LoggedTrial
+from tests.support.fake_search import SPACE, FakeTrial
+from tests.support.logged import LoggedTrial
 
 
 def main():
