@@ -26,10 +26,10 @@ from dianet_ray.options import (
     PrepareOptions,
     SearchOptions,
     TrackingOptions,
-    output_path,
     parse_options,
 )
 from dianet_ray.storage.files import is_remote
+from dianet_ray.storage.outputs import output_path
 
 if TYPE_CHECKING:
     from dianet_ray.datasets.manifest import Manifest

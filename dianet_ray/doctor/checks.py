@@ -21,8 +21,8 @@ from dianet_ray.cluster import connection
 from dianet_ray.doctor import installation
 from dianet_ray.doctor.installation import INSTALL, Check
 from dianet_ray.errors import InputError
-from dianet_ray.options import output_path
 from dianet_ray.storage import files
+from dianet_ray.storage.outputs import output_path
 from dianet_ray.tracking import store
 
 LEAST_FREE_GB = 5.0

@@ -43,7 +43,7 @@ def check_python(version: Sequence[Any]) -> Check:
 
 def requirements() -> list[str]:
     """List what we depend on: as this checkout, or a job's copy of it, says; else as installed."""
-    project = Path(__file__).parents[1] / "pyproject.toml"
+    project = Path(__file__).parents[2] / "pyproject.toml"
     if project.is_file():
         declared = tomllib.loads(project.read_text())["project"]
         if declared["name"] == DISTRIBUTION:

@@ -59,7 +59,7 @@ def write(report: dict[str, Any], images: Sequence[Example] | None, path: Path) 
     )
     environment.filters.update(show=show, span=span, duration=duration)
     template = environment.from_string(
-        files("dianet_ray.summary").joinpath(TEMPLATE).read_text(encoding="utf-8")
+        files("dianet_ray.report").joinpath(TEMPLATE).read_text(encoding="utf-8")
     )
     html = template.render(
         report=report,

@@ -9,7 +9,8 @@ import pytest
 import typer
 
 from dianet_ray.artefacts import DRIVER_FOLDER
-from dianet_ray.cli import app, commands
+from dianet_ray.cli import app as application
+from dianet_ray.cli import commands
 from dianet_ray.cli.app import app
 from dianet_ray.errors import Stopped, StudyFailed
 from dianet_ray.options import JOB_VARIABLE, SearchOptions
@@ -36,7 +37,7 @@ def run(monkeypatch, capsys, *words):
     """Run the command in this process; return status, stdout and stderr."""
     monkeypatch.setattr(sys, "argv", ["dianet-ray", *map(str, words)])
     with pytest.raises(SystemExit) as end:
-        app.main()
+        application.main()
     printed = capsys.readouterr()
     return end.value.code, printed.out, printed.err
 

@@ -23,7 +23,7 @@ from dianet_ray.cluster.connection import (
 )
 from dianet_ray.errors import InputError
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dianet_ray.cluster.connection import LOCAL, Cluster
-from dianet_ray.doctor import checks
+from dianet_ray.doctor import checks as doctor
 from dianet_ray.doctor.checks import (
     Check,
     check_cluster,
@@ -22,7 +22,7 @@ from dianet_ray.storage import files
 from tests.cli.test_app import run
 from tests.tracking import test_store
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 SECRET = "a5e1f0c4b3d2"
 tracking_server = test_store.server
 
@@ -127,7 +127,7 @@ def test_folders_made_for_the_check_stay_when_somebody_uses_them(tmp_path, monke
         (path / "theirs").touch()
         return []
 
-    monkeypatch.setattr(checks, "_check_room", use)
+    monkeypatch.setattr(doctor, "_check_room", use)
     check_storage(tmp_path / "a" / "b")
     assert list(tmp_path.rglob("*")) == [tmp_path / n for n in ("a", "a/b", "a/b/theirs")]
 
@@ -150,7 +150,7 @@ def test_a_place_that_can_only_be_read_will_do_for_a_data_set():
 
 
 def test_a_disk_that_is_nearly_full_is_said(tmp_path, monkeypatch):
-    monkeypatch.setattr(checks, "LEAST_FREE_GB", 1e9)
+    monkeypatch.setattr(doctor, "LEAST_FREE_GB", 1e9)
     checks = check_storage(tmp_path)
     assert states(checks) == ["ok", "warn"]
     assert "GB are free" in checks[1].found
@@ -313,7 +313,7 @@ def test_nodes_use_the_folder_and_nothing_is_left(ray_local, tmp_path):
 @pytest.mark.ray
 def test_a_folder_that_only_this_machine_sees_is_bad(ray_local, tmp_path, monkeypatch):
     """A node finds its own folder of that name there, without what this machine wrote."""
-    monkeypatch.setattr(checks, "_use", lambda path, marker: Check("storage", "ok", ""))
+    monkeypatch.setattr(doctor, "_use", lambda path, marker: Check("storage", "ok", ""))
     checks = check_storage(tmp_path, on_nodes=True)
     assert states(checks) == ["ok", "bad"]
     assert f"{tmp_path} is not the driver's folder" in checks[1].found
@@ -330,7 +330,7 @@ def test_a_node_of_another_version_is_bad(ray_local, tmp_path, monkeypatch):
 
 @pytest.mark.ray
 def test_a_gpu_in_rays_books_that_torch_cannot_use_is_bad(ray_local, monkeypatch):
-    monkeypatch.setattr(checks, "GPU_ANSWER_S", 200.0)  # a busy machine is slow to import torch
+    monkeypatch.setattr(doctor, "GPU_ANSWER_S", 200.0)  # a busy machine is slow to import torch
     checks = check_node_gpus()
     assert states(checks) == ["bad"]
     assert "Ray counts a GPU, torch" in checks[0].found
@@ -343,7 +343,7 @@ def test_gpus_that_are_all_taken_are_no_verdict(ray_local, monkeypatch):
 
     taken = placement_group([{"GPU": 2}])
     ray.get(taken.ready())
-    monkeypatch.setattr(checks, "GPU_ANSWER_S", 1.0)
+    monkeypatch.setattr(doctor, "GPU_ANSWER_S", 1.0)
     try:
         checks = check_node_gpus()
     finally:

@@ -21,7 +21,7 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 RAY = str(Path(sys.executable).with_name("ray"))
 MARK = "DIANET_TEST_NODE"
 OBJECT_STORE_BYTES = 100 * 10**6

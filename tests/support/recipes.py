@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 CLUSTER = ROOT / "cluster"
 RECORDS = ROOT / "tests" / "records"
 README = (CLUSTER / "README.md").read_text()

@@ -17,7 +17,7 @@ from dianet_ray.synth.data_set import write_data_set
 
 FACTS = {
     path.stem: yaml.safe_load(path.read_text(encoding="utf-8"))
-    for path in sorted((Path(__file__).parent / "layouts").glob("*.yaml"))
+    for path in sorted((Path(__file__).parents[1] / "datasets" / "layouts").glob("*.yaml"))
 }
 CASES = [(name, name, ".") for name in FACTS if name != "megc2019"]
 CASES += [("megc2019", part, part) for part in FACTS["megc2019"]["parts"]]
