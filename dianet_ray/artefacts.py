@@ -1,19 +1,28 @@
-"""The one place with artefact names, columns and dtypes.
+"""The one place with artefact names, columns and dtypes, and with how records become JSON.
 
 Stages talk through files: IMAGES is what `prepare` makes, STUDY what `search` makes, a model
-folder what `collect` makes. Nothing here touches a disk.
+folder what `collect` makes. A record that several packages share is defined here; the others are
+defined where they are made. Nothing here touches a disk.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cache
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+
+from dianet_ray.errors import InputError, first_problem
+
 FORMAT = 1
 """Version of every artefact's layout; a reader refuses another one."""
 
-STUDY_FORMAT = 3
-"""The same for STUDY; 2 since a study has rungs, 3 since LOSO drops and the best so far climb."""
+STUDY_FORMAT = 4
+"""The same for STUDY. CHANGELOG.md says what changed with each version."""
 
-IMAGES_FORMAT = 2
-"""The same for IMAGES; 2 since every clip's origin and the list of parts are recorded."""
+IMAGES_FORMAT = 3
+"""The same for IMAGES."""
 
 PHASES = ("onset_apex", "apex_offset", "whole_clip")
 """The dynamic images of a clip, in storage order: axis 1 of every image array."""
@@ -62,7 +71,6 @@ DRIVER_FOLDER = "driver"  # who writes the ledger now, with a heartbeat
 
 # A model folder: card.json is written last.
 CARD_JSON = "card.json"
-OBJECTIVES = ("uf1", "uar", "accuracy")
 METRICS = ("accuracy", "uf1", "uar")
 
 
@@ -78,3 +86,90 @@ def fold_file(fold: int) -> str:
     'fold-007.safetensors'
     """
     return f"fold-{fold:03d}.safetensors"
+
+
+class Record:
+    """Base of the frozen dataclasses that cross a process or file boundary as JSON.
+
+    A subclass is `@dataclass(frozen=True, slots=True)`. Reading it refuses unknown keys.
+    """
+
+    __slots__ = ()
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+
+AnyRecord = TypeVar("AnyRecord")
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
+def to_plain(record: Any) -> Any:
+    """Turn a record into the plain values that JSON knows."""
+    kind: Any = type(record)
+    return _adapter(kind).dump_python(record, mode="json")
+
+
+def to_json(record: Any) -> str:
+    """Write a record as one line of JSON."""
+    kind: Any = type(record)
+    return _adapter(kind).dump_json(record).decode()
+
+
+def from_json(kind: type[AnyRecord], text: str | bytes, where: str) -> AnyRecord:
+    """Read a record of `kind`, which may be a union of records.
+
+    Args:
+        kind: the record's type.
+        text: one JSON document.
+        where: what holds it, for the message.
+
+    Raises:
+        InputError: not JSON, an unknown or missing key, or a value that breaks a rule.
+    """
+    form: Any = kind
+    try:
+        found: AnyRecord = _adapter(form).validate_json(text)
+    except ValidationError as error:
+        raise InputError(f"{where} is damaged: {first_problem(error)}") from None
+    return found
+
+
+Coefficients = Literal["harmonic", "linear"]
+Crop = Literal["none", "face", "face-or-centre"]
+Objective = Literal["uf1", "uar", "accuracy"]
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe(Record):
+    """How a dynamic image is made: side in pixels, pooling coefficients, part of the frame."""
+
+    image_size: Annotated[int, Field(ge=16, le=1024)] = 64
+    coefficients: Coefficients = "harmonic"
+    crop: Crop = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicate(Record):
+    """Two clips with the same frames, by clip_id; `correlation` of their signatures.
+
+    `across_subjects`: the clips are filed under different subjects, so that one of them would
+    test what the other has taught.
+    """
+
+    first: str
+    second: str
+    correlation: float
+    across_subjects: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedStep(Record):
+    """One logged step of a training: loss and accuracy on its batch, and its learning rate."""
+
+    step: int
+    loss: float
+    accuracy: float
+    learning_rate: float

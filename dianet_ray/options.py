@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from dianet_ray.errors import InputError
+from dianet_ray.errors import InputError, first_problem
 
 JOB_VARIABLE = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 """Set by Ray inside a submitted job, whose working directory is deleted with the job."""
@@ -73,9 +73,9 @@ def parse_options(kind: type[AnyOptions], values: dict[str, Any]) -> AnyOptions:
     try:
         return kind(**values)
     except ValidationError as error:
-        first = error.errors()[0]
-        flag = "--" + str(first["loc"][0]).replace("_", "-")
-        raise InputError(f"{flag}: {first['msg']}, got {first['input']!r}") from None
+        problem = first_problem(error)
+        flag = "--" + problem.name.split(".")[0].replace("_", "-")
+        raise InputError(f"{flag}: {problem.rule}, got {problem.found!r}") from None
 
 
 def submitted_job() -> str:

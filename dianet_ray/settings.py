@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from dianet_ray.errors import InputError
+from dianet_ray.errors import InputError, first_problem
 
 
 class Settings(BaseModel):
@@ -47,10 +47,9 @@ class Settings(BaseModel):
                 f"heads must divide embedding, got heads {self.heads}, embedding {self.embedding}"
             )
         if (self.phases == "both") == (self.fusion == "none"):
-            raise ValueError(
-                "fusion joins two phases: it is none exactly when phases is not both, "
-                f"got phases {self.phases}, fusion {self.fusion}"
-            )
+            is_pair = self.phases == "both"
+            needs = "a fusion (cross_attention or concat)" if is_pair else "fusion: none"
+            raise ValueError(f"phases: {self.phases} needs {needs}, got {self.fusion}")
         return self
 
 
@@ -63,14 +62,11 @@ def parse_settings(values: dict[str, Any], where: str) -> Settings:
     try:
         return Settings(**values)
     except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "extra_forbidden":
+        problem = first_problem(error)
+        if problem.is_unknown:
             known = ", ".join(sorted(Settings.model_fields))
-            raise InputError(f"{where}: unknown setting {name}; known: {known}") from None
-        rule = first["msg"].removeprefix("Value error, ")
-        found = f"{name}: got {first['input']!r}; " if name else ""
-        raise InputError(f"{where}: {found}{rule}") from None
+            raise InputError(f"{where}: unknown setting {problem.name}; known: {known}") from None
+        raise InputError(f"{where}: {problem}") from None
 
 
 def config_id(settings: Settings) -> str:

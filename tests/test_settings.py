@@ -14,8 +14,8 @@ from dianet_ray.settings import Settings, config_id, derive_seed, parse_settings
         ({"heads": 3}, "heads must divide embedding, got heads 3, embedding 64"),
         ({"head": 4}, "unknown setting head; known: backbone"),
         ({"learning_rate": -1}, "learning_rate: got -1"),
-        ({"phases": "whole_clip"}, "none exactly when phases is not both"),
-        ({"fusion": "none"}, "none exactly when phases is not both"),
+        ({"phases": "whole_clip"}, "phases: whole_clip needs fusion: none, got cross_attention"),
+        ({"fusion": "none"}, "phases: both needs a fusion (cross_attention or concat), got none"),
         ({"backbone": "vgg"}, "backbone: got 'vgg'"),
     ],
 )

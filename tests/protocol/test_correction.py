@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from dianet_ray.artefacts import OBJECTIVES
+from dianet_ray.artefacts import METRICS
 from dianet_ray.protocol.correction import champion, corrected
 from dianet_ray.protocol.metrics import scores
 from dianet_ray.protocol.predictions import classify, pooled_score, subject_confusions
@@ -43,7 +43,7 @@ def naive_best(counts, objective):
 
 
 def test_the_champion_has_the_largest_pooled_objective():
-    for objective in OBJECTIVES:
+    for objective in METRICS:
         study = make_study(n_configs=6)
         study = dataclasses.replace(study, identity={**study.identity, "objective": objective})
         ranked = [
@@ -104,7 +104,7 @@ def true_score(accuracy, metric):
     return float(scores(np.diag(COUNTS * accuracy) + guessed)[metric])
 
 
-@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize("objective", METRICS)
 def test_with_signal_the_estimate_is_close_to_the_truth_and_below_the_naive_best(objective):
     generator = np.random.default_rng(0)
     optimism, error = [], []

@@ -37,7 +37,7 @@ DAMAGED = [
     ("searches:\n  heads: [1]\n", 1, "unknown key searches"),
     ("search: [\n", 2, "not YAML"),
     ("- heads\n", 1, "a space is a mapping"),
-    ("search:\n  phases: [both, whole_clip]\n", 1, "fusion joins two phases"),
+    ("search:\n  phases: [both, whole_clip]\n", 1, "needs fusion: none, got cross_attention"),
     ("search:\n  dropout: {low: 0, high: 0.5, step: x}\n", 2, "step: got 'x'"),
     ("search:\n  dropout: {low: 0, high: 0.5, step: .nan}\n", 2, "step is positive"),
     ("search:\n  dropout: {low: 0, high: 0.5, step: true}\n", 2, "step: got True"),
