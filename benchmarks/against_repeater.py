@@ -132,7 +132,7 @@ def assignments(asked: argparse.Namespace) -> list[str]:
     return [f"width={asked.width}", f"steps={asked.steps}"]
 
 
-class Judge:
+class Comparison:
     """Trains champions on all clips of the search and scores them on fresh ones."""
 
     def __init__(self, images: Path, fresh: Path, asked: argparse.Namespace) -> None:
@@ -160,7 +160,7 @@ class Judge:
         fresh = np.arange(self._n_known, len(self._labels))
         found = []
         for number in range(N_JUDGES):
-            member = Member(known, fresh, derive_seed(self._seed, "judge", number))
+            member = Member(known, fresh, derive_seed(self._seed, "comparison", number))
             data, n = (self._images, self._labels), len(self._classes)
             (fitted,) = fit(settings, *data, [member], n_classes=n)
             answers = fitted.probabilities
@@ -169,7 +169,7 @@ class Judge:
 
 
 def measure(folder: Path, asked: argparse.Namespace) -> dict[str, Any]:
-    """Make the images, search twice, judge both champions."""
+    """Make the images, search twice, comparison both champions."""
     for name in ("search", "fresh"):
         (folder / name).mkdir(parents=True)
     people = (asked.subjects, asked.clips)
@@ -179,14 +179,14 @@ def measure(folder: Path, asked: argparse.Namespace) -> dict[str, Any]:
     theirs = by_repeater(images, folder / "repeater", asked)
     people = (N_FRESH_SUBJECTS, asked.fresh_clips)
     fresh = make_images(folder / "fresh", asked.seed + 1, people, asked.image_size)
-    judge = Judge(images, fresh, asked)
+    comparison = Comparison(images, fresh, asked)
     for side in (theirs, ours):
-        side["fresh_uf1"] = judge.uf1(Settings(**side["settings"]))
+        side["fresh_uf1"] = comparison.uf1(Settings(**side["settings"]))
         side["busy"] = side["training_s"] / side["wall_s"] / asked.workers
     named = {k: v for k, v in vars(asked).items() if k not in ("json", "out")}
     return {
         "asked": named,
-        "n_fresh_clips": judge.n_fresh,
+        "n_fresh_clips": comparison.n_fresh,
         "n_judges": N_JUDGES,
         "repeater": theirs,
         "search": ours,

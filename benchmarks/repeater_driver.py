@@ -38,8 +38,8 @@ from dianet_ray.cluster.connection import LOCAL, connected
 from dianet_ray.model.fit import Member, fit
 from dianet_ray.options import SearchOptions
 from dianet_ray.prepare.images import load_images
+from dianet_ray.protocol.folds import Fold
 from dianet_ray.protocol.predictions import classify, pooled_score
-from dianet_ray.protocol.study import Fold
 from dianet_ray.search.plan import Plan, make_plan
 from dianet_ray.search.space import Choice, Dimension, Space, rounded
 from dianet_ray.search.space_file import read_space
@@ -184,7 +184,7 @@ def search(known: Material, asked: argparse.Namespace) -> Any:
     return found
 
 
-def judge(known: Material, found: Any) -> dict[str, Any]:
+def comparison(known: Material, found: Any) -> dict[str, Any]:
     """Choose the configuration with the best mean accuracy, and pool its answers."""
     best = max(groups(known, found), key=lambda group: float(np.nanmean(column(group, METRIC))))
     config = {k: v for k, v in best[0].config.items() if k != TRIAL_INDEX}
@@ -240,7 +240,7 @@ def main() -> None:
     known = material(plan, images.images)
     with connected(LOCAL, n_cpus=asked.workers):
         found = search(known, asked)
-    print(json.dumps(judge(known, found)))
+    print(json.dumps(comparison(known, found)))
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ from dianet_ray.options import SearchOptions, TrackingOptions
 from dianet_ray.prepare.images import Images, load_images
 from dianet_ray.search.ledger import read_records
 from dianet_ray.search.plan import Plan, make_plan
-from dianet_ray.search.workers import Crew, muster, resources
+from dianet_ray.search.workers import Workers, make_workers, resources
 from dianet_ray.settings import Settings, config_id
 from dianet_ray.storage import files
 from dianet_ray.tracking import store
@@ -240,19 +240,19 @@ class BareSearcher(Searcher):  # type: ignore[misc]
 
 
 def fit_bare(
-    crew: Crew,
+    workers: Workers,
     searcher: BareSearcher,
     folder: Path,
     n_actors: int,
     scheduler: TrialScheduler | None = None,
 ) -> None:
-    """Run what the searcher names on the crew's kind of actors with nothing around Tune."""
+    """Run what the searcher names on the workers's kind of actors with nothing around Tune."""
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
     os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
     os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = str(10**9)
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
     tune.Tuner(
-        crew.trainable,
+        workers.trainable,
         tune_config=tune.TuneConfig(
             search_alg=searcher,
             scheduler=scheduler,
@@ -279,8 +279,8 @@ def bare_tune(images: Images, folder: Path, n_actors: int, n_configs: int) -> di
         needs, nodes = resources(plan, cluster), Nodes(None)
         nodes.look()
         searcher = BareSearcher(n_configs, len(plan.study.folds))
-        crew = muster(plan, images.images, nodes, needs, trial=WaitingTrial)
-        fit_bare(crew, searcher, folder, n_actors)
+        workers = make_workers(plan, images.images, nodes, needs, trial=WaitingTrial)
+        fit_bare(workers, searcher, folder, n_actors)
     found = rate(searcher.times, folder / "there", n_actors)
     return {**found, **samples.between(found["ends_at"])}
 

@@ -1,7 +1,7 @@
 """What the search itself costs: empty trainings through all of it, against bare Tune.
 
 Both ways train the same empty class on as many reused actors of a local Ray, with the same
-environment and scheduler. The search adds its searcher (race, draws, ledger, deleting weights) and
+environment and scheduler. The search adds its searcher (schedule, draws, ledger, deleting weights) and
 what it does at each step of Tune's loop; MLflow is left out. Every measurement has a process of
 its own, so that its memory is clean, and the two ways take turns. Counted from when every actor is
 there until the last training ends. With fewer than a thousand trainings a tenth of them is so
@@ -37,7 +37,7 @@ from dianet_ray.cluster.nodes import Nodes
 from dianet_ray.search.ledger import read_records
 from dianet_ray.search.plan import Plan
 from dianet_ray.search.tuner import _AsQueued, run
-from dianet_ray.search.workers import Crew, muster, resources
+from dianet_ray.search.workers import Workers, make_workers, resources
 from dianet_ray.storage import files
 from tests.support import fake_search
 from tests.support.clusters import ROOT
@@ -100,18 +100,18 @@ def plan_of(folder: Path, strategy: str, size: int) -> Plan:
     return plan
 
 
-def search(plan: Plan, crew: Crew, folder: Path) -> list[float]:
+def search(plan: Plan, workers: Workers, folder: Path) -> list[float]:
     """Search; list when trainings ended."""
-    run(fake_search.searcher_of(plan), plan, crew, started_at=time.time())
+    run(fake_search.searcher_of(plan), plan, workers, started_at=time.time())
     return [r["finished_at"] for r in read_records(plan.path) if r["kind"] == "training"]
 
 
-def bare(plan: Plan, crew: Crew, folder: Path) -> list[float]:
+def bare(plan: Plan, workers: Workers, folder: Path) -> list[float]:
     """Run as many trainings with nothing around Tune; list when they ended."""
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     files.make_folder(plan.path / WEIGHTS_FOLDER)
     searcher = BareSearcher(plan.n_configs, len(plan.study.folds), rung=plan.study.loso_rung)
-    fit_bare(crew, searcher, folder, crew.n_workers(), _AsQueued())
+    fit_bare(workers, searcher, folder, workers.n_workers(), _AsQueued())
     return searcher.times
 
 
@@ -122,14 +122,14 @@ def drive(way: str, folder: Path, strategy: str, size: int, n_workers: int) -> d
     os.environ |= {"SCALE_FOLDER": str(folder), "SCALE_ACTORS": str(n_workers)}
     os.environ |= {"FAKE_SECONDS": "0"}
     plan = plan_of(folder, strategy, size)
-    train: Callable[[Plan, Crew, Path], list[float]] = {"search": search, "tune": bare}[way]
+    train: Callable[[Plan, Workers, Path], list[float]] = {"search": search, "tune": bare}[way]
     samples = Samples(there, n_workers, every_s=SAMPLE_EVERY_S)
     samples.start()
     with connected(LOCAL, n_cpus=n_workers) as cluster:
         needs, nodes = resources(plan, cluster), Nodes(None)
         nodes.look()
         images = fake_search.fake_images(plan)
-        times = train(plan, muster(plan, images, nodes, needs, trial=EmptyTrial), folder)
+        times = train(plan, make_workers(plan, images, nodes, needs, trial=EmptyTrial), folder)
         ended_at = time.time()
     found = rate(times, there, n_workers)
     moments = sorted([arrivals(there)[n_workers - 1], *times])[-found["n_trainings"] - 1 :]

@@ -50,3 +50,8 @@ def first_problem(error: ValidationError) -> Problem:
         found=first["input"],
         is_unknown=first["type"] in ("extra_forbidden", "unexpected_keyword_argument"),
     )
+
+
+def one_line(error: BaseException) -> str:
+    """Say an exception in one line, which ends the line of the message that holds it."""
+    return " ".join(str(error).split())

@@ -18,10 +18,9 @@ from benchmarks.replay.matrix import Matrix, Partition
 from benchmarks.replay.measure import orders, play
 from benchmarks.replay.rivals import is_worse, prefixes
 from benchmarks.replay.strategies import ceiling, strategies
-from dianet_ray.protocol.folds import groups, loso
+from dianet_ray.protocol.folds import Clip, groups, loso
 from dianet_ray.protocol.ladder import EXHAUSTIVE, Rung, default_ladder
 from dianet_ray.protocol.metrics import confusion, scores
-from dianet_ray.protocol.study import Clip
 
 CLASSES = ("disgust", "happiness", "surprise")
 N_SUBJECTS, N_CONFIGS, WAVE_SIZE = 10, 24, 4

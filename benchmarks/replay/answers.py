@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from benchmarks.replay.matrix import Matrix, rung_name
-from dianet_ray.protocol.comparison import Judge
+from dianet_ray.protocol.comparison import Comparison
 from dianet_ray.protocol.ladder import Ladder
 from dianet_ray.protocol.metrics import confusion, scores
 from dianet_ray.protocol.predictions import classify
@@ -67,19 +67,19 @@ class Recorded:
         counts = [confusion(self.labels[c], answers[:, c], n_classes) for c in held]
         return scores(np.cumsum(counts, axis=0))[OBJECTIVE].T
 
-    def judge(self, ladder: Ladder) -> Remembering:
-        """Find the judge of a ladder; repetitions share what it finds out."""
+    def comparison(self, ladder: Ladder) -> Remembering:
+        """Find the comparison of a ladder; repetitions share what it finds out."""
         if ladder not in self._judges:
             self._judges[ladder] = Remembering(self._new_judge(ladder))
         return self._judges[ladder]
 
-    def _new_judge(self, ladder: Ladder) -> Judge:
+    def _new_judge(self, ladder: Ladder) -> Comparison:
         recorded = [self.matrix.rungs[name] for name in rung_names(ladder)]
         held = [
             [list(rung.probabilities[:, list(fold.test_clips)]) for fold in rung.folds]
             for rung in recorded
         ]
-        return Judge(
+        return Comparison(
             ladder,
             [rung.folds for rung in recorded],
             labels=self.labels,
@@ -94,23 +94,23 @@ class Recorded:
 
 @dataclass(frozen=True)
 class Remembering:
-    """A judge that looks up what it was asked before."""
+    """A comparison that looks up what it was asked before."""
 
-    judge: Judge
+    comparison: Comparison
     _found: dict[tuple[int, ...], float | bool] = field(default_factory=dict)
 
     def score(self, row: int, rung: int, n_folds: int) -> float:
         """Score the first folds of a rung."""
         key = row, rung, n_folds
         if key not in self._found:
-            self._found[key] = self.judge.score(row, rung, n_folds)
+            self._found[key] = self.comparison.score(row, rung, n_folds)
         return self._found[key]
 
-    def is_hopeless(self, row: int, rung: int, n_folds: int, rival: int) -> bool:
+    def is_behind(self, row: int, rung: int, n_folds: int, rival: int) -> bool:
         """Compare two rows on the first folds of a rung."""
         key = row, rung, n_folds, rival
         if key not in self._found:
-            self._found[key] = self.judge.is_hopeless(row, rung, n_folds, rival)
+            self._found[key] = self.comparison.is_behind(row, rung, n_folds, rival)
         return bool(self._found[key])
 
 
@@ -118,15 +118,15 @@ class Remembering:
 class Drawn:
     """The configurations of one repetition: number i is row `rows[i]` of the matrix.
 
-    A judge of these numbers, and the source of their training seconds.
+    A comparison of these numbers, and the source of their training seconds.
     """
 
     recorded: Recorded
     rows: Sequence[int]
 
-    def judge(self, ladder: Ladder) -> DrawnJudge:
-        """Judge the drawn configurations by a ladder's rules."""
-        return DrawnJudge(self.recorded.judge(ladder), self.rows)
+    def comparison(self, ladder: Ladder) -> DrawnJudge:
+        """Comparison the drawn configurations by a ladder's rules."""
+        return DrawnJudge(self.recorded.comparison(ladder), self.rows)
 
     def seconds(self, ladder: Ladder) -> SecondsOf:
         """Look up training seconds in the rungs of a ladder."""
@@ -144,7 +144,7 @@ class Drawn:
 
 @dataclass(frozen=True, slots=True)
 class DrawnJudge:
-    """A judge of the numbers of one repetition."""
+    """A comparison of the numbers of one repetition."""
 
     shared: Remembering
     rows: Sequence[int]
@@ -153,9 +153,9 @@ class DrawnJudge:
         """Score the first folds of a rung."""
         return self.shared.score(self.rows[number], rung, n_folds)
 
-    def is_hopeless(self, number: int, rung: int, n_folds: int, rival: int) -> bool:
+    def is_behind(self, number: int, rung: int, n_folds: int, rival: int) -> bool:
         """Compare two configurations on the first folds of a rung."""
-        return self.shared.is_hopeless(self.rows[number], rung, n_folds, self.rows[rival])
+        return self.shared.is_behind(self.rows[number], rung, n_folds, self.rows[rival])
 
 
 @dataclass(frozen=True, slots=True)

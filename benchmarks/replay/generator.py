@@ -16,9 +16,8 @@ import numpy as np
 from benchmarks.replay.answers import Recorded
 from benchmarks.replay.margins import Fitted
 from benchmarks.replay.matrix import Matrix, Partition
-from dianet_ray.protocol.folds import groups, loso
+from dianet_ray.protocol.folds import Clip, Fold, groups, loso
 from dianet_ray.protocol.metrics import confusion, scores
-from dianet_ray.protocol.study import Clip, Fold
 from dianet_ray.settings import derive_seed
 
 N_FRESH_SUBJECTS, N_FRESH_MODELS = 104, 4

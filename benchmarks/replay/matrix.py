@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from dianet_ray.protocol.folds import Clip, Fold
 from dianet_ray.protocol.metrics import scores
-from dianet_ray.protocol.study import Clip, Fold
 
 
 @dataclass(frozen=True, slots=True)

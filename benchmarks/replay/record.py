@@ -30,9 +30,8 @@ from benchmarks.replay.matrix import rung_name
 from dianet_ray.datasets.label_sets import label_set
 from dianet_ray.model.fit import Member, fit
 from dianet_ray.progress import Progress
-from dianet_ray.protocol.folds import groups, loso
+from dianet_ray.protocol.folds import Clip, Fold, groups, loso
 from dianet_ray.protocol.metrics import confusion
-from dianet_ray.protocol.study import Clip, Fold
 from dianet_ray.search.draw import draw
 from dianet_ray.search.space_file import load_space
 from dianet_ray.settings import Settings, config_id, derive_seed

@@ -1,4 +1,4 @@
-"""What is replayed: the product's race, and its ladder with asynchronous promotion."""
+"""What is replayed: the product's schedule, and its ladder with asynchronous promotion."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from benchmarks.replay.answers import Drawn, Recorded, rung_names
 from benchmarks.replay.cluster import Player
 from benchmarks.replay.rivals import Aggressive, Forgiving, Halving, OneByOne, Stops, Wilcoxon
 from dianet_ray.protocol.ladder import EXHAUSTIVE, Ladder, next_look
-from dianet_ray.protocol.schedule import DrawWave, Key, Race, Train
+from dianet_ray.protocol.schedule import DrawWave, Key, Schedule, Train
 
 
 class Strategy(Player, Protocol):
@@ -35,40 +35,42 @@ Start = Callable[[Drawn], Strategy]
 
 
 class Racing:
-    """The real race, drawing the recorded configurations in order."""
+    """The real schedule, drawing the recorded configurations in order."""
 
     def __init__(self, drawn: Drawn, ladder: Ladder, wave_size: int) -> None:
         self.ladder = ladder
         self._n_folds = [len(folds) for folds in _folds(drawn, ladder)]
-        self._race = Race(
+        self._schedule = Schedule(
             ladder,
             n_folds=self._n_folds,
             n_configs=len(drawn.rows),
             wave_size=wave_size,
-            judge=drawn.judge(ladder),
+            comparison=drawn.comparison(ladder),
         )
 
     def take(self) -> Key | None:
-        """Draw as often as the race wants, then pass its training on."""
-        while isinstance(action := self._race.take(), DrawWave):
-            self._race.drawn(action, action.n)
+        """Draw as often as the schedule wants, then pass its training on."""
+        while isinstance(action := self._schedule.take(), DrawWave):
+            self._schedule.drawn(action, action.n)
         return action.key if isinstance(action, Train) else None
 
     def finished(self, key: Key) -> None:
         """Nothing fails in a replay."""
-        self._race.finished(*key, "ok")
+        self._schedule.finished(*key, "ok")
 
     def champion(self) -> int | None:
-        """Ask the race."""
-        return self._race.climb.champion()
+        """Ask the schedule."""
+        return self._schedule.decisions.champion()
 
     def complete(self, rung: int) -> list[int]:
         """List the numbers that finished a rung, in order."""
-        return sorted(run.number for run in self._race.climb.complete(rung))
+        return sorted(run.number for run in self._schedule.decisions.complete(rung))
 
     def n_surplus(self) -> int:
         """Count folds beyond the one that decided."""
-        runs = (run for rung in range(len(self.ladder)) for run in self._race.climb.runs(rung))
+        runs = (
+            run for rung in range(len(self.ladder)) for run in self._schedule.decisions.runs(rung)
+        )
         return sum(len(run.outcomes) - run.n_decided for run in runs)
 
 
@@ -81,7 +83,7 @@ class Asynchronous:
 
     def __init__(self, drawn: Drawn, ladder: Ladder) -> None:
         self.ladder = ladder
-        self._judge, self._n_configs = drawn.judge(ladder), len(drawn.rows)
+        self._comparison, self._n_configs = drawn.comparison(ladder), len(drawn.rows)
         self._n_folds = [len(folds) for folds in _folds(drawn, ladder)]
         self._n_drawn = 0
         self._ready: list[tuple[bool, int, int, int]] = []  # heap: is extra, -rung, number, fold
@@ -160,7 +162,7 @@ class Asynchronous:
             return False
         rival = self._ranked(rung)[places - 1]
         n_folds = self._n_decided[rung][number]
-        return self._judge.is_hopeless(number, rung, n_folds, rival)
+        return self._comparison.is_behind(number, rung, n_folds, rival)
 
     def _promote(self, rung: int) -> None:
         is_last = self._n_drawn == self._n_configs and all(
@@ -184,7 +186,7 @@ class Asynchronous:
         )
 
     def _total(self, number: int, rung: int) -> float:
-        return sum(self._judge.score(number, r, self._n_folds[r]) for r in range(rung + 1))
+        return sum(self._comparison.score(number, r, self._n_folds[r]) for r in range(rung + 1))
 
 
 def strategies(recorded: Recorded, ladder: Ladder, wave_size: int) -> dict[str, Start]:

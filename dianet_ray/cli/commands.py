@@ -42,7 +42,7 @@ from dianet_ray.search.searcher import StudySearcher
 from dianet_ray.search.status import first_wave_failure
 from dianet_ray.search.study_file import load_study
 from dianet_ray.search.trial import FoldTrial
-from dianet_ray.search.workers import Crew, Resources, muster, resources
+from dianet_ray.search.workers import Resources, Workers, make_workers, resources
 from dianet_ray.storage import files
 from dianet_ray.storage.lock import Lock
 from dianet_ray.tracking import store
@@ -123,15 +123,15 @@ class Search:
             with self._nodes(cluster, plan) as nodes:
                 with files.writing(plan.path):
                     searcher = tuner.make_searcher(plan, damaged)
-                crew = muster(plan, self.images.images, nodes, needs, trial=self.trial)
-                return self._search(searcher, plan, crew, uri)
+                workers = make_workers(plan, self.images.images, nodes, needs, trial=self.trial)
+                return self._search(searcher, plan, workers, uri)
 
-    def _search(self, searcher: StudySearcher, plan: Plan, crew: Crew, uri: str) -> Study:
+    def _search(self, searcher: StudySearcher, plan: Plan, workers: Workers, uri: str) -> Study:
         make = partial(projection, plan.path, uri, self.tracking, images=self.images)
         thread, patience_s = ProjectionThread(make), CLOSE_S
         searcher.on_change = thread.submit
         try:
-            tuner.run(searcher, plan, crew, started_at=self.started_at)
+            tuner.run(searcher, plan, workers, started_at=self.started_at)
         except Stopped:
             patience_s = STOPPED_CLOSE_S
             raise

@@ -1,124 +1,193 @@
-"""Scores and comparisons of configurations inside a ladder, from held-out answers alone."""
+"""Scores and comparisons of configurations inside a ladder, from held-out predictions alone."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
-from dianet_ray.protocol.droppers import DROPPERS, Pair
+from dianet_ray.protocol.folds import Clip, Fold
 from dianet_ray.protocol.ladder import Ladder
+from dianet_ray.protocol.metrics import scores
 from dianet_ray.protocol.predictions import classify, pooled_score
-from dianet_ray.protocol.study import Fold
 from dianet_ray.settings import derive_seed
 
-Answers = Callable[[int, int, int], np.ndarray]
+N_REPLICATES = 1000
+
+Predictions = Callable[[int, int, int], np.ndarray]
 """Number, rung and fold to the held-out probabilities, (clips of the fold, classes)."""
 
+Memory = dict[Any, Any]
+"""What comparisons have found. A value is kept under the identities of the arrays that it was
+computed from, and keeps them alive, so one memory serves a study as it grows."""
 
-class Judging(Protocol):
-    """What the race asks of a judge; a rung's folds count from its first."""
+
+class Comparing(Protocol):
+    """What decisions ask for; a rung's folds count from its first."""
 
     def score(self, number: int, rung: int, n_folds: int) -> float:
         """Pool the first folds of a rung and score them."""
         ...
 
-    def is_hopeless(self, number: int, rung: int, n_folds: int, rival: int) -> bool:
+    def is_behind(self, number: int, rung: int, n_folds: int, rival: int) -> bool:
         """Compare two configurations on the first folds of a rung."""
         ...
 
 
-class Judge:
-    """Judges by pooled objective; what it has found it remembers in `memo`.
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two configurations' predictions on the same N clips.
 
-    A remembered value belongs to the arrays it was computed from, and keeps them, so a memo can
-    be shared by judges of a study that grows.
+    `mine`, `rival` and `labels` are (N,) classes, `subjects` (N,) integers from 0. `n_left`
+    subjects will still be tested in this rung. `lead` is by how much the first scored more in the
+    rungs below.
     """
 
-    def __init__(  # noqa: PLR0913 - clips, people and rules of a whole study
+    mine: np.ndarray
+    rival: np.ndarray
+    labels: np.ndarray
+    subjects: np.ndarray
+    n_left: int
+    lead: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """What the configurations of a study are compared on.
+
+    `rungs` are the folds of each rung of `ladder`; `seed` is the study's.
+    """
+
+    ladder: Ladder
+    rungs: tuple[tuple[Fold, ...], ...]
+    clips: tuple[Clip, ...]
+    n_classes: int
+    objective: str
+    seed: int
+
+
+class Comparison:
+    """Compares configurations by pooled objective, and remembers what it has found."""
+
+    def __init__(
         self,
-        ladder: Ladder,
-        rungs: Sequence[Sequence[Fold]],
+        basis: Basis,
         *,
-        labels: np.ndarray,
-        subjects: Sequence[str],
-        n_classes: int,
-        objective: str,
-        seed: int,
-        answers: Answers,
+        predictions: Predictions,
         names: Callable[[int], str],
-        memo: dict[Any, Any] | None = None,
+        memory: Memory | None = None,
     ) -> None:
-        """Judge the configurations of a study.
+        """Compare the configurations of a study.
 
         Args:
-            ladder: whose rungs say how to drop.
-            rungs: the folds of each of them.
-            labels: true classes, (N,) integers.
-            subjects: who is seen in each clip.
-            n_classes: the number of classes that count.
-            objective: one of METRICS.
-            seed: the study seed.
-            answers: what finished trainings answered.
-            names: a configuration's number to its config_id, which seeds comparisons.
-            memo: what another judge of the same study found.
+            basis: clips, folds and rules.
+            predictions: what finished trainings predicted.
+            names: a configuration's number to its config_id, which seeds the bootstrap.
+            memory: what another comparison of the same study has found.
         """
-        self._ladder, self._rungs = ladder, rungs
-        self._labels, self._n_classes, self._objective = labels, n_classes, objective
-        self._subjects = np.unique(np.array(subjects), return_inverse=True)[1]
-        self._seed, self._answers, self._names = seed, answers, names
-        self._memo = {} if memo is None else memo
+        self._basis, self._predictions, self._names = basis, predictions, names
+        self._labels = np.array([clip.label for clip in basis.clips], dtype=np.int64)
+        subjects = np.array([clip.subject for clip in basis.clips])
+        self._subjects = np.unique(subjects, return_inverse=True)[1]
+        self._memory = {} if memory is None else memory
 
     def score(self, number: int, rung: int, n_folds: int) -> float:
-        """Score the pooled answers of a rung's first folds: 0..1."""
+        """Score the pooled predictions of a rung's first folds: 0..1."""
         found = self._found(number, rung, n_folds)
         key = ("score", rung, n_folds, *map(id, found))
-        if key not in self._memo:
-            clips = self._clips(rung, n_folds)
+        if key not in self._memory:
             value = pooled_score(
-                self._labels[clips],
+                self._labels[self._clips(rung, n_folds)],
                 np.concatenate(found),
-                n_classes=self._n_classes,
-                objective=self._objective,
+                n_classes=self._basis.n_classes,
+                objective=self._basis.objective,
             )
-            self._memo[key] = value, found
-        return float(self._memo[key][0])
+            self._memory[key] = value, found
+        return float(self._memory[key][0])
 
-    def is_hopeless(self, number: int, rung: int, n_folds: int, rival: int) -> bool:
-        """Ask the rung's dropper whether a configuration is hopeless against a rival."""
-        rule = self._ladder[rung].drop
-        if rule == "none":
+    def is_behind(self, number: int, rung: int, n_folds: int, rival: int) -> bool:
+        """Say whether a configuration ends a rung behind a rival, as surely as the rung asks."""
+        basis = self._basis
+        if basis.ladder[rung].drop == "none":
             return False
         mine, other = (self._found(one, rung, n_folds) for one in (number, rival))
         lead = sum(
             self.score(number, below, len(folds)) - self.score(rival, below, len(folds))
-            for below, folds in enumerate(self._rungs[:rung])
+            for below, folds in enumerate(basis.rungs[:rung])
         )
         key = ("drop", number, rung, n_folds, lead, *map(id, (*mine, *other)))
-        if key not in self._memo:
-            clips = self._clips(rung, n_folds)
-            people, subjects = np.unique(self._subjects[clips], return_inverse=True)
-            pair = Pair(
-                mine=classify(np.concatenate(mine)),
-                rival=classify(np.concatenate(other)),
-                labels=self._labels[clips],
-                subjects=subjects,
-                n_left=int(self._subjects.max()) + 1 - len(people),
-                lead=lead,
+        if key not in self._memory:
+            verdict = ends_behind(
+                self._pair(mine, other, self._clips(rung, n_folds), lead),
+                n_classes=basis.n_classes,
+                objective=basis.objective,
+                confidence=basis.ladder[rung].confidence,
+                seed=derive_seed(basis.seed, self._names(number), rung, n_folds),
             )
-            verdict = DROPPERS[rule](
-                pair,
-                n_classes=self._n_classes,
-                objective=self._objective,
-                confidence=self._ladder[rung].confidence,
-                seed=derive_seed(self._seed, self._names(number), rung, n_folds),
-            )
-            self._memo[key] = verdict, (*mine, *other)
-        return bool(self._memo[key][0])
+            self._memory[key] = verdict, (*mine, *other)
+        return bool(self._memory[key][0])
+
+    def _pair(
+        self, mine: list[np.ndarray], rival: list[np.ndarray], clips: list[int], lead: float
+    ) -> Pair:
+        tested, subjects = np.unique(self._subjects[clips], return_inverse=True)
+        return Pair(
+            mine=classify(np.concatenate(mine)),
+            rival=classify(np.concatenate(rival)),
+            labels=self._labels[clips],
+            subjects=subjects,
+            n_left=int(self._subjects.max()) + 1 - len(tested),
+            lead=lead,
+        )
 
     def _found(self, number: int, rung: int, n_folds: int) -> list[np.ndarray]:
-        return [self._answers(number, rung, fold) for fold in range(n_folds)]
+        return [self._predictions(number, rung, fold) for fold in range(n_folds)]
 
     def _clips(self, rung: int, n_folds: int) -> list[int]:
-        return [clip for fold in self._rungs[rung][:n_folds] for clip in fold.test_clips]
+        folds = self._basis.rungs[rung][:n_folds]
+        return [clip for fold in folds for clip in fold.test_clips]
+
+
+def ends_behind(
+    pair: Pair, *, n_classes: int, objective: str, confidence: float, seed: int
+) -> bool:
+    """Say whether the first of a pair ends the rung behind in most replicates of a bootstrap.
+
+    What is finished stays as it is. A replicate draws the subjects still to be tested from those
+    that were. Another model will test them and would predict some clips otherwise, so every clip
+    drawn gets a Poisson weight, the same for both configurations. A replicate averages over the
+    classes that have clips in it.
+
+    Args:
+        pair: the configuration, and the one that it is compared with.
+        n_classes: the number of classes that count.
+        objective: one of METRICS.
+        confidence: the share of replicates that is enough, 0..1.
+        seed: of the replicates.
+    """
+    generator = np.random.default_rng(seed)
+    n_subjects = int(pair.subjects.max()) + 1
+    drawn = generator.multinomial(
+        pair.n_left, np.full(n_subjects, 1 / n_subjects), size=N_REPLICATES
+    )
+    weights = 1 + drawn[:, pair.subjects] * generator.poisson(
+        1.0, size=(N_REPLICATES, len(pair.labels))
+    )
+    mine_scored, rival_scored = (
+        scores(_confusions(pair.labels, predicted, weights, n_classes), present_only=True)[
+            objective
+        ]
+        for predicted in (pair.mine, pair.rival)
+    )
+    return bool((mine_scored + pair.lead < rival_scored).mean() >= confidence)
+
+
+def _confusions(
+    labels: np.ndarray, predicted: np.ndarray, weights: np.ndarray, n_classes: int
+) -> np.ndarray:
+    """Weight every clip: (B, N) weights to (B, C, C)."""
+    cells = np.zeros((len(labels), n_classes * n_classes))
+    cells[np.arange(len(labels)), labels * n_classes + predicted] = 1.0
+    return (weights.astype(np.float64) @ cells).reshape(-1, n_classes, n_classes)

@@ -15,19 +15,7 @@ import numpy as np
 from dianet_ray.artefacts import METRICS
 from dianet_ray.protocol.metrics import scores
 from dianet_ray.protocol.predictions import quantiles
-from dianet_ray.protocol.standing import standing
-from dianet_ray.protocol.study import Configuration, Study
 from dianet_ray.settings import derive_seed
-
-
-def champion(study: Study) -> Configuration | None:
-    """Choose among the configurations that finished LOSO.
-
-    Returns:
-        The one with the largest sum of pooled objective over its rungs, ties to the lower number;
-        None while no configuration is complete.
-    """
-    return standing(study).champion()
 
 
 def corrected(

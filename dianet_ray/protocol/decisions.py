@@ -11,10 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
-from dianet_ray.protocol.comparison import Judging
+from dianet_ray.protocol.comparison import Comparing
 from dianet_ray.protocol.ladder import Ladder, next_look
-from dianet_ray.protocol.study import Outcome, RungState
+from dianet_ray.protocol.results import Outcome
+
+RungState = Literal["running", "complete", "dropped", "failed", "lost"]
+"""Where a configuration stands in one rung."""
 
 FIRST_DROPPED_WAVE = 2
 """A wave is compared with those before the last one, which had closed when it was drawn."""
@@ -69,14 +73,14 @@ class Run:
             self.state = "complete"
 
 
-class Climb:
+class Decisions:
     """What is decided of every configuration, given what has finished.
 
     `touched` collects the runs that entered a rung or moved in it, for whoever queues work.
     """
 
-    def __init__(self, ladder: Ladder, n_folds: Sequence[int], judge: Judging) -> None:
-        self._ladder, self._n_folds, self._judge = ladder, tuple(n_folds), judge
+    def __init__(self, ladder: Ladder, n_folds: Sequence[int], comparison: Comparing) -> None:
+        self._ladder, self._n_folds, self._comparison = ladder, tuple(n_folds), comparison
         self._runs: list[dict[int, Run]] = [{} for _ in ladder]
         # By rung and wave, the configurations that were drawn or promoted with it.
         self._waves: list[list[list[int]]] = [[] for _ in ladder]
@@ -106,7 +110,7 @@ class Climb:
 
     def total(self, number: int, rung: int) -> float:
         """Sum a configuration's scores over the rungs up to one that it has finished."""
-        return sum(self._judge.score(number, r, self._n_folds[r]) for r in range(rung + 1))
+        return sum(self._comparison.score(number, r, self._n_folds[r]) for r in range(rung + 1))
 
     def champion(self) -> int | None:
         """Choose, among those that finished the last rung, the largest sum of scores."""
@@ -182,7 +186,7 @@ class Climb:
         if self._n_closed[run.rung] <= last:
             return False
         rival = self._threshold(run.rung, last)
-        if rival is not None and self._judge.is_hopeless(
+        if rival is not None and self._comparison.is_behind(
             run.number, run.rung, run.n_decided, rival
         ):
             run.state = "dropped"

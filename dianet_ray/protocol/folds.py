@@ -7,13 +7,32 @@ the rows; its clips are in that order.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from dianet_ray.artefacts import MIN_SUBJECTS_PER_CLASS
+from dianet_ray.artefacts import MIN_SUBJECTS_PER_CLASS, Record
 from dianet_ray.errors import InputError
-from dianet_ray.protocol.study import Clip, Fold
 from dianet_ray.settings import derive_seed
+
+
+@dataclass(frozen=True, slots=True)
+class Clip(Record):
+    """One annotated clip; `label` indexes the study's classes."""
+
+    clip_id: str
+    subject: str
+    label: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """Subjects held out together, and the indices of their clips in the study's clip order."""
+
+    index: int
+    test_subjects: tuple[str, ...]
+    test_clips: tuple[int, ...]
+
 
 N_DEALS = 64
 """How many ways of dealing subjects into groups are tried; the best balanced one is taken."""

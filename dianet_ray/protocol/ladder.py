@@ -9,11 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
+from dianet_ray.artefacts import Record
 from dianet_ray.errors import InputError
-from dianet_ray.protocol.folds import groups, loso
-from dianet_ray.protocol.study import Clip, Fold
+from dianet_ray.protocol.folds import Clip, Fold, groups, loso
 
 Drop = Literal["none", "bootstrap"]
 
@@ -30,7 +30,7 @@ costs one of many; in LOSO it may cost the champion. README, Decisions."""
 
 
 @dataclass(frozen=True, slots=True)
-class Rung:
+class Rung(Record):
     """A partition into groups of subjects (None: LOSO), and who climbs past it.
 
     `steps` is the share of the training steps that a training of this rung gets, `keep` the share
@@ -70,11 +70,11 @@ class Rung:
             return loso(clips, classes, seed)
         return groups(clips, classes, seed, self.groups)
 
-    def plain(self) -> Any:
-        """Write the rung as JSON; `from_plain` reads it back."""
-        if self == Rung():
-            return "loso"
-        return {"groups": self.groups, "steps": self.steps, "keep": self.keep, "drop": self.drop}
+    def __str__(self) -> str:
+        if self.groups is None:
+            return f"loso, drop {self.drop}"
+        shares = f"{self.steps:g} of the steps, keep {self.keep:g}"
+        return f"{self.groups} groups, {shares}, drop {self.drop}"
 
 
 Ladder = tuple[Rung, ...]
@@ -180,8 +180,3 @@ def check_rung(n_groups: int, steps: float, keep: float, where: str) -> Rung:
     if not 0 < steps <= 1:
         raise InputError(f"{where}: the share of the steps lies in 0..1: got {steps:g}")
     return Rung(n_groups, steps, keep)
-
-
-def from_plain(rungs: Sequence[Any]) -> Ladder:
-    """Read a ladder from the identity of a study."""
-    return tuple(Rung() if rung == "loso" else Rung(**rung) for rung in rungs)

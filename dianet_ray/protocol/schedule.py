@@ -2,7 +2,7 @@
 
 Given what has finished it answers: train this block, draw a wave, wait, or done. Its state is a
 function of the outcomes it was fed, in any order, so a restart feeds them again: there is nothing
-to save. `climb.py` decides who climbs; here is the order of the work.
+to save. `decisions.py` decides who climbs; here is the order of the work.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dianet_ray.protocol.comparison import Judging
-from dianet_ray.protocol.decisions import Climb, Run
+from dianet_ray.protocol.comparison import Comparing
+from dianet_ray.protocol.decisions import Decisions, Run
 from dianet_ray.protocol.ladder import Ladder, entering
-from dianet_ray.protocol.study import Outcome
+from dianet_ray.protocol.results import Outcome
 
 MAX_ATTEMPTS = 3
 
@@ -64,7 +64,7 @@ class Done:
 Action = Train | DrawWave | Wait | Done
 
 
-class Race:
+class Schedule:
     """Decides the order of work of one study.
 
     Wave w may be drawn when wave w-2 has closed its first rung, so at most two waves are in it.
@@ -80,11 +80,11 @@ class Race:
         n_folds: Sequence[int],
         n_configs: int,
         wave_size: int,
-        judge: Judging,
+        comparison: Comparing,
     ) -> None:
         self._ladder, self._n_folds = ladder, tuple(n_folds)
         self._n_configs, self._wave_size = n_configs, wave_size
-        self._climb = Climb(ladder, self._n_folds, judge)
+        self._decisions = Decisions(ladder, self._n_folds, comparison)
         self._in_flight: set[Key] = set()
         self._attempts: dict[Key, int] = {}
         self._ready: list[tuple[bool, int, int, int, int]] = []  # heap, see _push
@@ -92,12 +92,12 @@ class Race:
     @property
     def n_drawn(self) -> int:
         """How many configurations are drawn."""
-        return self._climb.n_drawn
+        return self._decisions.n_drawn
 
     @property
-    def climb(self) -> Climb:
+    def decisions(self) -> Decisions:
         """What is decided."""
-        return self._climb
+        return self._decisions
 
     def take(self) -> Action:
         """Decide the next action; a training that is handed out counts as in flight."""
@@ -107,7 +107,7 @@ class Race:
         while self._ready:
             is_unsure, above, _, fold, number = heapq.heappop(self._ready)
             key = (number, -above, fold)
-            run = self._climb.run(number, -above)
+            run = self._decisions.run(number, -above)
             if run is None or key in self._in_flight or not run.needs(fold):
                 continue
             self._in_flight.add(key)
@@ -117,7 +117,7 @@ class Race:
 
     def drawn(self, draw: DrawWave, n: int) -> None:
         """Add the n settings that a draw gave; fewer than asked for end the drawing."""
-        self._climb.draw(draw.wave, n)
+        self._decisions.draw(draw.wave, n)
         if n < draw.n:
             self._n_configs = self.n_drawn
         self._after_drawing()
@@ -134,7 +134,7 @@ class Race:
             ValueError: the training has an outcome already.
         """
         self._in_flight.discard((number, rung, fold))
-        self._climb.finished(number, rung, fold, outcome)
+        self._decisions.finished(number, rung, fold, outcome)
         self._queue()
 
     def lost(self, train: Train) -> bool:
@@ -148,7 +148,7 @@ class Race:
     def returned(self, train: Train) -> None:
         """Queue a training again that never began; it costs no attempt."""
         self._in_flight.discard(train.key)
-        run = self._climb.run(train.number, train.rung)
+        run = self._decisions.run(train.number, train.rung)
         if run is not None:
             self._push(run, train.folds[0])
 
@@ -163,7 +163,7 @@ class Race:
         may_climb = n_more > 0 or self.n_drawn < self._n_configs
         bound = entering(self._ladder, self.n_drawn + n_more, self._wave_size)
         for rung, (n_folds, n_in) in enumerate(zip(self._n_folds, bound, strict=True)):
-            runs = self._climb.runs(rung)
+            runs = self._decisions.runs(rung)
             given = sum(run.is_in and run.is_alive for run in runs)
             n_missing = max(0, n_in - given) * may_climb if rung else n_more
             bounds.append(sum(map(self._most, runs)) + n_folds * n_missing)
@@ -178,12 +178,12 @@ class Race:
 
     def _after_drawing(self) -> None:
         if self.n_drawn >= self._n_configs:
-            self._climb.end_drawing()
+            self._decisions.end_drawing()
         self._queue()
 
     def _queue(self) -> None:
         """List the work of what has entered a rung or moved in it."""
-        for run in self._climb.touched:
+        for run in self._decisions.touched:
             if not run.is_in or run.state != "running":
                 continue
             n_sure = self._n_sure(run)
@@ -191,7 +191,7 @@ class Race:
             for fold in range(run.n_listed, n_sure if run.n_listed else run.n_folds):
                 self._push(run, fold)
             run.n_listed = n_sure
-        self._climb.touched.clear()
+        self._decisions.touched.clear()
 
     def _push(self, run: Run, fold: int) -> None:
         is_unsure = fold >= self._n_sure(run)
@@ -199,13 +199,13 @@ class Race:
 
     def _n_sure(self, run: Run) -> int:
         """Count the folds that are needed whatever a comparison says."""
-        return run.next_look if self._climb.can_drop(run) else run.n_folds
+        return run.next_look if self._decisions.can_drop(run) else run.n_folds
 
     def _next_wave(self) -> DrawWave | None:
         if self.n_drawn >= self._n_configs:
             return None
         wave = self.n_drawn // self._wave_size
-        if self._climb.n_closed < wave - 1:  # the draw reads what became of waves 0..wave-2
+        if self._decisions.n_closed < wave - 1:  # the draw reads what became of waves 0..wave-2
             return None
         last = min((wave + 1) * self._wave_size, self._n_configs)
         return DrawWave(wave, self.n_drawn, last - self.n_drawn)

@@ -1,7 +1,7 @@
-"""What a study's ladder has decided, worked out from its records alone.
+"""Where every configuration of a study stands, worked out from its records alone.
 
-The race decides the same while it runs; here is the view of it that reports, projections and a
-resumed search take.
+The schedule decides the same while a search runs. Reports, projections and a resumed search work
+it out here: once per command, and pass it down.
 """
 
 from __future__ import annotations
@@ -11,10 +11,25 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dianet_ray.protocol.comparison import Judge
-from dianet_ray.protocol.decisions import Climb, Run
-from dianet_ray.protocol.ladder import Ladder, from_plain
-from dianet_ray.protocol.study import Configuration, State, Study, Training
+from dianet_ray.protocol.comparison import Basis, Comparison, Memory
+from dianet_ray.protocol.decisions import Decisions, Run
+from dianet_ray.protocol.predictions import classify, interval, pooled_score, subject_confusions
+from dianet_ray.protocol.results import Training
+from dianet_ray.protocol.study import Configuration, State, Study
+
+N_QUICK_REPLICATES = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """A pooled score and its 95 % interval over subjects."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,13 +37,13 @@ class Standing:
     """Where every configuration of a study stands."""
 
     study: Study
-    climb: Climb
+    decisions: Decisions
 
     def state(self, number: int) -> State:
         """Say where a configuration stands in the study."""
         run = self.runs(number)[-1]
         if run.state == "complete" and run.rung < self.study.loso_rung:
-            return "screened" if self.climb.is_over else "waiting"
+            return "screened" if self.decisions.is_over else "waiting"
         return run.state
 
     def states(self) -> list[State]:
@@ -37,22 +52,31 @@ class Standing:
 
     def runs(self, number: int) -> list[Run]:
         """List a configuration's rungs from the first to the highest that it has reached."""
-        found = (self.climb.run(number, rung) for rung in range(len(self.study.rungs)))
+        found = (self.decisions.run(number, rung) for rung in range(len(self.study.rungs)))
         return [run for run in found if run is not None]
 
     def complete(self) -> list[Configuration]:
         """List the configurations that finished the LOSO rung, in number order."""
-        numbers = sorted(run.number for run in self.climb.complete())
+        numbers = sorted(run.number for run in self.decisions.complete())
         return [self.study.configurations[number] for number in numbers]
 
+    def totals(self) -> dict[int, float]:
+        """Sum the objective over its rungs, for every configuration that finished LOSO."""
+        complete = self.decisions.complete()
+        return {run.number: self.decisions.total(run.number, run.rung) for run in complete}
+
     def champion(self) -> Configuration | None:
-        """Choose among them the largest sum of pooled objective over the rungs."""
-        number = self.climb.champion()
+        """Choose among them the largest sum; None while no configuration is complete."""
+        number = self.decisions.champion()
         return None if number is None else self.study.configurations[number]
+
+    def score(self, number: int) -> Score:
+        """Score a complete configuration by the objective."""
+        return loso_score(self.study, number)
 
     def is_surplus(self, training: Training) -> bool:
         """Say whether no decision, score or report reads a training."""
-        run = self.climb.run(training.number, training.rung)
+        run = self.decisions.run(training.number, training.rung)
         if run is None:
             return True
         return run.state != "running" and training.fold >= run.n_decided
@@ -66,47 +90,67 @@ class Standing:
             if not self.is_surplus(training)
         ]
 
+    def first_wave_failure(self) -> str:
+        """Say why the study cannot go on: all of its first wave failed. Empty when it can."""
+        first = [c.number for c in self.study.configurations if c.wave == 0]
+        results = [training.result for training in self.study.trainings.values()]
+        if not results or any(result.outcome == "ok" for result in results):
+            return ""
+        if any(self.state(number) == "running" for number in first):
+            return ""
+        return f"every training of the first wave failed: {results[-1].error.splitlines()[0]}"
 
-def ladder_of(study: Study) -> Ladder:
-    """Read a study's ladder."""
-    return from_plain(study.identity["ladder"])
+
+def loso_score(study: Study, number: int) -> Score:
+    """Score a configuration that finished LOSO by the objective, with its interval."""
+    probabilities, n_classes = study.pooled(number), len(study.classes)
+    value = pooled_score(
+        study.labels(), probabilities, n_classes=n_classes, objective=study.objective
+    )
+    _, confusions = subject_confusions(study.clips, classify(probabilities), n_classes)
+    low, high = interval(confusions, study.identity.seed, n=N_QUICK_REPLICATES)[study.objective]
+    return Score(value, low, high)
 
 
-def judge_of(study: Study, now: Callable[[], Study] | None = None) -> Judge:
-    """Make the judge of what a study holds, or of what it has grown to by now."""
-    latest = now or (lambda: study)
+def comparison_of(
+    study: Study, latest: Callable[[], Study] | None = None, memory: Memory | None = None
+) -> Comparison:
+    """Compare what a study holds, or what `latest` says that it has grown to."""
+    grown = latest or (lambda: study)
 
-    def answers(number: int, rung: int, fold: int) -> np.ndarray:
-        found = latest().trainings[number, rung, fold].probabilities
-        assert found is not None
-        return found
+    def predictions(number: int, rung: int, fold: int) -> np.ndarray:
+        return grown().trainings[number, rung, fold].probabilities
 
-    return Judge(
-        ladder_of(study),
+    basis = Basis(
+        study.ladder,
         study.rungs,
-        labels=study.labels(),
-        subjects=[clip.subject for clip in study.clips],
+        study.clips,
         n_classes=len(study.classes),
         objective=study.objective,
-        seed=int(study.identity["seed"]),
-        answers=answers,
-        names=lambda number: latest().configurations[number].config_id,
-        memo=study.memo,
+        seed=study.identity.seed,
+    )
+    return Comparison(
+        basis,
+        predictions=predictions,
+        names=lambda number: grown().configurations[number].config_id,
+        memory=memory,
     )
 
 
-def standing(study: Study) -> Standing:
-    """Work out where every configuration stands; once per view of a study."""
-    if "standing" not in study.cache:
-        climb = Climb(ladder_of(study), [len(folds) for folds in study.rungs], judge_of(study))
-        for training in study.trainings.values():
-            climb.finished(training.number, training.rung, training.fold, training.outcome)
-        waves = [configuration.wave for configuration in study.configurations]
-        for wave in sorted(set(waves)):
-            climb.draw(wave, waves.count(wave))
-        n_configs = study.n_configs
-        if n_configs is None or len(waves) >= n_configs:
-            climb.end_drawing()
-        study.cache["standing"] = Standing(study, climb)
-    found: Standing = study.cache["standing"]
-    return found
+def standing_of(study: Study, memory: Memory | None = None) -> Standing:
+    """Work out where every configuration stands.
+
+    Args:
+        study: what is recorded.
+        memory: shared by the views of a study that grows, so that no comparison is repeated.
+    """
+    n_folds = [len(folds) for folds in study.rungs]
+    decisions = Decisions(study.ladder, n_folds, comparison_of(study, memory=memory))
+    for training in study.trainings.values():
+        decisions.finished(*training.key, training.outcome)
+    waves = [configuration.wave for configuration in study.configurations]
+    for wave in sorted(set(waves)):
+        decisions.draw(wave, waves.count(wave))
+    if study.n_configs is None or len(waves) >= study.n_configs:
+        decisions.end_drawing()
+    return Standing(study, decisions)

@@ -1,42 +1,67 @@
-"""What is known of a study, as plain records: the view that reports and projections read.
+"""What is known of a study, as plain records: the value that reports and projections read.
 
-`search/ledger.py` makes it from disk. Pure: no Ray, torch, MLflow, clock or disk.
+`search/study_file.py` reads it from disk. Pure: no Ray, torch, MLflow, clock or disk.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
-from dianet_ray.settings import Settings
-
-Outcome = Literal["ok", "failed", "lost"]
-RungState = Literal["running", "complete", "dropped", "failed", "lost"]
-"""Where a configuration stands in one rung."""
+from dianet_ray.artefacts import Duplicate, Objective, Recipe, Record
+from dianet_ray.options import SearchOptions
+from dianet_ray.protocol.folds import Clip, Fold
+from dianet_ray.protocol.ladder import Ladder
+from dianet_ray.protocol.results import Training
+from dianet_ray.settings import Settings, SpaceIdentity
 
 State = Literal["running", "waiting", "complete", "screened", "dropped", "failed", "lost"]
-"""Where it stands in the study: `waiting` has finished a rung and may still climb, `screened` has
-finished one and was not promoted, `complete` has finished LOSO."""
+"""Where a configuration stands in the study: `waiting` has finished a rung and may still be
+promoted, `screened` has finished one and was not promoted, `complete` has finished LOSO."""
 
 
 @dataclass(frozen=True, slots=True)
-class Clip:
-    """One annotated clip; `label` indexes the study's classes."""
+class Identity(Record):
+    """What makes a study this study: a command that differs in any of it is refused.
 
-    clip_id: str
-    subject: str
-    label: int
+    `images` is the hash of IMAGES, `classes` the name of the label set and `labels` its mapping
+    from the sheet's labels to classes. The threads are part of it because sums depend on them.
+    """
+
+    images: str
+    classes: str
+    labels: dict[str, str]
+    space: SpaceIdentity
+    ladder: Ladder
+    protocol: Literal["loso"]
+    objective: Objective
+    seed: int
+    wave_size: int
+    threads_per_training: int
 
 
 @dataclass(frozen=True, slots=True)
-class Fold:
-    """Subjects held out together, and the indices of their clips in the study's clip order."""
+class Origin(Record):
+    """What else was true when the study was made; nothing of it is compared on resume.
 
-    index: int
-    test_subjects: tuple[str, ...]
-    test_clips: tuple[int, ...]
+    `apex` is the rule by which IMAGES got their apexes. `n_left_out` clips were left out by
+    `prepare`, `n_unlabelled` because their label is in no class: `other_labels` counts those.
+    `dropped_labels` says why a label has no class of its own. `fingerprints` are of the clips'
+    images, in the study's order.
+    """
+
+    dataset: str
+    images_path: str
+    recipe: Recipe
+    apex: str
+    n_left_out: int
+    n_unlabelled: int
+    other_labels: dict[str, int]
+    dropped_labels: dict[str, str]
+    duplicates: tuple[Duplicate, ...]
+    fingerprints: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,37 +75,19 @@ class Configuration:
 
 
 @dataclass(frozen=True, slots=True)
-class Weights:
-    """A file of fold weights: path relative to STUDY, size and checksum."""
+class DriverEnvironment(Record):
+    """What a driver ran with; `n_configs` is how many configurations its command asked for."""
 
-    path: str
-    n_bytes: int
-    sha256: str
-
-
-@dataclass(frozen=True, slots=True)
-class Training:
-    """One fit of one settings on one fold, as the ledger records it.
-
-    `probabilities` is (clips of the fold, classes) float32 in the fold's clip order, None unless
-    the outcome is ok. `history` holds one dict per logged step (step, loss, accuracy,
-    learning_rate). Times are seconds since the epoch.
-    """
-
-    number: int
-    config_id: str
-    rung: int
-    fold: int
-    outcome: Outcome
-    attempt: int
-    seconds: float
-    started_at: float
-    finished_at: float
-    probabilities: np.ndarray | None = None
-    history: tuple[dict[str, float], ...] = ()
-    weights: Weights | None = None
-    error: str = ""
-    environment: dict[str, Any] = field(default_factory=dict)
+    n_configs: int
+    dianet_ray: str
+    python: str
+    ray: str
+    torch: str
+    optuna: str
+    host: str
+    cpus_per_trial: float
+    gpus_per_trial: float
+    options: SearchOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,15 +101,11 @@ class Span:
     started_at: float
     stopped_at: float
     n_workers: int
-    environment: dict[str, Any] = field(default_factory=dict)
+    environment: DriverEnvironment
     changes: tuple[tuple[float, int], ...] = ()
 
     def worker_seconds(self, start: float, end: float) -> float:
-        """Sum the workers' time between two moments.
-
-        >>> Span(0.0, 9.0, 2, {}, ((4.0, 1), (6.0, 3))).worker_seconds(1.0, 8.0)
-        14.0
-        """
+        """Sum the workers' time between two moments."""
         moments = [(start, self.n_workers), *self.changes]
         clipped = [(min(max(at, start), end), n) for at, n in moments]
         ends = [at for at, _ in clipped[1:]] + [end]
@@ -110,19 +113,34 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
-class Study:
-    """Everything known of a study; `trainings` holds the latest record per (number, rung, fold).
+class Asked(Record):
+    """What a command asked for: configurations, and the budgets that may end the drawing."""
 
-    `identity` is what makes it this study (images hash, classes, space, ladder, protocol,
-    objective, seed, wave size, threads per training); `about` is what else was true when it was
-    made (data set, IMAGES path, images.json, what was left out). `rungs` are the folds of each
-    rung, the last one LOSO. Drawing ends with `n_configs` configurations (None: with those that
-    are drawn). `memo` is shared with what the study grows to, `cache` is its own.
+    configs: int
+    max_trainings: int | None = None
+    max_hours: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EndOfDrawing(Record):
+    """With how many configurations drawing ended, why, and what was asked for then."""
+
+    n_configs: int
+    reason: str
+    asked: Asked
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """Everything known of a study; `trainings` holds the latest of each (number, rung, fold).
+
+    `rungs` are the folds of each rung, the last one LOSO. Drawing ends with `n_configs`
+    configurations (None: with those that are drawn).
     """
 
     name: str
-    identity: dict[str, Any]
-    about: dict[str, Any]
+    identity: Identity
+    origin: Origin
     clips: tuple[Clip, ...]
     classes: tuple[str, ...]
     rungs: tuple[tuple[Fold, ...], ...]
@@ -130,9 +148,7 @@ class Study:
     trainings: dict[tuple[int, int, int], Training]
     spans: tuple[Span, ...]
     n_configs: int | None = None
-    end_of_drawing: dict[str, Any] = field(default_factory=dict)
-    memo: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
-    cache: dict[str, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
+    end_of_drawing: EndOfDrawing | None = None
 
     @property
     def folds(self) -> tuple[Fold, ...]:
@@ -145,9 +161,14 @@ class Study:
         return len(self.rungs) - 1
 
     @property
-    def objective(self) -> str:
+    def ladder(self) -> Ladder:
+        """The rungs that configurations are promoted through."""
+        return self.identity.ladder
+
+    @property
+    def objective(self) -> Objective:
         """The metric that ranks configurations."""
-        return str(self.identity["objective"])
+        return self.identity.objective
 
     def of(self, number: int, rung: int | None = None) -> list[Training]:
         """List the finished trainings of a configuration in a rung (LOSO), in fold order."""
@@ -164,5 +185,31 @@ class Study:
         out = np.full((len(self.clips), len(self.classes)), np.nan, dtype=np.float32)
         for training in self.of(number, rung):
             fold = self.rungs[training.rung][training.fold]
-            out[list(fold.test_clips)] = training.probabilities
+            out[list(fold.test_clips)] = training.result.probabilities
         return out
+
+
+def new_study(
+    name: str,
+    *,
+    identity: Identity,
+    origin: Origin,
+    clips: tuple[Clip, ...],
+    classes: tuple[str, ...],
+) -> Study:
+    """Make a study in which nothing is drawn yet; its folds follow from identity and clips.
+
+    Raises:
+        InputError: a class or a rung that these subjects cannot fill.
+    """
+    return Study(
+        name=name,
+        identity=identity,
+        origin=origin,
+        clips=clips,
+        classes=classes,
+        rungs=tuple(rung.folds(clips, classes, identity.seed) for rung in identity.ladder),
+        configurations=(),
+        trainings={},
+        spans=(),
+    )

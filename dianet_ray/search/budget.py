@@ -8,9 +8,8 @@ from __future__ import annotations
 import statistics
 from dataclasses import dataclass
 
-from dianet_ray.protocol.schedule import Race
-from dianet_ray.protocol.standing import ladder_of
-from dianet_ray.protocol.study import Study
+from dianet_ray.protocol.schedule import Schedule
+from dianet_ray.protocol.study import Asked, Study
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +19,13 @@ class Budget:
     trainings: int | None = None
     hours: float | None = None
 
-    def plain(self) -> dict[str, float | None]:
-        """Write the budget as JSON."""
-        return {"max_trainings": self.trainings, "max_hours": self.hours}
+    def asked(self, n_configs: int) -> Asked:
+        """Record the budget with the configurations that were asked for."""
+        return Asked(n_configs, self.trainings, self.hours)
 
-    def forbids(self, study: Study, race: Race, n: int, *, n_workers: int, now: float) -> str:
+    def forbids(
+        self, study: Study, schedule: Schedule, n: int, *, n_workers: int, now: float
+    ) -> str:
         """Say which limit the next n configurations would exceed; empty for none.
 
         Trainings count as if nothing more were dropped, with a LOSO rung for every place that the
@@ -33,14 +34,14 @@ class Budget:
 
         Args:
             study: what is recorded.
-            race: what is decided and in flight.
+            schedule: what is decided and in flight.
             n: how many configurations would be drawn.
             n_workers: how many trainings run at once.
             now: seconds since the epoch.
         """
         if not study.configurations:
             return ""  # the first wave is always drawn; whether it fits is checked at the door
-        most = race.most_trainings(n)
+        most = schedule.most_trainings(n)
         if self.trainings is not None and sum(most) > self.trainings:
             return f"--max-trainings {self.trainings}"
         if self.hours is None:
@@ -60,7 +61,7 @@ def rung_seconds(study: Study) -> list[float]:
     """
     estimates: list[float] = []
     per_step = 0.0
-    for rung, rule in enumerate(ladder_of(study)):
+    for rung, rule in enumerate(study.ladder):
         seconds = [t.seconds for key, t in study.trainings.items() if key[1] == rung]
         if seconds:
             per_step = statistics.fmean(seconds) / rule.steps

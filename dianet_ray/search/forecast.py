@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from dianet_ray.model.network import build
+from dianet_ray.protocol.study import Study
 from dianet_ray.search.plan import Plan
 from dianet_ray.search.space import Choice, Space, Value
 from dianet_ray.settings import Settings
@@ -12,7 +13,7 @@ from dianet_ray.settings import Settings
 
 def largest_training_bytes(plan: Plan) -> int:
     """Size the weights of one training of the largest network that the space holds, in bytes."""
-    size = plan.study.about["images"]["options"]["image_size"]
+    size = plan.study.origin.recipe.image_size
     candidates = [*plan.space.points, *filter(None, [_largest(plan.space)])]
     return max(
         sum(
@@ -43,7 +44,7 @@ def most_disk_bytes(plan: Plan) -> int:
     """Bound the weights on disk at any time: those kept, and two waves before they are judged."""
     n_in_loso = plan.entering(plan.n_configs)[-1]
     kept = n_in_loso if plan.options.keep_weights == "all" else plan.options.keep_weights
-    open_waves = 2 * int(plan.study.identity["wave_size"])
+    open_waves = 2 * plan.study.identity.wave_size
     n_configs = min(n_in_loso, kept + open_waves)
     return n_configs * len(plan.study.folds) * largest_training_bytes(plan)
 
@@ -52,46 +53,52 @@ def describe(
     plan: Plan, say: Callable[[str], None], *, n_workers: int, where: str, store: str
 ) -> None:
     """Say the plan in a few lines; `where` the workers are, `store` what MLflow writes to."""
-    study, n_people = plan.study, len(plan.study.folds)
-    n_folds = len(study.rungs[0])
-    counts = ", ".join(
-        f"{name} {sum(clip.label == i for clip in study.clips)}"
-        for i, name in enumerate(study.classes)
-    )
-    left_out = study.about["images"]["n_left_out"] + study.about["n_unlabelled"]
-    say(f"images   {study.about['images_path']}")
+    study = plan.study
+    say(f"images   {study.origin.images_path}")
     say(f"study    {plan.path} ({'resumed' if study.spans else 'new'})")
-    say(
-        f"clips    {len(study.clips)} of {n_people} people, {left_out} left out; "
-        f"{study.identity['classes']}: {counts}"
-    )
-    if others := study.about.get("other_labels"):
-        counted = ", ".join(f"{name} {n}" for name, n in sorted(others.items()))
-        say(f"         labels of no class: {counted}")
-    for label, why in study.about.get("dropped_labels", {}).items():
-        say(f"         no class {label}: {why}")
-    if doubled := study.about["images"].get("duplicates"):
-        first, second, _, is_leak = max(doubled, key=lambda pair: pair[3])
-        leak = ": a fold tests what it trained on" if is_leak else ""
-        say(
-            f"         {len(doubled)} pairs of clips show the same frames, for example "
-            f"{first} and {second}{leak}"
-        )
+    for line in _clip_lines(study):
+        say(line)
     at_most = "at most " if len(plan.ladder) > 1 else ""
     say(
-        f"search   {_climb(plan)}: {at_most}{plan.most_trainings()} trainings in waves of "
-        f"{study.identity['wave_size']}, objective {study.objective}, "
-        f"seed {study.identity['seed']}; {len(study.trainings)} recorded"
+        f"search   {_rungs(plan)}: {at_most}{plan.most_trainings()} trainings in waves of "
+        f"{study.identity.wave_size}, objective {study.objective}, "
+        f"seed {study.identity.seed}; {len(study.trainings)} recorded"
     )
     say(f"workers  {n_workers} of {where}")
-    wave_size = int(study.identity["wave_size"])
+    wave_size, n_folds = study.identity.wave_size, len(study.rungs[0])
     if 2 * wave_size * n_folds < n_workers and wave_size < plan.n_configs:
         enough = -(-n_workers // (2 * n_folds))
         say(f"         two waves cannot feed them and some will idle: --wave-size {enough} would")
     say(f"store    {store}; at most {most_disk_bytes(plan) / 1e6:.0f} MB of weights")
 
 
-def _climb(plan: Plan) -> str:
+def _clip_lines(study: Study) -> list[str]:
+    """Say which clips a study uses, and which it does not."""
+    origin = study.origin
+    counts = ", ".join(
+        f"{name} {sum(clip.label == i for clip in study.clips)}"
+        for i, name in enumerate(study.classes)
+    )
+    lines = [
+        f"clips    {len(study.clips)} of {len(study.folds)} subjects, "
+        f"{origin.n_left_out + origin.n_unlabelled} left out; {study.identity.classes}: {counts}"
+    ]
+    if origin.other_labels:
+        counted = ", ".join(f"{name} {n}" for name, n in sorted(origin.other_labels.items()))
+        lines.append(f"         labels of no class: {counted}")
+    for label, why in origin.dropped_labels.items():
+        lines.append(f"         no class {label}: {why}")
+    if origin.duplicates:
+        worst = max(origin.duplicates, key=lambda pair: pair.across_subjects)
+        leak = ": a fold tests what it trained on" if worst.across_subjects else ""
+        lines.append(
+            f"         {len(origin.duplicates)} pairs of clips show the same frames, for example "
+            f"{worst.first} and {worst.second}{leak}"
+        )
+    return lines
+
+
+def _rungs(plan: Plan) -> str:
     """Say how many configurations enter each rung, and what it is."""
     n_entering = plan.entering(plan.n_configs)
     parts = []

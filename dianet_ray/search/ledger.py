@@ -1,30 +1,27 @@
 """The record of every draw and every finished training: the truth of a study.
 
 STUDY/ledger is a folder of small immutable numbered parts (JSON lines), each created whole and
-exclusively. STUDY/study.json holds what makes it this study. `study_view.py` reads both.
+exclusively. `events.py` says what a line holds, `study_file.py` adds the lines up.
 """
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
-from dianet_ray.artefacts import LEDGER_FOLDER, STUDY_FORMAT, STUDY_JSON
+from dianet_ray.artefacts import LEDGER_FOLDER, from_json, to_json
 from dianet_ray.errors import InputError
+from dianet_ray.search.events import Event, EventLine
 from dianet_ray.storage import files
 
 FLUSH_AFTER_S = 2.0
 FLUSH_AFTER_N = 100
 PARTS_AT_ONCE = 64  # read together, so that an object store's latency is paid once for them
 
-Record = dict[str, Any]
-
 
 class Ledger:
-    """Appends records; one writer at a time, guarded by the driver's lock.
+    """Appends events; one writer at a time, guarded by the driver's lock.
 
     While the storage is away or full a flush waits; `on_wait` hears of it and may raise.
     """
@@ -35,34 +32,34 @@ class Ledger:
         parts = _parts(self._folder)
         self._next = int(parts[-1].stem) + 1 if parts else 1
         self.on_wait: Callable[[Exception], None] = lambda error: None
-        self._tried: list[Record] = []  # of a part that may be written already
-        self._waiting: list[Record] = []
+        self._tried: list[Event] = []  # of a part that may be written already
+        self._waiting: list[Event] = []
         self._due_at = 0.0
 
-    def append(self, record: Record, *, is_urgent: bool = False) -> None:
-        """Keep a record for the next flush, which an urgent one makes due at once."""
+    def append(self, event: Event, *, is_urgent: bool = False) -> None:
+        """Keep an event for the next flush, which an urgent one makes due at once."""
         now = time.monotonic()
         if not self._waiting:
             self._due_at = now + FLUSH_AFTER_S
         if is_urgent:
             self._due_at = now
-        self._waiting.append(record)
+        self._waiting.append(event)
 
     @property
     def is_due(self) -> bool:
-        """Records wait that must not wait longer."""
+        """Events wait that must not wait longer."""
         return bool(self._waiting) and (
             len(self._waiting) >= FLUSH_AFTER_N or time.monotonic() >= self._due_at
         )
 
-    def flush(self) -> list[Record]:
+    def flush(self) -> list[Event]:
         """Make what waits durable, and return it: one part, two after a flush that was given up.
 
         Raises:
             InputError: the part exists, so another driver writes this study.
             StorageAway: when patience ends.
         """
-        written: list[Record] = []
+        written: list[Event] = []
         while self._tried or self._waiting:
             if not self._tried:
                 self._tried, self._waiting = self._waiting, []
@@ -73,7 +70,7 @@ class Ledger:
 
     def _write(self) -> None:
         """Create the next part of what is tried: always the same, as it may be there already."""
-        content = "".join(json.dumps(record) + "\n" for record in self._tried).encode()
+        content = "".join(to_json(EventLine(event)) + "\n" for event in self._tried).encode()
         path = self._folder / f"{self._next:06d}.jsonl"
         try:
             files.patiently(lambda: files.create(path, content), self.on_wait)
@@ -82,11 +79,11 @@ class Ledger:
         self._next += 1
 
 
-def read_records(study: Path) -> Iterator[Record]:
-    """Read every record in the order of writing.
+def read_events(study: Path) -> Iterator[Event]:
+    """Read every event in the order of writing.
 
     Raises:
-        InputError: a part that is not whole, or a gap between the parts.
+        InputError: a part that is damaged, or a gap between the parts.
     """
     with files.answering(study):
         parts = _parts(study / LEDGER_FOLDER)
@@ -98,11 +95,8 @@ def read_records(study: Path) -> Iterator[Record]:
     for first in range(0, len(parts), PARTS_AT_ONCE):
         some = parts[first : first + PARTS_AT_ONCE]
         for part, content in zip(some, _contents(some), strict=True):
-            try:
-                for line in content.decode().splitlines():
-                    yield json.loads(line)
-            except ValueError as error:
-                raise InputError(f"a ledger part is damaged: {part}: {error}") from None
+            for number, line in enumerate(content.splitlines(), start=1):
+                yield from_json(EventLine, line, f"line {number} of the ledger part {part}").event
 
 
 def _contents(parts: list[Path]) -> list[bytes]:
@@ -110,31 +104,6 @@ def _contents(parts: list[Path]) -> list[bytes]:
         return files.read_files(parts)
     except files.failures() as error:
         raise InputError(f"the ledger cannot be read: {parts[0].parent}: {error}") from None
-
-
-def write_study(study: Path, content: Record) -> None:
-    """Write study.json once, when the study is made."""
-    files.make_folder(study)
-    text = json.dumps({"format": STUDY_FORMAT, **content}, indent=1) + "\n"
-    files.create(study / STUDY_JSON, text.encode())
-
-
-def read_study(study: Path) -> Record:
-    """Read study.json.
-
-    Raises:
-        InputError: the folder is no study, or of another format.
-    """
-    path = study / STUDY_JSON
-    try:
-        content: Record = json.loads(files.read(path))
-    except FileNotFoundError:
-        raise InputError(f"a study holds {STUDY_JSON}: none in {study}") from None
-    except files.failures(ValueError) as error:
-        raise InputError(f"{path} cannot be read: {error}") from None
-    if not isinstance(content, dict) or content.get("format") != STUDY_FORMAT:
-        raise InputError(f"{path}: this version reads studies of format {STUDY_FORMAT}")
-    return content
 
 
 def _parts(folder: Path) -> list[Path]:

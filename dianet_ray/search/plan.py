@@ -6,17 +6,18 @@ Everything here happens before Ray starts or a file is written, so a wrong comma
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dianet_ray.artefacts import DRIVER_FOLDER, STUDY_JSON
+from dianet_ray.artefacts import DRIVER_FOLDER, STUDY_JSON, to_plain
 from dianet_ray.datasets.label_sets import LabelSet, label_set, plain_label
 from dianet_ray.errors import InputError
 from dianet_ray.options import SearchOptions
 from dianet_ray.prepare.images import fingerprint
+from dianet_ray.protocol.folds import Clip
 from dianet_ray.protocol.ladder import (
     EXHAUSTIVE,
     Ladder,
@@ -25,11 +26,11 @@ from dianet_ray.protocol.ladder import (
     parse_keep,
     parse_ladder,
 )
-from dianet_ray.protocol.standing import ladder_of, standing
-from dianet_ray.protocol.study import Clip, Study
+from dianet_ray.protocol.standing import standing_of
+from dianet_ray.protocol.study import Identity, Origin, Study, new_study
 from dianet_ray.search.budget import Budget
 from dianet_ray.search.space import Space
-from dianet_ray.search.study_file import empty_study, load_study
+from dianet_ray.search.study_file import load_study
 from dianet_ray.storage import files
 
 if TYPE_CHECKING:
@@ -60,11 +61,11 @@ class Plan:
         """Nothing of the study is on disk."""
         return STUDY_JSON not in files.names(self.path)
 
-    @property
     def is_done(self) -> bool:
-        """Every configuration has ended."""
+        """Say whether every configuration has ended."""
         is_drawn = len(self.study.configurations) >= self.n_configs
-        return is_drawn and standing(replace(self.study, n_configs=self.n_configs)).climb.is_over
+        grown = replace(self.study, n_configs=self.n_configs)
+        return is_drawn and standing_of(grown).decisions.is_over
 
     @property
     def n_kept(self) -> int | None:
@@ -74,8 +75,8 @@ class Plan:
 
     @property
     def ladder(self) -> Ladder:
-        """The rungs that configurations climb."""
-        return ladder_of(self.study)
+        """The rungs that configurations are promoted through."""
+        return self.study.ladder
 
     @property
     def budget(self) -> Budget:
@@ -90,12 +91,12 @@ class Plan:
 
     def entering(self, n_configs: int) -> list[int]:
         """Bound the configurations that enter each rung, of so many."""
-        return entering(self.ladder, n_configs, int(self.study.identity["wave_size"]))
+        return entering(self.ladder, n_configs, self.study.identity.wave_size)
 
     @property
     def threads(self) -> int:
         """Threads of one training, part of what makes results equal to the bit."""
-        return int(self.study.identity["threads_per_training"])
+        return self.study.identity.threads_per_training
 
     @property
     def cpus_per_trial(self) -> float:
@@ -110,70 +111,100 @@ def make_plan(images: Images, path: Path, *, space: Space, options: SearchOption
         InputError: the folder holds another study, naming the key and both values; `--configs`
             below what is drawn; too few clips, subjects or classes.
     """
-    with files.answering(path):
-        found = _found(path)
-    existing = load_study(path) if STUDY_JSON in found else None
-    if existing is None:
-        _check_new(path, found)
+    existing = _existing(path)
     labels = _labels(images, existing, options)
     if existing is not None:
-        _check_same(existing.identity, {"images": images.hash}, path)
+        _check_same("images", existing.identity.images, images.hash, path)
+    used = _used(images, labels)
+    n_asked, wave_size = _sizes(existing, options)
+    identity = Identity(
+        images=images.hash,
+        classes=labels.name,
+        labels=labels.mapping,
+        space=space.identity(),
+        ladder=_ladder(space, options, len({clip.subject for clip in used.clips})),
+        protocol="loso",
+        objective=options.objective or (existing.identity.objective if existing else "uf1"),
+        seed=_chosen(options.seed, existing and existing.identity.seed, 0),
+        wave_size=wave_size,
+        threads_per_training=_chosen(
+            options.threads_per_training, existing and existing.identity.threads_per_training, 1
+        ),
+    )
+    if existing is not None:
+        _check_identity(existing.identity, identity, path)
+    study = existing or new_study(
+        path.name,
+        identity=identity,
+        origin=_origin(images, labels, used),
+        clips=used.clips,
+        classes=tuple(labels.classes),
+    )
+    n_configs = _n_configs(study, n_asked, options)
+    plan = Plan(path, study, space, n_asked, n_configs, used.rows, options)
+    _check_budget(plan)
+    return plan
+
+
+def _existing(path: Path) -> Study | None:
+    """Read the study that a folder holds; None for a folder in which a new one may start."""
+    with files.answering(path):
+        found = _found(path)
+    if STUDY_JSON in found:
+        return load_study(path)
+    _check_new(path, found)
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Used:
+    """The clips of IMAGES whose label is in a class: `rows` (clips,) index IMAGES.
+
+    `other_labels` counts the labels of the clips that are not used.
+    """
+
+    rows: np.ndarray
+    clips: tuple[Clip, ...]
+    other_labels: dict[str, int]
+
+
+def _used(images: Images, labels: LabelSet) -> _Used:
+    """Choose the clips of a study.
+
+    Raises:
+        InputError: no clip has a label of the set.
+    """
     named = zip(images.labels, images.subjects, strict=True)
     class_of = [labels.class_of(label, subject) for label, subject in named]
     rows = np.array([i for i, name in enumerate(class_of) if name is not None])
     if not len(rows):
         raise InputError(f"no clip has a label of {labels.name}: {images.path}")
-    n_asked, wave_size = _sizes(existing, options)
-    ladder = _ladder(space, options, len({images.subjects[i] for i in rows}))
-    identity = {
-        "images": images.hash,
-        "classes": labels.name,
-        "labels": labels.mapping,
-        "space": space.identity(),
-        "ladder": [rung.plain() for rung in ladder],
-        "protocol": "loso",
-        "objective": _chosen(options, existing, "objective", "uf1"),
-        "seed": _chosen(options, existing, "seed", 0),
-        "wave_size": wave_size,
-        "threads_per_training": _chosen(options, existing, "threads_per_training", 1),
-    }
-    if existing is not None:
-        _check_same(existing.identity, identity, path)
     clips = tuple(
-        Clip(
-            images.clip_ids[i],
-            images.subjects[i],
-            labels.classes.index(str(class_of[i])),
-        )
+        Clip(images.clip_ids[i], images.subjects[i], labels.classes.index(str(class_of[i])))
         for i in rows
     )
-    rungs = [rung.folds(clips, labels.classes, identity["seed"]) for rung in ladder]
-    content = {
-        "identity": identity,
-        "about": {
-            "dataset": images.about["dataset"],
-            "images": images.about,
-            "images_path": str(images.path),
-            "n_unlabelled": len(images.labels) - len(rows),
-            "other_labels": dict(
-                Counter(
-                    plain_label(label)
-                    for label, name in zip(images.labels, class_of, strict=True)
-                    if name is None
-                )
-            ),
-            "dropped_labels": labels.dropped,
-            "fingerprints": [fingerprint(images.images[i]) for i in rows],
-        },
-        "classes": labels.classes,
-        "clips": [[clip.clip_id, clip.subject, clip.label] for clip in clips],
-        "rungs": [[fold.test_subjects for fold in folds] for folds in rungs],
-    }
-    study = existing or empty_study(path.name, content)
-    n_configs = _n_configs(study, n_asked, options)
-    plan = Plan(path, study, space, n_asked, n_configs, rows, options)
-    _check_budget(plan)
-    return plan
+    others = (
+        plain_label(label)
+        for label, name in zip(images.labels, class_of, strict=True)
+        if name is None
+    )
+    return _Used(rows, clips, dict(Counter(others)))
+
+
+def _origin(images: Images, labels: LabelSet, used: _Used) -> Origin:
+    record = images.record
+    return Origin(
+        dataset=record.dataset,
+        images_path=str(images.path),
+        recipe=record.recipe,
+        apex=record.apex,
+        n_left_out=record.n_left_out,
+        n_unlabelled=len(images.labels) - len(used.rows),
+        other_labels=used.other_labels,
+        dropped_labels=labels.dropped,
+        duplicates=record.duplicates,
+        fingerprints=tuple(fingerprint(images.images[i]) for i in used.rows),
+    )
 
 
 def _ladder(space: Space, options: SearchOptions, n_subjects: int) -> Ladder:
@@ -202,17 +233,17 @@ def _ladder(space: Space, options: SearchOptions, n_subjects: int) -> Ladder:
 
 def _n_configs(study: Study, n_asked: int, options: SearchOptions) -> int:
     """Count the configurations to draw: what ended an equal command ends this one too."""
-    asked = {"configs": n_asked, **Budget(options.max_trainings, options.max_hours).plain()}
+    asked = Budget(options.max_trainings, options.max_hours).asked(n_asked)
     end = study.end_of_drawing
-    if not end or end["asked"] != asked:
+    if end is None or end.asked != asked:
         return n_asked
     # A command with a larger budget may have drawn on since.
-    return max(int(end["n_configs"]), len(study.configurations))
+    return max(end.n_configs, len(study.configurations))
 
 
 def _check_budget(plan: Plan) -> None:
     limit = plan.options.max_trainings
-    n = min(int(plan.study.identity["wave_size"]), plan.n_asked)
+    n = min(plan.study.identity.wave_size, plan.n_asked)
     least = plan.most_trainings(n)
     if limit is not None and limit < least and not plan.study.configurations:
         raise InputError(
@@ -238,44 +269,52 @@ def _check_new(path: Path, found: list[str]) -> None:
 
 def _labels(images: Images, existing: Study | None, options: SearchOptions) -> LabelSet:
     if options.classes is None and existing is not None:
-        return LabelSet(existing.identity["classes"], existing.identity["labels"])
+        return LabelSet(existing.identity.classes, existing.identity.labels)
     clips = list(zip(images.labels, images.subjects, strict=True))
-    return label_set(options.classes, images.about["dataset"], clips=clips)
+    return label_set(options.classes, images.record.dataset, clips=clips)
 
 
 def _sizes(existing: Study | None, options: SearchOptions) -> tuple[int, int]:
+    """Choose how many configurations to draw, and how many make a wave."""
     n_drawn = len(existing.configurations) if existing else 0
-    asked = (
-        existing.spans[-1].environment.get("n_configs") if existing and existing.spans else None
-    )
-    n_configs = options.configs or asked or N_CONFIGS
+    n_before = existing.spans[-1].environment.n_configs if existing and existing.spans else None
+    n_configs = options.configs or n_before or N_CONFIGS
     if n_configs < n_drawn:
         raise InputError(f"--configs may only grow: got {n_configs}, {n_drawn} are drawn already")
-    default = int(existing.identity["wave_size"]) if existing else min(WAVE_SIZE, n_configs)
+    default = existing.identity.wave_size if existing else min(WAVE_SIZE, n_configs)
     return n_configs, options.wave_size or default
 
 
-def _chosen(options: SearchOptions, existing: Study | None, key: str, default: Any) -> Any:
+def _chosen(given: int | None, existing: int | None, default: int) -> int:
     """Take an option as given, else as the study has it, else the default."""
-    given = getattr(options, key)
     if given is not None:
         return given
-    return existing.identity[key] if existing else default
+    return default if existing is None else existing
 
 
-def _check_same(old: dict[str, Any], new: dict[str, Any], path: Path) -> None:
-    for key, value in new.items():
-        if old.get(key) != value:
-            raise InputError(
-                f"the study {path} has another {key}: {_short(old.get(key), value)}; "
-                "use the same command, or a new folder"
-            )
+def _check_identity(old: Identity, new: Identity, path: Path) -> None:
+    for field in fields(Identity):
+        _check_same(field.name, getattr(old, field.name), getattr(new, field.name), path)
 
 
-def _short(old: Any, new: Any) -> str:
-    """Name the first difference of two values, keys of mappings included."""
+def _check_same(name: str, old: Any, new: Any, path: Path) -> None:
+    if old != new:
+        raise InputError(
+            f"the study {path} has another {name}: {_difference(old, new)}; "
+            "use the same command, or a new folder"
+        )
+
+
+def _difference(old: Any, new: Any) -> str:
+    """Name the first difference of two values, keys of mappings and fields of records included."""
+    if is_dataclass(old) and is_dataclass(new):
+        old, new = to_plain(old), to_plain(new)
     if isinstance(old, dict) and isinstance(new, dict):
         for key in {**old, **new}:
             if old.get(key) != new.get(key):
-                return f"{key}: {_short(old.get(key), new.get(key))}"
-    return f"it has {old}, this command says {new}"
+                return f"{key}: {_difference(old.get(key), new.get(key))}"
+    return f"it has {_shown(old)}, this command says {_shown(new)}"
+
+
+def _shown(value: Any) -> str:
+    return "; ".join(map(str, value)) if isinstance(value, tuple) else str(value)

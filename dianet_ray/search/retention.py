@@ -6,37 +6,31 @@ import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
-from dianet_ray.protocol.standing import standing
-from dianet_ray.protocol.study import Study, Training
+from dianet_ray.protocol.results import Training
+from dianet_ray.protocol.standing import Standing
 from dianet_ray.storage import files
 
 
-def totals(study: Study) -> dict[int, float]:
-    """Sum the pooled objective over its rungs of every configuration that finished LOSO."""
-    climb = standing(study).climb
-    return {run.number: climb.total(run.number, run.rung) for run in climb.complete()}
-
-
-def kept(ranks: Mapping[int, float], n: int | None) -> list[int]:
+def kept(totals: Mapping[int, float], n: int | None) -> list[int]:
     """Number the configurations whose weights are kept, best first, ties to the lower number."""
-    return sorted(ranks, key=lambda number: (-ranks[number], number))[:n]
+    return sorted(totals, key=lambda number: (-totals[number], number))[:n]
 
 
-def damaged_weights(path: Path, study: Study, n_kept: int | None) -> list[tuple[int, int]]:
+def damaged_weights(path: Path, standing: Standing, n_kept: int | None) -> list[tuple[int, int]]:
     """List (configuration, fold) that are needed, now or soon, and missing or changed."""
-    climb = standing(study).climb
-    in_loso = (climb.run(c.number, study.loso_rung) for c in study.configurations)
+    study = standing.study
+    in_loso = (standing.decisions.run(c.number, study.loso_rung) for c in study.configurations)
     running = [run.number for run in in_loso if run is not None and run.state == "running"]
     return [
         (number, training.fold)
-        for number in [*kept(totals(study), n_kept), *running]
+        for number in [*kept(standing.totals(), n_kept), *running]
         for training in study.of(number)
         if not _is_whole(path, training)
     ]
 
 
 def _is_whole(path: Path, training: Training) -> bool:
-    weights = training.weights
+    weights = training.result.weights
     if weights is None:
         return True
     try:

@@ -1,55 +1,63 @@
 """The Searcher that Ray Tune asks what to train next.
 
-It joins the race (what), the draw (settings), the ledger (what is true) and Tune (where). Order of
-every event: ledger durable, then race, then whoever listens. It keeps no state that the ledger
+It joins the schedule (what), the draw (settings), the ledger (what is true) and Tune (where). Order of
+every event: ledger durable, then schedule, then whoever listens. It keeps no state that the ledger
 does not hold, so Tune's own saving and restoring of searchers is not used.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ray.tune.search import Searcher
 
 from dianet_ray.artefacts import WEIGHTS_FOLDER
-from dianet_ray.protocol.schedule import MAX_ATTEMPTS, Done, DrawWave, Race, Train, Wait
-from dianet_ray.protocol.standing import judge_of, ladder_of
-from dianet_ray.protocol.study import Configuration, Study
+from dianet_ray.protocol.results import Training, TrainingResult
+from dianet_ray.protocol.schedule import MAX_ATTEMPTS, Done, DrawWave, Schedule, Train, Wait
+from dianet_ray.protocol.standing import Standing, comparison_of
+from dianet_ray.protocol.study import Configuration, EndOfDrawing, Study
 from dianet_ray.search.budget import Budget
 from dianet_ray.search.draw import Past, draw
+from dianet_ray.search.events import (
+    DrawingEnded,
+    Order,
+    Refusal,
+    TrainingEnded,
+    WaveDrawn,
+    WeightsMade,
+    answer_of,
+)
 from dianet_ray.search.ledger import Ledger
 from dianet_ray.search.retention import kept
 from dianet_ray.search.silence import Silence
 from dianet_ray.search.space import Space
-from dianet_ray.search.status import best_so_far, first_wave_failure
-from dianet_ray.search.study_file import extended, training_record
+from dianet_ray.search.study_file import extended
 from dianet_ray.storage import files
 
 logger = logging.getLogger(__name__)
 
-REFUSED = "refused"
-"""What a trial answers on a node that cannot take part; never recorded."""
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """How far to go with a study: configurations to draw, budgets, and weights to keep.
+
+    `n_kept` configurations keep their weights; None for all.
+    """
+
+    n_configs: int
+    budget: Budget = Budget()
+    n_kept: int | None = None
 
 
 class StudySearcher(Searcher):  # type: ignore[misc]
-    """Feeds Tune with trainings until the race is done or somebody stops it."""
+    """Feeds Tune with trainings until the schedule is done or somebody stops it."""
 
-    def __init__(  # noqa: PLR0913 - a study, and how far to go with it
-        self,
-        path: Path,
-        study: Study,
-        *,
-        space: Space,
-        n_configs: int,
-        budget: Budget | None = None,
-        n_kept: int | None = None,
-    ) -> None:
+    def __init__(self, path: Path, study: Study, *, space: Space, extent: Extent) -> None:
         super().__init__()
         self.study = study
         self.path = path
@@ -58,21 +66,18 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         self.n_workers: int | None = None  # trials at once; follows the nodes
         self.avoided: tuple[str, ...] = ()  # nodes that must get none
         self.on_refused: Callable[[str, str], None] = lambda node_id, problem: None
+        self.on_change: Callable[[Study], None] = lambda study: None
         self.live: dict[str, Train] = {}
         self.ledger = Ledger(path)
-        self._space, self._n_kept = space, n_kept
-        self._n_configs, self._budget = n_configs, budget or Budget()
-        self._ladder = ladder_of(study)
-        judge = judge_of(study, lambda: self.study)
-        self._race = Race(
-            self._ladder,
+        self._space, self._extent = space, extent
+        self._comparison = comparison_of(study, lambda: self.study)
+        self._schedule = Schedule(
+            study.ladder,
             n_folds=[len(folds) for folds in study.rungs],
-            n_configs=n_configs,
-            wave_size=int(study.identity["wave_size"]),
-            judge=judge,
+            n_configs=extent.n_configs,
+            wave_size=study.identity.wave_size,
+            comparison=self._comparison,
         )
-        self._judge = judge
-        self.on_change: Callable[[Study], None] = lambda study: None
         self._totals: dict[int, float] = {}  # of the configurations that finished LOSO
         self._silence = Silence()
         self._weightless: set[int] = set()  # configurations whose weights are deleted
@@ -104,19 +109,19 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         self._next = None
         if isinstance(action, Train):
             self.live[trial_id] = action
-            return {"work": self._work(action)}
+            return self._order(action).config()
         return None if isinstance(action, Wait) or self.live else Searcher.FINISHED
 
     def _decide(self) -> Train | Wait | Done:
-        """Ask the race until it names a training or has to wait, drawing waves on the way."""
+        """Ask the schedule until it names a training or has to wait, drawing waves on the way."""
         if self._repairs:
             return self._repairs.pop()
         while True:
-            action = self._race.take()
+            action = self._schedule.take()
             if isinstance(action, Train):
                 if action.is_sure or not self.flush():
                     return action
-                self._race.returned(action)  # what waited for the ledger may settle it
+                self._schedule.returned(action)  # what waited for the ledger may settle it
                 continue
             if isinstance(action, DrawWave):
                 self._draw(action)
@@ -130,15 +135,14 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         train = self.live.pop(trial_id, None)
         if train is None:
             return
-        if error or not result or "training" not in result:
+        answer = None if error else answer_of(result)
+        if answer is None:
             self._lost(train)
-            return
-        training = json.loads(result["training"])
-        if training["outcome"] == REFUSED:
-            self.on_refused(training["node_id"], training["error"])
+        elif isinstance(answer, Refusal):
+            self.on_refused(answer.node_id, answer.problem)
             self._returned(train)
         else:
-            self._finished(train, training)
+            self._finished(train, answer)
 
     def tick(self) -> None:
         """Flush what is due. Not done where Tune hands results over: it swallows errors there."""
@@ -146,17 +150,16 @@ class StudySearcher(Searcher):  # type: ignore[misc]
             self.flush()
 
     def flush(self) -> bool:
-        """Make waiting records durable, then let the race and the listeners know of them."""
+        """Make waiting records durable, then let the schedule and the listeners know of them."""
         written = self.ledger.flush()
         if not written:
             return False
         self.study = extended(self.study, written)
-        for record in written:
-            if record["kind"] == "training":
-                self._weightless.discard(record["number"])  # it may have just written some
-                self._race.finished(
-                    record["number"], record["rung"], record["fold"], record["outcome"]
-                )
+        for event in written:
+            if isinstance(event, TrainingEnded):
+                training = event.training
+                self._weightless.discard(training.number)  # it may have just written some
+                self._schedule.finished(*training.key, training.outcome)
         self._settle()
         self.on_change(self.study)
         return True
@@ -176,19 +179,19 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         """How many configurations have finished LOSO."""
         return len(self._totals)
 
-    def _work(self, train: Train) -> dict[str, Any]:
+    def _order(self, train: Train) -> Order:
         configuration = self.study.configurations[train.number]
-        return {
-            "number": train.number,
-            "config_id": configuration.config_id,
-            "settings": configuration.settings.model_dump(),
-            "rung": train.rung,
-            "steps": self._ladder[train.rung].steps,
-            "folds": list(train.folds),
-            "attempt": train.attempt,
-            "silence_s": self._silence.limit_s(self.study, train.rung),
-            "avoid": list(self.avoided),
-        }
+        return Order(
+            number=train.number,
+            config_id=configuration.config_id,
+            settings=configuration.settings,
+            rung=train.rung,
+            folds=train.folds,
+            steps=self.study.ladder[train.rung].steps,
+            attempt=train.attempt,
+            silence_s=self._silence.limit_s(self.study, train.rung),
+            avoid=self.avoided,
+        )
 
     def _draw(self, action: DrawWave) -> None:
         """Draw a wave; what the ledger already holds of it stands, whatever a budget says now."""
@@ -200,13 +203,13 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         if action.n:
             self._draw_all(action)
         if limit:
-            self._race.end_drawing()
+            self._schedule.end_drawing()
 
     def _draw_all(self, action: DrawWave) -> None:
         before = self.study.configurations[: action.first]
         settings = draw(
             self._space,
-            self.study.identity["seed"],
+            self.study.identity.seed,
             wave=action.wave,
             n=action.n,
             history=[self._past(c) for c in before],
@@ -217,84 +220,64 @@ class StudySearcher(Searcher):  # type: ignore[misc]
                 "wave %d would be drawn differently today (another Optuna?): the ledger stands",
                 action.wave,
             )
-        fresh = [s.model_dump() for s in settings[len(recorded) :]]
+        fresh = tuple(settings[len(recorded) :])
         if fresh:
-            self.ledger.append(
-                {"kind": "wave", "at": time.time(), "wave": action.wave, "settings": fresh}
-            )
+            self.ledger.append(WaveDrawn(time.time(), action.wave, fresh))
             self.flush()
         n_drawn = len(recorded) + len(fresh)
         if n_drawn < action.n:
             self._end_drawing(action.first + n_drawn, "the space holds no more")
-        self._race.drawn(action, n_drawn)
+        self._schedule.drawn(action, n_drawn)
+        self._replay(recorded)
+
+    def _replay(self, recorded: list[Configuration]) -> None:
+        """Tell the schedule what the ledger already holds of a wave."""
         for configuration in recorded:
             for rung in range(len(self.study.rungs)):
                 for training in self.study.of(configuration.number, rung):
-                    self._race.finished(training.number, rung, training.fold, training.outcome)
+                    self._schedule.finished(*training.key, training.outcome)
 
     def _limit(self, action: DrawWave) -> str:
         """Name the budget that a wave could exceed; empty for none."""
-        return self._budget.forbids(
-            self.study, self._race, action.n, n_workers=self.n_workers or 1, now=time.time()
+        return self._extent.budget.forbids(
+            self.study, self._schedule, action.n, n_workers=self.n_workers or 1, now=time.time()
         )
 
     def _end_drawing(self, n_configs: int, reason: str) -> None:
         """Write with how many configurations drawing ends, and what was asked for."""
         logger.warning("drawing ends with %d configurations: %s", n_configs, reason)
-        self.ledger.append(
-            {
-                "kind": "end_of_drawing",
-                "at": time.time(),
-                "n_configs": n_configs,
-                "reason": reason,
-                "asked": {"configs": self._n_configs, **self._budget.plain()},
-            }
-        )
+        asked = self._extent.budget.asked(self._extent.n_configs)
+        self.ledger.append(DrawingEnded(time.time(), EndOfDrawing(n_configs, reason, asked)))
         self.flush()
 
     def _past(self, configuration: Configuration) -> Past:
         """Tell the draw what became of a configuration in the first rung."""
-        run = self._race.climb.run(configuration.number, 0)
+        run = self._schedule.decisions.run(configuration.number, 0)
         assert run is not None
         n_folds = run.n_decided if run.state in ("complete", "dropped") else 0
-        score = self._judge.score(run.number, 0, n_folds) if n_folds else None
+        score = self._comparison.score(run.number, 0, n_folds) if n_folds else None
         return Past(configuration.settings, configuration.wave, run.state, score, n_folds)
 
-    def _finished(self, train: Train, result: dict[str, Any]) -> None:
+    def _finished(self, train: Train, result: TrainingResult) -> None:
         (fold,) = train.folds
         if train.key in self.study.trainings:
             self._repaired(train.number, fold, result)
             return
-        self.ledger.append(
-            training_record(
-                number=train.number,
-                config_id=self.study.configurations[train.number].config_id,
-                rung=train.rung,
-                fold=fold,
-                attempt=train.attempt,
-                **result,
-            ),
-            is_urgent=result["outcome"] != "ok",  # before another fold of it starts
-        )
+        name = self.study.configurations[train.number].config_id
+        training = Training(train.number, name, train.rung, fold, train.attempt, result)
+        is_urgent = result.outcome != "ok"  # before another fold of it starts
+        self.ledger.append(TrainingEnded(training), is_urgent=is_urgent)
 
-    def _repaired(self, number: int, fold: int, result: dict[str, Any]) -> None:
-        if result["outcome"] != "ok":
+    def _repaired(self, number: int, fold: int, result: TrainingResult) -> None:
+        if result.weights is None:
             logger.warning(
                 "configuration %d, fold %d: its weights could not be made again: %s",
                 number,
                 fold,
-                result["error"],
+                result.error,
             )
             return
-        self.ledger.append(
-            {
-                "kind": "weights",
-                "at": result["finished_at"],
-                "number": number,
-                "fold": fold,
-                "weights": result["weights"],
-            }
-        )
+        self.ledger.append(WeightsMade(result.finished_at, number, fold, result.weights))
 
     def _lost(self, train: Train) -> None:
         (fold,) = train.folds
@@ -309,36 +292,33 @@ class StudySearcher(Searcher):  # type: ignore[misc]
             if train.attempt < MAX_ATTEMPTS:
                 self._repairs.append(replace(train, attempt=train.attempt + 1))
             return
-        if self._race.lost(train):
+        if self._schedule.lost(train):
             return
-        now = time.time()
-        times = {"seconds": 0.0, "started_at": now, "finished_at": now}
-        error = f"its worker was lost {MAX_ATTEMPTS} times"
-        self._finished(train, {"outcome": "lost", "error": error, **times})
+        now, error = time.time(), f"its worker was lost {MAX_ATTEMPTS} times"
+        self._finished(train, TrainingResult("lost", now, now, error=error))
 
     def _returned(self, train: Train) -> None:
         """Queue again what a node that cannot take part was given."""
         if train.key in self.study.trainings:
             self._repairs.append(train)
         else:
-            self._race.returned(train)
+            self._schedule.returned(train)
 
     def _settle(self) -> None:
         """Rank what has finished LOSO, and delete the weights that nobody needs any more."""
-        climb = self._race.climb
+        standing = Standing(self.study, self._schedule.decisions)
         before = kept(self._totals, 1)
-        self._totals = {run.number: climb.total(run.number, run.rung) for run in climb.complete()}
+        self._totals = standing.totals()
         if self._totals and (best := kept(self._totals, 1)) != before:
-            value, low, high = best_so_far(self.study, best[0])
-            self.best = f"best {self.study.objective} {value:.3f} [{low:.3f}, {high:.3f}]"
+            self.best = f"best {self.study.objective} {standing.score(best[0])}"
         self._delete_surplus_weights()
-        self.n_most = sum(self._race.most_trainings())
-        self.failure = self.failure or first_wave_failure(self.study)
+        self.n_most = sum(self._schedule.most_trainings())
+        self.failure = self.failure or standing.first_wave_failure()
         self.is_stopping = self.is_stopping or bool(self.failure)
 
     def _delete_surplus_weights(self) -> None:
-        wanted = set(kept(self._totals, self._n_kept))
-        for run in self._race.climb.runs(self.study.loso_rung):
+        wanted = set(kept(self._totals, self._extent.n_kept))
+        for run in self._schedule.decisions.runs(self.study.loso_rung):
             number = run.number
             if number in wanted or number in self._weightless:
                 continue

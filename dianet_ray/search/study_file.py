@@ -1,150 +1,204 @@
-"""Read a study from disk as the plain records that decisions, reports and projections use."""
+"""A study on disk: study.json says what it is, the ledger what has happened."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import replace
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from dianet_ray.artefacts import weights_path
+from dianet_ray.artefacts import (
+    STUDY_FORMAT,
+    STUDY_JSON,
+    Record,
+    from_json,
+    to_plain,
+    weights_path,
+)
 from dianet_ray.errors import InputError
-from dianet_ray.protocol.study import Clip, Configuration, Fold, Span, Study, Training, Weights
-from dianet_ray.search.ledger import Record, read_records, read_study
-from dianet_ray.settings import Settings, config_id
+from dianet_ray.protocol.folds import Clip, Fold
+from dianet_ray.protocol.results import Training, Weights
+from dianet_ray.protocol.study import Configuration, Identity, Origin, Span, Study
+from dianet_ray.search.events import (
+    DrawingEnded,
+    Ended,
+    Event,
+    Started,
+    TrainingEnded,
+    WaveDrawn,
+    WeightsMade,
+    WorkersChanged,
+)
+from dianet_ray.search.ledger import read_events
+from dianet_ray.settings import config_id
+from dianet_ray.storage import files
+
+
+@dataclass(frozen=True, slots=True)
+class StudyFile(Record):
+    """The content of study.json; `rungs` holds, for each rung, the test subjects of each fold."""
+
+    format: int
+    identity: Identity
+    origin: Origin
+    classes: tuple[str, ...]
+    clips: tuple[Clip, ...]
+    rungs: tuple[tuple[tuple[str, ...], ...], ...]
 
 
 def load_study(path: Path) -> Study:
     """Read study.json and the ledger.
 
     Raises:
-        InputError: no study, or a damaged one.
+        InputError: no study, one of another format, or a damaged one.
     """
-    return extended(empty_study(path.absolute().name, read_study(path)), read_records(path))
+    return extended(_read(path), read_events(path))
 
 
-def study_content(study: Study) -> Record:
-    """Describe a new study as study.json does; `empty_study` reads it back."""
-    return {
-        "identity": study.identity,
-        "about": study.about,
-        "classes": study.classes,
-        "clips": [[clip.clip_id, clip.subject, clip.label] for clip in study.clips],
-        "rungs": [[fold.test_subjects for fold in folds] for folds in study.rungs],
-    }
+def write_study(path: Path, study: Study) -> None:
+    """Write study.json once, when the study is made."""
+    content = StudyFile(
+        format=STUDY_FORMAT,
+        identity=study.identity,
+        origin=study.origin,
+        classes=study.classes,
+        clips=study.clips,
+        rungs=tuple(tuple(fold.test_subjects for fold in folds) for folds in study.rungs),
+    )
+    files.make_folder(path)
+    files.create(path / STUDY_JSON, (json.dumps(to_plain(content), indent=1) + "\n").encode())
 
 
-def empty_study(name: str, content: Record) -> Study:
-    """Make the view of a study in which nothing is drawn yet."""
-    clips = tuple(Clip(*clip) for clip in content["clips"])
+def _read(path: Path) -> Study:
+    file = path / STUDY_JSON
+    try:
+        text = files.read(file)
+    except FileNotFoundError:
+        raise InputError(f"a study holds {STUDY_JSON}: none in {path}") from None
+    except files.failures() as error:
+        raise InputError(f"{file} cannot be read: {error}") from None
+    _check_format(text, file)
+    found = from_json(StudyFile, text, str(file))
     return Study(
-        name=name,
-        identity=content["identity"],
-        about=content["about"],
-        clips=clips,
-        classes=tuple(content["classes"]),
-        rungs=tuple(
-            tuple(
-                Fold(i, tuple(subjects), tuple(_clips_of(subjects, clips)))
-                for i, subjects in enumerate(folds)
-            )
-            for folds in content["rungs"]
-        ),
+        name=path.absolute().name,
+        identity=found.identity,
+        origin=found.origin,
+        clips=found.clips,
+        classes=found.classes,
+        rungs=tuple(_folds(subjects, found.clips) for subjects in found.rungs),
         configurations=(),
         trainings={},
         spans=(),
     )
 
 
-def _clips_of(subjects: Iterable[str], clips: tuple[Clip, ...]) -> list[int]:
-    held_out = set(subjects)
-    return [i for i, clip in enumerate(clips) if clip.subject in held_out]
+def _check_format(text: bytes, file: Path) -> None:
+    try:
+        content: Any = json.loads(text)
+    except ValueError as error:
+        raise InputError(f"{file} is damaged: {error}") from None
+    found = content.get("format") if isinstance(content, dict) else None
+    if found != STUDY_FORMAT:
+        raise InputError(
+            f"this version reads studies of format {STUDY_FORMAT}: {file} has format {found}; "
+            "search again into a new folder, or use the version that made it"
+        )
 
 
-def extended(study: Study, records: Iterable[Record]) -> Study:
-    """Add ledger records to a view; the given view is unchanged."""
-    configurations = list(study.configurations)
-    trainings = dict(study.trainings)
-    spans = list(study.spans)
-    n_configs, end = study.n_configs, study.end_of_drawing
-    for record in records:
-        kind = record["kind"]
-        if kind == "wave":
-            configurations += _drawn(record, len(configurations))
-        elif kind == "training":
-            training = training_from(record)
-            trainings[training.number, training.rung, training.fold] = training
-        elif kind == "weights":
-            key = (record["number"], study.loso_rung, record["fold"])
-            weights = _weights(record["weights"], trainings[key].config_id, record["fold"])
-            trainings[key] = replace(trainings[key], weights=weights)
-        elif kind == "end_of_drawing":
-            end = record
-        n_configs = record.get("n_configs", n_configs)
-        _follow(spans, record)
-    return replace(
-        study,
-        configurations=tuple(configurations),
-        trainings=trainings,
-        spans=tuple(spans),
-        n_configs=n_configs,
-        end_of_drawing=end,
+def _folds(
+    test_subjects: Sequence[tuple[str, ...]], clips: tuple[Clip, ...]
+) -> tuple[Fold, ...]:
+    return tuple(
+        Fold(index, subjects, tuple(i for i, c in enumerate(clips) if c.subject in subjects))
+        for index, subjects in enumerate(test_subjects)
     )
 
 
-def _follow(spans: list[Span], record: Record) -> None:
-    """Extend the last driver's span to a record, or begin another one."""
-    kind = record["kind"]
-    if kind == "start":
-        spans.append(Span(record["at"], record["at"], record["n_workers"], record["with"]))
-    elif kind == "workers" and spans:
-        change = (record["at"], record["n_workers"])
-        spans[-1] = replace(spans[-1], changes=(*spans[-1].changes, change))
-    elif kind in ("training", "stop") and spans:
-        # Workers' clocks may differ a little, so a span never shrinks.
-        last = max(spans[-1].stopped_at, record["at"])
-        spans[-1] = replace(spans[-1], stopped_at=last)
+def extended(study: Study, events: Iterable[Event]) -> Study:
+    """Add ledger events to a study; the given one is unchanged."""
+    grown = _Growing(study)
+    for event in events:
+        grown.add(event)
+    return grown.study()
 
 
-def _drawn(record: Record, first: int) -> list[Configuration]:
-    settings = [Settings(**values) for values in record["settings"]]
-    return [
-        Configuration(number, config_id(one), one, record["wave"])
-        for number, one in enumerate(settings, start=first)
-    ]
+class _Growing:
+    """A study while events are added to it."""
+
+    def __init__(self, study: Study) -> None:
+        self._study = study
+        self._configurations = list(study.configurations)
+        self._trainings = dict(study.trainings)
+        self._spans = list(study.spans)
+        self._n_configs, self._end = study.n_configs, study.end_of_drawing
+
+    def study(self) -> Study:
+        return replace(
+            self._study,
+            configurations=tuple(self._configurations),
+            trainings=self._trainings,
+            spans=tuple(self._spans),
+            n_configs=self._n_configs,
+            end_of_drawing=self._end,
+        )
+
+    def add(self, event: Event) -> None:
+        match event:
+            case Started():
+                self._n_configs = event.n_configs
+                span = Span(event.at, event.at, event.n_workers, event.environment)
+                self._spans.append(span)
+            case WorkersChanged():
+                self._change_workers(event)
+            case WaveDrawn():
+                self._draw(event)
+            case TrainingEnded():
+                self._end_training(event.training)
+                self._follow(event.at)
+            case WeightsMade():
+                self._replace_weights(event)
+            case DrawingEnded():
+                self._n_configs, self._end = event.end.n_configs, event.end
+            case Ended():
+                self._follow(event.at)
+
+    def _change_workers(self, event: WorkersChanged) -> None:
+        if self._spans:
+            changes = (*self._spans[-1].changes, (event.at, event.n_workers))
+            self._spans[-1] = replace(self._spans[-1], changes=changes)
+
+    def _draw(self, event: WaveDrawn) -> None:
+        first = len(self._configurations)
+        self._configurations += (
+            Configuration(number, config_id(settings), settings, event.wave)
+            for number, settings in enumerate(event.settings, start=first)
+        )
+
+    def _end_training(self, training: Training) -> None:
+        _check_weights(training.result.weights, training.config_id, training.fold)
+        self._trainings[training.key] = training
+
+    def _replace_weights(self, event: WeightsMade) -> None:
+        key = (event.number, self._study.loso_rung, event.fold)
+        before = self._trainings[key]
+        _check_weights(event.weights, before.config_id, event.fold)
+        result = replace(before.result, weights=event.weights)
+        self._trainings[key] = replace(before, result=result)
+
+    def _follow(self, at: float) -> None:
+        """Extend the last driver's span. Workers' clocks may differ, so it never shrinks."""
+        if self._spans:
+            last = max(self._spans[-1].stopped_at, at)
+            self._spans[-1] = replace(self._spans[-1], stopped_at=last)
 
 
-def training_record(**values: Any) -> Record:
-    """Make the ledger record of a training from what a worker reported, as plain JSON values."""
-    empty: Record = {
-        "probabilities": None,
-        "history": [],
-        "weights": None,
-        "error": "",
-        "environment": {},
-    }
-    return {"kind": "training", "at": values["finished_at"], **empty, **values}
-
-
-def training_from(record: Record) -> Training:
-    """Read a training from its ledger record."""
-    values = {k: v for k, v in record.items() if k not in ("kind", "at")}
-    if values["probabilities"] is not None:
-        values["probabilities"] = np.array(values["probabilities"], dtype=np.float32)
-    if values["weights"] is not None:
-        values["weights"] = _weights(values["weights"], values["config_id"], values["fold"])
-    values["history"] = tuple(values["history"])
-    return Training(**values)
-
-
-def _weights(values: Record, config_id: str, fold: int) -> Weights:
-    """Read where weights are; a ledger from elsewhere must not lead out of its study."""
-    found = Weights(**values)
-    if not config_id.isalnum() or found.path != weights_path(config_id, fold):
+def _check_weights(weights: Weights | None, config_id: str, fold: int) -> None:
+    """Refuse a ledger, perhaps somebody else's, that leads out of its study."""
+    if weights is None:
+        return
+    if not config_id.isalnum() or weights.path != weights_path(config_id, fold):
         raise InputError(
-            f"a ledger names weights inside its study: got {found.path!r} for configuration "
+            f"a ledger names weights inside its study: got {weights.path!r} for configuration "
             f"{config_id!r}, fold {fold}"
         )
-    return found

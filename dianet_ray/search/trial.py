@@ -8,7 +8,6 @@ worker that dies makes Tune report an error, so an error means lost.
 from __future__ import annotations
 
 import faulthandler
-import json
 import socket
 import time
 import traceback
@@ -22,12 +21,13 @@ import ray
 import torch
 from ray import tune
 
-from dianet_ray.artefacts import weights_path
+from dianet_ray.artefacts import LoggedStep, weights_path
 from dianet_ray.cluster.probe import Probe, find_problem
-from dianet_ray.errors import StorageAway
+from dianet_ray.errors import StorageAway, one_line
 from dianet_ray.model import fit as fitting
-from dianet_ray.protocol.study import Fold
-from dianet_ray.search.searcher import REFUSED
+from dianet_ray.protocol.folds import Fold
+from dianet_ray.protocol.results import TrainingResult, Weights, WorkerEnvironment
+from dianet_ray.search.events import Answer, Order, Refusal, order_of
 from dianet_ray.settings import Settings, derive_seed
 from dianet_ray.storage import files
 
@@ -69,44 +69,44 @@ class FoldTrial(tune.Trainable):  # type: ignore[misc]
         return True
 
     def step(self) -> dict[str, Any]:
-        """Train, and report everything as one result."""
+        """Train what the trial's order asks for, and report everything as one result."""
+        order = order_of(self.config)
+        assert order is not None
         if self._problem:
             return self._refuse(self._problem)
-        return self.train_block()
-
-    def _refuse(self, problem: str) -> dict[str, Any]:
-        """Give the training back: this node cannot take part."""
-        return report({"outcome": REFUSED, "node_id": self._node_id, "error": problem})
-
-    def train_block(self) -> dict[str, Any]:
-        """Train what the configuration asks for."""
-        work = self.config["work"]
-        limit_s = float(work["silence_s"])
-        watch(limit_s)
-        started_at = time.time()
         try:
-            trained = train(self._material, work, lambda step: watch(limit_s))
+            result = self.train_block(order)
         except StorageAway as error:
             return self._refuse(f"cannot write {self._material.study_path}: {error}")
-        except torch.AcceleratorError:
-            raise  # this process has lost its GPU: lost, tried again in another one
+        return Answer(result).report()
+
+    def _refuse(self, problem: str) -> dict[str, Any]:
+        """Give the order back: this node cannot take part."""
+        return Answer(Refusal(self._node_id, problem)).report()
+
+    def train_block(self, order: Order) -> TrainingResult:
+        """Train a block; what goes wrong in a training is its result.
+
+        Raises:
+            StorageAway: the weights cannot be written, so the node cannot take part.
+            torch.AcceleratorError: this process has lost its GPU.
+        """
+        watch(order.silence_s)
+        started_at = time.time()
+        try:
+            return train(self._material, order, lambda step: watch(order.silence_s))
+        except (StorageAway, torch.AcceleratorError):
+            raise  # a lost GPU ends this worker: the training is lost, and tried in another
         except Exception as error:
-            summary = f"{type(error).__name__}: {error}".splitlines()[0]
-            trained = {
-                "outcome": "failed",
-                "error": f"{summary}\n{traceback.format_exc()}",
-                "environment": describe_worker(len(work["folds"])),
-            }
+            return TrainingResult(
+                outcome="failed",
+                started_at=started_at,
+                finished_at=time.time(),
+                error=f"{type(error).__name__}: {one_line(error)}\n{traceback.format_exc()}",
+                environment=describe_worker(len(order.folds)),
+            )
         finally:
             faulthandler.cancel_dump_traceback_later()
-        finished_at = time.time()
-        times = {"started_at": started_at, "finished_at": finished_at}
-        return report({**trained, **times, "seconds": finished_at - started_at})
-
-
-def report(training: dict[str, Any]) -> dict[str, Any]:
-    """Wrap a training for Tune: as text, because Tune flattens nested results."""
-    return {"done": True, "training": json.dumps(training)}
 
 
 def watch(limit_s: float) -> None:
@@ -117,41 +117,46 @@ def watch(limit_s: float) -> None:
     faulthandler.dump_traceback_later(limit_s, exit=True)
 
 
-def train(material: Material, work: dict[str, Any], on_progress: Any) -> dict[str, Any]:
-    """Train one fold; `work` holds number, settings, config_id, rung, steps (a share), folds.
+def train(material: Material, order: Order, on_progress: Callable[[int], None]) -> TrainingResult:
+    """Train one fold.
 
     Only LOSO weights are kept: nobody predicts with the models of another rung.
     """
-    settings = shortened(Settings(**work["settings"]), work["steps"])
-    (index,) = work["folds"]
-    fold = material.rungs[work["rung"]][index]
+    started_at = time.time()
+    settings = shortened(order.settings, order.steps)
     device = assigned_device()
-    test = np.array(fold.test_clips, dtype=np.int64)
-    train_clips = np.setdiff1d(np.arange(len(material.labels)), test)
-    member = fitting.Member(
-        train=train_clips,
-        test=test,
-        seed=derive_seed(material.seed, work["config_id"], work["rung"], index),
-    )
     (fitted,) = fitting.fit(
         settings,
         material.images,
         material.labels,
-        [member],
+        [_member(material, order)],
         n_classes=material.n_classes,
         device=device,
         on_progress=on_progress,
     )
+    is_loso = order.rung == len(material.rungs) - 1
     weights = None
-    if work["rung"] == len(material.rungs) - 1:
-        weights = _save(material, work, fitted, lambda: on_progress(settings.steps))
-    return {
-        "outcome": "ok",
-        "probabilities": fitted.probabilities.tolist(),
-        "history": fitted.history,
-        "weights": weights,
-        "environment": describe_worker(len(work["folds"]), device),
-    }
+    if is_loso:
+        weights = _save(material, order, fitted, lambda: on_progress(settings.steps))
+    return TrainingResult(
+        outcome="ok",
+        started_at=started_at,
+        finished_at=time.time(),
+        probabilities=fitted.probabilities,
+        history=tuple(LoggedStep(**step) for step in fitted.history),
+        weights=weights,
+        environment=describe_worker(len(order.folds), device),
+    )
+
+
+def _member(material: Material, order: Order) -> fitting.Member:
+    held_out = material.rungs[order.rung][order.fold].test_clips
+    test = np.array(held_out, dtype=np.int64)
+    return fitting.Member(
+        train=np.setdiff1d(np.arange(len(material.labels)), test),
+        test=test,
+        seed=derive_seed(material.seed, order.config_id, order.rung, order.fold),
+    )
 
 
 def shortened(settings: Settings, share: float) -> Settings:
@@ -164,27 +169,27 @@ def shortened(settings: Settings, share: float) -> Settings:
 
 
 def _save(
-    material: Material, work: dict[str, Any], fitted: fitting.Fitted, on_wait: Callable[[], None]
-) -> dict[str, Any]:
+    material: Material, order: Order, fitted: fitting.Fitted, on_wait: Callable[[], None]
+) -> Weights:
     """Save the weights of a LOSO fold, patiently: the storage may be away or full."""
-    (index,) = work["folds"]
-    path = weights_path(work["config_id"], index)
-    file, about = material.study_path / path, {"config_id": work["config_id"], "fold": str(index)}
+    path = weights_path(order.config_id, order.fold)
+    file = material.study_path / path
+    about = {"config_id": order.config_id, "fold": str(order.fold)}
     n_bytes, sha256 = files.patiently(
         lambda: fitting.save_weights(file, fitted.weights, about), lambda error: on_wait()
     )
-    return {"path": path, "n_bytes": n_bytes, "sha256": sha256}
+    return Weights(path, n_bytes, sha256)
 
 
-def describe_worker(block: int, device: str = "cpu") -> dict[str, Any]:
+def describe_worker(block: int, device: str = "cpu") -> WorkerEnvironment:
     """Say what a training ran on, so that the report can tell when a study mixes machines."""
-    return {
-        "device": "cpu" if device == "cpu" else torch.cuda.get_device_name(device),
-        "torch": torch.__version__,
-        "threads": torch.get_num_threads(),
-        "block": block,
-        "host": socket.gethostname(),
-    }
+    return WorkerEnvironment(
+        device="cpu" if device == "cpu" else torch.cuda.get_device_name(device),
+        torch=torch.__version__,
+        threads=torch.get_num_threads(),
+        block=block,
+        host=socket.gethostname(),
+    )
 
 
 def gpu_problem() -> str:

@@ -28,11 +28,12 @@ from dianet_ray import __version__
 from dianet_ray.artefacts import WEIGHTS_FOLDER
 from dianet_ray.errors import Stopped, StorageAway, StudyFailed
 from dianet_ray.progress import Progress
-from dianet_ray.search.ledger import write_study
+from dianet_ray.protocol.study import DriverEnvironment
+from dianet_ray.search.events import Ended, Reason, Started, WorkersChanged
 from dianet_ray.search.plan import Plan
-from dianet_ray.search.searcher import StudySearcher
-from dianet_ray.search.study_file import study_content
-from dianet_ray.search.workers import Crew
+from dianet_ray.search.searcher import Extent, StudySearcher
+from dianet_ray.search.study_file import write_study
+from dianet_ray.search.workers import Workers
 from dianet_ray.storage import files
 
 logger = logging.getLogger(__name__)
@@ -52,15 +53,13 @@ def make_searcher(plan: Plan, damaged: list[tuple[int, int]]) -> StudySearcher:
         damaged: of `damaged_weights`.
     """
     if plan.is_new:
-        write_study(plan.path, study_content(plan.study))
+        write_study(plan.path, plan.study)
     files.make_folder(plan.path / WEIGHTS_FOLDER)
     searcher = StudySearcher(
         plan.path,
         plan.study,
         space=plan.space,
-        n_configs=plan.n_configs,
-        budget=plan.budget,
-        n_kept=plan.n_kept,
+        extent=Extent(plan.n_configs, plan.budget, plan.n_kept),
     )
     if damaged:
         logger.warning("%d weights files are missing or damaged: trained again", len(damaged))
@@ -68,26 +67,26 @@ def make_searcher(plan: Plan, damaged: list[tuple[int, int]]) -> StudySearcher:
     return searcher
 
 
-def run(searcher: StudySearcher, plan: Plan, crew: Crew, *, started_at: float) -> None:
+def run(searcher: StudySearcher, plan: Plan, workers: Workers, *, started_at: float) -> None:
     """Run the search to its end or to an interruption; the searcher then holds what is known.
 
     Args:
         searcher: of `make_searcher`.
         plan: what to run.
-        crew: who trains; the caller is connected to Ray.
+        workers: who trains; the caller is connected to Ray.
         started_at: when the command was started, in seconds since the epoch.
 
     Raises:
         StudyFailed: with the reason, also when the storage stayed away for too long.
         Stopped: at once, by a second SIGINT or a SIGTERM.
     """
-    searcher.ledger.append(_start_record(plan, crew, started_at))
-    searcher.n_workers = crew.n_workers()
-    reason = "error"
+    searcher.ledger.append(_started(plan, workers, started_at))
+    searcher.n_workers = workers.n_workers()
+    reason: Reason = "error"
     try:
         searcher.flush()
         if searcher.has_work():
-            _tune(searcher, plan, crew)
+            _tune(searcher, plan, workers)
         reason = "interrupted" if searcher.is_stopping else "done"
     except Stopped:
         reason = "stopped"
@@ -103,9 +102,9 @@ def run(searcher: StudySearcher, plan: Plan, crew: Crew, *, started_at: float) -
         raise StudyFailed(searcher.failure)
 
 
-def _stop(searcher: StudySearcher, reason: str) -> None:
+def _stop(searcher: StudySearcher, reason: Reason) -> None:
     """Record the end, unless the storage is away: then nothing waits for it again."""
-    searcher.ledger.append({"kind": "stop", "at": time.time(), "reason": reason})
+    searcher.ledger.append(Ended(time.time(), reason))
     searcher.ledger.on_wait = _give_up
     with contextlib.suppress(StorageAway):
         searcher.flush()
@@ -115,42 +114,40 @@ def _give_up(error: Exception) -> None:
     raise StorageAway(files.reason(error))
 
 
-def _start_record(plan: Plan, crew: Crew, started_at: float) -> dict[str, Any]:
-    needs = crew.needs
-    return {
-        "kind": "start",
-        "at": started_at,
-        "n_workers": crew.n_workers(),
-        "n_configs": plan.n_configs,
-        "with": {
-            "n_configs": plan.n_asked,
-            "dianet_ray": __version__,
-            "python": platform.python_version(),
-            "ray": ray.__version__,
-            "torch": torch.__version__,
-            "optuna": optuna.__version__,
-            "host": socket.gethostname(),
-            "cpus_per_trial": needs.cpus,
-            "gpus_per_trial": needs.gpus,
-            "options": plan.options.model_dump(exclude_none=True),
-        },
-    }
+def _started(plan: Plan, workers: Workers, started_at: float) -> Started:
+    needs = workers.needs
+    environment = DriverEnvironment(
+        n_configs=plan.n_asked,
+        dianet_ray=__version__,
+        python=platform.python_version(),
+        ray=ray.__version__,
+        torch=torch.__version__,
+        optuna=optuna.__version__,
+        host=socket.gethostname(),
+        cpus_per_trial=needs.cpus,
+        gpus_per_trial=needs.gpus,
+        options=plan.options,
+    )
+    return Started(started_at, workers.n_workers(), plan.n_configs, environment)
 
 
-def _tune(searcher: StudySearcher, plan: Plan, crew: Crew) -> None:
+def _tune(searcher: StudySearcher, plan: Plan, workers: Workers) -> None:
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
     os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
     os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = str(_NO_LIMIT)
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # its table of errors goes to stdout
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # the driver says what was lost
     progress = Progress(
-        "search", plan.most_trainings(), unit="trainings", status=lambda: _status(searcher, crew)
+        "search",
+        plan.most_trainings(),
+        unit="trainings",
+        status=lambda: _status(searcher, workers),
     )
-    driver = _Driver(searcher, progress, crew)
+    driver = _Driver(searcher, progress, workers)
     progress.skip(len(plan.study.trainings))
     with tempfile.TemporaryDirectory(prefix="dianet-tune-") as scratch:
         tuner = tune.Tuner(
-            crew.trainable,
+            workers.trainable,
             tune_config=tune.TuneConfig(
                 search_alg=searcher,
                 scheduler=_AsQueued(),
@@ -190,14 +187,14 @@ class _NothingRuns(Exception):
 class _Driver(tune.Callback):  # type: ignore[misc]
     """What the driver does at every step of Tune's loop, about ten times a second."""
 
-    def __init__(self, searcher: StudySearcher, progress: Progress, crew: Crew) -> None:
-        self._searcher, self._progress, self._crew = searcher, progress, crew
+    def __init__(self, searcher: StudySearcher, progress: Progress, workers: Workers) -> None:
+        self._searcher, self._progress, self._workers = searcher, progress, workers
         self.is_stopped = False
-        self._n_workers = crew.n_workers()
+        self._n_workers = workers.n_workers()
         self._last: set[str] | None = None  # trials that ran when somebody interrupted
         self._hopeless_since: float | None = None
         searcher.ledger.on_wait = self.wait
-        searcher.on_refused = crew.nodes.refuse
+        searcher.on_refused = workers.nodes.refuse
         self._follow_nodes()
 
     def interrupt(self, signum: int, frame: FrameType | None) -> None:
@@ -224,7 +221,7 @@ class _Driver(tune.Callback):  # type: ignore[misc]
         self._progress.set(len(self._searcher.study.trainings), self._searcher.n_most)
         if self.is_stopped:
             raise Stopped(STOPPED)
-        if self._crew.nodes.look():
+        if self._workers.nodes.look():
             self._follow_nodes()
         self._check_nodes()
         if self._searcher.is_stopping:
@@ -242,7 +239,7 @@ class _Driver(tune.Callback):  # type: ignore[misc]
 
     def _check_nodes(self) -> None:
         """End the study when every node has been bad for long; another look costs nothing."""
-        nodes = self._crew.nodes
+        nodes = self._workers.nodes
         if not nodes.is_hopeless:
             self._hopeless_since = None
             return
@@ -259,13 +256,13 @@ class _Driver(tune.Callback):  # type: ignore[misc]
 
     def _follow_nodes(self) -> None:
         """Tell the searcher how many trials fit now, and where none may run."""
-        searcher, crew = self._searcher, self._crew
-        searcher.avoided = crew.nodes.avoided
-        searcher.n_workers = crew.n_asked_for()
-        now = crew.n_workers()
+        searcher, workers = self._searcher, self._workers
+        searcher.avoided = workers.nodes.avoided
+        searcher.n_workers = workers.n_asked_for()
+        now = workers.n_workers()
         if now != self._n_workers:
             self._n_workers = now
-            searcher.ledger.append({"kind": "workers", "at": time.time(), "n_workers": now})
+            searcher.ledger.append(WorkersChanged(time.time(), now))
             logger.warning("%d workers now", now)
 
 
@@ -282,9 +279,9 @@ def interrupts(driver: _Driver) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _status(searcher: StudySearcher, crew: Crew) -> str:
+def _status(searcher: StudySearcher, workers: Workers) -> str:
     """Say what the progress line adds: configurations, workers, best so far."""
-    n_live, n_workers = len(searcher.live), crew.n_workers()
+    n_live, n_workers = len(searcher.live), workers.n_workers()
     line = f"{searcher.n_complete} configurations complete"
     line += f", {min(n_live, n_workers)}/{n_workers} busy"
     line += f", {searcher.best}" if searcher.best else ""

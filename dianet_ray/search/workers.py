@@ -12,6 +12,7 @@ from ray import tune
 from dianet_ray.cluster.autoscaler import Demand
 from dianet_ray.cluster.connection import Cluster, Shape, check_gpus, n_workers
 from dianet_ray.cluster.nodes import Nodes, elsewhere
+from dianet_ray.search.events import order_of
 from dianet_ray.search.plan import Plan
 from dianet_ray.search.trial import FoldTrial, Material
 
@@ -45,7 +46,7 @@ def resources(plan: Plan, cluster: Cluster) -> Resources:
 
 
 @dataclass(frozen=True, slots=True)
-class Crew:
+class Workers:
     """Who trains: the nodes, what a trial takes of one, and the trainable that runs there."""
 
     nodes: Nodes
@@ -66,14 +67,14 @@ class Crew:
         return min(asked, self.needs.limit or asked)
 
 
-def muster(
+def make_workers(
     plan: Plan,
     images: np.ndarray,
     nodes: Nodes,
     needs: Resources,
     *,
     trial: type[tune.Trainable] = FoldTrial,
-) -> Crew:
+) -> Workers:
     """Bind the images to the trial through the object store: once per node, not per trial.
 
     Args:
@@ -90,7 +91,7 @@ def muster(
         n_classes=len(study.classes),
         rungs=study.rungs,
         study_path=plan.path,
-        seed=study.identity["seed"],
+        seed=study.identity.seed,
         threads=plan.threads,
         probe=nodes.probe,
         probed=frozenset(nodes.good),
@@ -98,11 +99,12 @@ def muster(
     bound = tune.with_parameters(trial, material=material)
     trainable = tune.with_resources(bound, partial(_request, needs))
     demand = None if nodes.probe is None else Demand(needs.trial)  # no one grows our own machine
-    return Crew(nodes, needs, trainable, demand)
+    return Workers(nodes, needs, trainable, demand)
 
 
 def _request(needs: Resources, config: dict[str, Any]) -> tune.PlacementGroupFactory:
     """Ask for a trial's room, on no node that must be avoided."""
-    selector = elsewhere(tuple(config.get("work", {}).get("avoid", ())))
+    order = order_of(config)
+    selector = elsewhere(order.avoid if order else ())
     chosen = {"bundle_label_selector": [selector]} if selector else {}
     return tune.PlacementGroupFactory([{"CPU": needs.cpus, "GPU": needs.gpus}], **chosen)

@@ -125,7 +125,7 @@ def best_so_far(study: Study) -> Iterator[Point]:
         at = max(at, _finished_at(study, configuration.number))
         if state != "complete":
             continue
-        total = standings.climb.total(configuration.number, study.loso_rung)
+        total = standings.decisions.total(configuration.number, study.loso_rung)
         if total > best_total:
             best, best_total = pooled_scores(study, configuration.number), total
         for metric in METRICS:

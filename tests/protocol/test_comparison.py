@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dianet_ray.protocol.comparison import Judge
+from dianet_ray.protocol.comparison import Comparison
 from dianet_ray.protocol.ladder import Rung
 from dianet_ray.protocol.predictions import pooled_score
 from tests.support.studies import CLASSES, make_clips
@@ -29,7 +29,7 @@ class Case:
             for f in self.rungs[r]
         }
         self.n_asked = 0
-        self.judge = Judge(
+        self.comparison = Comparison(
             ladder,
             self.rungs,
             labels=self.labels,
@@ -54,37 +54,37 @@ def test_a_score_pools_the_first_folds_in_their_order():
                 n_classes=len(CLASSES),
                 objective="uf1",
             )
-            assert case.judge.score(1, rung, n) == expected
+            assert case.comparison.score(1, rung, n) == expected
 
 
 def test_the_worst_is_hopeless_against_the_best_and_not_the_other_way_round():
-    judge = Case().judge
-    assert judge.is_hopeless(2, 0, 2, rival=0)
-    assert not judge.is_hopeless(0, 0, 2, rival=2)
+    comparison = Case().comparison
+    assert comparison.is_behind(2, 0, 2, rival=0)
+    assert not comparison.is_behind(0, 0, 2, rival=2)
 
 
 def test_a_rung_without_a_rule_drops_nobody():
-    assert not Case().judge.is_hopeless(2, 1, 9, rival=0)
+    assert not Case().comparison.is_behind(2, 1, 9, rival=0)
 
 
 def test_in_loso_what_the_rungs_below_gave_counts():
     ladder = (LADDER[0], Rung(drop="bootstrap"))
-    assert Case(ladder=ladder).judge.is_hopeless(2, 1, 6, rival=0)
+    assert Case(ladder=ladder).comparison.is_behind(2, 1, 6, rival=0)
     swapped = Case(ladder=ladder)
     for fold in swapped.rungs[0]:
         best, worst = (0, 0, fold.index), (2, 0, fold.index)
         swapped.found[best], swapped.found[worst] = swapped.found[worst], swapped.found[best]
-    assert not swapped.judge.is_hopeless(2, 1, 6, rival=0)
+    assert not swapped.comparison.is_behind(2, 1, 6, rival=0)
 
 
 @pytest.mark.parametrize("changed", [0, 2])
 def test_what_is_remembered_belongs_to_the_answers_it_came_from(changed):
     memo = {}
     case = Case(memo)
-    assert case.judge.is_hopeless(2, 0, 1, rival=0)
-    before = case.judge.score(changed, 0, 1)
+    assert case.comparison.is_behind(2, 0, 1, rival=0)
+    before = case.comparison.score(changed, 0, 1)
     swapped = Case(memo)
     first = swapped.rungs[0][0]
     swapped.found[changed, 0, 0] = case.answers[2 - changed, 0][list(first.test_clips)]
-    assert swapped.judge.score(changed, 0, 1) != before
-    assert not swapped.judge.is_hopeless(2, 0, 1, rival=0)
+    assert swapped.comparison.score(changed, 0, 1) != before
+    assert not swapped.comparison.is_behind(2, 0, 1, rival=0)

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from dianet_ray.protocol.comparison import Judge
+from dianet_ray.protocol.comparison import Comparison
 from dianet_ray.protocol.correction import corrected
-from dianet_ray.protocol.decisions import Climb
+from dianet_ray.protocol.decisions import Decisions
+from dianet_ray.protocol.folds import Clip
 from dianet_ray.protocol.ladder import KEEP, Rung, default_ladder
 from dianet_ray.protocol.metrics import scores
 from dianet_ray.protocol.predictions import subject_confusions
-from dianet_ray.protocol.study import Clip
 
 COUNTS = np.array([99, 63, 32, 27, 25])
 SHARES = COUNTS / COUNTS.sum()
@@ -52,11 +52,11 @@ def answers(rng, clips, accuracies, n_rungs):
 
 
 def search(rng, ladder, accuracies, objective, seed):
-    """Climb for real; return what finished each rung, and the champion."""
+    """Decisions for real; return what finished each rung, and the champion."""
     clips = casme2_like(rng)
     said = answers(rng, clips, accuracies, len(ladder))
     rungs = [rung.folds(clips, "abcde", seed) for rung in ladder]
-    judge = Judge(
+    comparison = Comparison(
         ladder,
         rungs,
         labels=np.array([clip.label for clip in clips]),
@@ -67,29 +67,29 @@ def search(rng, ladder, accuracies, objective, seed):
         answers=lambda n, r, f: np.eye(5)[said[r][n][list(rungs[r][f].test_clips)]],
         names=str,
     )
-    climb = Climb(ladder, [len(folds) for folds in rungs], judge)
+    decisions = Decisions(ladder, [len(folds) for folds in rungs], comparison)
     for wave in range(len(accuracies) // WAVE_SIZE):
-        climb.draw(wave, WAVE_SIZE)
-        train(climb, rungs)
-    climb.end_drawing()
-    train(climb, rungs)
+        decisions.draw(wave, WAVE_SIZE)
+        train(decisions, rungs)
+    decisions.end_drawing()
+    train(decisions, rungs)
     finished = [
         {
             run.number: subject_confusions(clips, said[rung][run.number], 5)[1]
-            for run in sorted(climb.complete(rung), key=lambda run: run.number)
+            for run in sorted(decisions.complete(rung), key=lambda run: run.number)
         }
         for rung in range(len(ladder))
     ]
-    return finished, climb.champion()
+    return finished, decisions.champion()
 
 
-def train(climb, rungs):
+def train(decisions, rungs):
     """Train whatever is in a rung, the lowest first, in fold order."""
     for rung, folds in enumerate(rungs):
-        for run in climb.runs(rung):
+        for run in decisions.runs(rung):
             for fold in range(len(folds)):
                 if run.needs(fold):
-                    climb.finished(run.number, rung, fold, "ok")
+                    decisions.finished(run.number, rung, fold, "ok")
 
 
 def true_score(accuracy, metric):

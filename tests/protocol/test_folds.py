@@ -5,8 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dianet_ray.errors import InputError
-from dianet_ray.protocol.folds import groups, loso
-from dianet_ray.protocol.study import Clip
+from dianet_ray.protocol.folds import Clip, groups, loso
 from tests.support.studies import CLASSES, make_clips
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from dianet_ray.artefacts import METRICS
+from dianet_ray.protocol.folds import Fold
 from dianet_ray.protocol.metrics import confusion, scores
 from dianet_ray.protocol.predictions import (
     chance,
@@ -13,7 +14,6 @@ from dianet_ray.protocol.predictions import (
     pooled_score,
     subject_confusions,
 )
-from dianet_ray.protocol.study import Fold
 from tests.support.studies import make_study
 
 

@@ -1,4 +1,4 @@
-"""The race: what is trained next, for any timing, failures, losses, drops and restarts."""
+"""The schedule: what is trained next, for any timing, failures, losses, drops and restarts."""
 
 import random
 from dataclasses import dataclass, replace
@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dianet_ray.protocol.ladder import EXHAUSTIVE, Rung
-from dianet_ray.protocol.schedule import MAX_ATTEMPTS, Done, DrawWave, Race, Train, Wait
+from dianet_ray.protocol.schedule import MAX_ATTEMPTS, Done, DrawWave, Schedule, Train, Wait
 
 
 @dataclass(frozen=True)
 class Chance:
-    """A judge whose scores and verdicts come from a seed; coarse, so that scores tie."""
+    """A comparison whose scores and verdicts come from a seed; coarse, so that scores tie."""
 
     seed: int = 0
     hopeless: float = 0.3
@@ -21,7 +21,7 @@ class Chance:
     def score(self, number, rung, n_folds):
         return random.Random(f"{self.seed} {number} {rung} {n_folds}").randrange(6) / 6
 
-    def is_hopeless(self, number, rung, n_folds, rival):
+    def is_behind(self, number, rung, n_folds, rival):
         assert number != rival
         key = f"{self.seed} {number} {rung} {n_folds} {rival}"
         return random.Random(key).random() < self.hopeless
@@ -29,7 +29,7 @@ class Chance:
 
 @dataclass(frozen=True)
 class Game:
-    """A study to race through: its ladder, sizes, and what every training would give."""
+    """A study to schedule through: its ladder, sizes, and what every training would give."""
 
     ladder: tuple[Rung, ...]
     n_folds: tuple[int, ...]
@@ -39,13 +39,13 @@ class Game:
     n_in_space: int = 10**6
     bad: float = 0.1
 
-    def race(self):
-        return Race(
+    def schedule(self):
+        return Schedule(
             self.ladder,
             n_folds=self.n_folds,
             n_configs=self.n_configs,
             wave_size=self.wave_size,
-            judge=Chance(self.seed),
+            comparison=Chance(self.seed),
         )
 
     def outcome(self, number, rung, fold):
@@ -83,22 +83,22 @@ class Play:
         self.records, self.waves, self.events = {}, {}, []
 
     def run(self):
-        """Play to the end, with as many drivers as it takes; return the last one's race."""
-        while (race := self._drive()) is None:
+        """Play to the end, with as many drivers as it takes; return the last one's schedule."""
+        while (schedule := self._drive()) is None:
             self.events.append(("died",))
-        return race
+        return schedule
 
     def run_one(self):
-        """Let a driver live until one more training is recorded; its race when there is none."""
+        """Let a driver live until one more training is recorded; its schedule when there is none."""
         return self._drive(len(self.records) + 1)
 
     def _drive(self, last=10**9):
-        race, busy = self.game.race(), []
+        schedule, busy = self.game.schedule(), []
         while True:
             while len(busy) < self.n_workers:
-                action = race.take()
+                action = schedule.take()
                 if isinstance(action, DrawWave):
-                    self._draw(race, action)
+                    self._draw(schedule, action)
                 elif isinstance(action, Train):
                     assert action.key not in self.records
                     assert action.key not in {train.key for train in busy}
@@ -107,37 +107,37 @@ class Play:
                     break
             if not busy:
                 assert isinstance(action, Done)
-                return race
+                return schedule
             assert len(busy) == self.n_workers or isinstance(action, Wait)
             if self.rng.random() < self.p_die or len(self.records) >= last:
                 return None
             train = busy.pop(self.rng.randrange(len(busy)))
             if self.rng.random() < self.p_lose and train.attempt < MAX_ATTEMPTS:
-                assert race.lost(train)
+                assert schedule.lost(train)
                 continue
             self.records[train.key] = self.game.outcome(*train.key)
             self.events.append(("train", *train.key))
-            race.finished(*train.key, self.records[train.key])
+            schedule.finished(*train.key, self.records[train.key])
 
-    def _draw(self, race, draw):
-        drawn = max(0, min(draw.n, self.game.n_in_space - race.n_drawn))
+    def _draw(self, schedule, draw):
+        drawn = max(0, min(draw.n, self.game.n_in_space - schedule.n_drawn))
         assert self.waves.setdefault(draw, drawn) == drawn
         self.events.append(("draw", draw.wave))
-        race.drawn(draw, drawn)
+        schedule.drawn(draw, drawn)
         for (number, rung, fold), outcome in self.records.items():
             if draw.first <= number < draw.first + drawn:
-                race.finished(number, rung, fold, outcome)
+                schedule.finished(number, rung, fold, outcome)
 
 
-def decisions(race, game):
-    """Everything that a race has decided: states, what made them, waves and the champion."""
+def decisions(schedule, game):
+    """Everything that a schedule has decided: states, what made them, waves and the champion."""
     runs = [
-        race.climb.run(number, rung)
-        for number in range(race.n_drawn)
+        schedule.decisions.run(number, rung)
+        for number in range(schedule.n_drawn)
         for rung in range(len(game.ladder))
     ]
     states = [(r.number, r.rung, r.wave, r.state, r.n_decided) for r in runs if r is not None]
-    return states, race.climb.champion()
+    return states, schedule.decisions.champion()
 
 
 def trained(events):
@@ -161,9 +161,9 @@ def test_decisions_do_not_depend_on_timing_workers_losses_and_restarts(game, few
 def test_a_restart_after_every_training_decides_the_same_and_repeats_nothing(game, n, rng):
     game = replace(game, n_configs=min(game.n_configs, 6))
     play = Play(game, n_workers=n, rng=rng)
-    while (race := play.run_one()) is None:
+    while (schedule := play.run_one()) is None:
         pass
-    assert decisions(race, game) == decisions(Play(game, n_workers=1).run(), game)
+    assert decisions(schedule, game) == decisions(Play(game, n_workers=1).run(), game)
 
 
 @given(GAMES, st.integers(1, 40), RANDOMS)
@@ -186,30 +186,30 @@ def test_one_worker_trains_nothing_that_no_decision_reads(game, rng):
 @given(GAMES, st.integers(1, 9), RANDOMS)
 def test_a_wave_is_drawn_only_when_the_wave_before_the_last_has_closed(game, n_workers, rng):
     play = Play(game, n_workers=n_workers, rng=rng)
-    race = play.run()
+    schedule = play.run()
     done = set()
     for event in play.events:
         if event[0] == "train":
             done.add(event[1:])
             continue
-        closed = range(min(race.n_drawn, max(0, event[1] - 1) * game.wave_size))
-        runs = [race.climb.run(number, 0) for number in closed]
+        closed = range(min(schedule.n_drawn, max(0, event[1] - 1) * game.wave_size))
+        runs = [schedule.decisions.run(number, 0) for number in closed]
         assert {(r.number, 0, fold) for r in runs for fold in range(r.n_decided)} <= done
 
 
 @given(GAMES, st.integers(1, 9), RANDOMS)
 def test_who_climbs_was_among_the_best_and_the_best_climb_while_there_are_places(game, n, rng):
-    climb = Play(game, n_workers=n, rng=rng).run().climb
+    decisions = Play(game, n_workers=n, rng=rng).run().decisions
     for rung, rule in enumerate(game.ladder[:-1]):
-        below = {run.number: run for run in climb.runs(rung) if run.is_in}
-        above = {run.number: run for run in climb.runs(rung + 1) if run.is_in}
+        below = {run.number: run for run in decisions.runs(rung) if run.is_in}
+        above = {run.number: run for run in decisions.runs(rung + 1) if run.is_in}
         failed = {number for number, run in above.items() if not run.is_alive}
         best = sorted(
             (n for n, run in below.items() if run.state == "complete" and n not in failed),
-            key=lambda number: (-climb.total(number, rung), number),
+            key=lambda number: (-decisions.total(number, rung), number),
         )
 
-        def quota(last, rule=rule, below=below, n_waves=-(-climb.n_drawn // game.wave_size)):
+        def quota(last, rule=rule, below=below, n_waves=-(-decisions.n_drawn // game.wave_size)):
             n_entered = sum(run.wave <= last for run in below.values())
             return rule.quota(n_entered, is_last_wave=last >= n_waves - 1)
 
@@ -226,42 +226,42 @@ def test_who_climbs_was_among_the_best_and_the_best_climb_while_there_are_places
 
 @given(GAMES, RANDOMS)
 def test_the_first_two_waves_drop_nobody_and_the_dropped_do_not_climb(game, rng):
-    race = Play(game, n_workers=3, rng=rng).run()
-    for number, rung, wave, state, _ in decisions(race, game)[0]:
+    schedule = Play(game, n_workers=3, rng=rng).run()
+    for number, rung, wave, state, _ in decisions(schedule, game)[0]:
         if state == "dropped":
             assert wave >= 2
             assert game.ladder[rung].drop != "none"
-            assert rung == len(game.ladder) - 1 or race.climb.run(number, rung + 1) is None
+            assert rung == len(game.ladder) - 1 or schedule.decisions.run(number, rung + 1) is None
 
 
 @given(GAMES, st.integers(1, 9), RANDOMS)
 def test_one_rung_trains_everything_once(game, n_workers, rng):
     game = replace(game, ladder=EXHAUSTIVE, n_folds=(4,), bad=0.0, n_in_space=10**6)
     play = Play(game, n_workers=n_workers, rng=rng)
-    race = play.run()
+    schedule = play.run()
     everything = [(n, 0, f) for n in range(game.n_configs) for f in range(4)]
     assert sorted(trained(play.events)) == everything
     best = max(range(game.n_configs), key=lambda n: (Chance(game.seed).score(n, 0, 4), -n))
-    assert race.climb.champion() == best
+    assert schedule.decisions.champion() == best
 
 
 @given(GAMES, st.integers(1, 9), st.integers(0, 5), RANDOMS)
 def test_never_more_trainings_than_the_bound_said_before_the_last_wave(game, n, last, rng):
     game = replace(game, bad=0.0, n_in_space=10**6)
-    race, busy, bound = game.race(), [], None
+    schedule, busy, bound = game.schedule(), [], None
     n_trained = [0] * len(game.ladder)
     while True:
-        action = race.take() if len(busy) < n else Wait()
+        action = schedule.take() if len(busy) < n else Wait()
         if isinstance(action, DrawWave) and action.wave == last + 1:
-            race.end_drawing()
+            schedule.end_drawing()
         elif isinstance(action, DrawWave):
-            bound = race.most_trainings(action.n)
-            race.drawn(action, action.n)
+            bound = schedule.most_trainings(action.n)
+            schedule.drawn(action, action.n)
         elif isinstance(action, Train):
             busy.append(action)
             n_trained[action.rung] += 1
         elif busy:
-            race.finished(*busy.pop(rng.randrange(len(busy))).key, "ok")
+            schedule.finished(*busy.pop(rng.randrange(len(busy))).key, "ok")
         else:
             break
     if len(game.ladder) <= 2:  # above, a later wave may take a promotion back
@@ -271,17 +271,17 @@ def test_never_more_trainings_than_the_bound_said_before_the_last_wave(game, n, 
 @given(GAMES, st.integers(1, 9), RANDOMS)
 def test_the_bound_is_never_less_than_what_is_trained_and_ends_there(game, n, rng):
     game = replace(game, bad=0.0, ladder=game.ladder[-2:], n_folds=game.n_folds[-2:])
-    race, busy, bounds, n_trained = game.race(), [], [], 0
+    schedule, busy, bounds, n_trained = game.schedule(), [], [], 0
     while True:
-        action = race.take() if len(busy) < n else Wait()
-        bounds.append(sum(race.most_trainings()))
+        action = schedule.take() if len(busy) < n else Wait()
+        bounds.append(sum(schedule.most_trainings()))
         if isinstance(action, DrawWave):
-            race.drawn(action, min(action.n, max(0, game.n_in_space - race.n_drawn)))
+            schedule.drawn(action, min(action.n, max(0, game.n_in_space - schedule.n_drawn)))
         elif isinstance(action, Train):
             busy.append(action)
             n_trained += 1
         elif busy:
-            race.finished(*busy.pop(rng.randrange(len(busy))).key, "ok")
+            schedule.finished(*busy.pop(rng.randrange(len(busy))).key, "ok")
         else:
             break
     assert min(bounds) >= n_trained == bounds[-1]
@@ -294,22 +294,22 @@ def test_a_promoted_configuration_that_fails_gives_its_place_back():
         def score(self, number, rung, n_folds):
             return [0.5, 0.1, 0.9, 0.2][number]
 
-    race = Race(
-        (Rung(2, keep=0.25), Rung()), n_folds=(2, 3), n_configs=4, wave_size=4, judge=Known()
+    schedule = Schedule(
+        (Rung(2, keep=0.25), Rung()), n_folds=(2, 3), n_configs=4, wave_size=4, comparison=Known()
     )
     order = []
-    while not isinstance(action := race.take(), Done):
+    while not isinstance(action := schedule.take(), Done):
         if isinstance(action, DrawWave):
-            race.drawn(action, action.n)
+            schedule.drawn(action, action.n)
             continue
         order.append(action.key)
-        race.finished(*action.key, "failed" if action.key == (2, 1, 1) else "ok")
+        schedule.finished(*action.key, "failed" if action.key == (2, 1, 1) else "ok")
     assert [key for key in order if key[1]] == [
         (2, 1, 0),
         (2, 1, 1),
         *((0, 1, f) for f in range(3)),
     ]
-    assert race.climb.champion() == 0
+    assert schedule.decisions.champion() == 0
 
 
 def test_ready_work_goes_up_the_ladder_first_then_fold_by_fold_across_the_wave():
@@ -329,48 +329,51 @@ def test_work_that_a_drop_may_make_surplus_is_for_workers_that_would_idle():
     game = Game(
         (Rung(3, keep=0.25, drop="bootstrap"), Rung()), (3, 5), n_configs=3, wave_size=1, seed=0
     )
-    race, handed_out = game.race(), []
-    while not isinstance(action := race.take(), Wait):
+    schedule, handed_out = game.schedule(), []
+    while not isinstance(action := schedule.take(), Wait):
         if isinstance(action, DrawWave):
-            race.drawn(action, action.n)
+            schedule.drawn(action, action.n)
         elif action.number < 2:
-            race.finished(*action.key, "ok")
+            schedule.finished(*action.key, "ok")
         else:
             handed_out.append(action.folds)
     assert handed_out == [(0,), (1,), (2,)]
-    assert race.most_trainings(0)[0] == 9
+    assert schedule.most_trainings(0)[0] == 9
 
 
 def test_no_worker_idles_while_a_second_wave_has_work():
-    race = Game(EXHAUSTIVE, (1,), n_configs=4, wave_size=2, seed=0).race()
+    schedule = Game(EXHAUSTIVE, (1,), n_configs=4, wave_size=2, seed=0).schedule()
     actions = []
-    while not isinstance(action := race.take(), Wait):
+    while not isinstance(action := schedule.take(), Wait):
         if isinstance(action, DrawWave):
-            race.drawn(action, action.n)
+            schedule.drawn(action, action.n)
         actions.append(action)
     assert [a.number for a in actions if isinstance(a, Train)] == [0, 1, 2, 3]
 
 
 def test_a_failed_fold_cancels_later_folds_and_earlier_ones_decide_first():
-    race = Game(EXHAUSTIVE, (5,), n_configs=1, wave_size=1, seed=0).race()
-    race.drawn(race.take(), 1)
-    first, second = race.take(), race.take()
-    race.finished(*second.key, "failed")
-    assert isinstance(race.take(), Wait)
-    assert race.climb.run(0, 0).state == "running"
-    race.finished(*first.key, "lost")
-    assert (race.climb.run(0, 0).state, race.climb.run(0, 0).n_decided) == ("lost", 1)
-    assert isinstance(race.take(), Done)
+    schedule = Game(EXHAUSTIVE, (5,), n_configs=1, wave_size=1, seed=0).schedule()
+    schedule.drawn(schedule.take(), 1)
+    first, second = schedule.take(), schedule.take()
+    schedule.finished(*second.key, "failed")
+    assert isinstance(schedule.take(), Wait)
+    assert schedule.decisions.run(0, 0).state == "running"
+    schedule.finished(*first.key, "lost")
+    assert (schedule.decisions.run(0, 0).state, schedule.decisions.run(0, 0).n_decided) == (
+        "lost",
+        1,
+    )
+    assert isinstance(schedule.take(), Done)
 
 
 def test_a_lost_training_is_tried_again_three_times_at_most():
-    race = Game(EXHAUSTIVE, (1,), n_configs=1, wave_size=1, seed=0).race()
-    race.drawn(race.take(), 1)
+    schedule = Game(EXHAUSTIVE, (1,), n_configs=1, wave_size=1, seed=0).schedule()
+    schedule.drawn(schedule.take(), 1)
     attempts = []
-    while isinstance(train := race.take(), Train):
+    while isinstance(train := schedule.take(), Train):
         attempts.append(train.attempt)
-        if not race.lost(train):
-            race.finished(*train.key, "lost")
+        if not schedule.lost(train):
+            schedule.finished(*train.key, "lost")
     assert attempts == list(range(1, MAX_ATTEMPTS + 1))
 
 
@@ -378,20 +381,20 @@ def test_the_end_of_a_budget_is_the_end_of_a_smaller_study():
     ladder = (Rung(3, keep=0.3, drop="bootstrap"), Rung())
     large = Game(ladder, (3, 4), n_configs=20, wave_size=4, seed=7, bad=0.0)
     small = replace(large, n_configs=12)
-    race = large.race()
-    while not isinstance(action := race.take(), Done):
+    schedule = large.schedule()
+    while not isinstance(action := schedule.take(), Done):
         if isinstance(action, Train):
-            race.finished(*action.key, large.outcome(*action.key))
+            schedule.finished(*action.key, large.outcome(*action.key))
         elif action.wave < 3:
-            race.drawn(action, action.n)
+            schedule.drawn(action, action.n)
         else:
-            race.end_drawing()
-    assert decisions(race, large) == decisions(Play(small, n_workers=5).run(), small)
+            schedule.end_drawing()
+    assert decisions(schedule, large) == decisions(Play(small, n_workers=5).run(), small)
 
 
 def test_a_training_recorded_twice_is_an_error():
-    race = Game(EXHAUSTIVE, (2,), n_configs=1, wave_size=1, seed=0).race()
-    race.drawn(race.take(), 1)
-    race.finished(0, 0, 0, "ok")
+    schedule = Game(EXHAUSTIVE, (2,), n_configs=1, wave_size=1, seed=0).schedule()
+    schedule.drawn(schedule.take(), 1)
+    schedule.finished(0, 0, 0, "ok")
     with pytest.raises(ValueError, match="recorded twice"):
-        race.finished(0, 0, 0, "ok")
+        schedule.finished(0, 0, 0, "ok")

@@ -100,7 +100,7 @@ def test_a_study_climbs_the_ladder_and_reads_back_the_same(plan):
     assert decided(searcher.study)[:2] == (rows, champion)
     assert 4 <= sum(rung == 1 for _, rung, *_ in rows) <= 8
     assert {state for *_, state, _ in rows} <= {"complete", "dropped"}
-    assert standing(study).climb.is_over
+    assert standing(study).decisions.is_over
     assert len(study.trainings) <= 16 * 3 + 8 * 8
 
 
@@ -130,7 +130,7 @@ def test_what_finishes_after_its_configuration_was_dropped_leaves_no_weights(tmp
         found = standing(study)
         finished = {configuration.config_id for configuration in found.complete()}
         assert {path.name for path in (plan.path / "weights").iterdir()} <= finished
-        n_dropped += sum(run.state == "dropped" for run in found.climb.runs(1))
+        n_dropped += sum(run.state == "dropped" for run in found.decisions.runs(1))
     assert n_dropped > 0
 
 
@@ -257,4 +257,4 @@ def test_a_budget_that_forbids_the_rest_of_a_wave_keeps_its_beginning(tmp_path):
     study = load_study(more.path)
     assert (len(study.configurations), study.n_configs) == (6, 6)
     assert decided(study) == decided(searcher.study) == before
-    assert searcher._race.n_drawn == 6
+    assert searcher._schedule.n_drawn == 6

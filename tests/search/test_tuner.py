@@ -164,7 +164,7 @@ def test_the_first_interrupt_waits_for_nothing_that_only_waited_for_a_worker(
     ray_local, tmp_path, monkeypatch
 ):
     """On a cluster that may grow more trials are queued than fit; a freed worker may take one."""
-    monkeypatch.setattr("dianet_ray.search.workers.Crew.n_asked_for", lambda crew: 4)
+    monkeypatch.setattr("dianet_ray.search.workers.Workers.n_asked_for", lambda workers: 4)
     plan = fake_plan(tmp_path, n_subjects=4, n_configs=40, gpus_per_trial=0.0)
     interrupted_at = []
 

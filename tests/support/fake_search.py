@@ -11,8 +11,8 @@ from dianet_ray.artefacts import weights_path
 from dianet_ray.cluster.connection import Cluster
 from dianet_ray.cluster.nodes import Nodes
 from dianet_ray.options import SearchOptions
+from dianet_ray.protocol.folds import Clip
 from dianet_ray.protocol.ladder import EXHAUSTIVE
-from dianet_ray.protocol.study import Clip
 from dianet_ray.search.plan import Plan
 from dianet_ray.search.retention import damaged_weights
 from dianet_ray.search.searcher import StudySearcher
@@ -20,7 +20,7 @@ from dianet_ray.search.space import Range, Space
 from dianet_ray.search.study_file import empty_study
 from dianet_ray.search.trial import FoldTrial, report
 from dianet_ray.search.tuner import make_searcher, run
-from dianet_ray.search.workers import muster, resources
+from dianet_ray.search.workers import make_workers, resources
 from dianet_ray.settings import Settings, derive_seed
 from dianet_ray.storage import files
 
@@ -148,5 +148,10 @@ def run_plan(plan: Plan, images: np.ndarray, trial: type = FakeTrial) -> StudySe
     searcher, nodes = searcher_of(plan), Nodes(None)
     nodes.look()
     needs = resources(plan, Cluster("local", ((2, 2),)))
-    run(searcher, plan, muster(plan, images, nodes, needs, trial=trial), started_at=time.time())
+    run(
+        searcher,
+        plan,
+        make_workers(plan, images, nodes, needs, trial=trial),
+        started_at=time.time(),
+    )
     return searcher

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from dianet_ray.artefacts import weights_path
-from dianet_ray.protocol.folds import loso
+from dianet_ray.protocol.folds import Clip, loso
 from dianet_ray.protocol.ladder import Rung
-from dianet_ray.protocol.study import Clip, Configuration, Span, Study, Training, Weights
+from dianet_ray.protocol.study import Configuration, Span, Study, Training, Weights
 from dianet_ray.settings import Settings, config_id, derive_seed
 
 CLASSES = ("disgust", "happiness", "surprise")

@@ -1,0 +1,162 @@
+"""What a ledger holds: one typed event per line, and what a worker is asked and answers.
+
+The ledger's events are the study's truth; `study_file` adds them up. Orders and answers travel
+through Ray Tune as JSON text, because Tune flattens nested results.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from dianet_ray.artefacts import Record, from_json, to_json
+from dianet_ray.protocol.results import Training, TrainingResult, Weights
+from dianet_ray.protocol.study import DriverEnvironment, EndOfDrawing
+from dianet_ray.settings import Settings
+
+
+Reason = Literal["done", "interrupted", "stopped", "error"]
+"""Why a driver ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Started(Record):
+    """A driver started; `n_configs` are to be drawn, as far as it knows."""
+
+    at: float
+    n_workers: int
+    n_configs: int
+    environment: DriverEnvironment
+    kind: Literal["start"] = "start"
+
+
+@dataclass(frozen=True, slots=True)
+class WorkersChanged(Record):
+    """So many trials fit from now on, as nodes came or went."""
+
+    at: float
+    n_workers: int
+    kind: Literal["workers"] = "workers"
+
+
+@dataclass(frozen=True, slots=True)
+class WaveDrawn(Record):
+    """The next configurations were drawn. A second one for a wave adds to it."""
+
+    at: float
+    wave: int
+    settings: tuple[Settings, ...]
+    kind: Literal["wave"] = "wave"
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingEnded(Record):
+    """A training ended."""
+
+    training: Training
+    kind: Literal["training"] = "training"
+
+    @property
+    def at(self) -> float:
+        """When it ended, by the worker's clock."""
+        return self.training.result.finished_at
+
+
+@dataclass(frozen=True, slots=True)
+class WeightsMade(Record):
+    """A LOSO training whose weights file was missing or damaged was repeated for the file."""
+
+    at: float
+    number: int
+    fold: int
+    weights: Weights
+    kind: Literal["weights"] = "weights"
+
+
+@dataclass(frozen=True, slots=True)
+class DrawingEnded(Record):
+    """No further wave is drawn for what was asked."""
+
+    at: float
+    end: EndOfDrawing
+    kind: Literal["end_of_drawing"] = "end_of_drawing"
+
+
+@dataclass(frozen=True, slots=True)
+class Ended(Record):
+    """A driver ended by itself; one that was killed writes nothing."""
+
+    at: float
+    reason: Reason
+    kind: Literal["stop"] = "stop"
+
+
+Event = Started | WorkersChanged | WaveDrawn | TrainingEnded | WeightsMade | DrawingEnded | Ended
+
+
+@dataclass(frozen=True, slots=True)
+class EventLine(Record):
+    """One line of a ledger part."""
+
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class Order(Record):
+    """A block of folds that a worker is asked to train, and on what terms.
+
+    `steps` is the share of the settings' steps. A worker that is silent for longer than
+    `silence_s` seconds ends itself. `avoid` are the ids of nodes that must not get the order.
+    """
+
+    number: int
+    config_id: str
+    settings: Settings
+    rung: int
+    folds: tuple[int, ...]
+    steps: float
+    attempt: int
+    silence_s: float
+    avoid: tuple[str, ...] = ()
+
+    @property
+    def fold(self) -> int:
+        """The fold of a block of one."""
+        (fold,) = self.folds
+        return fold
+
+    def config(self) -> dict[str, Any]:
+        """Wrap the order as the configuration of a Tune trial."""
+        return {"order": to_json(self)}
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal(Record):
+    """A node cannot take part, for a reason in one line. The order goes back unharmed."""
+
+    node_id: str
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer(Record):
+    """What a worker sends for an order."""
+
+    content: TrainingResult | Refusal
+
+    def report(self) -> dict[str, Any]:
+        """Wrap the answer as the last result of a Tune trial."""
+        return {"done": True, "answer": to_json(self)}
+
+
+def order_of(config: dict[str, Any]) -> Order | None:
+    """Read the order of a Tune trial; None for the one that Tune makes up to start with."""
+    text = config.get("order")
+    return None if text is None else from_json(Order, text, "an order")
+
+
+def answer_of(result: dict[str, Any] | None) -> TrainingResult | Refusal | None:
+    """Read what a worker sent; None when it died before it could."""
+    if not result or "answer" not in result:
+        return None
+    return from_json(Answer, result["answer"], "a worker's answer").content
