@@ -16,12 +16,12 @@ from dianet_ray.protocol.study import Clip
 from dianet_ray.search.plan import Plan
 from dianet_ray.search.retention import damaged_weights
 from dianet_ray.search.searcher import StudySearcher
-from dianet_ray.search.space import Range, Space
+from dianet_ray.search.space import Space
 from dianet_ray.search.study_file import empty_study
 from dianet_ray.search.trial import FoldTrial, report
 from dianet_ray.search.tuner import make_searcher, run
 from dianet_ray.search.workers import muster, resources
-from dianet_ray.settings import Settings, derive_seed
+from dianet_ray.settings import Range, Settings, derive_seed
 from dianet_ray.storage import files
 
 CLASSES = ("calm", "glad", "sad")
