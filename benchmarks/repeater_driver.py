@@ -41,9 +41,9 @@ from dianet_ray.prepare.images import load_images
 from dianet_ray.protocol.folds import Fold
 from dianet_ray.protocol.predictions import classify, pooled_score
 from dianet_ray.search.plan import Plan, make_plan
-from dianet_ray.search.space import Choice, Dimension, Space, rounded
+from dianet_ray.search.space import Space, rounded
 from dianet_ray.search.space_file import read_space
-from dianet_ray.settings import Settings, config_id, derive_seed
+from dianet_ray.settings import Choice, Dimension, Settings, config_id, derive_seed
 
 SPACE = "quick"
 METRIC = "accuracy"
@@ -149,7 +149,7 @@ def material(plan: Plan, images: np.ndarray) -> Material:
 def repeater(known: Material) -> Repeater:
     """Make the searcher; the space's own points come first, as in our search."""
     names = list(known.space.dimensions)
-    points = [point.model_dump() for point in known.space.points]
+    points = [point.model_dump() for point in known.space.first_settings]
     sampler = OptunaSearch(
         {name: distribution(known.space.dimensions[name]) for name in names},
         metric=METRIC,

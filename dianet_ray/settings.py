@@ -8,11 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from dianet_ray.artefacts import Record
 from dianet_ray.errors import InputError, first_problem
+
+Value = bool | int | float | str
+"""The value of one setting."""
+
+Sampler = Literal["tpe", "random", "grid"]
 
 
 class Settings(BaseModel):
@@ -51,6 +58,50 @@ class Settings(BaseModel):
             needs = "a fusion (cross_attention or concat)" if is_pair else "fusion: none"
             raise ValueError(f"phases: {self.phases} needs {needs}, got {self.fusion}")
         return self
+
+
+@dataclass(frozen=True, slots=True)
+class Choice(Record):
+    """A searched setting with listed values."""
+
+    values: tuple[Value, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Range(Record):
+    """A searched number, from `low` to `high` with both ends included.
+
+    It takes integers when both ends are integers. `log` draws uniformly on a logarithmic scale;
+    `step` keeps the values at `low` plus a multiple of it.
+    """
+
+    low: int | float
+    high: int | float
+    log: bool = False
+    step: int | float | None = None
+
+    @property
+    def is_integer(self) -> bool:
+        """Both ends are integers, so every value is one."""
+        return isinstance(self.low, int) and isinstance(self.high, int)
+
+
+Dimension = Choice | Range
+
+
+@dataclass(frozen=True, slots=True)
+class SpaceIdentity(Record):
+    """The set of settings that a study searches, as its identity records it.
+
+    `fixed` replaces defaults, `search` names the settings that vary, `constraints` read
+    `A divides B` or `A <= B`, and `first_settings` run first, in this order.
+    """
+
+    sampler: Sampler
+    fixed: dict[str, Value]
+    search: dict[str, Dimension]
+    constraints: tuple[str, ...]
+    first_settings: tuple[Settings, ...]
 
 
 def parse_settings(values: dict[str, Any], where: str) -> Settings:

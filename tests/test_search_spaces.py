@@ -25,7 +25,7 @@ def test_a_shipped_space_draws_points_that_build_a_network(name):
 
 
 def test_the_comparison_of_phases_changes_phases_and_fusion_alone():
-    points = load_space("phases").points
+    points = load_space("phases").first_settings
     assert {(p.phases, p.fusion) for p in points} == {
         ("both", "cross_attention"),
         ("both", "concat"),

@@ -4,8 +4,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dianet_ray.artefacts import from_json, to_json
 from dianet_ray.errors import InputError
-from dianet_ray.settings import Settings, config_id, derive_seed, parse_settings
+from dianet_ray.settings import (
+    Choice,
+    Range,
+    Settings,
+    SpaceIdentity,
+    config_id,
+    derive_seed,
+    parse_settings,
+)
 
 
 @pytest.mark.parametrize(
@@ -47,3 +56,23 @@ def test_seeds_fit_every_generator_and_tell_parts_apart(parts):
     assert seed == derive_seed(*parts)
     assert seed != derive_seed(*parts, 0)
     assert derive_seed("1") != derive_seed(1)
+
+
+def test_the_identity_of_a_space_keeps_its_types_through_json():
+    identity = SpaceIdentity(
+        sampler="tpe",
+        fixed={"flip": True, "heads": 1, "warmup": 0.0, "fusion": "concat"},
+        search={
+            "embedding": Choice((32, 64)),
+            "erasing": Choice((0.0, 0.25)),
+            "steps": Range(100, 300, step=50),
+            "dropout": Range(0.0, 1.0),
+        },
+        constraints=("heads divides embedding",),
+        first_settings=(Settings(fusion="concat"),),
+    )
+    read = from_json(SpaceIdentity, to_json(identity), "study.json")
+    assert read == identity
+    assert repr(read) == repr(identity)  # 1, 1.0 and True are equal and differ in meaning
+    assert read.search["steps"].is_integer
+    assert not read.search["dropout"].is_integer

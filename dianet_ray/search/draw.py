@@ -21,9 +21,9 @@ from optuna.distributions import (
 )
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from dianet_ray.protocol.study import RungState
-from dianet_ray.search.space import Choice, Dimension, Space, Value, rounded
-from dianet_ray.settings import Settings, derive_seed
+from dianet_ray.protocol.decisions import RungState
+from dianet_ray.search.space import Space, rounded
+from dianet_ray.settings import Choice, Dimension, Settings, Value, derive_seed
 
 N_REDRAWS = 100
 
@@ -56,7 +56,7 @@ def draw(space: Space, seed: int, *, wave: int, n: int, history: Sequence[Past])
     """
     seen = {past.settings for past in history}
     n_before = len(history)
-    wave_settings = [p for p in space.points[n_before : n_before + n] if p not in seen]
+    wave_settings = [p for p in space.first_settings[n_before : n_before + n] if p not in seen]
     seen.update(wave_settings)
     for settings in _candidates(space, seed, wave, history):
         if len(wave_settings) == n:
@@ -69,7 +69,7 @@ def draw(space: Space, seed: int, *, wave: int, n: int, history: Sequence[Past])
 
 def _candidates(space: Space, seed: int, wave: int, history: Sequence[Past]) -> Iterator[Settings]:
     if not space.dimensions:
-        yield from () if space.points else filter(None, [space.settings({})])
+        yield from () if space.first_settings else filter(None, [space.settings({})])
     elif space.sampler == "grid":
         yield from _grid(space, seed)
     else:
@@ -109,7 +109,7 @@ def _sampled(space: Space, seed: int, wave: int, history: Sequence[Past]) -> Ite
         trial = _told(past, distributions, is_running=past.wave == wave - 1)
         if trial is not None:
             study.add_trial(trial)
-    seen = {past.settings for past in history} | set(space.points)
+    seen = {past.settings for past in history} | set(space.first_settings)
     n_useless = 0
     while n_useless <= N_REDRAWS:
         asked = study.ask(distributions)

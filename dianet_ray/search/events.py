@@ -14,7 +14,6 @@ from dianet_ray.protocol.results import Training, TrainingResult, Weights
 from dianet_ray.protocol.study import DriverEnvironment, EndOfDrawing
 from dianet_ray.settings import Settings
 
-
 Reason = Literal["done", "interrupted", "stopped", "error"]
 """Why a driver ended."""
 

@@ -7,14 +7,14 @@ from collections.abc import Callable
 from dianet_ray.model.network import build
 from dianet_ray.protocol.study import Study
 from dianet_ray.search.plan import Plan
-from dianet_ray.search.space import Choice, Space, Value
-from dianet_ray.settings import Settings
+from dianet_ray.search.space import Space
+from dianet_ray.settings import Choice, Settings, Value
 
 
 def largest_training_bytes(plan: Plan) -> int:
     """Size the weights of one training of the largest network that the space holds, in bytes."""
     size = plan.study.origin.recipe.image_size
-    candidates = [*plan.space.points, *filter(None, [_largest(plan.space)])]
+    candidates = [*plan.space.first_settings, *filter(None, [_largest(plan.space)])]
     return max(
         sum(
             p.numel() * p.element_size()

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from dianet_ray.prepare.images import Images
 
 N_CONFIGS = 32
+Chosen = TypeVar("Chosen")
 WAVE_SIZE = 8
 
 
@@ -117,6 +118,7 @@ def make_plan(images: Images, path: Path, *, space: Space, options: SearchOption
         _check_same("images", existing.identity.images, images.hash, path)
     used = _used(images, labels)
     n_asked, wave_size = _sizes(existing, options)
+    before = None if existing is None else existing.identity
     identity = Identity(
         images=images.hash,
         classes=labels.name,
@@ -124,11 +126,11 @@ def make_plan(images: Images, path: Path, *, space: Space, options: SearchOption
         space=space.identity(),
         ladder=_ladder(space, options, len({clip.subject for clip in used.clips})),
         protocol="loso",
-        objective=options.objective or (existing.identity.objective if existing else "uf1"),
-        seed=_chosen(options.seed, existing and existing.identity.seed, 0),
+        objective=_chosen(options.objective, before and before.objective, "uf1"),
+        seed=_chosen(options.seed, before and before.seed, 0),
         wave_size=wave_size,
         threads_per_training=_chosen(
-            options.threads_per_training, existing and existing.identity.threads_per_training, 1
+            options.threads_per_training, before and before.threads_per_training, 1
         ),
     )
     if existing is not None:
@@ -285,7 +287,7 @@ def _sizes(existing: Study | None, options: SearchOptions) -> tuple[int, int]:
     return n_configs, options.wave_size or default
 
 
-def _chosen(given: int | None, existing: int | None, default: int) -> int:
+def _chosen(given: Chosen | None, existing: Chosen | None, default: Chosen) -> Chosen:
     """Take an option as given, else as the study has it, else the default."""
     if given is not None:
         return given

@@ -16,13 +16,18 @@ from pydantic import ValidationError
 
 from dianet_ray.errors import InputError
 from dianet_ray.protocol.ladder import Ladder
-from dianet_ray.settings import Settings, parse_settings
+from dianet_ray.settings import (
+    Choice,
+    Dimension,
+    Sampler,
+    Settings,
+    SpaceIdentity,
+    Value,
+    parse_settings,
+)
 
-SAMPLERS = ("tpe", "random", "grid")
 _N_PROBES = 256
 _DIGITS = 6
-
-Value = int | float | str | bool
 
 
 def rounded(value: Value) -> Value:
@@ -30,43 +35,18 @@ def rounded(value: Value) -> Value:
     return float(f"{value:.{_DIGITS}g}") if isinstance(value, float) else value
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """A dimension with listed values."""
-
-    values: tuple[Value, ...]
-
-    def sample(self, rng: random.Random) -> Value:
-        """Draw one value at random."""
-        return rng.choice(self.values)
-
-
-@dataclass(frozen=True, slots=True)
-class Range:
-    """A numeric dimension, both ends included; integers when both ends are."""
-
-    low: float
-    high: float
-    log: bool = False
-    step: float | None = None
-
-    @property
-    def is_integer(self) -> bool:
-        """Both ends are integers, so every value is."""
-        return isinstance(self.low, int) and isinstance(self.high, int)
-
-    def sample(self, rng: random.Random) -> Value:
-        """Draw one value at random, ends included."""
-        if self.step is not None:
-            return self.low + self.step * rng.randint(0, int((self.high - self.low) / self.step))
-        if self.is_integer:
-            return rng.randint(int(self.low), int(self.high))
-        if self.log:
-            return math.exp(rng.uniform(math.log(self.low), math.log(self.high)))
-        return rng.uniform(self.low, self.high)
-
-
-Dimension = Choice | Range
+def sample(dimension: Dimension, generator: random.Random) -> Value:
+    """Draw one value at random, the ends of a range included."""
+    if isinstance(dimension, Choice):
+        return generator.choice(dimension.values)
+    low, high, step = dimension.low, dimension.high, dimension.step
+    if step is not None:
+        return low + step * generator.randint(0, int((high - low) / step))
+    if dimension.is_integer:
+        return generator.randint(int(low), int(high))
+    if dimension.log:
+        return math.exp(generator.uniform(math.log(low), math.log(high)))
+    return generator.uniform(low, high)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +56,9 @@ class Constraint:
     left: str
     relation: Literal["divides", "<="]
     right: str
+
+    def __str__(self) -> str:
+        return f"{self.left} {self.relation} {self.right}"
 
     def holds(self, values: Mapping[str, Any]) -> bool:
         """Check complete settings."""
@@ -87,16 +70,16 @@ class Constraint:
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """A validated search space; `points` are complete settings that run first, in order.
+    """A validated search space; `first_settings` run before anything is drawn, in order.
 
     `ladder` is how the file wants it searched; it is no part of the space's identity.
     """
 
-    sampler: str
+    sampler: Sampler
     fixed: dict[str, Value]
     dimensions: dict[str, Dimension]
     constraints: tuple[Constraint, ...]
-    points: tuple[Settings, ...]
+    first_settings: tuple[Settings, ...]
     ladder: Ladder | None = None
 
     def settings(self, values: Mapping[str, Value]) -> Settings | None:
@@ -109,22 +92,15 @@ class Space:
         except ValidationError:
             return None
 
-    def identity(self) -> dict[str, Any]:
-        """Return the space as JSON, to compare a study's with today's file."""
-        return {
-            "sampler": self.sampler,
-            "fixed": dict(sorted(self.fixed.items())),
-            "search": {name: _plain(d) for name, d in sorted(self.dimensions.items())},
-            "constraints": [f"{c.left} {c.relation} {c.right}" for c in self.constraints],
-            "points": [point.model_dump() for point in self.points],
-        }
-
-
-def _plain(dimension: Dimension) -> Any:
-    if isinstance(dimension, Choice):
-        return list(dimension.values)
-    plain = {"low": dimension.low, "high": dimension.high, "log": dimension.log}
-    return plain if dimension.step is None else {**plain, "step": dimension.step}
+    def identity(self) -> SpaceIdentity:
+        """Return what makes two spaces the same, to compare a study's with today's file."""
+        return SpaceIdentity(
+            sampler=self.sampler,
+            fixed=dict(sorted(self.fixed.items())),
+            search=dict(sorted(self.dimensions.items())),
+            constraints=tuple(map(str, self.constraints)),
+            first_settings=self.first_settings,
+        )
 
 
 def check_drawable(space: Space, where: str) -> None:
@@ -133,14 +109,14 @@ def check_drawable(space: Space, where: str) -> None:
     Raises:
         InputError: naming `where` and the rule that a probed point breaks.
     """
-    rng = random.Random(0)
+    generator = random.Random(0)
     n_valid = 0
-    for _ in range(_N_PROBES if space.dimensions else not space.points):
-        values = {name: rounded(dim.sample(rng)) for name, dim in space.dimensions.items()}
+    for _ in range(_N_PROBES if space.dimensions else not space.first_settings):
+        values = {name: rounded(sample(dim, generator)) for name, dim in space.dimensions.items()}
         complete = {**Settings().model_dump(), **space.fixed, **values}
         if all(constraint.holds(complete) for constraint in space.constraints):
             parse_settings(complete, f"{where}: an undeclared constraint")
             n_valid += 1
-    if not n_valid and (space.dimensions or not space.points):
-        rules = ", ".join(f"{c.left} {c.relation} {c.right}" for c in space.constraints)
+    if not n_valid and (space.dimensions or not space.first_settings):
+        rules = ", ".join(map(str, space.constraints))
         raise InputError(f"{where}: no point satisfies the constraints: {rules}")

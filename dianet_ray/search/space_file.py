@@ -11,27 +11,26 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from dianet_ray.errors import InputError
 from dianet_ray.protocol.ladder import KEEP, Ladder, Rung, check_rung, parse_keep
-from dianet_ray.search.space import (
-    SAMPLERS,
+from dianet_ray.search.space import Constraint, Space, check_drawable, rounded
+from dianet_ray.search.yaml_file import Part, load_yaml, read_yaml
+from dianet_ray.settings import (
     Choice,
-    Constraint,
     Dimension,
     Range,
-    Space,
+    Sampler,
+    Settings,
     Value,
-    check_drawable,
-    rounded,
+    parse_settings,
 )
-from dianet_ray.search.yaml_file import Part, load_yaml, read_yaml
-from dianet_ray.settings import Settings, parse_settings
 
+SAMPLERS: tuple[Sampler, ...] = get_args(Sampler)
 _KEYS = ("sampler", "fixed", "search", "constraints", "points", "ladder")
 _RUNG_KEYS = ("groups", "steps", "keep")
 _CONSTRAINT = re.compile(r"(\w+) (divides|<=) (\w+)")
@@ -68,7 +67,7 @@ def load_space(name_or_file: str) -> Space:
         fixed=fixed,
         dimensions=_parse_dimensions(file.child("search"), fixed),
         constraints=tuple(_parse_constraints(file.child("constraints"))),
-        points=tuple(_parse_points(file.child("points"), fixed)),
+        first_settings=tuple(_parse_points(file.child("points"), fixed)),
         ladder=_parse_ladder(file.child("ladder")),
     )
     _check_grid(space, file.child("search"))
@@ -103,13 +102,13 @@ def fix(space: Space, assignments: Mapping[str, str]) -> Space:
     }
     points = [
         parse_settings({**point.model_dump(), **given}, f"--set with point {i}")
-        for i, point in enumerate(space.points)
+        for i, point in enumerate(space.first_settings)
     ]
     fixed = replace(
         space,
         fixed={**space.fixed, **given},
         dimensions={n: d for n, d in space.dimensions.items() if n not in given},
-        points=tuple(dict.fromkeys(points)),
+        first_settings=tuple(dict.fromkeys(points)),
     )
     check_drawable(fixed, "--set")
     return fixed
@@ -121,18 +120,19 @@ def enqueue(space: Space, path: Path) -> Space:
     if file.content is None:
         raise file.refuse("points is a list of mappings of settings, got nothing")
     points = _parse_points(file, space.fixed)
-    return replace(space, points=tuple(dict.fromkeys((*points, *space.points))))
+    return replace(space, first_settings=tuple(dict.fromkeys((*points, *space.first_settings))))
 
 
 def _plain(key: Any) -> str:
     return key if isinstance(key, str) and key.isprintable() else repr(key)
 
 
-def _parse_sampler(part: Part) -> str:
+def _parse_sampler(part: Part) -> Sampler:
     sampler = part.content if part.node is not None else SAMPLERS[0]
-    if sampler not in SAMPLERS:
-        raise part.refuse(f"sampler is one of {', '.join(SAMPLERS)}, got {sampler!r}")
-    return str(sampler)
+    for known in SAMPLERS:
+        if known == sampler:
+            return known
+    raise part.refuse(f"sampler is one of {', '.join(SAMPLERS)}, got {sampler!r}")
 
 
 def _parse_values(part: Part, what: str) -> dict[str, Value]:

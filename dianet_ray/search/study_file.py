@@ -106,9 +106,7 @@ def _check_format(text: bytes, file: Path) -> None:
         )
 
 
-def _folds(
-    test_subjects: Sequence[tuple[str, ...]], clips: tuple[Clip, ...]
-) -> tuple[Fold, ...]:
+def _folds(test_subjects: Sequence[tuple[str, ...]], clips: tuple[Clip, ...]) -> tuple[Fold, ...]:
     return tuple(
         Fold(index, subjects, tuple(i for i, c in enumerate(clips) if c.subject in subjects))
         for index, subjects in enumerate(test_subjects)

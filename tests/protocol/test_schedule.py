@@ -89,7 +89,7 @@ class Play:
         return schedule
 
     def run_one(self):
-        """Let a driver live until one more training is recorded; its schedule when there is none."""
+        """Let a driver live until one more training is recorded; its schedule when none is."""
         return self._drive(len(self.records) + 1)
 
     def _drive(self, last=10**9):

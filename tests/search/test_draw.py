@@ -6,9 +6,9 @@ from hypothesis import settings as budget
 from hypothesis import strategies as st
 
 from dianet_ray.search.draw import Past, draw
-from dianet_ray.search.space import Choice, Constraint, Range, Space
+from dianet_ray.search.space import Constraint, Space
 from dianet_ray.search.space_file import load_space
-from dianet_ray.settings import Settings
+from dianet_ray.settings import Choice, Range, Settings
 
 SAMPLERS = ("tpe", "random")
 DIMENSIONS = {

@@ -10,9 +10,8 @@ from hypothesis import settings as budget
 from hypothesis import strategies as st
 
 from dianet_ray.errors import InputError
-from dianet_ray.search.space import Choice, Range
 from dianet_ray.search.space_file import enqueue, fix, load_space, shipped
-from dianet_ray.settings import Settings
+from dianet_ray.settings import Choice, Range, Settings
 
 DAMAGED = [
     ("search:\n  headz: [1]\n", 2, "unknown setting headz; did you mean heads"),
@@ -114,7 +113,7 @@ def test_set_fixes_a_dimension_and_the_points():
     space = fix(load_space("dianet"), {"learning_rate": "0.002", "flip": "false"})
     assert "learning_rate" not in space.dimensions
     assert space.fixed["flip"] is False
-    assert all(point.learning_rate == 0.002 for point in space.points)
+    assert all(point.learning_rate == 0.002 for point in space.first_settings)
 
 
 @pytest.mark.parametrize(
@@ -165,7 +164,7 @@ def test_every_value_has_its_settings_type_however_yaml_reads_it(tmp_path):
         assert {type(value) for value in values} == {type(getattr(Settings(), name))}
     assert not space.dimensions["dropout"].is_integer
     assert space.dimensions["steps"].is_integer
-    assert space.points[0].learning_rate == 0.001
+    assert space.first_settings[0].learning_rate == 0.001
 
 
 def check_load(path):
@@ -221,7 +220,7 @@ def test_enqueued_points_run_before_the_files_own(tmp_path):
     path = tmp_path / "points.yaml"
     path.write_text("- {heads: 8}\n- {heads: 1}\n")
     space = enqueue(load_space("dianet"), path)
-    assert [point.heads for point in space.points] == [8, 1, 4]
+    assert [point.heads for point in space.first_settings] == [8, 1, 4]
 
 
 def test_the_identity_of_a_space_changes_with_its_content():

@@ -7,21 +7,24 @@ from pathlib import Path
 
 import numpy as np
 
-from dianet_ray.artefacts import weights_path
+from dianet_ray.artefacts import LoggedStep, Recipe, weights_path
 from dianet_ray.cluster.connection import Cluster
 from dianet_ray.cluster.nodes import Nodes
 from dianet_ray.options import SearchOptions
 from dianet_ray.protocol.folds import Clip
 from dianet_ray.protocol.ladder import EXHAUSTIVE
+from dianet_ray.protocol.results import TrainingResult, Weights, WorkerEnvironment
+from dianet_ray.protocol.standing import standing_of
+from dianet_ray.protocol.study import Identity, Origin, new_study
+from dianet_ray.search.events import Order
 from dianet_ray.search.plan import Plan
 from dianet_ray.search.retention import damaged_weights
 from dianet_ray.search.searcher import StudySearcher
-from dianet_ray.search.space import Range, Space
-from dianet_ray.search.study_file import empty_study
-from dianet_ray.search.trial import FoldTrial, report
+from dianet_ray.search.space import Space
+from dianet_ray.search.trial import FoldTrial
 from dianet_ray.search.tuner import make_searcher, run
 from dianet_ray.search.workers import make_workers, resources
-from dianet_ray.settings import Settings, derive_seed
+from dianet_ray.settings import Range, derive_seed
 from dianet_ray.storage import files
 
 CLASSES = ("calm", "glad", "sad")
@@ -34,15 +37,17 @@ SPACE = Space(
 )
 
 
-def fake_answers(work, fold, labels, seed):
-    """Answer well when the learning rate is near 3e-3: a function of the work alone."""
-    settings = Settings(**work["settings"])
-    rng = np.random.default_rng(derive_seed(seed, work["config_id"], work["rung"], fold.index))
-    skill = 0.6 * np.exp(-abs(np.log(settings.learning_rate / 3e-3)))
+WORKER = WorkerEnvironment(device="cpu", torch="2.13.0", threads=1, block=1, host="here")
+
+
+def fake_predictions(order: Order, fold, labels, seed):
+    """Predict well when the learning rate is near 3e-3: a function of the order alone."""
+    generator = np.random.default_rng(derive_seed(seed, order.config_id, order.rung, fold.index))
+    skill = 0.6 * np.exp(-abs(np.log(order.settings.learning_rate / 3e-3)))
     n_classes = int(labels.max()) + 1
-    probabilities = rng.dirichlet(np.ones(n_classes), size=len(fold.test_clips))
+    probabilities = generator.dirichlet(np.ones(n_classes), size=len(fold.test_clips))
     truth = np.eye(n_classes)[labels[list(fold.test_clips)]]
-    return (1 - skill) * probabilities + skill * truth
+    return ((1 - skill) * probabilities + skill * truth).astype(np.float32)
 
 
 def save(path, content):
@@ -52,79 +57,69 @@ def save(path, content):
 
 
 class FakeTrial(FoldTrial):
-    """Writes a few bytes as weights and answers by formula, after `FAKE_SECONDS`."""
+    """Writes a few bytes as weights and predicts by formula, after `FAKE_SECONDS`."""
 
-    def train_block(self):
-        work, material = self.config["work"], self._material
-        (index,) = work["folds"]
+    def train_block(self, order: Order) -> TrainingResult:
+        material = self._material
         started_at = time.time()
         time.sleep(float(os.environ.get("FAKE_SECONDS", "0")))
-        is_loso = work["rung"] == len(material.rungs) - 1
-        path = material.study_path / weights_path(work["config_id"], index)
-        content = f"{work['config_id']} {index}".encode()
-        if is_loso:
-            files.patiently(lambda: save(path, content), lambda error: None)
-        fold = material.rungs[work["rung"]][index]
-        answers = fake_answers(work, fold, material.labels, material.seed)
-        finished_at = time.time()
-        return report(
-            {
-                "outcome": "ok",
-                "probabilities": answers.astype(np.float32).tolist(),
-                "history": [{"step": 1.0, "loss": 1.0}],
-                "weights": {
-                    "path": weights_path(work["config_id"], index),
-                    "n_bytes": len(content),
-                    "sha256": hashlib.sha256(content).hexdigest(),
-                }
-                if is_loso
-                else None,
-                "environment": {"device": "cpu"},
-                "started_at": started_at,
-                "finished_at": finished_at,
-                "seconds": finished_at - started_at,
-            }
+        weights = None
+        if order.rung == len(material.rungs) - 1:
+            weights = self._save(order)
+        fold = material.rungs[order.rung][order.fold]
+        return TrainingResult(
+            outcome="ok",
+            started_at=started_at,
+            finished_at=time.time(),
+            probabilities=fake_predictions(order, fold, material.labels, material.seed),
+            history=(LoggedStep(step=1, loss=1.0, accuracy=0.5, learning_rate=1e-3),),
+            weights=weights,
+            environment=WORKER,
         )
+
+    def _save(self, order: Order) -> Weights:
+        path = weights_path(order.config_id, order.fold)
+        content = f"{order.config_id} {order.fold}".encode()
+        files.patiently(
+            lambda: save(self._material.study_path / path, content), lambda error: None
+        )
+        return Weights(path, len(content), hashlib.sha256(content).hexdigest())
 
 
 def fake_plan(
     path: Path, *, n_subjects=4, n_configs=6, space=SPACE, ladder=EXHAUSTIVE, **options
 ) -> Plan:
-    """Plan a study of `n_subjects` people with three clips each."""
+    """Plan a study of `n_subjects` subjects with three clips each."""
     clips = tuple(
         Clip(f"d/s{s:02d}/{c}", f"d/s{s:02d}", c) for s in range(n_subjects) for c in range(3)
     )
-    wave_size = options.pop("wave_size", min(4, n_configs))
-    identity = {
-        "images": "0" * 64,
-        "classes": "fake:3",
-        "labels": {name: name for name in CLASSES},
-        "space": space.identity(),
-        "ladder": [rung.plain() for rung in ladder],
-        "protocol": "loso",
-        "objective": "uf1",
-        "seed": options.pop("seed", 0),
-        "wave_size": wave_size,
-        "threads_per_training": 1,
-    }
-    content = {
-        "identity": identity,
-        "about": {
-            "dataset": "d",
-            "images": {"n_clips": len(clips), "n_left_out": 0, "options": {"image_size": 32}},
-            "images_path": "none",
-            "n_unlabelled": 0,
-        },
-        "classes": CLASSES,
-        "clips": [[c.clip_id, c.subject, c.label] for c in clips],
-        "rungs": [
-            [fold.test_subjects for fold in rung.folds(clips, CLASSES, identity["seed"])]
-            for rung in ladder
-        ],
-    }
+    identity = Identity(
+        images="0" * 64,
+        classes="fake:3",
+        labels={name: name for name in CLASSES},
+        space=space.identity(),
+        ladder=ladder,
+        protocol="loso",
+        objective="uf1",
+        seed=options.pop("seed", 0),
+        wave_size=options.pop("wave_size", min(4, n_configs)),
+        threads_per_training=1,
+    )
+    origin = Origin(
+        dataset="d",
+        images_path="none",
+        recipe=Recipe(image_size=32),
+        apex="annotated",
+        n_left_out=0,
+        n_unlabelled=0,
+        other_labels={},
+        dropped_labels={},
+        duplicates=(),
+        fingerprints=tuple(clip.clip_id for clip in clips),
+    )
     return Plan(
         path=path,
-        study=empty_study(path.name, content),
+        study=new_study(path.name, identity=identity, origin=origin, clips=clips, classes=CLASSES),
         space=space,
         n_asked=n_configs,
         n_configs=n_configs,
@@ -140,7 +135,7 @@ def fake_images(plan: Plan) -> np.ndarray:
 
 def searcher_of(plan: Plan) -> StudySearcher:
     """Make the searcher of a plan, which knows what weights are missing."""
-    return make_searcher(plan, damaged_weights(plan.path, plan.study, plan.n_kept))
+    return make_searcher(plan, damaged_weights(plan.path, standing_of(plan.study), plan.n_kept))
 
 
 def run_plan(plan: Plan, images: np.ndarray, trial: type = FakeTrial) -> StudySearcher:

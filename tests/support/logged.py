@@ -9,6 +9,7 @@ import os
 import time
 from pathlib import Path
 
+from dianet_ray.search.events import order_of
 from tests.support.clusters import MARK
 from tests.support.fake_search import FakeTrial
 
@@ -27,12 +28,12 @@ class LoggedTrial(FakeTrial):
         return result
 
     def _log(self, event):
-        work, pid = self.config["work"], os.getpid()
+        order, pid = order_of(self.config), os.getpid()
         line = {
             "event": event,
-            "number": work["number"],
-            "fold": work["folds"][0],
-            "attempt": work["attempt"],
+            "number": order.number,
+            "fold": order.fold,
+            "attempt": order.attempt,
             "pid": pid,
             "node": os.environ.get(MARK, ""),
             "at": time.time(),
