@@ -1,9 +1,10 @@
 """What the search itself costs: empty trainings through all of it, against bare Tune.
 
 Both ways train the same empty class on as many reused actors of a local Ray, with the same
-environment and scheduler. The search adds its searcher (schedule, draws, ledger,
-deleting weights) and what it does at each step of Tune's loop; MLflow is left out. Every measurement has a process of
-its own, so that its memory is clean, and the two ways take turns. Counted from when every actor is
+environment and scheduler. The search adds its searcher (schedule, draws, ledger, deleting
+weights) and what it does at each step of Tune's loop; MLflow is left out. Every measurement has a
+process of its own, so that its memory is clean, and the two ways take turns. Counted from when
+every actor is
 there until the last training ends. With fewer than a thousand trainings a tenth of them is so
 short that one draw or one write decides it. `--json` prints one document.
 

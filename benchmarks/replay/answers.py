@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from benchmarks.replay.matrix import Matrix, rung_name
-from dianet_ray.protocol.comparison import Comparison
+from dianet_ray.protocol.comparison import Basis, Comparison
 from dianet_ray.protocol.ladder import Ladder
 from dianet_ray.protocol.metrics import confusion, scores
 from dianet_ray.protocol.predictions import classify
@@ -23,7 +23,7 @@ class Recorded:
     """Scores, times and judges of a matrix; a row is a configuration as the matrix numbers it."""
 
     matrix: Matrix
-    _judges: dict[Ladder, Remembering] = field(default_factory=dict)
+    _comparisons: dict[Ladder, Remembering] = field(default_factory=dict)
 
     @cached_property
     def labels(self) -> np.ndarray:
@@ -69,26 +69,26 @@ class Recorded:
 
     def comparison(self, ladder: Ladder) -> Remembering:
         """Find the comparison of a ladder; repetitions share what it finds out."""
-        if ladder not in self._judges:
-            self._judges[ladder] = Remembering(self._new_judge(ladder))
-        return self._judges[ladder]
+        if ladder not in self._comparisons:
+            self._comparisons[ladder] = Remembering(self._new_comparison(ladder))
+        return self._comparisons[ladder]
 
-    def _new_judge(self, ladder: Ladder) -> Comparison:
+    def _new_comparison(self, ladder: Ladder) -> Comparison:
         recorded = [self.matrix.rungs[name] for name in rung_names(ladder)]
         held = [
             [list(rung.probabilities[:, list(fold.test_clips)]) for fold in rung.folds]
             for rung in recorded
         ]
-        return Comparison(
+        basis = Basis(
             ladder,
-            [rung.folds for rung in recorded],
-            labels=self.labels,
-            subjects=[clip.subject for clip in self.matrix.clips],
+            tuple(rung.folds for rung in recorded),
+            tuple(self.matrix.clips),
             n_classes=len(self.matrix.classes),
             objective=OBJECTIVE,
             seed=0,
-            answers=lambda row, rung, fold: held[rung][fold][row],
-            names=str,
+        )
+        return Comparison(
+            basis, predictions=lambda row, rung, fold: held[rung][fold][row], names=str
         )
 
 

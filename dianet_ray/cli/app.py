@@ -355,11 +355,12 @@ def _tracking(uri: str | None, experiment: str | None, log_faces: bool) -> Track
 
 def _closing_lines(study: Study, path: Path, tracking_uri: str | None) -> None:
     """Print the champion, or how far the search came, and the commands that come next."""
+    from dianet_ray.protocol.standing import standing_of
     from dianet_ray.search.status import status_of
     from dianet_ray.tracking.store import choose_uri, shown, ui_hint
 
     uri = choose_uri(tracking_uri, path)
-    for line in status_of(study, path)["lines"]:
+    for line in status_of(standing_of(study), path).lines():
         out.print(line)
     where = [] if tracking_uri is None else ["--tracking-uri", shown(uri)]
     here = Path() if is_remote(path) else path.parent  # pages and models are local
@@ -374,15 +375,15 @@ def _closing_lines(study: Study, path: Path, tracking_uri: str | None) -> None:
 @app.command()
 def status(study: flags.StudyPath, as_json: flags.Json = False) -> None:
     """Say how far a study is, from any shell that sees it."""
+    from dianet_ray.protocol.standing import standing_of
     from dianet_ray.search.status import status_of
     from dianet_ray.search.study_file import load_study
 
-    found = status_of(load_study(study), study)
-    lines = found.pop("lines")
+    found = status_of(standing_of(load_study(study)), study)
     if as_json:
-        _print_json(found)
+        _print_json(found.document())
     else:
-        out.print(*lines, sep="\n")
+        out.print(*found.lines(), sep="\n")
 
 
 @app.command()

@@ -31,7 +31,7 @@ from dianet_ray.ensemble import card, collect
 from dianet_ray.errors import InputError, Stopped, StudyFailed
 from dianet_ray.options import TrackingOptions
 from dianet_ray.prepare.images import Images, load_images
-from dianet_ray.protocol.correction import champion
+from dianet_ray.protocol.standing import Standing, standing_of
 from dianet_ray.protocol.study import Study
 from dianet_ray.report import page
 from dianet_ray.search import tuner
@@ -39,13 +39,13 @@ from dianet_ray.search.forecast import describe
 from dianet_ray.search.plan import Plan
 from dianet_ray.search.retention import damaged_weights
 from dianet_ray.search.searcher import StudySearcher
-from dianet_ray.search.status import first_wave_failure
 from dianet_ray.search.study_file import load_study
 from dianet_ray.search.trial import FoldTrial
 from dianet_ray.search.workers import Resources, Workers, make_workers, resources
 from dianet_ray.storage import files
 from dianet_ray.storage.lock import Lock
 from dianet_ray.tracking import store
+from dianet_ray.tracking.content import json_text
 from dianet_ray.tracking.thread import ProjectionThread
 
 if TYPE_CHECKING:
@@ -100,14 +100,15 @@ class Search:
             with files.writing(path):
                 stack.enter_context(Lock(path / DRIVER_FOLDER, f"the study {path}"))
             plan = self.make_plan()  # again: another driver may have just finished
-            if failure := first_wave_failure(plan.study):
+            standing = standing_of(plan.study)
+            if failure := standing.first_wave_failure():
                 raise StudyFailed(f"{failure}; repair the cause and use a new folder")
             with files.answering(path):
-                damaged = damaged_weights(path, plan.study, plan.n_kept)
-            is_done = plan.is_done and not damaged
+                damaged = damaged_weights(path, standing, plan.n_kept)
+            is_done = plan.is_done() and not damaged
             study = plan.study if is_done else self._train(plan, uri, damaged)
             try:
-                publish(study, path, uri, self.tracking, images=self.images)
+                publish(standing_of(study), path, uri, self.tracking, images=self.images)
             except Exception as error:  # whatever MLflow raises, the search is done
                 reason = " ".join(str(error).split())
                 logger.warning("MLflow lacks the champion (%s): dianet-ray track %s", reason, path)
@@ -190,25 +191,27 @@ def projection(
 
 
 def publish(
-    study: Study, path: Path, uri: str, tracking: TrackingOptions, *, images: Images | None
+    standing: Standing, path: Path, uri: str, tracking: TrackingOptions, *, images: Images | None
 ) -> None:
     """Bring MLflow up to date with a study, its champion included when there is one."""
     writer = projection(path, uri, tracking, images=images)
-    if champion(study) is None:
-        writer.update(study)
-    else:
-        names = [clip.clip_id for clip in study.clips]
-        prints = dict(zip(names, study.about["fingerprints"], strict=True))
-        writer.finish(study, card.make(study, prints))
+    winner, study = standing.champion(), standing.study
+    if winner is None:
+        writer.update(standing)
+        return
+    names = [clip.clip_id for clip in study.clips]
+    prints = dict(zip(names, study.origin.fingerprints, strict=True))
+    text = json_text(card.make(standing, prints))
+    writer.finish(standing, ModelCard(text, winner.config_id, study.origin.recipe.image_size))
 
 
 def images_of(study: Study) -> Images | None:
     """Load the images that a study was made from; None when they are gone or others."""
     try:
-        images = load_images(files.located(study.about["images_path"]))
+        images = load_images(files.located(study.origin.images_path))
     except InputError:
         return None
-    return images if images.hash == study.identity["images"] else None
+    return images if images.hash == study.identity.images else None
 
 
 def track(path: Path, tracking: TrackingOptions) -> str:
@@ -222,10 +225,10 @@ def track(path: Path, tracking: TrackingOptions) -> str:
     images = images_of(study) if tracking.log_faces else None
     if tracking.log_faces and images is None:
         raise InputError(
-            f"--log-faces needs the images of the study: {study.about['images_path']} no longer "
+            f"--log-faces needs the images of the study: {study.origin.images_path} no longer "
             "holds them"
         )
-    publish(study, path, uri, tracking, images=images)
+    publish(standing_of(study), path, uri, tracking, images=images)
     return uri
 
 
@@ -245,7 +248,9 @@ def collect_models(
     client = store.connect(uri)
     with tempfile.TemporaryDirectory(prefix="dianet-collect-") as folder:
         if study_path is not None:
-            fetched = download.download_study(client, load_study(study_path), Path(folder))
+            fetched = download.download_study(
+                client, standing_of(load_study(study_path)), Path(folder)
+            )
         else:
             fetched = download.download_model(client, str(model), Path(folder))
         return collect.collect(fetched, out)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from dianet_ray.prepare.images import Images
 
 N_CONFIGS = 32
-Chosen = TypeVar("Chosen")
 WAVE_SIZE = 8
 
 
@@ -126,11 +125,11 @@ def make_plan(images: Images, path: Path, *, space: Space, options: SearchOption
         space=space.identity(),
         ladder=_ladder(space, options, len({clip.subject for clip in used.clips})),
         protocol="loso",
-        objective=_chosen(options.objective, before and before.objective, "uf1"),
-        seed=_chosen(options.seed, before and before.seed, 0),
+        objective=options.objective or (before.objective if before else "uf1"),
+        seed=_given(options.seed, before.seed if before else 0),
         wave_size=wave_size,
-        threads_per_training=_chosen(
-            options.threads_per_training, before and before.threads_per_training, 1
+        threads_per_training=_given(
+            options.threads_per_training, before.threads_per_training if before else 1
         ),
     )
     if existing is not None:
@@ -287,11 +286,9 @@ def _sizes(existing: Study | None, options: SearchOptions) -> tuple[int, int]:
     return n_configs, options.wave_size or default
 
 
-def _chosen(given: Chosen | None, existing: Chosen | None, default: Chosen) -> Chosen:
-    """Take an option as given, else as the study has it, else the default."""
-    if given is not None:
-        return given
-    return default if existing is None else existing
+def _given(option: int | None, default: int) -> int:
+    """Take an option as given; 0 is a value."""
+    return default if option is None else option
 
 
 def _check_identity(old: Identity, new: Identity, path: Path) -> None:

@@ -1,8 +1,8 @@
 """The Searcher that Ray Tune asks what to train next.
 
 It joins the schedule (what), the draw (settings), the ledger (what is true) and Tune (where).
-Every event becomes durable in the ledger first; then the schedule hears of it, then whoever listens. It
-keeps no state that the ledger does not hold, so Tune's own saving of searchers is not used.
+Every event becomes durable in the ledger first; then the schedule hears of it, then whoever
+listens. It keeps no state that the ledger does not hold, so Tune's own saving is not used.
 """
 
 from __future__ import annotations

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import numpy as np
 from mlflow import MlflowClient
@@ -15,7 +15,8 @@ from mlflow import MlflowClient
 from dianet_ray.artefacts import CARD_JSON, PHASES, fold_file
 from dianet_ray.errors import InputError
 from dianet_ray.imaging.display import png
-from dianet_ray.protocol.study import Study, Training
+from dianet_ray.protocol.results import Training
+from dianet_ray.protocol.study import Study
 from dianet_ray.storage import files
 from dianet_ray.tracking import content
 from dianet_ray.tracking.runs import KnownRun, StudyRuns, make_run, write_run
@@ -24,14 +25,27 @@ FACES_FOLDER = "faces"
 FACES_TAG = "dianet.faces"
 
 
+@dataclass(frozen=True, slots=True)
+class ModelCard:
+    """The champion's card: the text of its file, and what MLflow shows of it."""
+
+    text: str
+    config_id: str
+    image_size: int
+
+    @property
+    def sha256(self) -> str:
+        """Hash the file."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+
 class ModelFiles:
     """The champion's model folder as it will be collected, laid out when first asked for."""
 
-    def __init__(self, study: Path, trainings: Sequence[Training], card: dict[str, Any]) -> None:
+    def __init__(self, study: Path, trainings: Sequence[Training], card: ModelCard) -> None:
         self.trainings = trainings
         self._study = study
-        self._card = content.json_text(card)
-        self.card_sha256 = hashlib.sha256(self._card.encode()).hexdigest()
+        self.card = card
         self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     def __enter__(self) -> ModelFiles:
@@ -58,11 +72,11 @@ class ModelFiles:
             model.mkdir()
             for training in self.trainings:
                 self._copy(training, model / fold_file(training.fold))
-            (model / CARD_JSON).write_text(self._card, encoding="utf-8")
+            (model / CARD_JSON).write_text(self.card.text, encoding="utf-8")
         return Path(self._folder.name) / "model"
 
     def _copy(self, training: Training, target: Path) -> None:
-        weights = training.weights
+        weights = training.result.weights
         source = self._study / weights.path if weights else self._study
         try:
             weights_file = files.read(source)
@@ -89,7 +103,7 @@ def write_folds(
         client.delete_run(runs.folds.pop(place).run_id)
     parent = runs.configurations[config_id].run_id
     for training in files.trainings:
-        whole = content.fold_run(study, training, {content.CARD: files.card_sha256})
+        whole = content.fold_run(study, training, {content.CARD: files.card.sha256})
         known = runs.folds.get((config_id, training.fold))
         if known is None:
             known = make_run(client, experiment, whole, parent=parent)

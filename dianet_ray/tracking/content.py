@@ -14,11 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from dianet_ray.artefacts import METRICS
+from dianet_ray.artefacts import METRICS, to_plain
 from dianet_ray.protocol.metrics import confusion, scores
 from dianet_ray.protocol.predictions import classify
-from dianet_ray.protocol.standing import standing
-from dianet_ray.protocol.study import Configuration, Study, Training
+from dianet_ray.protocol.results import Training
+from dianet_ray.protocol.standing import Standing
+from dianet_ray.protocol.study import Configuration, Identity, Study
 
 KIND, STUDY, STATE = "dianet.kind", "dianet.study", "dianet.state"
 CONFIG_ID, FOLD, CHAMPION = "dianet.config_id", "dianet.fold", "dianet.champion"
@@ -38,7 +39,7 @@ OPEN = ("running", "waiting")
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
+class MetricValue:
     """One value of a metric; `at` is in milliseconds since the epoch."""
 
     key: str
@@ -57,20 +58,19 @@ class RunContent:
     started_at: int
     finished_at: int
     params: dict[str, str] = field(default_factory=dict)
-    points: tuple[Point, ...] = ()
+    values: tuple[MetricValue, ...] = ()
 
 
 def study_id(study: Study) -> str:
     """Hash what makes it this study to 12 hex digits."""
-    text = json.dumps(study.identity, sort_keys=True)
+    text = json.dumps(to_plain(study.identity), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def model_name(study: Study) -> str:
     """Name the registered model: the data set and its set of classes."""
-    classes = study.identity["classes"]
-    last = classes.rpartition(":")[2] if isinstance(classes, str) else len(study.classes)
-    name = f"dianet-{study.about['dataset']}-{last}"
+    classes = study.identity.classes.rpartition(":")[2]
+    name = f"dianet-{study.origin.dataset}-{classes}"
     return "".join(c if c.isalnum() or c in "-_." else "-" for c in name)
 
 
@@ -84,9 +84,9 @@ def milliseconds(seconds: float) -> int:
     return round(seconds * 1000)
 
 
-def study_state(study: Study) -> str:
+def study_state(standing: Standing) -> str:
     """Say where a study stands: over when nothing that is drawn still runs; it may grow later."""
-    states = set(standing(study).states())
+    states = set(standing.states())
     if not states or states & set(OPEN):
         return "running"
     return "complete" if "complete" in states else "failed"
@@ -94,11 +94,10 @@ def study_state(study: Study) -> str:
 
 def study_run(study: Study, state: str, tags: dict[str, str] | None = None) -> RunContent:
     """Describe the run of the whole study: its identity; `best_so_far` is written as it grows."""
-    plain = {key: value for key, value in study.identity.items() if not isinstance(value, dict)}
-    params = {key: v if isinstance(v, str) else json.dumps(v) for key, v in plain.items()}
-    params |= {"dataset": str(study.about["dataset"]), "n_clips": str(len(study.clips))}
+    params = _identity_params(study.identity)
+    params |= {"dataset": study.origin.dataset, "n_clips": str(len(study.clips))}
     params["n_folds"] = ", ".join(str(len(folds)) for folds in study.rungs)
-    ends = [training.finished_at for training in study.trainings.values()]
+    ends = [training.result.finished_at for training in study.trainings.values()]
     return RunContent(
         name=study.name,
         tags={KIND: "study", STUDY: study_id(study), **(tags or {})},
@@ -109,7 +108,13 @@ def study_run(study: Study, state: str, tags: dict[str, str] | None = None) -> R
     )
 
 
-def best_so_far(study: Study) -> Iterator[Point]:
+def _identity_params(identity: Identity) -> dict[str, str]:
+    """Write what is not nested as MLflow parameters, which are text."""
+    plain = {k: v for k, v in to_plain(identity).items() if not isinstance(v, dict)}
+    return {k: v if isinstance(v, str) else json.dumps(v) for k, v in plain.items()}
+
+
+def best_so_far(standing: Standing) -> Iterator[MetricValue]:
     """Walk the configurations in number order up to the first that may still change.
 
     A point is the best complete configuration up to its step, by the rule of the champion, so it
@@ -117,34 +122,33 @@ def best_so_far(study: Study) -> Iterator[Point]:
     """
     best: dict[str, float] = {}
     best_total, at = -1.0, 0
-    standings = standing(study)
+    study, totals = standing.study, standing.totals()
     for configuration in study.configurations:
-        state = standings.state(configuration.number)
+        number = configuration.number
+        state = standing.state(number)
         if state in OPEN:
             return
-        at = max(at, _finished_at(study, configuration.number))
+        at = max(at, _finished_at(standing, number))
         if state != "complete":
             continue
-        total = standings.decisions.total(configuration.number, study.loso_rung)
-        if total > best_total:
-            best, best_total = pooled_scores(study, configuration.number), total
+        if totals[number] > best_total:
+            best, best_total = pooled_scores(study, number), totals[number]
         for metric in METRICS:
-            yield Point(f"best/{metric}", best[metric], configuration.number, at)
+            yield MetricValue(f"best/{metric}", best[metric], number, at)
 
 
 def pooled_scores(study: Study, number: int, rung: int | None = None) -> dict[str, float]:
     """Score the pooled predictions of a finished rung (LOSO) with every metric."""
-    answers = classify(study.pooled(number, rung))
-    found = scores(confusion(study.labels(), answers, len(study.classes)))
+    predicted = classify(study.pooled(number, rung))
+    found = scores(confusion(study.labels(), predicted, len(study.classes)))
     return {metric: float(found[metric]) for metric in METRICS}
 
 
-def configuration_run(study: Study, configuration: Configuration) -> RunContent:
+def configuration_run(standing: Standing, configuration: Configuration) -> RunContent:
     """Describe a configuration's run: a metric per rung that it finished, more of LOSO."""
-    number = configuration.number
-    trainings = standing(study).needed(number)
-    state = standing(study).state(number)
-    starts = [training.started_at for training in trainings]
+    study, number = standing.study, configuration.number
+    state = standing.state(number)
+    starts = [training.result.started_at for training in standing.needed(number)]
     return RunContent(
         name=f"{number:03d}-{configuration.config_id}",
         tags={
@@ -156,30 +160,30 @@ def configuration_run(study: Study, configuration: Configuration) -> RunContent:
         },
         state=state,
         started_at=milliseconds(min(starts)) if starts else started_at(study),
-        finished_at=_finished_at(study, number),
+        finished_at=_finished_at(standing, number),
         params={key: str(value) for key, value in configuration.settings.model_dump().items()},
-        points=() if state in OPEN else tuple(_configuration_points(study, number)),
+        values=() if state in OPEN else tuple(_configuration_values(standing, number)),
     )
 
 
-def _configuration_points(study: Study, number: int) -> Iterator[Point]:
-    trainings = standing(study).needed(number)
-    at = _finished_at(study, number)
-    finished = [run for run in standing(study).runs(number) if run.state == "complete"]
+def _configuration_values(standing: Standing, number: int) -> Iterator[MetricValue]:
+    study, trainings = standing.study, standing.needed(number)
+    at = _finished_at(standing, number)
+    finished = [run for run in standing.runs(number) if run.state == "complete"]
     if len(study.rungs) > 1:
         for run in finished:
             for metric, value in pooled_scores(study, number, run.rung).items():
-                yield Point(f"rung/{metric}", value, run.rung, at)
+                yield MetricValue(f"rung/{metric}", value, run.rung, at)
     if not finished or finished[-1].rung < study.loso_rung:
         return
     for metric, value in pooled_scores(study, number).items():
-        yield Point(metric, value, 0, at)
-    yield Point("seconds/training", sum(training.seconds for training in trainings), 0, at)
+        yield MetricValue(metric, value, 0, at)
+    yield MetricValue("seconds/training", sum(training.seconds for training in trainings), 0, at)
     for training in study.of(number):
-        at = milliseconds(training.finished_at)
-        yield Point("seconds/fold", training.seconds, training.fold, at)
+        at = milliseconds(training.result.finished_at)
+        yield MetricValue("seconds/fold", training.seconds, training.fold, at)
         for key, value in _fold_scores(study, training).items():
-            yield Point(f"fold/{key}", value, training.fold, at)
+            yield MetricValue(f"fold/{key}", value, training.fold, at)
 
 
 def fold_run(study: Study, training: Training, tags: dict[str, str]) -> RunContent:
@@ -190,25 +194,28 @@ def fold_run(study: Study, training: Training, tags: dict[str, str]) -> RunConte
         training: an ok training of the champion.
         tags: what else the run holds, such as the hash of its card.
     """
-    at = milliseconds(training.finished_at)
-    points = [Point("seconds/fold", training.seconds, 0, at)]
-    points += [Point(f"held_out/{k}", v, 0, at) for k, v in _fold_scores(study, training).items()]
-    for entry in training.history:
-        step = round(entry["step"])
-        points += [Point(f"train/{k}", v, step, at) for k, v in entry.items() if k != "step"]
+    at = milliseconds(training.result.finished_at)
+    values = [MetricValue("seconds/fold", training.seconds, 0, at)]
+    values += [
+        MetricValue(f"held_out/{k}", v, 0, at) for k, v in _fold_scores(study, training).items()
+    ]
+    for entry in training.result.history:
+        for key in ("loss", "accuracy", "learning_rate"):
+            values.append(MetricValue(f"train/{key}", getattr(entry, key), entry.step, at))
+    weights = training.result.weights
     own = {KIND: "fold", STUDY: study_id(study), CONFIG_ID: training.config_id}
-    own |= {FOLD: str(training.fold), WEIGHTS: training.weights.sha256 if training.weights else ""}
+    own |= {FOLD: str(training.fold), WEIGHTS: weights.sha256 if weights else ""}
     return RunContent(
         name=f"fold-{training.fold:03d}",
         tags={**own, **tags},
         state="complete",
-        started_at=milliseconds(training.started_at),
+        started_at=milliseconds(training.result.started_at),
         finished_at=at,
         params={
             "fold": str(training.fold),
             "n_clips": str(len(study.folds[training.fold].test_clips)),
         },
-        points=tuple(points),
+        values=tuple(values),
     )
 
 
@@ -223,9 +230,9 @@ def _fold_scores(study: Study, training: Training) -> dict[str, float]:
     }
 
 
-def _finished_at(study: Study, number: int) -> int:
-    ends = [training.finished_at for training in standing(study).needed(number)]
-    return milliseconds(max(ends)) if ends else started_at(study)
+def _finished_at(standing: Standing, number: int) -> int:
+    ends = [training.result.finished_at for training in standing.needed(number)]
+    return milliseconds(max(ends)) if ends else started_at(standing.study)
 
 
 def json_text(value: Any) -> str:

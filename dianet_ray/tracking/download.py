@@ -15,7 +15,7 @@ from mlflow.exceptions import MlflowException
 
 from dianet_ray.artefacts import CARD_JSON, fold_file
 from dianet_ray.errors import InputError
-from dianet_ray.protocol.correction import champion
+from dianet_ray.protocol.standing import Standing
 from dianet_ray.protocol.study import Study
 from dianet_ray.tracking import content
 from dianet_ray.tracking.registry import MODEL_FOLDER
@@ -23,12 +23,12 @@ from dianet_ray.tracking.runs import read_runs
 from dianet_ray.tracking.store import shown
 
 
-def download_study(client: MlflowClient, study: Study, folder: Path) -> Path:
+def download_study(client: MlflowClient, standing: Standing, folder: Path) -> Path:
     """Fetch the model folder of a study's champion, from whichever experiment has it.
 
     Args:
         client: from `store.connect`.
-        study: the study as its ledger has it.
+        standing: of the study as its ledger has it.
         folder: an existing folder that nothing else uses.
 
     Returns:
@@ -37,7 +37,7 @@ def download_study(client: MlflowClient, study: Study, folder: Path) -> Path:
     Raises:
         InputError: the study has no champion yet, or the store does not have it whole.
     """
-    winner = champion(study)
+    study, winner = standing.study, standing.champion()
     if winner is None:
         raise InputError(f"collect needs a complete configuration: {study.name} has none yet")
     where = shown(client.tracking_uri)

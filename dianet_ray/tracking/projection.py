@@ -8,22 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from mlflow import MlflowClient
 
-from dianet_ray.protocol.standing import standing
+from dianet_ray.artefacts import to_plain
+from dianet_ray.protocol.standing import Standing
 from dianet_ray.protocol.study import Configuration, Study
 from dianet_ray.tracking import content
-from dianet_ray.tracking.champion import ModelFiles, write_faces, write_folds
+from dianet_ray.tracking.champion import ModelCard, ModelFiles, write_faces, write_folds
 from dianet_ray.tracking.registry import Ensemble, forget, register
 from dianet_ray.tracking.runs import (
     StudyRuns,
     make_run,
     read_runs,
-    write_points,
     write_run,
+    write_values,
 )
 from dianet_ray.tracking.store import artifact_location, experiment_id
 
@@ -60,31 +60,36 @@ class Projection:
         location = artifact_location(client.tracking_uri, study_path)
         self._experiment = experiment_id(client, experiment, location)
         self._runs: StudyRuns | None = None
-        self._n_settled = self._n_points = 0
+        self._n_settled = self._n_values = 0
 
-    def update(self, study: Study) -> None:
+    def update(self, standing: Standing) -> None:
         """Bring the run of the study and those of its configurations up to date.
 
         A study that is over is sealed here when it has no champion, else by `finish`.
         """
+        study = standing.study
         runs = self._known(study)
-        n_settled = sum(state not in content.OPEN for state in standing(study).states())
-        state = content.study_state(study)
+        state = content.study_state(standing)
         if state == "running" and runs.study.state != state:
             write_run(self._client, runs.study, content.study_run(study, state))
         if runs.study.name != study.name:
             self._client.update_run(runs.study.run_id, name=study.name)
             runs.study.name = study.name
         for configuration in study.configurations:
-            self._update_configuration(study, runs, configuration)
-        if n_settled > self._n_settled:
-            points = list(content.best_so_far(study))
-            write_points(self._client, runs.study.run_id, points[self._n_points :])
-            self._n_settled, self._n_points = n_settled, len(points)
+            self._update_configuration(standing, runs, configuration)
+        self._update_best(standing, runs)
         if state == "failed" and runs.study.state != state:
             write_run(self._client, runs.study, content.study_run(study, state))
 
-    def finish(self, study: Study, card: dict[str, Any]) -> None:
+    def _update_best(self, standing: Standing, runs: StudyRuns) -> None:
+        """Add to the curve of the best so far, when another configuration has ended."""
+        n_settled = sum(state not in content.OPEN for state in standing.states())
+        if n_settled > self._n_settled:
+            values = list(content.best_so_far(standing))
+            write_values(self._client, runs.study.run_id, values[self._n_values :])
+            self._n_settled, self._n_values = n_settled, len(values)
+
+    def finish(self, standing: Standing, card: ModelCard) -> None:
         """Write the champion too: its fold runs and, when the study is over, its ensemble.
 
         The study's run is sealed only when nothing that is drawn still runs. Until then no
@@ -92,37 +97,44 @@ class Projection:
         interrupted would make equal searches differ.
 
         Args:
-            study: a study with a champion.
+            standing: of a study with a champion.
             card: the champion's card, as it goes beside the model files.
 
         Raises:
             InputError: a weights file of the champion is missing or damaged.
         """
         self._runs = None  # read again what another process may have written meanwhile
-        self.update(study)
+        self.update(standing)
+        study, state = standing.study, content.study_state(standing)
         runs = self._known(study)
-        champion = next(c for c in study.configurations if c.config_id == card["config_id"])
-        state = content.study_state(study)
+        champion = next(c for c in study.configurations if c.config_id == card.config_id)
         with ModelFiles(self._path, study.of(champion.number), card) as files:
             write_folds(self._client, self._experiment, study, runs=runs, files=files)
             if state == "complete":
-                ensemble = Ensemble(
-                    name=content.model_name(study),
-                    run_id=runs.configurations[champion.config_id].run_id,
-                    tags={
-                        content.STUDY: content.study_id(study),
-                        content.CONFIG_ID: champion.config_id,
-                        content.CARD: files.card_sha256,
-                    },
-                    params=content.configuration_run(study, champion).params,
-                    n_classes=len(study.classes),
-                    image_size=int(card["preprocessing"]["image_size"]),
-                )
+                ensemble = self._ensemble(standing, runs, champion, files)
                 register(self._client, self._experiment, ensemble, files=files)
         write_faces(self._client, runs.study, self._faces)
         champion_tag = {content.CHAMPION: champion.config_id}
         if runs.study.state != state or not runs.study.holds(champion_tag):
             write_run(self._client, runs.study, content.study_run(study, state, champion_tag))
+
+    def _ensemble(
+        self, standing: Standing, runs: StudyRuns, champion: Configuration, files: ModelFiles
+    ) -> Ensemble:
+        """Describe the champion's fold models as the model to register."""
+        study = standing.study
+        return Ensemble(
+            name=content.model_name(study),
+            run_id=runs.configurations[champion.config_id].run_id,
+            tags={
+                content.STUDY: content.study_id(study),
+                content.CONFIG_ID: champion.config_id,
+                content.CARD: files.card.sha256,
+            },
+            params=content.configuration_run(standing, champion).params,
+            n_classes=len(study.classes),
+            image_size=files.card.image_size,
+        )
 
     def _known(self, study: Study) -> StudyRuns:
         """Read the study's runs once, making its own; from then on only this object writes."""
@@ -140,19 +152,21 @@ class Projection:
             forget(self._client, self._experiment, self._runs.copies.pop())
         run = self._runs.study
         if run.state is None:
-            text = content.json_text({"identity": study.identity, "classes": study.classes})
+            text = content.json_text(
+                {"identity": to_plain(study.identity), "classes": study.classes}
+            )
             self._client.log_text(run.run_id, text, IDENTITY_JSON)
             write_run(self._client, run, content.study_run(study, "running"))
         return self._runs
 
     def _update_configuration(
-        self, study: Study, runs: StudyRuns, configuration: Configuration
+        self, standing: Standing, runs: StudyRuns, configuration: Configuration
     ) -> None:
         config_id = configuration.config_id
         known = runs.configurations.get(config_id)
-        if known is not None and known.state == standing(study).state(configuration.number):
+        if known is not None and known.state == standing.state(configuration.number):
             return
-        whole = content.configuration_run(study, configuration)
+        whole = content.configuration_run(standing, configuration)
         if known is None:
             known = make_run(self._client, self._experiment, whole, parent=runs.study.run_id)
             runs.configurations[config_id] = known

@@ -1,7 +1,7 @@
 """Write one run so that writing it again changes nothing, and read the runs of a study back.
 
 A run is sealed by its state tag, written last: what carries a state is whole for that state.
-Points carry the record's time, and MLflow's stores drop exact repeats of a point.
+Values carry the record's time, and MLflow's stores drop exact repeats.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from dianet_ray.tracking.content import (
     STATE,
     STATUS,
     STUDY,
-    Point,
+    MetricValue,
     RunContent,
 )
 
-MOST_POINTS = 1000
+MOST_VALUES = 1000
 PAGE = 1000
 PARENT = "mlflow.parentRunId"
 Key = TypeVar("Key", bound=Hashable)
@@ -151,7 +151,7 @@ def make_run(
 def write_run(client: MlflowClient, known: KnownRun, content: RunContent) -> None:
     """Write what a run holds, its status, and last its tags with the state."""
     params = [Param(key, value) for key, value in content.params.items()]
-    write_points(client, known.run_id, content.points, params=params)
+    write_values(client, known.run_id, content.values, params=params)
     status = STATUS[content.state]
     if status == "RUNNING":
         client.update_run(known.run_id, status=status)
@@ -162,11 +162,15 @@ def write_run(client: MlflowClient, known: KnownRun, content: RunContent) -> Non
     known.tags |= tags
 
 
-def write_points(
-    client: MlflowClient, run_id: str, points: Iterable[Point], *, params: Iterable[Param] = ()
+def write_values(
+    client: MlflowClient,
+    run_id: str,
+    values: Iterable[MetricValue],
+    *,
+    params: Iterable[Param] = (),
 ) -> None:
-    """Write points in as few requests as MLflow's limits allow."""
-    metrics = [Metric(p.key, p.value, p.at, p.step) for p in points]
-    client.log_batch(run_id, metrics=metrics[:MOST_POINTS], params=list(params))
-    for start in range(MOST_POINTS, len(metrics), MOST_POINTS):
-        client.log_batch(run_id, metrics=metrics[start : start + MOST_POINTS])
+    """Write values in as few requests as MLflow's limits allow."""
+    metrics = [Metric(p.key, p.value, p.at, p.step) for p in values]
+    client.log_batch(run_id, metrics=metrics[:MOST_VALUES], params=list(params))
+    for start in range(MOST_VALUES, len(metrics), MOST_VALUES):
+        client.log_batch(run_id, metrics=metrics[start : start + MOST_VALUES])

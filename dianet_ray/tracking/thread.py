@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
+from dianet_ray.protocol.comparison import Memory
+from dianet_ray.protocol.standing import Standing, standing_of
 from dianet_ray.protocol.study import Study
 
 _log = logging.getLogger(__name__)
@@ -25,7 +27,7 @@ LONGEST_WAIT_S = 300.0
 class Writer(Protocol):
     """What the thread needs of a Projection."""
 
-    def update(self, study: Study) -> None:
+    def update(self, standing: Standing) -> None:
         """Write the study's runs and its configurations'."""
 
 
@@ -43,6 +45,7 @@ class ProjectionThread:
         self._is_whole = True
         self._has_warned = False
         self._writer: Writer | None = None
+        self._memory: Memory = {}
         self._thread = threading.Thread(target=self._run, daemon=True, name="tracking")
         self._thread.start()
 
@@ -91,7 +94,7 @@ class ProjectionThread:
         try:
             if self._writer is None:
                 self._writer = self._make()
-            self._writer.update(study)
+            self._writer.update(standing_of(study, self._memory))
         except Exception as error:  # whatever MLflow raises, the search goes on
             self._writer = None
             self._warn(" ".join(str(error).split())[:300])

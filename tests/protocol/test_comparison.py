@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dianet_ray.protocol.comparison import Comparison
+from dianet_ray.protocol.comparison import Basis, Comparison
 from dianet_ray.protocol.ladder import Rung
 from dianet_ray.protocol.predictions import pooled_score
 from tests.support.studies import CLASSES, make_clips
@@ -12,34 +12,26 @@ LADDER = (Rung(3, keep=0.5, drop="bootstrap"), Rung())
 
 
 class Case:
-    """Three configurations on made-up clips; number 0 answers best, 2 at random."""
+    """Three configurations on made-up clips; number 0 predicts best, 2 at random."""
 
-    def __init__(self, memo=None, seed=0, ladder=LADDER):
+    def __init__(self, memory=None, seed=0, ladder=LADDER):
         self.clips = make_clips(9)
         self.labels = np.array([clip.label for clip in self.clips])
         self.rungs = [rung.folds(self.clips, CLASSES, 0) for rung in LADDER]
         rng = np.random.default_rng(1)
         noise = rng.normal(size=(3, 2, len(self.clips), len(CLASSES)))
         truth = np.eye(len(CLASSES))[self.labels]
-        self.answers = noise + np.array([6.0, 1.0, 0.0])[:, None, None, None] * truth
+        self.predictions = noise + np.array([6.0, 1.0, 0.0])[:, None, None, None] * truth
         self.found = {
-            (n, r, f.index): self.answers[n, r][list(f.test_clips)]
+            (n, r, f.index): self.predictions[n, r][list(f.test_clips)]
             for n in range(3)
             for r in range(2)
             for f in self.rungs[r]
         }
         self.n_asked = 0
+        basis = Basis(ladder, tuple(self.rungs), self.clips, len(CLASSES), "uf1", seed)
         self.comparison = Comparison(
-            ladder,
-            self.rungs,
-            labels=self.labels,
-            subjects=[clip.subject for clip in self.clips],
-            n_classes=len(CLASSES),
-            objective="uf1",
-            seed=seed,
-            answers=lambda *key: self.found[key],
-            names=str,
-            memo=memo,
+            basis, predictions=lambda *key: self.found[key], names=str, memory=memory
         )
 
 
@@ -50,7 +42,7 @@ def test_a_score_pools_the_first_folds_in_their_order():
             clips = [clip for fold in folds[:n] for clip in fold.test_clips]
             expected = pooled_score(
                 case.labels[clips],
-                case.answers[1, rung][clips],
+                case.predictions[1, rung][clips],
                 n_classes=len(CLASSES),
                 objective="uf1",
             )
@@ -78,13 +70,13 @@ def test_in_loso_what_the_rungs_below_gave_counts():
 
 
 @pytest.mark.parametrize("changed", [0, 2])
-def test_what_is_remembered_belongs_to_the_answers_it_came_from(changed):
-    memo = {}
-    case = Case(memo)
+def test_what_is_remembered_belongs_to_the_predictions_it_came_from(changed):
+    memory = {}
+    case = Case(memory)
     assert case.comparison.is_behind(2, 0, 1, rival=0)
     before = case.comparison.score(changed, 0, 1)
-    swapped = Case(memo)
+    swapped = Case(memory)
     first = swapped.rungs[0][0]
-    swapped.found[changed, 0, 0] = case.answers[2 - changed, 0][list(first.test_clips)]
+    swapped.found[changed, 0, 0] = case.predictions[2 - changed, 0][list(first.test_clips)]
     assert swapped.comparison.score(changed, 0, 1) != before
     assert not swapped.comparison.is_behind(2, 0, 1, rival=0)

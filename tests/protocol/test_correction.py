@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dianet_ray.artefacts import METRICS
-from dianet_ray.protocol.correction import champion, corrected
+from dianet_ray.protocol.correction import corrected
 from dianet_ray.protocol.metrics import scores
 from dianet_ray.protocol.predictions import classify, pooled_score, subject_confusions
 from tests.support.studies import make_study
@@ -40,46 +40,6 @@ def alone(counts):
 def naive_best(counts, objective):
     pooled = scores(counts.sum(axis=1))
     return float(pooled[objective].max())
-
-
-def test_the_champion_has_the_largest_pooled_objective():
-    for objective in METRICS:
-        study = make_study(n_configs=6)
-        study = dataclasses.replace(study, identity={**study.identity, "objective": objective})
-        ranked = [
-            pooled_score(study.labels(), study.pooled(n), n_classes=3, objective=objective)
-            for n in range(6)
-        ]
-        assert champion(study).number == ranked.index(max(ranked))
-
-
-def test_ties_go_to_the_lower_number():
-    study = make_study(n_configs=3)
-    same = {
-        (number, rung, fold): dataclasses.replace(
-            training, probabilities=study.trainings[2, rung, fold].probabilities
-        )
-        for (number, rung, fold), training in study.trainings.items()
-    }
-    assert champion(dataclasses.replace(study, trainings=same)).number == 0
-
-
-@pytest.mark.parametrize("outcome", ["failed", "lost", None])
-def test_a_configuration_that_is_not_complete_is_never_champion(outcome):
-    study = make_study(n_configs=4)
-    best = champion(study).number
-    trainings = dict(study.trainings)
-    if outcome is None:
-        del trainings[best, 0, 0]
-    else:
-        trainings[best, 0, 0] = dataclasses.replace(
-            trainings[best, 0, 0], outcome=outcome, probabilities=None
-        )
-    assert champion(dataclasses.replace(study, trainings=trainings)).number != best
-
-
-def test_without_a_complete_configuration_there_is_no_champion():
-    assert champion(dataclasses.replace(make_study(), trainings={})) is None
 
 
 def test_on_noise_the_corrected_estimate_is_at_chance_and_the_naive_best_is_above_it():

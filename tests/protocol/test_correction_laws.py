@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dianet_ray.protocol.comparison import Comparison
+from dianet_ray.protocol.comparison import Basis, Comparison
 from dianet_ray.protocol.correction import corrected
 from dianet_ray.protocol.decisions import Decisions
 from dianet_ray.protocol.folds import Clip
@@ -57,14 +57,8 @@ def search(rng, ladder, accuracies, objective, seed):
     said = answers(rng, clips, accuracies, len(ladder))
     rungs = [rung.folds(clips, "abcde", seed) for rung in ladder]
     comparison = Comparison(
-        ladder,
-        rungs,
-        labels=np.array([clip.label for clip in clips]),
-        subjects=[clip.subject for clip in clips],
-        n_classes=5,
-        objective=objective,
-        seed=seed,
-        answers=lambda n, r, f: np.eye(5)[said[r][n][list(rungs[r][f].test_clips)]],
+        Basis(ladder, tuple(rungs), tuple(clips), 5, objective, seed),
+        predictions=lambda n, r, f: np.eye(5)[said[r][n][list(rungs[r][f].test_clips)]],
         names=str,
     )
     decisions = Decisions(ladder, [len(folds) for folds in rungs], comparison)

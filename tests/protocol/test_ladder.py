@@ -4,13 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dianet_ray.artefacts import from_json, to_json
 from dianet_ray.errors import InputError
 from dianet_ray.protocol.ladder import (
     EXHAUSTIVE,
     Rung,
     default_ladder,
     entering,
-    from_plain,
     parse_keep,
     parse_ladder,
 )
@@ -22,7 +22,7 @@ RUNGS = st.builds(Rung, st.integers(2, 9), st.just(0.5), KEEPS, st.sampled_from(
 @given(st.lists(RUNGS, max_size=3), st.sampled_from([Rung(), Rung(drop="bootstrap")]))
 def test_a_ladder_reads_back_as_it_is_written(below, last):
     ladder = (*below, last)
-    assert from_plain([rung.plain() for rung in ladder]) == ladder
+    assert tuple(from_json(Rung, to_json(rung), "") for rung in ladder) == ladder
 
 
 @given(KEEPS, st.integers(1, 300))
@@ -41,7 +41,7 @@ def test_no_more_enter_a_rung_than_the_one_below(below, n):
     assert counts[-1] >= 1
 
 
-def test_a_handful_of_people_has_no_rung_below_loso():
+def test_a_handful_of_subjects_has_no_rung_below_loso():
     assert default_ladder(4) == EXHAUSTIVE
     assert [rung.groups for rung in default_ladder(26)] == [3, None]
     assert {rung.drop for rung in default_ladder(26, "none")} == {"none"}

@@ -2,13 +2,16 @@
 
 import dataclasses
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dianet_ray.protocol.predictions import pooled_score
-from dianet_ray.protocol.standing import standing
+from dianet_ray.artefacts import METRICS
+from dianet_ray.protocol.results import TrainingResult
+from dianet_ray.protocol.standing import standing_of
 from dianet_ray.protocol.study import Study
-from tests.support.studies import CLASSES, laddered
+from tests.support.studies import CLASSES, laddered, make_study
 
 
 def score(study: Study, number, rung):
@@ -17,9 +20,9 @@ def score(study: Study, number, rung):
     )
 
 
-def test_the_best_of_the_first_rung_climb_and_the_best_sum_is_champion():
+def test_the_best_of_the_first_rung_are_promoted_and_the_best_sum_is_champion():
     study = laddered()
-    found = standing(study)
+    found = standing_of(study)
     first = sorted(range(8), key=lambda n: (-score(study, n, 0), n))
     assert [c.number for c in found.complete()] == sorted(first[:2])
     best = max(first[:2], key=lambda n: (score(study, n, 0) + score(study, n, 1), -n))
@@ -27,19 +30,19 @@ def test_the_best_of_the_first_rung_climb_and_the_best_sum_is_champion():
     assert sorted(set(found.states())) == ["complete", "screened"]
 
 
-def test_trainings_of_configurations_that_did_not_climb_are_surplus():
+def test_trainings_of_configurations_that_were_not_promoted_are_surplus():
     study = laddered()
-    found = standing(study)
-    climbed = {c.number for c in found.complete()}
+    found = standing_of(study)
+    promoted = {c.number for c in found.complete()}
     surplus = {key for key, t in study.trainings.items() if found.is_surplus(t)}
-    assert surplus == {key for key in study.trainings if key[1] == 1 and key[0] not in climbed}
+    assert surplus == {key for key in study.trainings if key[1] == 1 and key[0] not in promoted}
     assert all(not found.is_surplus(t) for number in range(8) for t in found.needed(number))
 
 
-def test_what_may_still_climb_is_waiting():
+def test_what_may_still_be_promoted_is_waiting():
     study = dataclasses.replace(laddered(), n_configs=16)
-    assert "screened" not in standing(study).states()
-    assert standing(study).champion() is None
+    assert "screened" not in standing_of(study).states()
+    assert standing_of(study).champion() is None
 
 
 FINISHED = laddered()
@@ -53,7 +56,46 @@ def test_the_order_of_the_records_changes_nothing(order, n_kept):
     part = dict(items[i] for i in sorted(order[:n_kept]))
     shuffled = dict(items[i] for i in order[:n_kept])
     one, other = (
-        standing(dataclasses.replace(study, trainings=found)) for found in (part, shuffled)
+        standing_of(dataclasses.replace(study, trainings=found)) for found in (part, shuffled)
     )
     assert one.states() == other.states()
     assert one.champion() == other.champion()
+
+
+def test_the_champion_has_the_largest_pooled_objective():
+    for objective in METRICS:
+        study = make_study(n_configs=6)
+        study = dataclasses.replace(study, identity=dataclasses.replace(study.identity, objective=objective))
+        ranked = [
+            pooled_score(study.labels(), study.pooled(n), n_classes=3, objective=objective)
+            for n in range(6)
+        ]
+        assert standing_of(study).champion().number == ranked.index(max(ranked))
+
+
+def test_ties_go_to_the_lower_number():
+    study = make_study(n_configs=3)
+    same = {
+        (number, rung, fold): dataclasses.replace(
+            training, result=study.trainings[2, rung, fold].result
+        )
+        for (number, rung, fold), training in study.trainings.items()
+    }
+    assert standing_of(dataclasses.replace(study, trainings=same)).champion().number == 0
+
+
+@pytest.mark.parametrize("outcome", ["failed", "lost", None])
+def test_a_configuration_that_is_not_complete_is_never_champion(outcome):
+    study = make_study(n_configs=4)
+    best = standing_of(study).champion().number
+    trainings = dict(study.trainings)
+    if outcome is None:
+        del trainings[best, 0, 0]
+    else:
+        ended = TrainingResult(outcome, 0.0, 1.0, error="ValueError: bad")
+        trainings[best, 0, 0] = dataclasses.replace(trainings[best, 0, 0], result=ended)
+    assert standing_of(dataclasses.replace(study, trainings=trainings)).champion().number != best
+
+
+def test_without_a_complete_configuration_there_is_no_champion():
+    assert standing_of(dataclasses.replace(make_study(), trainings={})).champion() is None

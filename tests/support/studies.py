@@ -3,25 +3,43 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import numpy as np
 
-from dianet_ray.artefacts import weights_path
-from dianet_ray.protocol.folds import Clip, loso
-from dianet_ray.protocol.ladder import Rung
-from dianet_ray.protocol.study import Configuration, Span, Study, Training, Weights
-from dianet_ray.settings import Settings, config_id, derive_seed
+from dianet_ray.artefacts import LoggedStep, Recipe, weights_path
+from dianet_ray.options import SearchOptions
+from dianet_ray.protocol.folds import Clip
+from dianet_ray.protocol.ladder import EXHAUSTIVE, Rung
+from dianet_ray.protocol.results import Training, TrainingResult, Weights, WorkerEnvironment
+from dianet_ray.protocol.study import (
+    Configuration,
+    DriverEnvironment,
+    Identity,
+    Origin,
+    Span,
+    Study,
+    new_study,
+)
+from dianet_ray.settings import Choice, Range, Settings, SpaceIdentity, config_id, derive_seed
 
 CLASSES = ("disgust", "happiness", "surprise")
-ENVIRONMENT = {
-    "python": "3.11.2",
-    "torch": "2.13.0",
-    "device": "cpu",
-    "device_name": "a processor",
-    "threads": 1,
-    "block": 1,
-}
+WORKER = WorkerEnvironment(device="cpu", torch="2.13.0", threads=1, block=1, host="here")
+DRIVER = DriverEnvironment(
+    n_configs=2,
+    dianet_ray="0",
+    python="3.11.2",
+    ray="2.60.0",
+    torch="2.13.0",
+    optuna="5.0.0",
+    host="here",
+    cpus_per_trial=1.0,
+    gpus_per_trial=0.0,
+    options=SearchOptions(),
+)
+HISTORY = (
+    LoggedStep(step=10, loss=1.1, accuracy=0.4, learning_rate=1e-3),
+    LoggedStep(step=20, loss=0.9, accuracy=0.6, learning_rate=1e-4),
+)
 SECONDS = 2.0
 """How long every made-up training takes."""
 
@@ -52,13 +70,20 @@ def make_settings(number: int) -> Settings:
 def make_study(
     n_subjects: int = 6, n_configs: int = 4, *, seed: int = 0, signal: float = 1.0
 ) -> Study:
-    """A finished study on two workers; a larger `signal` answers right more often.
+    """A finished study on two workers; with a larger `signal` more predictions are right.
 
-    Later configurations have a little more signal than earlier ones. With `signal=0` the answers
-    know nothing of the labels. Take trainings away (`dataclasses.replace`) for unfinished ones.
+    Later configurations have a little more signal than earlier ones. With `signal=0` the
+    predictions know nothing of the labels. Take trainings away (`dataclasses.replace`) for
+    unfinished studies.
     """
     clips = make_clips(n_subjects, seed=seed, classes=len(CLASSES))
-    folds = loso(clips, CLASSES, seed)
+    study = new_study(
+        "demo-study",
+        identity=_identity(seed),
+        origin=_origin(clips),
+        clips=clips,
+        classes=CLASSES,
+    )
     configurations = []
     trainings: dict[tuple[int, int, int], Training] = {}
     clock = [1010.0, 1010.0]  # when each worker is free; start-up takes ten seconds
@@ -68,38 +93,25 @@ def make_study(
         configurations.append(Configuration(number, name, settings, wave=number // 8))
         strength = signal * (1 + number / max(1, n_configs))
         generator = np.random.default_rng(derive_seed(seed, "answers", number))
-        for fold in folds:
+        for fold in study.folds:
             labels = [clips[index].label for index in fold.test_clips]
             started_at = min(clock)
             clock[clock.index(started_at)] = started_at + SECONDS
-            trainings[number, 0, fold.index] = Training(
-                number=number,
-                config_id=name,
-                rung=0,
-                fold=fold.index,
+            result = TrainingResult(
                 outcome="ok",
-                attempt=1,
-                seconds=SECONDS,
                 started_at=started_at,
                 finished_at=started_at + SECONDS,
-                probabilities=_answer(labels, strength, generator),
-                history=(
-                    {"step": 10, "loss": 1.1, "accuracy": 0.4, "learning_rate": 1e-3},
-                    {"step": 20, "loss": 0.9, "accuracy": 0.6, "learning_rate": 1e-4},
-                ),
+                probabilities=_predict(labels, strength, generator),
+                history=HISTORY,
                 weights=Weights(weights_path(name, fold.index), 1000, "0" * 64),
-                environment=ENVIRONMENT,
+                environment=WORKER,
             )
-    return Study(
-        name="demo-study",
-        identity=_identity(seed),
-        about=_about(len(clips)),
-        clips=clips,
-        classes=CLASSES,
-        rungs=(folds,),
+            trainings[number, 0, fold.index] = Training(number, name, 0, fold.index, 1, result)
+    return dataclasses.replace(
+        study,
         configurations=tuple(configurations),
         trainings=trainings,
-        spans=(Span(1000.0, max(clock) + 1.0, 2, {"dianet_ray": "0", "n_workers": 2}),),
+        spans=(Span(1000.0, max(clock) + 1.0, 2, DRIVER),),
     )
 
 
@@ -112,7 +124,7 @@ def laddered(n_configs: int = 8, seed: int = 0) -> Study:
     rungs = tuple(rung.folds(whole.clips, CLASSES, seed) for rung in LADDER)
     study = dataclasses.replace(
         whole,
-        identity={**whole.identity, "ladder": [rung.plain() for rung in LADDER]},
+        identity=dataclasses.replace(whole.identity, ladder=LADDER),
         rungs=rungs,
         trainings={
             (n, 1, f): dataclasses.replace(t, rung=1) for (n, _, f), t in whole.trainings.items()
@@ -123,52 +135,68 @@ def laddered(n_configs: int = 8, seed: int = 0) -> Study:
     for configuration in study.configurations:
         pooled = study.pooled(configuration.number)
         for fold in rungs[0]:
-            answers = pooled[list(fold.test_clips)]
-            noisy = answers + rng.uniform(0, 0.3, answers.shape)
+            probabilities = pooled[list(fold.test_clips)]
+            noisy = probabilities + rng.uniform(0, 0.3, probabilities.shape)
+            like = study.trainings[configuration.number, 1, 0]
             groups[configuration.number, 0, fold.index] = dataclasses.replace(
-                study.trainings[configuration.number, 1, 0],
+                like,
                 rung=0,
                 fold=fold.index,
-                probabilities=noisy.astype(np.float32),
-                weights=None,
+                result=dataclasses.replace(
+                    like.result, probabilities=noisy.astype(np.float32), weights=None
+                ),
             )
     return dataclasses.replace(study, trainings={**groups, **study.trainings})
 
 
-def _answer(labels: list[int], strength: float, generator: np.random.Generator) -> np.ndarray:
+def _predict(labels: list[int], strength: float, generator: np.random.Generator) -> np.ndarray:
     logits = generator.normal(size=(len(labels), len(CLASSES)))
     logits[np.arange(len(labels)), labels] += strength
     odds = np.exp(logits)
     return np.asarray(odds / odds.sum(axis=1, keepdims=True), dtype=np.float32)
 
 
-def _identity(seed: int) -> dict[str, Any]:
-    return {
-        "images": "f" * 64,
-        "classes": list(CLASSES),
-        "space": {
-            "sampler": "tpe",
-            "fixed": {"width": 8, "embedding": 16, "steps": 20},
-            "search": {
-                "heads": [1, 2, 4],
-                "learning_rate": {"low": 1e-4, "high": 1e-2, "log": True},
+def _identity(seed: int) -> Identity:
+    return Identity(
+        images="f" * 64,
+        classes="casme2:3",
+        labels={name: name for name in CLASSES},
+        space=SpaceIdentity(
+            sampler="tpe",
+            fixed={"width": 8, "embedding": 16, "steps": 20},
+            search={
+                "heads": Choice((1, 2, 4)),
+                "learning_rate": Range(1e-4, 1e-2, log=True),
             },
-            "constraints": [],
-            "points": [],
-        },
-        "ladder": ["loso"],
-        "protocol": "loso",
-        "objective": "uf1",
-        "seed": seed,
-        "wave_size": 8,
-        "threads_per_training": 1,
-    }
+            constraints=(),
+            first_settings=(),
+        ),
+        ladder=EXHAUSTIVE,
+        protocol="loso",
+        objective="uf1",
+        seed=seed,
+        wave_size=8,
+        threads_per_training=1,
+    )
 
 
-def _about(n_clips: int) -> dict[str, Any]:
-    return {
-        "dataset": "casme2",
-        "images_path": "/data/images",
-        "images": {"dataset": "casme2", "n_clips": n_clips + 1, "n_left_out": 2},
-        "left_out": {"label not in the class set": 1},
-    }
+def _origin(clips: tuple[Clip, ...]) -> Origin:
+    return Origin(
+        dataset="casme2",
+        images_path="/data/images",
+        recipe=Recipe(),
+        apex="annotated",
+        n_left_out=2,
+        n_unlabelled=1,
+        other_labels={"fear": 1},
+        dropped_labels={},
+        duplicates=(),
+        fingerprints=tuple(f"print of {clip.clip_id}" for clip in clips),
+    )
+
+
+def with_weights(training: Training, weights: Weights | None) -> Training:
+    """The same training with other weights."""
+    return dataclasses.replace(
+        training, result=dataclasses.replace(training.result, weights=weights)
+    )

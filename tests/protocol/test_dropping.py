@@ -1,4 +1,4 @@
-"""Rules that stop a configuration: when they do, and when they must not."""
+"""The bootstrap that drops a configuration: when it does, and when it must not."""
 
 from dataclasses import replace
 
@@ -8,25 +8,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dianet_ray.artefacts import METRICS
-from dianet_ray.protocol.droppers import DROPPERS, Pair, bootstrap, none
+from dianet_ray.protocol.comparison import Pair, ends_behind
 
 N_CLASSES = 3
 
 
 def pair(seed, mine, rival, n=80, n_subjects=9, n_left=17, lead=0.0):
-    """Answers that are right with the given probabilities, wrong ones at random."""
+    """Predictions that are right with the given probabilities; wrong ones are random."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, N_CLASSES, n)
 
-    def answer(skill):
+    def predict(skill):
         return np.where(rng.random(n) < skill, labels, rng.integers(0, N_CLASSES, n))
 
-    return Pair(answer(mine), answer(rival), labels, np.arange(n) % n_subjects, n_left, lead)
+    return Pair(predict(mine), predict(rival), labels, np.arange(n) % n_subjects, n_left, lead)
 
 
-def ask(found, rule=bootstrap, objective="uf1", seed=0, confidence=0.95):
+def ask(found, objective="uf1", seed=0, confidence=0.95):
     asked = {"objective": objective, "confidence": confidence, "seed": seed}
-    return rule(found, n_classes=N_CLASSES, **asked)
+    return ends_behind(found, n_classes=N_CLASSES, **asked)
 
 
 @given(st.integers(0, 10**6), st.sampled_from(METRICS))
@@ -46,7 +46,7 @@ def test_a_hopeless_configuration_is_dropped_and_a_better_one_is_not(objective):
 def test_those_that_would_have_ended_ahead_are_dropped_as_rarely_as_the_confidence_says(
     confidence,
 ):
-    """Equal skills: after a third of the people, ask; the other two thirds tell who was right."""
+    """Equal skills: ask after a third of the subjects; the others tell who was right."""
     n_asked = n_dropped = n_wrong = 0
     for seed in range(400):
         whole = pair(seed, 0.6, 0.6, n=240, n_subjects=27)
@@ -84,7 +84,7 @@ def test_the_seed_alone_decides_the_doubtful():
     doubtful = [pair(seed, 0.5, 0.6) for seed in range(60)]
     first = [[ask(found, seed=seed) for seed in range(4)] for found in doubtful]
     assert first == [[ask(found, seed=seed) for seed in range(4)] for found in doubtful]
-    assert any(len(set(answers)) == 2 for answers in first)
+    assert any(len(set(verdicts)) == 2 for verdicts in first)
 
 
 def test_the_noise_within_subjects_counts():
@@ -95,8 +95,3 @@ def test_the_noise_within_subjects_counts():
     mine = np.where((np.arange(12) >= 3) & (np.arange(12) < 9), labels, wrong)  # 2 won, 3 lost
     found = Pair(mine, rival, labels, np.zeros(12, dtype=int), n_left=2)
     assert not ask(found, objective="accuracy")
-
-
-def test_none_drops_nobody_and_every_rule_has_the_same_signature():
-    assert not ask(pair(0, 0.0, 1.0), rule=none)
-    assert all(isinstance(ask(pair(0, 0.2, 0.5), rule=rule), bool) for rule in DROPPERS.values())
