@@ -12,7 +12,7 @@ from dianet_ray.settings import Settings
 
 def largest_training_bytes(plan: Plan) -> int:
     """Size the weights of one training of the largest network that the space holds, in bytes."""
-    size = plan.study.about["images"]["options"]["image_size"]
+    size = plan.study.about["images"]["recipe"]["image_size"]
     candidates = [*plan.space.points, *filter(None, [_largest(plan.space)])]
     return max(
         sum(
@@ -71,8 +71,9 @@ def describe(
     for label, why in study.about.get("dropped_labels", {}).items():
         say(f"         no class {label}: {why}")
     if doubled := study.about["images"].get("duplicates"):
-        first, second, _, is_leak = max(doubled, key=lambda pair: pair[3])
-        leak = ": a fold tests what it trained on" if is_leak else ""
+        worst = max(doubled, key=lambda pair: pair["across_subjects"])
+        first, second = worst["first"], worst["second"]
+        leak = ": a fold tests what it trained on" if worst["across_subjects"] else ""
         say(
             f"         {len(doubled)} pairs of clips show the same frames, for example "
             f"{first} and {second}{leak}"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dianet_ray.artefacts import DRIVER_FOLDER, STUDY_JSON
+from dianet_ray.artefacts import DRIVER_FOLDER, STUDY_JSON, to_plain
 from dianet_ray.datasets.label_sets import LabelSet, label_set, plain_label
 from dianet_ray.errors import InputError
 from dianet_ray.options import SearchOptions
@@ -151,8 +151,8 @@ def make_plan(images: Images, path: Path, *, space: Space, options: SearchOption
     content = {
         "identity": identity,
         "about": {
-            "dataset": images.about["dataset"],
-            "images": images.about,
+            "dataset": images.record.dataset,
+            "images": to_plain(images.record),
             "images_path": str(images.path),
             "n_unlabelled": len(images.labels) - len(rows),
             "other_labels": dict(
@@ -240,7 +240,7 @@ def _labels(images: Images, existing: Study | None, options: SearchOptions) -> L
     if options.classes is None and existing is not None:
         return LabelSet(existing.identity["classes"], existing.identity["labels"])
     clips = list(zip(images.labels, images.subjects, strict=True))
-    return label_set(options.classes, images.about["dataset"], clips=clips)
+    return label_set(options.classes, images.record.dataset, clips=clips)
 
 
 def _sizes(existing: Study | None, options: SearchOptions) -> tuple[int, int]:

@@ -111,7 +111,7 @@ def fake_plan(
         "identity": identity,
         "about": {
             "dataset": "d",
-            "images": {"n_clips": len(clips), "n_left_out": 0, "options": {"image_size": 32}},
+            "images": {"n_clips": len(clips), "n_left_out": 0, "recipe": {"image_size": 32}},
             "images_path": "none",
             "n_unlabelled": 0,
         },
