@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from dianet_ray.artefacts import Recipe
 from dianet_ray.datasets.rules import read_manifest
-from dianet_ray.imaging.clip_images import Recipe, Span, clip_images
+from dianet_ray.imaging.clip_images import FrameSpan, clip_images
 from dianet_ray.progress import Progress
 from dianet_ray.synth.data_set import write_data_set
 
@@ -33,7 +34,7 @@ def make_arrays(
         write_data_set(folder / "data", **how, seed=seed, n_workers=n_workers, progress=progress)
     manifest = read_manifest("casme2", folder / "data")
     rows = manifest.usable()
-    clips = [(manifest.frames(row), (row.onset, row.apex, row.offset)) for row in rows]
+    clips = [(manifest.frames(row), FrameSpan(row.onset, row.apex, row.offset)) for row in rows]
     with ProcessPoolExecutor(n_workers, mp_context=get_context("spawn")) as pool:
         made = list(pool.map(partial(_images, Recipe(image_size)), clips, chunksize=16))
     np.save(folder / "images.npy", np.stack(made))
@@ -41,5 +42,5 @@ def make_arrays(
     np.save(folder / "subjects.npy", np.array([row.subject for row in rows]))
 
 
-def _images(recipe: Recipe, clip: tuple[Path, Span]) -> np.ndarray:
+def _images(recipe: Recipe, clip: tuple[Path, FrameSpan]) -> np.ndarray:
     return clip_images(*clip, recipe).images

@@ -32,9 +32,10 @@ import cv2
 import numpy as np
 from rich.console import Console
 
+from dianet_ray.artefacts import Crop, Recipe
 from dianet_ray.datasets.manifest import Manifest
 from dianet_ray.datasets.rules import read_manifest
-from dianet_ray.imaging.clip_images import Crop, Recipe, clip_images
+from dianet_ray.imaging.clip_images import FrameSpan, clip_images
 from dianet_ray.imaging.frames import index_frames, read_frame
 from dianet_ray.imaging.rank_pooling import coefficients, positive_sum
 from dianet_ray.options import PrepareOptions
@@ -86,7 +87,9 @@ def decode(folder: Path) -> None:
 
 def ours(folder: Path, n_frames: int, size: int, crop: Crop) -> np.ndarray:
     """Make the dynamic images as `prepare` does."""
-    return clip_images(folder, (1, n_frames // 2, n_frames), Recipe(size, crop=crop)).images
+    return clip_images(
+        folder, FrameSpan(1, n_frames // 2, n_frames), Recipe(size, crop=crop)
+    ).images
 
 
 def usual(folder: Path, n_frames: int, size: int) -> np.ndarray:
@@ -261,7 +264,7 @@ def _between(times: Sequence[float], n_clips: int) -> float:
 
 
 def _prepare_all(manifest: Manifest, n_workers: int, crop: Crop) -> float:
-    options = PrepareOptions(image_size=RAY_SIZE, crop=crop, max_workers=n_workers)
+    options = PrepareOptions(recipe=Recipe(RAY_SIZE, crop=crop), max_workers=n_workers)
     with tempfile.TemporaryDirectory() as name, _Clock(len(manifest.rows)) as clock:
         prepare(manifest, Path(name) / "images", options, progress=clock)
     return _between(clock.times, len(manifest.rows))

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from dianet_ray.artefacts import Recipe
 from dianet_ray.errors import InputError, first_problem
 
 JOB_VARIABLE = "RAY_JOB_CONFIG_JSON_ENV_VAR"
@@ -21,12 +22,13 @@ class Options(BaseModel):
 
 
 class PrepareOptions(Options):
-    """How dynamic images are made; all but the last two go into the hash of IMAGES."""
+    """How IMAGES are made: the recipe and the rules of the manifest, then how the run behaves.
 
-    image_size: int = Field(64, ge=16, le=1024)
-    coefficients: Literal["harmonic", "linear"] = "harmonic"
+    `skip_broken` and `max_workers` change no image.
+    """
+
+    recipe: Recipe = Recipe()
     apex: Literal["annotated", "midpoint", "spot"] | None = None
-    crop: Literal["none", "face", "face-or-centre"] = "none"
     corrections: str | None = None
     skip_broken: bool = False
     max_workers: int | None = Field(None, ge=1)
@@ -74,7 +76,8 @@ def parse_options(kind: type[AnyOptions], values: dict[str, Any]) -> AnyOptions:
         return kind(**values)
     except ValidationError as error:
         problem = first_problem(error)
-        flag = "--" + problem.name.split(".")[0].replace("_", "-")
+        # Each field of a recipe is a flag of its own.
+        flag = "--" + problem.name.removeprefix("recipe.").split(".")[0].replace("_", "-")
         raise InputError(f"{flag}: {problem.rule}, got {problem.found!r}") from None
 
 

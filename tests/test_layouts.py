@@ -6,6 +6,7 @@ import pytest
 from rich.console import Console
 from sklearn.metrics import f1_score, recall_score
 
+from dianet_ray.artefacts import Recipe
 from dianet_ray.cluster.connection import Cluster
 from dianet_ray.datasets.label_sets import COMMONEST, label_set
 from dianet_ray.datasets.manifest import UNREADABLE
@@ -64,7 +65,7 @@ def test_a_layout_is_written_validated_prepared_and_searched(layout, ray_local, 
     assert summary["duplicates"] == []
     with silent("prepare") as progress:
         result = prepare(
-            manifest, tmp_path / "images", PrepareOptions(image_size=32), progress=progress
+            manifest, tmp_path / "images", PrepareOptions(recipe=Recipe(32)), progress=progress
         )
     images = load_images(tmp_path / "images")
     # A frame that does not open may be one that `validate` did not decode.
@@ -72,7 +73,7 @@ def test_a_layout_is_written_validated_prepared_and_searched(layout, ray_local, 
     n_lost = summary["states"]["left_out"] - n_seen + len(result.unreadable)
     assert (result.n_clips, result.n_left_out) == (summary["n_clips"] - n_lost, n_lost)
     assert len(result.unreadable) == (layout == "casme3")
-    assert images.about["dataset"] == layout
+    assert images.record.dataset == layout
     study = search(images, tmp_path / "study")
     expected = label_set(
         COMMONEST.get(layout, "all"),

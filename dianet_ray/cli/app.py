@@ -166,7 +166,7 @@ def validate(
     from dianet_ray.progress import Progress
 
     options = parse_options(
-        PrepareOptions, {"apex": apex, "corrections": corrections, "crop": crop}
+        PrepareOptions, {"apex": apex, "corrections": corrections, "recipe": {"crop": crop}}
     )
     for flag, path, suffix in (
         ("--manifest", manifest, ".csv"),
@@ -178,11 +178,11 @@ def validate(
     if manifest is not None and output_path(manifest) in [p.sheet.path for p in read.parts]:
         raise InputError(f"--manifest would overwrite the data set's sheet: {manifest}")
     with Progress("validate", len(read.usable()), unit="clips") as progress:
-        found = inspect(read, crop=options.crop, progress=progress)
+        found = inspect(read, crop=options.recipe.crop, progress=progress)
     if manifest is not None:
         write_csv(found.manifest.rows, output_path(manifest))
     if contact_sheet is not None:
-        write_contact_sheet(found.manifest, output_path(contact_sheet), crop=options.crop)
+        write_contact_sheet(found.manifest, output_path(contact_sheet), crop=options.recipe.crop)
     summary = summarise(found, read.hash())
     if as_json:
         _print_json(summary)
@@ -237,10 +237,8 @@ def prepare(
     options = parse_options(
         PrepareOptions,
         {
-            "image_size": image_size,
-            "coefficients": coefficients,
+            "recipe": {"image_size": image_size, "coefficients": coefficients, "crop": crop},
             "apex": apex,
-            "crop": crop,
             "corrections": corrections,
             "skip_broken": skip_broken,
             "max_workers": max_workers,

@@ -13,10 +13,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from dianet_ray.artefacts import Crop, Recipe
 from dianet_ray.datasets.label_sets import plain_label
 from dianet_ray.datasets.manifest import Manifest, Row
 from dianet_ray.errors import InputError
-from dianet_ray.imaging.clip_images import ClipImages, Crop, Recipe, clip_images
+from dianet_ray.imaging.clip_images import ClipImages, FrameSpan, clip_images
 from dianet_ray.imaging.display import pixels
 from dianet_ray.imaging.faces import Box
 from dianet_ray.imaging.frames import FrameError, read_frames
@@ -102,7 +103,7 @@ def _pictures(
     manifest: Manifest, row: Row, crop: Crop
 ) -> tuple[ClipImages, list[NDArray[np.uint8]]]:
     path, onset, offset = manifest.frames(row), row.onset or 0, row.offset or 0
-    made = clip_images(path, (onset, row.apex, offset), Recipe(_SIDE, crop=crop))
+    made = clip_images(path, FrameSpan(onset, row.apex, offset), Recipe(_SIDE, crop=crop))
     frames = list(read_frames(path, (onset, made.apex, offset)))
     if made.box:
         box = Box.parse(made.box)

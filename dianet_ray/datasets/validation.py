@@ -22,11 +22,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from dianet_ray.artefacts import CORRECTED, LEFT_OUT, USED
+from dianet_ray.artefacts import CORRECTED, LEFT_OUT, USED, Crop, Duplicate
 from dianet_ray.datasets.label_sets import COMMONEST, NAMED, LabelSet, plain_label
 from dianet_ray.datasets.manifest import UNREADABLE, Manifest, Row, with_crop
-from dianet_ray.imaging.clip_images import Crop, choose_box
-from dianet_ray.imaging.duplicates import Duplicate, find_duplicates, key_frames, signature, small
+from dianet_ray.imaging.clip_images import choose_box
+from dianet_ray.imaging.duplicates import find_duplicates, key_frames, signature, small
 from dianet_ray.imaging.frames import FrameError, UnfitError, read_frames
 from dianet_ray.progress import Progress
 

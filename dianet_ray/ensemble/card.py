@@ -76,7 +76,7 @@ def make(study: Study, fingerprints: Mapping[str, str]) -> dict[str, Any]:
             f"{len(study.trainings)} trainings of {len(study.configurations)} configurations"
         )
     images = study.about["images"]
-    options = images["options"]
+    recipe = images["recipe"]
     return {
         "format": FORMAT,
         "dataset": study.about["dataset"],
@@ -84,10 +84,10 @@ def make(study: Study, fingerprints: Mapping[str, str]) -> dict[str, Any]:
         "config_id": winner.config_id,
         "settings": winner.settings.model_dump(),
         "preprocessing": {
-            "image_size": options["image_size"],
-            "coefficients": options["coefficients"],
-            "apex": options["apex"],
-            "crop": options.get("crop", "none"),
+            "image_size": recipe["image_size"],
+            "coefficients": recipe["coefficients"],
+            "apex": images["apex"],
+            "crop": recipe["crop"],
         },
         "images_hash": study.identity["images"],
         "normalisation": {

@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 from safetensors import SafetensorError
 
+from dianet_ray.artefacts import Recipe
 from dianet_ray.datasets.subjects import COMPOSITES, EXAMPLES, full_name
 from dianet_ray.ensemble.card import Card, read, subject_hash
 from dianet_ray.errors import InputError
-from dianet_ray.imaging.clip_images import Recipe, Span, clip_images
+from dianet_ray.imaging.clip_images import FrameSpan, clip_images
 from dianet_ray.imaging.frames import FrameError, UnfitError, frame_numbers
 from dianet_ray.model import fit
 from dianet_ray.prepare.images import fingerprint
@@ -136,7 +137,7 @@ def _images(
     return Moments(span[0], made.apex, span[2], apex_from), made.images
 
 
-def _span(clip: Path, flags: tuple[int | None, int | None, int | None]) -> Span:
+def _span(clip: Path, flags: tuple[int | None, int | None, int | None]) -> FrameSpan:
     """Fill in the ends that were not given, and check the order."""
     numbers = frame_numbers(clip)
     if not numbers:
@@ -153,7 +154,7 @@ def _span(clip: Path, flags: tuple[int | None, int | None, int | None]) -> Span:
         raise InputError(
             f"a clip has onset < apex < offset: got {onset}, {said}, {offset}, in {clip}"
         )
-    return onset, apex, offset
+    return FrameSpan(onset, apex, offset)
 
 
 def _answer(clip: Path, moments: Moments, card: Card, mean: np.ndarray) -> dict[str, Any]:

@@ -6,28 +6,23 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Literal
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from dianet_ray.artefacts import Crop, Recipe
 from dianet_ray.imaging.duplicates import key_frames, signature, small
 from dianet_ray.imaging.faces import Box, centre_box, face_box
 from dianet_ray.imaging.frames import FrameError, UnfitError, read_frames
 from dianet_ray.imaging.key_frames import spot_apex
 from dianet_ray.imaging.rank_pooling import (
     Frame,
-    Kind,
     RunningSums,
     positive_sum,
     scaled_coefficients,
 )
-
-Crop = Literal["none", "face", "face-or-centre"]
-
-Span = tuple[int, int | None, int]
-"""Onset, apex and offset by frame number; an apex of None is to be spotted."""
 
 MOTIONLESS = 0.01
 """Grey levels of a dynamic image that are rounding: sensor noise alone makes ten times as much."""
@@ -36,13 +31,12 @@ HALVED_FROM = 480
 """Shorter side, pixels, of frames worth halving; smaller ones are pooled exactly."""
 
 
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """What dynamic images are like: their side in pixels, coefficients, and which part is seen."""
+class FrameSpan(NamedTuple):
+    """The frames of a clip, by number: onset and offset included; an apex of None is spotted."""
 
-    image_size: int
-    coefficients: Kind = "harmonic"
-    crop: Crop = "none"
+    onset: int
+    apex: int | None
+    offset: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,34 +56,29 @@ class ClipImages:
     signature: NDArray[np.float16]
 
 
-def phase_images(  # noqa: PLR0913 - a clip is its frames and three numbers
-    frames: Iterable[Frame], onset: int, apex: int, offset: int, *, size: int, kind: Kind
+def phase_images(
+    frames: Iterable[Frame], *, n_frames: int, apex: int, recipe: Recipe
 ) -> tuple[NDArray[np.float16], NDArray[np.float32]]:
     """Pool the frames of a clip into its dynamic images, holding one frame at a time.
 
-    The whole frame becomes a square of area means. Pooling is linear, so the three pooled
-    images are resized and not every frame. Raw frames (HALVED_FROM) at least twice as large as
-    the images are first halved by 8-bit 2 x 2 means: pooling then costs half. Of 60 frames of
-    640 x 480 with a face that smiles, that moves an image by 0.13 grey levels (RMS) at 64 pixels,
-    0.24 at 128 and 0.32 at 224: as much as sensor noise of 2 grey levels, 0.12, 0.24 and 0.37.
+    The whole frame becomes a square of area means, whatever the recipe says of a crop. Pooling is
+    linear, so the three pooled images are resized instead of every frame.
 
     Args:
-        frames: The frames onset..offset in order, (H, W, 3) in 0..255, of one size.
-        onset: Number of the first frame.
-        apex: Number of the frame that both phases share.
-        offset: Number of the last frame.
-        size: Height and width of the images, pixels.
-        kind: Which rank pooling coefficients.
+        frames: Onset to offset in order, each (H, W, 3) in 0..255, all of one size.
+        n_frames: Number of frames, at least 1.
+        apex: Index of the frame that both phases share; the onset has index 0.
+        recipe: Size and coefficients of the images.
 
     Returns:
-        Images (3, size, size, 3) float16 in the order of `schemas.PHASES`, |value| <= 255, and
+        Images (3, size, size, 3) float16 in the order of `artefacts.PHASES`, |value| <= 255, and
         the sums of positive coefficients (3,) float32 that they were divided by.
     """
-    lengths = (apex - onset + 1, offset - apex + 1, offset - onset + 1)
-    starts = (0, apex - onset, 0)
-    weights = np.zeros((3, lengths[2]))
-    for row, start, n_frames in zip(weights, starts, lengths, strict=True):
-        row[start : start + n_frames] = scaled_coefficients(n_frames, kind)
+    size, kind = recipe.image_size, recipe.coefficients
+    runs = ((0, apex + 1), (apex, n_frames), (0, n_frames))
+    weights = np.zeros((len(runs), n_frames))
+    for row, (start, end) in zip(weights, runs, strict=True):
+        row[start:end] = scaled_coefficients(end - start, kind)
     remaining = iter(frames)
     first = next(remaining)
     height, width = _pooling_size(first.shape, size)
@@ -101,7 +90,7 @@ def phase_images(  # noqa: PLR0913 - a clip is its frames and three numbers
     images = [
         cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA) for image in running.sums()
     ]
-    scales = [positive_sum(n_frames, kind) for n_frames in lengths]
+    scales = [positive_sum(end - start, kind) for start, end in runs]
     return np.stack(images).astype(np.float16), np.array(scales, np.float32)
 
 
@@ -113,7 +102,7 @@ def _pooling_size(shape: tuple[int, ...], size: int) -> tuple[int, int]:
     return height, width
 
 
-def clip_images(path: Path, span: Span, recipe: Recipe) -> ClipImages:
+def clip_images(path: Path, span: FrameSpan, recipe: Recipe) -> ClipImages:
     """Make the dynamic images of one clip in one pass over its frames.
 
     A clip without an apex is read before, to spot it.
@@ -145,7 +134,7 @@ def clip_images(path: Path, span: Span, recipe: Recipe) -> ClipImages:
             yield frame if box is None else box.cut(frame)
 
     images, scales = phase_images(
-        passing(), onset, apex, offset, size=recipe.image_size, kind=recipe.coefficients
+        passing(), n_frames=len(numbers), apex=apex - onset, recipe=recipe
     )
     if np.abs(images).max() < MOTIONLESS:
         raise UnfitError(f"no motion: the frames {onset}..{offset} are all equal")

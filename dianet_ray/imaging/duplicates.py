@@ -8,12 +8,12 @@ clips of one person do not look alike. Pure.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from dianet_ray.artefacts import Duplicate
 from dianet_ray.imaging.frames import halved
 from dianet_ray.imaging.rank_pooling import Frame
 
@@ -26,19 +26,6 @@ motion: among small frames only copies of the files are sure to be found."""
 SIDE = 16
 N_FRAMES = 5
 _BLOCK = 512  # rows compared at once: memory stays small for thousands of clips
-
-
-@dataclass(frozen=True, slots=True)
-class Duplicate:
-    """Two clips with the same frames, by clip_id; `correlation` of their signatures.
-
-    `across_subjects`: they are named as different people, so one would test what the other taught.
-    """
-
-    first: str
-    second: str
-    correlation: float
-    across_subjects: bool
 
 
 def key_frames(onset: int, offset: int) -> tuple[int, ...]:

@@ -8,19 +8,18 @@ number of frames: undivided, float16 overflows from 62 frames on.
 
 from __future__ import annotations
 
-from typing import Literal
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Kind = Literal["harmonic", "linear"]
+from dianet_ray.artefacts import Coefficients
+
 Frame = NDArray[np.uint8] | NDArray[np.floating]
 
 _START = 2.0  # scaled weights have partial sums within [-1, 1], so every k_t lies within [1, 3]
 
 
-def coefficients(n_frames: int, kind: Kind = "harmonic") -> NDArray[np.float64]:
+def coefficients(n_frames: int, kind: Coefficients = "harmonic") -> NDArray[np.float64]:
     """Give each of T frames its weight; the weights sum to 0, so static appearance vanishes.
 
     `harmonic`: alpha_t = 2(T - t + 1) - (T + 1)(H_T - H_{t-1}), H_k the k-th harmonic number.
@@ -44,13 +43,13 @@ def coefficients(n_frames: int, kind: Kind = "harmonic") -> NDArray[np.float64]:
     return 2 * (n_frames - t + 1) - (n_frames + 1) * still_to_come
 
 
-def positive_sum(n_frames: int, kind: Kind = "harmonic") -> float:
+def positive_sum(n_frames: int, kind: Coefficients = "harmonic") -> float:
     """Sum the positive coefficients, the scale of a dynamic image; 1 if there are none."""
     weights = coefficients(n_frames, kind)
     return float(weights[weights > 0].sum()) or 1.0
 
 
-def scaled_coefficients(n_frames: int, kind: Kind = "harmonic") -> NDArray[np.float64]:
+def scaled_coefficients(n_frames: int, kind: Coefficients = "harmonic") -> NDArray[np.float64]:
     """Give the coefficients divided by their positive sum: in [-1, 1], partial sums too."""
     return coefficients(n_frames, kind) / positive_sum(n_frames, kind)
 

@@ -7,24 +7,31 @@ interrupted, or whose broken files were repaired, goes on from the parts that ar
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from dianet_ray.artefacts import IMAGES_FOLDER, IMAGES_JSON, LEFT_OUT, LEFT_OUT_CSV, MANIFEST_CSV
+from dianet_ray.artefacts import (
+    IMAGES_FOLDER,
+    IMAGES_JSON,
+    LEFT_OUT,
+    LEFT_OUT_CSV,
+    MANIFEST_CSV,
+    Duplicate,
+    Recipe,
+)
 from dianet_ray.datasets.manifest import NO_ROW, UNREADABLE, Manifest, Row, with_crop, write_csv
 from dianet_ray.errors import InputError
-from dianet_ray.imaging.clip_images import Recipe, clip_images
-from dianet_ray.imaging.duplicates import Duplicate, find_duplicates
+from dianet_ray.imaging.clip_images import clip_images
 from dianet_ray.imaging.frames import FrameError, UnfitError
 from dianet_ray.options import PrepareOptions
-from dianet_ray.prepare.images import describe, is_part, read_about, request
-from dianet_ray.prepare.worker import deal_parts, make_parts
+from dianet_ray.prepare.description import describe, request_hash
+from dianet_ray.prepare.images import ImagesRecord, read_record, write_record
+from dianet_ray.prepare.orders import ClipLeftOut, ClipMade, ClipOutcome, order_clip, order_parts
+from dianet_ray.prepare.part_files import is_part
+from dianet_ray.prepare.worker import make_parts
 from dianet_ray.progress import Progress
 from dianet_ray.storage import files
 from dianet_ray.storage.files import writing
@@ -80,32 +87,38 @@ def _make(
 ) -> PrepareResult:
     folder = out / IMAGES_FOLDER
     files.make_folder(folder)
-    parts = deal_parts(manifest, folder, _recipe(options))
-    statuses: dict[str, dict[str, Any]] = {}
+    orders = order_parts(manifest, folder, options.recipe)
     with _nodes(manifest, out) as nodes:
-        for status in make_parts(parts, _recipe(options), options.max_workers, nodes):
-            if status["clip_id"] not in statuses:
-                (progress.skip if status["is_reused"] else progress.advance)(1)
-                statuses[status["clip_id"]] = status
-    rows = _mark(manifest, statuses)
+        outcomes = _collect(make_parts(orders, options.max_workers, nodes), progress)
+    rows = tuple(_marked(row, outcomes.get(row.clip_id)) for row in manifest.rows)
     _check_half(rows)
-    about = describe(
-        manifest,
-        options,
-        rows=rows,
-        digests={name: s["digest"] for name, s in statuses.items() if not s["error"]},
-        duplicates=_duplicates(rows, statuses),
-    )
-    wanted = {part["file"].rpartition("/")[2] for part in parts}
-    found = files.names(folder)
-    for name in set(found) - wanted:
-        files.remove(folder / name)
+    parts = _keep_only(folder, {order.name for order in orders})
+    record = describe(manifest, options, rows=rows, outcomes=outcomes, parts=parts)
     write_csv(rows, out / MANIFEST_CSV)
     write_csv((row for row in rows if row.state == LEFT_OUT), out / LEFT_OUT_CSV)
-    about["parts"] = sorted(wanted & set(found))
-    files.put(out / IMAGES_JSON, json.dumps(about, indent=2).encode())
-    n_reused = sum(status["is_reused"] for status in statuses.values())
-    return _result(about, n_reused=n_reused, is_old=False)
+    write_record(out, record)
+    n_reused = sum(one.is_reused for one in outcomes.values() if isinstance(one, ClipMade))
+    return _result(record, n_reused=n_reused, is_old=False)
+
+
+def _collect(found: Iterable[ClipOutcome], progress: Progress) -> dict[str, ClipOutcome]:
+    """Gather outcomes by clip_id, each clip's first: a task that Ray ran again repeats them."""
+    outcomes: dict[str, ClipOutcome] = {}
+    for outcome in found:
+        if outcome.clip_id in outcomes:
+            continue
+        outcomes[outcome.clip_id] = outcome
+        is_reused = isinstance(outcome, ClipMade) and outcome.is_reused
+        (progress.skip if is_reused else progress.advance)(1)
+    return outcomes
+
+
+def _keep_only(folder: Path, wanted: set[str]) -> tuple[str, ...]:
+    """Delete every file that is not wanted, and name the others: a part may have no clips."""
+    found = set(files.names(folder))
+    for name in found - wanted:
+        files.remove(folder / name)
+    return tuple(sorted(found & wanted))
 
 
 @contextmanager
@@ -136,22 +149,31 @@ def _done_before(manifest: Manifest, out: Path, options: PrepareOptions) -> Prep
             raise InputError(f"OUT must be a folder: {out} is a file") from None
         if _is_unfinished(out, names):
             return None
-    about = read_about(out)
-    expected = request(manifest, options)
-    if about["request"] != expected:
+    record = read_record(out)
+    _check_request(record, request_hash(manifest, options), out)
+    _check_repaired(record, manifest, options, out)
+    return _result(record, n_reused=record.n_clips, is_old=True)
+
+
+def _check_request(record: ImagesRecord, expected: str, out: Path) -> None:
+    if record.request != expected:
         raise InputError(
-            f"OUT holds images of another manifest or other options: {about['request'][:12]} "
+            f"OUT holds images of another manifest or other options: {record.request[:12]} "
             f"in {out}, {expected[:12]} asked for"
         )
-    failed_then = [row for row in manifest.usable() if row.clip_id in about["unreadable"]]
-    repaired = [row.clip_id for row in failed_then if _reads(manifest, row, options)]
+
+
+def _check_repaired(
+    record: ImagesRecord, manifest: Manifest, options: PrepareOptions, out: Path
+) -> None:
+    failed_then = [row for row in manifest.usable() if row.clip_id in record.unreadable]
+    repaired = [row.clip_id for row in failed_then if _reads(manifest, row, options.recipe)]
     if repaired:
         raise InputError(
-            f"files were repaired since OUT was made: {len(repaired)} clips can be read now, for "
-            f"example {repaired[0]}; delete {out / IMAGES_JSON} and prepare again: only they will "
-            "be made, and studies of the old images need a new folder"
+            f"files were repaired since OUT was made: {len(repaired)} clips can be "
+            f"read now, for example {repaired[0]}; delete {out / IMAGES_JSON} and prepare again: "
+            "only the repaired clips are made, and studies of the old images need a new folder"
         )
-    return _result(about, n_reused=about["n_clips"], is_old=True)
 
 
 def _is_unfinished(out: Path, found: list[str]) -> bool:
@@ -165,57 +187,38 @@ def _is_unfinished(out: Path, found: list[str]) -> bool:
     return not names or all(is_part(name) for name in files.names(out / IMAGES_FOLDER))
 
 
-def _reads(manifest: Manifest, row: Row, options: PrepareOptions) -> bool:
+def _reads(manifest: Manifest, row: Row, recipe: Recipe) -> bool:
+    order = order_clip(manifest, row)
     try:
-        clip_images(manifest.frames(row), _span(row), _recipe(options))
+        clip_images(Path(order.frames), order.span, recipe)
     except FrameError as error:
         return isinstance(error, UnfitError)
     return True
 
 
-def _result(about: dict[str, Any], *, n_reused: int, is_old: bool) -> PrepareResult:
+def _result(record: ImagesRecord, *, n_reused: int, is_old: bool) -> PrepareResult:
     return PrepareResult(
-        about["n_clips"],
-        about["n_left_out"],
-        tuple(about["unreadable"].values()),
-        tuple(Duplicate(*found) for found in about["duplicates"]),
+        record.n_clips,
+        record.n_left_out,
+        tuple(record.unreadable.values()),
+        record.duplicates,
         n_reused,
         is_old,
     )
 
 
-def _span(row: Row) -> tuple[Any, int | None, Any]:
-    return row.onset, row.apex, row.offset
-
-
-def _recipe(options: PrepareOptions) -> Recipe:
-    return Recipe(options.image_size, options.coefficients, options.crop)
-
-
-def _mark(manifest: Manifest, statuses: dict[str, dict[str, Any]]) -> tuple[Row, ...]:
-    """Bring what the workers found into the rows."""
-    return tuple(
-        _marked(row, statuses[row.clip_id]) if row.state != LEFT_OUT else row
-        for row in manifest.rows
-    )
-
-
-def _marked(row: Row, status: dict[str, Any]) -> Row:
-    if error := status["error"]:
-        reason = error if status["is_rule"] else UNREADABLE + error
+def _marked(row: Row, outcome: ClipOutcome | None) -> Row:
+    """Add to a row what a worker found; no worker was asked for a row that a rule left out."""
+    if outcome is None:
+        return row
+    if isinstance(outcome, ClipLeftOut):
+        reason = outcome.reason if outcome.is_rule else UNREADABLE + outcome.reason
         return replace(row, state=LEFT_OUT, reason=reason)
     reason = row.reason
     if row.apex is None:
-        reason = f"{reason}, spotted {status['apex']}"
-    row = replace(row, apex=status["apex"], reason=reason)
-    return with_crop(row, status["box"], status["note"])
-
-
-def _duplicates(rows: Sequence[Row], statuses: dict[str, dict[str, Any]]) -> list[Duplicate]:
-    used = [row for row in rows if row.state != LEFT_OUT]
-    packed = [bytes.fromhex(statuses[row.clip_id]["signature"]) for row in used]
-    marks = [np.frombuffer(mark, np.float16) for mark in packed]
-    return find_duplicates([r.clip_id for r in used], [r.subject for r in used], marks)
+        reason = f"{reason}, spotted {outcome.apex}"
+    row = replace(row, apex=outcome.apex, reason=reason)
+    return with_crop(row, outcome.box, outcome.note)
 
 
 def _check_half(rows: tuple[Row, ...]) -> None:

@@ -8,12 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dianet_ray.imaging.clip_images import HALVED_FROM, Recipe, clip_images, phase_images
+from dianet_ray.artefacts import Recipe
+from dianet_ray.imaging.clip_images import HALVED_FROM, FrameSpan, clip_images, phase_images
 from dianet_ray.imaging.faces import face_box
 from dianet_ray.imaging.frames import FrameError, UnfitError, index_frames, read_frame
 from dianet_ray.imaging.rank_pooling import coefficients, positive_sum
 from dianet_ray.synth.filming import Files, Scene, film
 from tests.support.casme2_files import write_frame
+
+RECIPE = Recipe(16)
 
 
 def slowly(frames, size, kind):
@@ -32,14 +35,13 @@ def clip(n_frames, shape, seed=0):
 @given(
     before=st.integers(1, 12),
     after=st.integers(1, 12),
-    onset=st.integers(0, 500),
     kind=st.sampled_from(["harmonic", "linear"]),
     shape=st.sampled_from([(40, 48), (33, 47), (16, 16), (10, 12)]),
 )
-def test_phases_share_the_apex_and_equal_the_usual_way(before, after, onset, kind, shape):
+def test_phases_share_the_apex_and_equal_the_usual_way(before, after, kind, shape):
     frames = clip(before + after + 1, shape, seed=before)
     images, scales = phase_images(
-        iter(frames), onset, onset + before, onset + before + after, size=16, kind=kind
+        iter(frames), n_frames=len(frames), apex=before, recipe=Recipe(16, kind)
     )
     runs = (frames[: before + 1], frames[before:], frames)
     expected = [slowly(run, 16, kind) for run in runs]
@@ -50,7 +52,7 @@ def test_phases_share_the_apex_and_equal_the_usual_way(before, after, onset, kin
 
 def rms_from_slow(shape, size, n_frames=9):
     frames = clip(n_frames, shape)
-    images, _ = phase_images(frames, 1, 5, n_frames, size=size, kind="harmonic")
+    images, _ = phase_images(frames, n_frames=n_frames, apex=4, recipe=Recipe(size))
     runs = (frames[:5], frames[4:], frames)
     expected = np.array([slowly(run, size, "harmonic") for run in runs])
     return np.sqrt(((images - expected) ** 2).mean()), np.sqrt((expected**2).mean())
@@ -77,7 +79,8 @@ seeds = st.integers(0, 2**32 - 1)
 
 def pooled(frames, kind):
     n_frames = len(frames)
-    images, _ = phase_images(iter(frames), 1, n_frames // 2 + 1, n_frames, size=8, kind=kind)
+    recipe = Recipe(8, kind)
+    images, _ = phase_images(iter(frames), n_frames=n_frames, apex=n_frames // 2, recipe=recipe)
     return images.astype(float)
 
 
@@ -141,7 +144,7 @@ def test_a_clip_is_never_held_only_the_frame_that_is_added():
             yield tracked
             del tracked
 
-    images, _ = phase_images(film(), 1, 20, 40, size=16, kind="harmonic")
+    images, _ = phase_images(film(), n_frames=40, apex=19, recipe=RECIPE)
     assert images.any()
     assert most <= 3
 
@@ -152,14 +155,11 @@ def write_clip(folder, numbers, shape=(40, 48)):
     return folder
 
 
-RECIPE = Recipe(16)
-
-
 def test_a_clip_is_pooled_from_its_files_and_frames_outside_do_not_matter(tmp_path):
     folder = write_clip(tmp_path / "a", range(3, 15))
-    made = clip_images(folder, (5, 8, 12), RECIPE)
+    made = clip_images(folder, FrameSpan(5, 8, 12), RECIPE)
     frames = [read_frame(index_frames(folder)[k]) for k in range(5, 13)]
-    expected = phase_images(frames, 5, 8, 12, size=16, kind="harmonic")
+    expected = phase_images(frames, n_frames=8, apex=3, recipe=RECIPE)
     np.testing.assert_array_equal(made.images, expected[0])
     np.testing.assert_array_equal(made.scales, expected[1])
     assert (made.apex, made.box, made.note) == (8, "", "")
@@ -173,37 +173,37 @@ def test_a_video_is_pooled_like_its_frames(tmp_path, suffix):
     for path in index_frames(folder).values():
         writer.write(cv2.imread(str(path)))
     writer.release()
-    of_film = clip_images(film, (2, 6, 11), RECIPE).images.astype(float)
-    of_folder = clip_images(folder, (2, 6, 11), RECIPE).images.astype(float)
-    shifted = clip_images(folder, (1, 5, 10), RECIPE).images.astype(float)
+    of_film = clip_images(film, FrameSpan(2, 6, 11), RECIPE).images.astype(float)
+    of_folder = clip_images(folder, FrameSpan(2, 6, 11), RECIPE).images.astype(float)
+    shifted = clip_images(folder, FrameSpan(1, 5, 10), RECIPE).images.astype(float)
     assert np.abs(of_film - of_folder).mean() < 0.3 * np.abs(shifted - of_folder).mean()
 
 
 def test_a_missing_frame_is_named(tmp_path):
     folder = write_clip(tmp_path / "a", [1, 2, 4, 5])
     with pytest.raises(FrameError, match=r"frame 3 of 1\.\.5 is missing"):
-        clip_images(folder, (1, 2, 5), RECIPE)
+        clip_images(folder, FrameSpan(1, 2, 5), RECIPE)
 
 
 def test_a_broken_frame_is_named(tmp_path):
     folder = write_clip(tmp_path / "a", range(1, 6))
     (folder / "img4.jpg").write_bytes(b"\xff\xd8\xff")
     with pytest.raises(FrameError, match=r"img4\.jpg"):
-        clip_images(folder, (1, 2, 5), RECIPE)
+        clip_images(folder, FrameSpan(1, 2, 5), RECIPE)
 
 
 def test_a_frame_of_another_size_is_named(tmp_path):
     folder = write_clip(tmp_path / "a", range(1, 6))
     write_frame(folder / "img4.jpg", seed=4, shape=(30, 48))
     with pytest.raises(FrameError, match="changing size: 48x40, but frame 4 48x30"):
-        clip_images(folder, (1, 2, 5), RECIPE)
+        clip_images(folder, FrameSpan(1, 2, 5), RECIPE)
 
 
 def test_without_an_apex_it_is_spotted_and_said(tmp_path):
     folder = write_clip(tmp_path / "a", range(1, 8))
-    spotted = clip_images(folder, (1, None, 7), RECIPE)
+    spotted = clip_images(folder, FrameSpan(1, None, 7), RECIPE)
     assert 1 < spotted.apex < 7
-    given_it = clip_images(folder, (1, spotted.apex, 7), RECIPE)
+    given_it = clip_images(folder, FrameSpan(1, spotted.apex, 7), RECIPE)
     np.testing.assert_array_equal(spotted.images, given_it.images)
 
 
@@ -211,37 +211,38 @@ def test_a_clip_in_which_nothing_moves_has_no_apex_to_spot(tmp_path):
     for number in range(1, 8):
         write_frame(tmp_path / f"img{number}.png", seed=0)
     with pytest.raises(UnfitError, match=r"no motion: no frame of 1\.\.7"):
-        clip_images(tmp_path, (1, None, 7), RECIPE)
+        clip_images(tmp_path, FrameSpan(1, None, 7), RECIPE)
 
 
 def test_without_a_face_a_clip_is_unfit_or_its_centre_is_taken_when_asked_for(tmp_path):
     folder = write_clip(tmp_path / "a", range(1, 6))
     with pytest.raises(UnfitError, match="no face: "):
-        clip_images(folder, (1, 3, 5), Recipe(16, crop="face"))
-    made = clip_images(folder, (1, 3, 5), Recipe(16, crop="face-or-centre"))
+        clip_images(folder, FrameSpan(1, 3, 5), Recipe(16, crop="face"))
+    made = clip_images(folder, FrameSpan(1, 3, 5), Recipe(16, crop="face-or-centre"))
     assert made.box == "4 0 40 40"
     assert "took the centre" in made.note
     centre = [read_frame(file)[:, 4:44] for file in index_frames(folder).values()]
-    expected, _ = phase_images(centre, 1, 3, 5, size=16, kind="harmonic")
+    expected, _ = phase_images(centre, n_frames=5, apex=2, recipe=RECIPE)
     np.testing.assert_array_equal(made.images, expected)
 
 
 def test_one_box_of_the_onset_cuts_every_frame(tmp_path):
     film(Scene(0, 1, "a", Files("", "img{}.png"), "surprise", 10, 8, 96), tmp_path)
     numbers = sorted(index_frames(tmp_path))
-    span = (numbers[0], numbers[len(numbers) // 2], numbers[-1])
+    span = FrameSpan(numbers[0], numbers[len(numbers) // 2], numbers[-1])
     made = clip_images(tmp_path, span, Recipe(16, crop="face"))
     frames = [read_frame(file) for file in index_frames(tmp_path).values()]
     box = face_box(frames[0])
     assert made.box == box.text()
     cut = [box.cut(frame) for frame in frames]
-    expected, _ = phase_images(cut, *span, size=16, kind="harmonic")
+    expected, _ = phase_images(cut, n_frames=len(cut), apex=span.apex - span.onset, recipe=RECIPE)
     np.testing.assert_array_equal(made.images, expected)
 
 
 def test_the_signature_does_not_depend_on_the_apex_nor_on_the_recipe(tmp_path):
     folder = write_clip(tmp_path / "a", range(1, 10))
-    one = clip_images(folder, (1, 3, 9), Recipe(16)).signature
-    other = clip_images(folder, (1, 6, 9), Recipe(24, "linear", "face-or-centre")).signature
+    one = clip_images(folder, FrameSpan(1, 3, 9), Recipe(16)).signature
+    recipe = Recipe(24, "linear", "face-or-centre")
+    other = clip_images(folder, FrameSpan(1, 6, 9), recipe).signature
     np.testing.assert_array_equal(one, other)
     assert np.linalg.norm(one.astype(float)) == pytest.approx(1, abs=1e-2)

@@ -2,10 +2,9 @@
 
 import csv
 import io
-import json
 import os
 import shutil
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import cv2
 import numpy as np
@@ -14,14 +13,15 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
+from dianet_ray.artefacts import Recipe
 from dianet_ray.datasets.corrections import read_corrections
 from dianet_ray.datasets.rules import read_manifest
 from dianet_ray.errors import InputError
-from dianet_ray.imaging.clip_images import Recipe, clip_images
+from dianet_ray.imaging.clip_images import FrameSpan, clip_images
 from dianet_ray.options import PrepareOptions
 from dianet_ray.prepare import driver
 from dianet_ray.prepare.driver import LOCK_FOLDER, prepare
-from dianet_ray.prepare.images import fingerprint, load_images
+from dianet_ray.prepare.images import SheetRecord, fingerprint, load_images
 from dianet_ray.progress import Progress
 from dianet_ray.storage.lock import Lock
 from tests.support.casme2_files import FRAMES, Clip, clips, write_data_set
@@ -32,7 +32,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning:ray.data.context"),
 ]
 
-OPTIONS = PrepareOptions(image_size=16, max_workers=2)
+OPTIONS = PrepareOptions(recipe=Recipe(16), max_workers=2)
 
 
 @pytest.fixture(scope="module")
@@ -42,13 +42,19 @@ def root(tmp_path_factory):
     return write_data_set(tmp_path_factory.mktemp("casme2"), rows)
 
 
+def fields_of(kind):
+    return {field.name for field in fields(kind)}
+
+
 def read_csv(path):
     with path.open() as file:
         return list(csv.DictReader(file))
 
 
 def run(root, out, options=OPTIONS, **changes):
-    options = options.model_copy(update=changes)
+    of_recipe = {name: changes.pop(name) for name in fields_of(Recipe) & set(changes)}
+    recipe = replace(options.recipe, **of_recipe)
+    options = options.model_copy(update={**changes, "recipe": recipe})
     corrections = read_corrections(options.corrections, ["casme2"]) if options.corrections else ()
     manifest = read_manifest("casme2", root, apex=options.apex, corrections=corrections)
     text = io.StringIO()
@@ -81,7 +87,7 @@ def test_every_image_equals_the_one_made_without_ray(made, root):
         images.clip_ids, images.subjects, images.labels, images.images, strict=True
     ):
         row = rows[clip_id]
-        path, span = root / row.frames_path, (row.onset, row.apex, row.offset)
+        path, span = root / row.frames_path, FrameSpan(row.onset, row.apex, row.offset)
         expected = clip_images(path, span, Recipe(16)).images
         np.testing.assert_array_equal(image, expected)
         assert (subject, label) == (row.subject, row.label)
@@ -99,27 +105,16 @@ def test_the_parts_have_canonical_tensor_columns_and_scales(made):
 
 
 def test_images_json_says_what_they_are_made_of(made, root):
-    about = json.loads((made[0] / "images.json").read_text())
-    manifest = read_manifest("casme2", root)
-    assert about["manifest_hash"] == manifest.hash()
-    assert about["options"] == {
-        "image_size": 16,
-        "coefficients": "harmonic",
-        "crop": "none",
-        "apex": "annotated",
-    }
+    record, manifest = load_images(made[0]).record, read_manifest("casme2", root)
     (part,) = manifest.parts
-    assert about["sheets"] == [
-        {
-            "dataset": "casme2",
-            "file": part.sheet.path.name,
-            "name": "Sheet1",
-            "sha256": part.sheet.sha256,
-            "numbering": "file_numbers",
-        }
-    ]
-    assert (about["dataset"], about["n_clips"], about["n_left_out"]) == ("casme2", 6, 1)
-    assert load_images(made[0]).hash == about["hash"]
+    assert record.manifest_hash == manifest.hash()
+    assert (record.recipe, record.apex) == (Recipe(16), "annotated")
+    assert record.sheets == (
+        SheetRecord("casme2", part.sheet.path.name, "Sheet1", part.sheet.sha256, "file_numbers"),
+    )
+    assert (record.dataset, record.n_clips, record.n_left_out) == ("casme2", 6, 1)
+    assert (record.unreadable, record.duplicates, record.corrections) == ({}, (), None)
+    assert record.parts == tuple(path.name for path in sorted((made[0] / "clips").iterdir()))
 
 
 def test_the_manifest_and_what_was_left_out_lie_beside(made):
@@ -151,7 +146,7 @@ def test_other_options_are_refused_with_both_hashes(made, root, changes):
     out = made[0]
     with pytest.raises(InputError, match="other options") as error:
         run(root, out, **changes)
-    assert load_images(out).about["request"][:12] in str(error.value)
+    assert load_images(out).record.request[:12] in str(error.value)
     assert "\n" not in str(error.value)
 
 
@@ -198,7 +193,7 @@ def test_repaired_files_are_noticed_and_nothing_is_remade_in_silence(tmp_path, r
     with pytest.raises(InputError, match=r"repaired .* 1 clips .*sub03/EP02_01; delete") as error:
         run(root, out)
     assert "\n" not in str(error.value)
-    assert load_images(out).about["n_clips"] == 4
+    assert load_images(out).record.n_clips == 4
     (out / "images.json").unlink()
     again, _ = run(root, out)
     assert (again.n_clips, len(again.unreadable), again.n_reused) == (5, 1, 4)
@@ -318,9 +313,7 @@ def test_the_same_frames_under_two_subjects_are_named(tmp_path, ray_local):
     (found,) = result.duplicates
     assert {found.first, found.second} == {"casme2/sub01/EP00_01", "casme2/sub03/copy"}
     assert found.across_subjects
-    assert load_images(tmp_path / "out").about["duplicates"] == [
-        [found.first, found.second, found.correlation, True]
-    ]
+    assert load_images(tmp_path / "out").record.duplicates == (found,)
 
 
 def test_corrections_make_other_images(root, tmp_path, ray_local):
@@ -382,6 +375,6 @@ def test_images_in_an_object_store_are_those_on_files(root, tmp_path, s3, ray_lo
     run(root, s3 / "out")
     here, there = load_images(tmp_path / "out"), load_images(s3 / "out")
     np.testing.assert_array_equal(here.images, there.images)
-    assert {**here.about, "path": ""} == {**there.about, "path": ""}
+    assert here.record == there.record
     again, _ = run(root, s3 / "out")
     assert again.is_old

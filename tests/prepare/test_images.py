@@ -1,22 +1,23 @@
 """IMAGES on disk: what is written is read, and what is damaged is refused in one line."""
 
-import json
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 
-from dianet_ray.artefacts import IMAGES_FORMAT, PHASES
+from dianet_ray.artefacts import PHASES, to_json
 from dianet_ray.errors import InputError
 from dianet_ray.imaging.clip_images import ClipImages
-from dianet_ray.prepare.images import StoredClip, fingerprint, load_images, read_part, write_part
+from dianet_ray.prepare.images import fingerprint, load_images, write_record
+from dianet_ray.prepare.part_files import StoredClip, read_part, write_part
+from tests.support.images import record_of
 
-PARTS = ["part-00000.parquet", "part-00001.parquet"]
-ABOUT = {"format": IMAGES_FORMAT, "n_clips": 3, "hash": "h", "parts": PARTS}
+PARTS = ("part-00000.parquet", "part-00001.parquet")
+RECORD = record_of(PARTS, n_clips=3, size=16)
 
 
 def clip(name, seed=0):
-    images = np.random.default_rng(seed).normal(0, 9, (3, 8, 8, 3)).astype(np.float16)
+    images = np.random.default_rng(seed).normal(0, 9, (3, 16, 16, 3)).astype(np.float16)
     signature = np.arange(1024).astype(np.float16)
     made = ClipImages(images, np.arange(3, dtype=np.float32), 7, "1 2 3 4", "seen", signature)
     return StoredClip(name, "casme2/sub01", "fear", made, f"hash of {name}")
@@ -27,13 +28,13 @@ def folder(tmp_path):
     (tmp_path / "clips").mkdir()
     write_part(tmp_path / "clips" / "part-00000.parquet", [clip("c", 1), clip("a", 2)])
     write_part(tmp_path / "clips" / "part-00001.parquet", [clip("b", 3)])
-    (tmp_path / "images.json").write_text(json.dumps(ABOUT))
+    write_record(tmp_path, RECORD)
     return tmp_path
 
 
 def test_clips_come_back_sorted_to_the_bit(folder):
     images = load_images(folder)
-    assert (images.clip_ids, images.hash) == (("a", "b", "c"), "h")
+    assert (images.clip_ids, images.hash) == (("a", "b", "c"), RECORD.hash)
     assert (images.subjects, images.labels) == (("casme2/sub01",) * 3, ("fear",) * 3)
     expected = [clip("a", 2).made.images, clip("b", 3).made.images, clip("c", 1).made.images]
     np.testing.assert_array_equal(images.images, expected)
@@ -83,9 +84,9 @@ def test_nothing_half_written_is_left_beside_a_part(folder):
     ("name", "content", "message"),
     [
         ("images.json", None, "images.json is missing"),
-        ("images.json", b"{", "images.json does not read"),
-        ("images.json", b'{"format": 99}', "format 2: got 99"),
-        ("images.json", b"[]", "images.json does not read"),
+        ("images.json", b"{", "images.json is damaged"),
+        ("images.json", b'{"format": 99}', "format 3: got 99 .* prepare again into a new folder"),
+        ("images.json", b"[]", "images.json is damaged"),
         ("clips/part-00001.parquet", None, "damaged IMAGES"),
         ("clips/part-00001.parquet", b"PAR1", "damaged IMAGES"),
     ],
@@ -109,6 +110,6 @@ def test_a_missing_folder_is_refused(tmp_path):
     "name", ["../secret.parquet", "/etc/passwd", "part-../../x.parquet", "part-\\x.parquet", ""]
 )
 def test_images_that_lead_out_of_their_folder_are_refused(folder, name):
-    (folder / "images.json").write_text(json.dumps({**ABOUT, "parts": [name]}))
+    (folder / "images.json").write_text(to_json(replace(RECORD, parts=(name,))))
     with pytest.raises(InputError, match="names files of its own folder"):
         load_images(folder)

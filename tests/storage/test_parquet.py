@@ -9,7 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from dianet_ray.errors import InputError
-from dianet_ray.prepare.images import load_images, read_part
+from dianet_ray.prepare.images import load_images
+from dianet_ray.prepare.part_files import read_part
 from dianet_ray.storage.parquet import read_parquet
 from tests.support.images import write_images
 

@@ -1,12 +1,11 @@
 """IMAGES without frames: noise whose brightness tells the class, written as `prepare` writes."""
 
-import json
-
 import numpy as np
 
-from dianet_ray.artefacts import IMAGES_FOLDER, IMAGES_FORMAT, IMAGES_JSON
+from dianet_ray.artefacts import IMAGES_FOLDER, IMAGES_FORMAT, Recipe
 from dianet_ray.imaging.clip_images import ClipImages
-from dianet_ray.prepare.images import StoredClip, write_part
+from dianet_ray.prepare.images import ImagesRecord, SheetRecord, write_record
+from dianet_ray.prepare.part_files import StoredClip, write_part
 
 LABELS = ("happiness", "disgust", "repression", "surprise", "others")
 
@@ -29,25 +28,26 @@ def write_images(path, *, n_subjects=4, size=32, lonely=None):
     folder = path / IMAGES_FOLDER
     folder.mkdir(parents=True)
     write_part(folder / "part-000000.parquet", clips)
-    about = {
-        "format": IMAGES_FORMAT,
-        "dataset": "casme2",
-        "hash": "1" * 64,
-        "request": "4" * 64,
-        "parts": ["part-000000.parquet"],
-        "manifest_hash": "2" * 64,
-        "options": {
-            "image_size": size,
-            "coefficients": "harmonic",
-            "apex": "annotated",
-            "crop": "none",
-        },
-        "sheets": [],
-        "unreadable": {},
-        "duplicates": [],
-        "n_clips": len(clips),
-        "n_left_out": 0,
-        "versions": {},
-    }
-    (path / IMAGES_JSON).write_text(json.dumps(about))
+    write_record(path, record_of(("part-000000.parquet",), n_clips=len(clips), size=size))
     return path
+
+
+def record_of(parts, *, n_clips, size=32):
+    """Describe made-up images as `prepare` does."""
+    return ImagesRecord(
+        format=IMAGES_FORMAT,
+        dataset="casme2",
+        request="4" * 64,
+        hash="1" * 64,
+        manifest_hash="2" * 64,
+        recipe=Recipe(size),
+        apex="annotated",
+        corrections=None,
+        sheets=(SheetRecord("casme2", "sheet.xlsx", "Sheet1", "3" * 64, "file_numbers"),),
+        n_clips=n_clips,
+        n_left_out=0,
+        unreadable={},
+        duplicates=(),
+        versions={},
+        parts=parts,
+    )

@@ -11,7 +11,7 @@ from dianet_ray.protocol.study import Study, Weights
 from dianet_ray.settings import derive_seed
 
 IMAGE_SIZE = 16
-OPTIONS = {"image_size": IMAGE_SIZE, "coefficients": "harmonic", "apex": "annotated"}
+RECIPE = {"image_size": IMAGE_SIZE, "coefficients": "harmonic", "crop": "none"}
 
 
 def with_weights(study: Study, path: Path) -> Study:
@@ -28,5 +28,6 @@ def with_weights(study: Study, path: Path) -> Study:
         (path / name).parent.parent.mkdir(parents=True, exist_ok=True)
         n_bytes, sha256 = fit.save_weights(path / name, network.member_state(built, 0), {})
         trainings[key] = replace(training, weights=Weights(name, n_bytes, sha256))
-    about = {**study.about, "images": {**study.about["images"], "options": OPTIONS}}
+    images = {**study.about["images"], "recipe": RECIPE, "apex": "annotated"}
+    about = {**study.about, "images": images}
     return replace(study, trainings=trainings, about=about)

@@ -1,0 +1,106 @@
+"""What IMAGES are: the request that they answer, and their record when they are made."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+
+import cv2
+import numpy as np
+import pyarrow as pa
+
+from dianet_ray import __version__
+from dianet_ray.artefacts import IMAGES_FORMAT, LEFT_OUT, Duplicate, to_plain
+from dianet_ray.datasets.manifest import UNREADABLE, Manifest, Part, Row
+from dianet_ray.imaging.duplicates import find_duplicates
+from dianet_ray.options import PrepareOptions
+from dianet_ray.prepare.images import ImagesRecord, SheetRecord
+from dianet_ray.prepare.orders import ClipMade, ClipOutcome, content_hash
+
+
+def request_hash(manifest: Manifest, options: PrepareOptions) -> str:
+    """Hash what IMAGES are asked for; IMAGES with the same hash need not be made again."""
+    recipe = to_plain(options.recipe)
+    return content_hash([IMAGES_FORMAT, manifest.hash(), recipe, apex_rule(manifest)])
+
+
+def apex_rule(manifest: Manifest) -> str:
+    """Name the apex rule that was applied; of a composite whose parts differ, each part's."""
+    rules = {part.apex for part in manifest.parts}
+    if len(rules) == 1:
+        return rules.pop()
+    return ", ".join(f"{part.dataset} {part.apex}" for part in manifest.parts)
+
+
+def describe(
+    manifest: Manifest,
+    options: PrepareOptions,
+    *,
+    rows: Sequence[Row],
+    outcomes: Mapping[str, ClipOutcome],
+    parts: tuple[str, ...],
+) -> ImagesRecord:
+    """Compose the record of images that were made.
+
+    Args:
+        manifest: as it was read.
+        options: of the run.
+        rows: of the manifest, with what the workers found.
+        outcomes: by clip_id.
+        parts: names of the files that hold the images.
+    """
+    request = request_hash(manifest, options)
+    made = {name: found for name, found in outcomes.items() if isinstance(found, ClipMade)}
+    n_left_out = sum(row.state == LEFT_OUT for row in rows)
+    return ImagesRecord(
+        format=IMAGES_FORMAT,
+        dataset=manifest.dataset,
+        request=request,
+        hash=content_hash([request, sorted((name, one.digest) for name, one in made.items())]),
+        manifest_hash=manifest.hash(),
+        recipe=options.recipe,
+        apex=apex_rule(manifest),
+        corrections=options.corrections,
+        sheets=tuple(_sheet(part) for part in manifest.parts),
+        n_clips=len(rows) - n_left_out,
+        n_left_out=n_left_out,
+        unreadable=_unreadable(rows),
+        duplicates=tuple(_duplicates(rows, made)),
+        versions=_versions(),
+        parts=parts,
+    )
+
+
+def _sheet(part: Part) -> SheetRecord:
+    sheet = part.sheet
+    return SheetRecord(part.dataset, sheet.path.name, sheet.name, sheet.sha256, part.numbering)
+
+
+def _unreadable(rows: Sequence[Row]) -> dict[str, str]:
+    return {
+        row.clip_id: row.reason.removeprefix(UNREADABLE)
+        for row in rows
+        if row.reason.startswith(UNREADABLE)
+    }
+
+
+def _duplicates(rows: Sequence[Row], made: Mapping[str, ClipMade]) -> list[Duplicate]:
+    used = [row for row in rows if row.clip_id in made]
+    packed = [bytes.fromhex(made[row.clip_id].signature) for row in used]
+    return find_duplicates(
+        [row.clip_id for row in used],
+        [row.subject for row in used],
+        [np.frombuffer(signature, np.float16) for signature in packed],
+    )
+
+
+def _versions() -> dict[str, str]:
+    return {
+        "dianet_ray": __version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "opencv": cv2.__version__,
+        "pyarrow": pa.__version__,
+        "ray": version("ray"),
+    }
