@@ -1,12 +1,10 @@
-import dataclasses
-
 import numpy as np
 import pytest
 
 from dianet_ray.artefacts import METRICS
 from dianet_ray.protocol.correction import corrected
 from dianet_ray.protocol.metrics import scores
-from dianet_ray.protocol.predictions import classify, pooled_score, subject_confusions
+from dianet_ray.protocol.predictions import classify, subject_confusions
 from tests.support.studies import make_study
 
 COUNTS = np.array([99, 63, 32, 27, 25])

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dianet_ray.protocol.predictions import pooled_score
 from dianet_ray.artefacts import METRICS
+from dianet_ray.protocol.predictions import pooled_score
 from dianet_ray.protocol.results import TrainingResult
 from dianet_ray.protocol.standing import standing_of
 from dianet_ray.protocol.study import Study
@@ -65,7 +65,9 @@ def test_the_order_of_the_records_changes_nothing(order, n_kept):
 def test_the_champion_has_the_largest_pooled_objective():
     for objective in METRICS:
         study = make_study(n_configs=6)
-        study = dataclasses.replace(study, identity=dataclasses.replace(study.identity, objective=objective))
+        study = dataclasses.replace(
+            study, identity=dataclasses.replace(study.identity, objective=objective)
+        )
         ranked = [
             pooled_score(study.labels(), study.pooled(n), n_classes=3, objective=objective)
             for n in range(6)
