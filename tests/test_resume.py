@@ -12,9 +12,9 @@ import pytest
 from dianet_ray.search.ledger import read_records
 from dianet_ray.search.study_file import load_study
 from dianet_ray.tracking.store import connect, default_uri
-from tests.search.test_searcher import decisions
 from tests.support.images import write_images
 from tests.support.mlflow_tree import dump_tree
+from tests.support.play import decisions
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(400)]
 N_CONFIGS = 14  # TPE draws at random before it has seen ten

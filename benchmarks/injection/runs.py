@@ -25,10 +25,10 @@ from dianet_ray.search.retention import damaged_weights
 from dianet_ray.search.study_file import load_study
 from dianet_ray.storage.files import located
 from dianet_ray.tracking.store import connect
-from tests.search.test_searcher import decisions
 from tests.support.clusters import ROOT, RealCluster
 from tests.support.images import write_images
 from tests.support.mlflow_tree import dump_tree
+from tests.support.play import decisions
 
 N_CONFIGS, N_FOLDS, N_NODES = 14, 4, 2
 SECONDS = 0.3

@@ -20,7 +20,6 @@ from dianet_ray.search.plan import make_plan
 from dianet_ray.search.space_file import load_space
 from dianet_ray.search.study_file import study_content
 from dianet_ray.storage.lock import Lock
-from tests.search.test_searcher import play
 from tests.support.casme2_files import (
     HEADER,
     WORKBOOK,
@@ -31,6 +30,7 @@ from tests.support.casme2_files import (
 )
 from tests.support.fake_search import fake_plan
 from tests.support.images import write_images
+from tests.support.play import play
 
 
 def run(monkeypatch, capsys, *words):

@@ -9,9 +9,9 @@ import pytest
 from dianet_ray.cli import demo
 from dianet_ray.search.ledger import read_records
 from dianet_ray.search.study_file import load_study
-from tests.search.test_searcher import decisions
 from tests.support.clusters import ROOT, RealCluster
 from tests.support.images import write_images
+from tests.support.play import decisions
 
 SMALL = ["--space", "quick", "--configs", "4", "--wave-size", "2", "--set", "steps=30"]
 DEMO = ["--space", "quick", "--configs", "4", "--wave-size", "2", "--strategy", "exhaustive"]

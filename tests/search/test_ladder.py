@@ -1,19 +1,16 @@
 """The ladder through the searcher and the ledger: decisions, budgets, weights, resumes."""
 
-import json
 import random
 from dataclasses import replace
 
 import pytest
 
 from dianet_ray.protocol.ladder import Rung
-from dianet_ray.protocol.standing import standing
+from dianet_ray.protocol.standing import standing_of
 from dianet_ray.search.plan import _n_configs
-from dianet_ray.search.retention import damaged_weights
 from dianet_ray.search.searcher import StudySearcher
 from dianet_ray.search.study_file import load_study
 from dianet_ray.search.trial import Material
-from dianet_ray.search.tuner import make_searcher
 from tests.support.fake_search import FakeTrial, fake_images, fake_plan
 
 LADDER = (Rung(3, steps=0.5, keep=0.25, drop="bootstrap"), Rung(drop="bootstrap"))
@@ -37,7 +34,7 @@ class Workers:
             n_classes=len(study.classes),
             rungs=study.rungs,
             study_path=plan.path,
-            seed=study.identity["seed"],
+            seed=study.identity.seed,
             threads=1,
         )
 
@@ -53,8 +50,8 @@ class Workers:
             if not live:
                 return
             trial_id = self.rng.choice(sorted(live))
-            self.trial.config = live.pop(trial_id)
-            searcher.on_trial_complete(trial_id, self.trial.train_block())
+            result = self.trial.train_block(order_of(live.pop(trial_id)))
+            searcher.on_trial_complete(trial_id, Answer(result).report())
             searcher.flush()
             n_done += 1
 
@@ -62,34 +59,27 @@ class Workers:
 def start(plan):
     """Make a searcher as the driver does, with its start record."""
     plan.path.mkdir(exist_ok=True)
-    searcher = make_searcher(plan, damaged_weights(plan.path, plan.study, plan.n_kept))
-    searcher.ledger.append(
-        {
-            "kind": "start",
-            "at": 0.0,
-            "n_workers": 3,
-            "n_configs": plan.n_configs,
-            "with": {"n_configs": plan.n_asked},
-        }
-    )
+    searcher = searcher_of(plan)
+    environment = replace(DRIVER, n_configs=plan.n_asked)
+    searcher.ledger.append(Started(0.0, 3, plan.n_configs, environment))
     searcher.flush()
     return searcher
 
 
 def decided(study):
-    """Everything decided of a study, with the answers that the decisions read."""
-    found = standing(study)
+    """Everything decided of a study, with the predictions that the decisions read."""
+    found = standing_of(study)
     rows = [
         (c.config_id, run.rung, run.wave, run.state, run.n_decided)
         for c in study.configurations
         for run in found.runs(c.number)
     ]
-    answers = {
+    probabilities = {
         key: t.probabilities.tolist()
         for key, t in study.trainings.items()
         if not found.is_surplus(t)
     }
-    return rows, found.champion().config_id, answers
+    return rows, found.champion().config_id, probabilities
 
 
 def test_a_study_climbs_the_ladder_and_reads_back_the_same(plan):
@@ -100,15 +90,15 @@ def test_a_study_climbs_the_ladder_and_reads_back_the_same(plan):
     assert decided(searcher.study)[:2] == (rows, champion)
     assert 4 <= sum(rung == 1 for _, rung, *_ in rows) <= 8
     assert {state for *_, state, _ in rows} <= {"complete", "dropped"}
-    assert standing(study).decisions.is_over
+    assert standing_of(study).decisions.is_over
     assert len(study.trainings) <= 16 * 3 + 8 * 8
 
 
 def test_only_loso_trainings_have_weights_and_only_the_best_are_kept(plan):
     Workers(plan).run(start(plan))
     study = load_study(plan.path)
-    assert all((t.weights is not None) == (t.rung == 1) for t in study.trainings.values())
-    best = standing(study).champion().config_id
+    assert all((t.result.weights is not None) == (t.rung == 1) for t in study.trainings.values())
+    best = standing_of(study).champion().config_id
     folders = {path.name for path in (plan.path / "weights").iterdir()}
     assert best in folders
     assert len(folders) == 3
@@ -127,7 +117,7 @@ def test_what_finishes_after_its_configuration_was_dropped_leaves_no_weights(tmp
         )
         Workers(plan, n=6, seed=seed).run(start(plan))
         study = load_study(plan.path)
-        found = standing(study)
+        found = standing_of(study)
         finished = {configuration.config_id for configuration in found.complete()}
         assert {path.name for path in (plan.path / "weights").iterdir()} <= finished
         n_dropped += sum(run.state == "dropped" for run in found.decisions.runs(1))
@@ -192,13 +182,8 @@ def test_the_end_that_a_budget_set_stands_for_the_same_command_and_not_for_a_lar
     first = planned(max_trainings=45)
     Workers(first).run(start(first))
     n_drawn = len(load_study(first.path).configurations)
-    records = [
-        json.loads(line)
-        for part in sorted((first.path / "ledger").glob("*.jsonl"))
-        for line in part.read_text().splitlines()
-    ]
-    ends = [record for record in records if record["kind"] == "end_of_drawing"]
-    assert [end["n_configs"] for end in ends] == [n_drawn]
+    ended = [event.end for event in read_events(first.path) if event.kind == "end_of_drawing"]
+    assert [end.n_configs for end in ended] == [n_drawn]
     assert n_drawn < 16
     assert _n_configs(load_study(first.path), 16, first.options) == n_drawn
     more = fake_resumed(planned(max_trainings=1000))
@@ -215,8 +200,8 @@ def test_hours_that_are_over_end_the_drawing_after_the_first_wave(tmp_path):
     Workers(plan).run(searcher)
     study = load_study(plan.path)
     assert len(study.configurations) == 4
-    assert standing(study).champion() is not None
-    assert study.end_of_drawing["reason"].startswith("--max-hours")
+    assert standing_of(study).champion() is not None
+    assert study.end_of_drawing.reason.startswith("--max-hours")
 
 
 def test_an_end_that_a_larger_budget_has_overtaken_keeps_what_is_drawn(tmp_path):

@@ -1,64 +1,70 @@
 """The ledger: whole parts, one writer, everything read back as it was written."""
 
-import json
-from dataclasses import asdict
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from dianet_ray.artefacts import LoggedStep
 from dianet_ray.errors import InputError
 from dianet_ray.protocol.ladder import EXHAUSTIVE, Rung
-from dianet_ray.protocol.study import Weights
+from dianet_ray.protocol.results import Training, TrainingResult, Weights
 from dianet_ray.search import ledger as ledgers
-from dianet_ray.search.ledger import Ledger, read_records, read_study, write_study
-from dianet_ray.search.study_file import load_study, study_content, training_record
+from dianet_ray.search.events import Ended, Started, TrainingEnded, WaveDrawn, WorkersChanged
+from dianet_ray.search.ledger import Ledger, read_events
+from dianet_ray.search.study_file import load_study, write_study
 from dianet_ray.storage import files
 from tests.support.fake_search import fake_plan
+from tests.support.studies import DRIVER
+
+
+def event(n=0):
+    return WorkersChanged(1.0, n)
 
 
 def new_study(path, **options):
     plan = fake_plan(path, **options)
-    write_study(path, study_content(plan.study))
+    write_study(path, plan.study)
     return plan
 
 
 def test_what_is_flushed_is_read_back_in_order(place):
     ledger = Ledger(place)
     for i in range(3):
-        ledger.append({"kind": "x", "i": i})
+        ledger.append(event(i))
         ledger.flush()
     resumed = Ledger(place)
-    resumed.append({"kind": "x", "i": 3})
-    assert [record["i"] for record in resumed.flush()] == [3]
-    assert [record["i"] for record in read_records(place)] == [0, 1, 2, 3]
+    resumed.append(event(3))
+    assert [found.n_workers for found in resumed.flush()] == [3]
+    assert [found.n_workers for found in read_events(place)] == [0, 1, 2, 3]
 
 
 def test_records_wait_for_a_flush_and_are_due_by_number_or_time(tmp_path, monkeypatch):
     ledger = Ledger(tmp_path)
-    ledger.append({"kind": "x"})
+    ledger.append(event())
     assert not ledger.is_due
-    assert list(read_records(tmp_path)) == []
+    assert list(read_events(tmp_path)) == []
     for _ in range(ledgers.FLUSH_AFTER_N - 1):
         assert not ledger.is_due
-        ledger.append({"kind": "x"})
+        ledger.append(event())
     assert ledger.is_due
     ledger.flush()
-    ledger.append({"kind": "x"}, is_urgent=True)
+    ledger.append(event(), is_urgent=True)
     assert ledger.is_due
     ledger.flush()
     monkeypatch.setattr(ledgers, "FLUSH_AFTER_S", 0.0)
-    ledger.append({"kind": "x"})
+    ledger.append(event())
     assert ledger.is_due
 
 
 def test_a_second_writer_never_replaces_a_part(place):
     first, second = Ledger(place), Ledger(place)
-    first.append({"from": "first"})
+    first.append(event(1))
     first.flush()
-    second.append({"from": "second"})
+    second.append(event(2))
     with pytest.raises(InputError, match="one driver"):
         second.flush()
-    assert [record["from"] for record in read_records(place)] == ["first"]
+    assert [found.n_workers for found in read_events(place)] == [1]
 
 
 def test_a_flush_waits_for_a_storage_that_is_away_and_loses_nothing(tmp_path, monkeypatch):
@@ -73,10 +79,10 @@ def test_a_flush_waits_for_a_storage_that_is_away_and_loses_nothing(tmp_path, mo
             away.rename(tmp_path / "ledger")
 
     ledger.on_wait = wait
-    ledger.append({"kind": "x"})
+    ledger.append(event())
     assert len(ledger.flush()) == 1
     assert len(heard) == 3
-    assert len(list(read_records(tmp_path))) == 1
+    assert len(list(read_events(tmp_path))) == 1
 
 
 def test_a_flush_that_is_given_up_keeps_its_records(tmp_path):
@@ -87,7 +93,7 @@ def test_a_flush_that_is_given_up_keeps_its_records(tmp_path):
         raise error
 
     ledger.on_wait = give_up
-    ledger.append({"kind": "x"})
+    ledger.append(event())
     with pytest.raises(OSError, match="No such file"):
         ledger.flush()
     (tmp_path / "away").rename(tmp_path / "ledger")
@@ -106,14 +112,14 @@ def test_a_part_whose_writing_was_not_answered_is_settled_before_the_next(place,
         raise error
 
     ledger.on_wait = give_up
-    ledger.append({"kind": "x", "i": 0})
+    ledger.append(event(0))
     with monkeypatch.context() as patch:
         patch.setattr(files, "_create", unanswered)
         with pytest.raises(OSError, match="connection lost"):
             ledger.flush()
-    ledger.append({"kind": "x", "i": 1})
-    assert [record["i"] for record in ledger.flush()] == [0, 1]
-    assert [record["i"] for record in read_records(place)] == [0, 1]
+    ledger.append(event(1))
+    assert [found.n_workers for found in ledger.flush()] == [0, 1]
+    assert [found.n_workers for found in read_events(place)] == [0, 1]
 
 
 @pytest.mark.parametrize(
@@ -129,9 +135,9 @@ def test_a_part_whose_writing_was_not_answered_is_settled_before_the_next(place,
 def test_a_ledger_that_leads_out_of_its_study_is_refused(tmp_path, path, config_id):
     """A study may come from somebody else, and its files are read, copied and deleted."""
     new_study(tmp_path)
-    weights = {"path": path, "n_bytes": 1, "sha256": ""}
+    result = TrainingResult("ok", 0.0, 1.0, weights=Weights(path, 1, ""))
     ledger = Ledger(tmp_path)
-    ledger.append({**FAILED, "outcome": "ok", "config_id": config_id, "weights": weights})
+    ledger.append(TrainingEnded(Training(0, config_id, 0, 0, 1, result)))
     ledger.flush()
     with pytest.raises(InputError, match="names weights inside its study"):
         load_study(tmp_path)
@@ -142,63 +148,50 @@ def test_a_killed_write_leaves_no_part(tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     ledger = Ledger(tmp_path)
-    ledger.append({"kind": "x"})
+    ledger.append(event())
     monkeypatch.setattr(files.os, "link", killed)
     with pytest.raises(KeyboardInterrupt):
         ledger.flush()
-    assert list(read_records(tmp_path)) == []
+    assert list(read_events(tmp_path)) == []
 
 
 @pytest.mark.parametrize("damage", ["{", '{"kind": 1}\n{"ki'])
 def test_a_damaged_part_is_named(tmp_path, damage):
     ledger = Ledger(tmp_path)
-    ledger.append({"kind": "x"})
+    ledger.append(event())
     ledger.flush()
     part = tmp_path / "ledger" / "000001.jsonl"
     part.write_text(damage)
     with pytest.raises(InputError, match=r"000001\.jsonl"):
-        list(read_records(tmp_path))
+        list(read_events(tmp_path))
 
 
 def test_a_missing_part_is_named(tmp_path):
     ledger = Ledger(tmp_path)
     for _ in range(3):
-        ledger.append({"kind": "x"})
+        ledger.append(event())
         ledger.flush()
     (tmp_path / "ledger" / "000002.jsonl").unlink()
     with pytest.raises(InputError, match="no 000002 before"):
-        list(read_records(tmp_path))
+        list(read_events(tmp_path))
 
 
 def test_a_training_reads_back_to_the_bit(tmp_path):
     plan = new_study(tmp_path)
-    answers = np.array([[0.1, 0.2, 0.7], [1 / 3, 1 / 3, 1 / 3]], dtype=np.float32)
+    probabilities = np.array([[0.1, 0.2, 0.7], [1 / 3, 1 / 3, 1 / 3]], dtype=np.float32)
     weights = Weights("weights/c0/fold-001.safetensors", 3, "ab")
-    history = [{"step": 1.0, "loss": 2.0}]
+    history = (LoggedStep(step=1, loss=2.0, accuracy=1 / 3, learning_rate=1e-3),)
+    result = TrainingResult("ok", 10.0, 11.5, probabilities, history, weights)
+    settings = plan.space.settings({"learning_rate": 0.001, "dropout": 0.1})
     ledger = Ledger(tmp_path)
-    settings = [plan.space.settings({"learning_rate": 0.001, "dropout": 0.1}).model_dump()]
-    ledger.append({"kind": "wave", "at": 1.0, "wave": 0, "settings": settings})
-    ledger.append(
-        training_record(
-            number=0,
-            config_id="c0",
-            rung=0,
-            fold=1,
-            attempt=2,
-            outcome="ok",
-            probabilities=answers.tolist(),
-            history=history,
-            weights=asdict(weights),
-            seconds=1.5,
-            started_at=10.0,
-            finished_at=11.5,
-        )
-    )
+    ledger.append(WaveDrawn(1.0, 0, (settings,)))
+    ledger.append(TrainingEnded(Training(0, "c0", 0, 1, 2, result)))
     ledger.flush()
     found = load_study(tmp_path).trainings[0, 0, 1]
     assert found.probabilities.dtype == np.float32
-    np.testing.assert_array_equal(found.probabilities, answers)
-    assert (found.weights, found.history, found.attempt) == (weights, tuple(history), 2)
+    np.testing.assert_array_equal(found.probabilities, probabilities)
+    assert replace(found.result, probabilities=None) == replace(result, probabilities=None)
+    assert (found.attempt, found.seconds) == (2, 1.5)
 
 
 @pytest.mark.parametrize("ladder", [EXHAUSTIVE, (Rung(3, keep=0.25), Rung())])
@@ -210,46 +203,37 @@ def test_a_study_reads_back_with_its_clips_classes_and_folds(tmp_path, ladder):
         plan.study.classes,
         plan.study.rungs,
     )
-    assert found.identity == json.loads(json.dumps(plan.study.identity))
+    assert (found.identity, found.origin) == (plan.study.identity, plan.study.origin)
 
 
-FAILED = training_record(
-    number=0,
-    config_id="c0",
-    rung=0,
-    fold=0,
-    attempt=1,
-    outcome="failed",
-    seconds=1.0,
-    started_at=0.0,
-    finished_at=0.0,
-)
+def failed(fold, at):
+    return TrainingEnded(Training(0, "c0", 0, fold, 1, TrainingResult("failed", 0.0, at)))
 
 
 def test_a_span_ends_with_its_stop_or_its_last_training(tmp_path):
     new_study(tmp_path)
     ledger = Ledger(tmp_path)
-    for record in (
-        {"kind": "start", "at": 10.0, "n_workers": 2, "with": {}},
-        {"kind": "stop", "at": 20.0, "reason": "done"},
-        {"kind": "wave", "at": 95.0, "wave": 0, "settings": []},
-        {"kind": "start", "at": 100.0, "n_workers": 1, "with": {}},
-        {"kind": "training", **FAILED, "at": 130.0},
-        {"kind": "training", **FAILED, "fold": 1, "at": 129.0},
-        {"kind": "wave", "at": 999.0, "wave": 1, "settings": []},
+    for one in (
+        Started(10.0, 2, 1, DRIVER),
+        Ended(20.0, "done"),
+        WaveDrawn(95.0, 0, ()),
+        Started(100.0, 1, 1, DRIVER),
+        failed(0, at=130.0),
+        failed(1, at=129.0),
+        WaveDrawn(999.0, 1, ()),
     ):
-        ledger.append(record)
+        ledger.append(one)
     ledger.flush()
     spans = load_study(tmp_path).spans
     assert [(s.started_at, s.stopped_at) for s in spans] == [(10.0, 20.0), (100.0, 130.0)]
 
 
 @pytest.mark.parametrize(
-    ("text", "words"), [("[]", "format"), ('{"format": 99}', "format"), ("{", "cannot be read")]
+    ("text", "words"), [("[]", "format"), ('{"format": 99}', "format"), ("{", "damaged")]
 )
 def test_a_folder_that_is_no_study_is_one_line(tmp_path, text, words):
     (tmp_path / "study.json").write_text(text)
     with pytest.raises(InputError, match=words):
-        read_study(tmp_path)
+        load_study(tmp_path)
     with pytest.raises(InputError, match="none in"):
-        read_study(tmp_path / "other")
+        load_study(tmp_path / "other")

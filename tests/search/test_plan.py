@@ -10,8 +10,8 @@ from dianet_ray.prepare.images import load_images
 from dianet_ray.search.forecast import describe, largest_training_bytes, most_disk_bytes
 from dianet_ray.search.plan import make_plan
 from dianet_ray.search.space_file import fix, load_space
-from tests.search.test_searcher import play
 from tests.support.images import write_images
+from tests.support.play import play
 
 
 @pytest.fixture(scope="module")

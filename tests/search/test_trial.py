@@ -1,4 +1,4 @@
-"""One training in a worker: where folds meet fit, nothing of the held-out people gets in."""
+"""One training in a worker: where folds meet fit, nothing of the held-out subjects gets in."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from dianet_ray.artefacts import weights_path
 from dianet_ray.errors import StorageAway
 from dianet_ray.protocol.folds import Clip, loso
 from dianet_ray.search import trial
-from dianet_ray.search.searcher import REFUSED
+from dianet_ray.search.events import Order, Refusal, answer_of
 from dianet_ray.search.trial import Material, train
 from dianet_ray.settings import Settings, config_id
 
@@ -29,23 +29,29 @@ IMAGES = np.random.default_rng(0).normal(0, 9, (12, 3, 16, 16, 3)).astype(np.flo
 def trained(path, images=IMAGES, labels=LABELS, fold=1, seed=0):
     (path / "weights").mkdir(exist_ok=True)
     material = Material(images, labels, 2, (FOLDS,), path, seed, 1)
-    work = {
-        "settings": SETTINGS.model_dump(),
-        "config_id": config_id(SETTINGS),
-        "rung": 0,
-        "steps": 1.0,
-        "folds": [fold],
-    }
-    return train(material, work, lambda step: None)
+    return train(material, order(fold), lambda step: None)
+
+
+def order(fold=1):
+    return Order(
+        number=0,
+        config_id=config_id(SETTINGS),
+        settings=SETTINGS,
+        rung=0,
+        folds=(fold,),
+        steps=1.0,
+        attempt=1,
+        silence_s=100.0,
+    )
 
 
 def test_the_weights_are_written_before_the_training_is_reported(tmp_path):
     found = trained(tmp_path)
     file = tmp_path / weights_path(config_id(SETTINGS), 1)
-    assert found["weights"]["path"] == weights_path(config_id(SETTINGS), 1)
-    assert file.stat().st_size == found["weights"]["n_bytes"]
-    assert len(found["probabilities"]) == len(FOLDS[1].test_clips)
-    assert found["environment"]["device"] == "cpu"
+    assert found.weights.path == weights_path(config_id(SETTINGS), 1)
+    assert file.stat().st_size == found.weights.n_bytes
+    assert len(found.probabilities) == len(FOLDS[1].test_clips)
+    assert found.environment.device == "cpu"
 
 
 def test_held_out_images_and_labels_change_nothing_in_the_weights(tmp_path):
@@ -53,21 +59,21 @@ def test_held_out_images_and_labels_change_nothing_in_the_weights(tmp_path):
     images, labels = IMAGES.copy(), LABELS.copy()
     images[held_out] = 200
     labels[held_out] = 1 - labels[held_out]
-    before = trained(tmp_path)["weights"]["sha256"]
-    assert trained(tmp_path, images, labels)["weights"]["sha256"] == before
+    before = trained(tmp_path).weights.sha256
+    assert trained(tmp_path, images, labels).weights.sha256 == before
 
 
 def test_a_training_clip_does_change_the_weights(tmp_path):
-    before = trained(tmp_path)["weights"]["sha256"]
+    before = trained(tmp_path).weights.sha256
     for clip in set(range(12)) - set(FOLDS[1].test_clips):
         images = IMAGES.copy()
         images[clip] += 5
-        assert trained(tmp_path, images)["weights"]["sha256"] != before, clip
+        assert trained(tmp_path, images).weights.sha256 != before, clip
 
 
 def test_the_seed_and_the_fold_decide_the_weights(tmp_path):
-    found = {trained(tmp_path, seed=seed)["weights"]["sha256"] for seed in (0, 1)}
-    assert len(found | {trained(tmp_path, fold=2)["weights"]["sha256"]}) == 3
+    found = {trained(tmp_path, seed=seed).weights.sha256 for seed in (0, 1)}
+    assert len(found | {trained(tmp_path, fold=2).weights.sha256}) == 3
 
 
 def test_a_device_that_is_gone_is_no_fault_of_the_settings(tmp_path, monkeypatch):
@@ -78,17 +84,15 @@ def test_a_device_that_is_gone_is_no_fault_of_the_settings(tmp_path, monkeypatch
 
 def test_a_storage_that_stays_away_is_the_nodes_fault(tmp_path, monkeypatch):
     """The training is given back without costing an attempt."""
-    result = trial.json.loads(step(tmp_path, monkeypatch, StorageAway("Stale"))["training"])
-    assert result["outcome"] == REFUSED
-    assert result["error"] == f"cannot write {tmp_path}: Stale"
-    assert result["node_id"] == "here"
+    found = answer_of(step(tmp_path, monkeypatch, StorageAway("Stale")))
+    assert found == Refusal("here", f"cannot write {tmp_path}: Stale")
 
 
 def test_any_other_error_is_the_configurations_own_with_its_traceback(tmp_path, monkeypatch):
-    result = trial.json.loads(step(tmp_path, monkeypatch, ValueError("bad"))["training"])
-    assert result["outcome"] == "failed"
-    assert result["error"].splitlines()[0] == "ValueError: bad"
-    assert "Traceback" in result["error"]
+    result = answer_of(step(tmp_path, monkeypatch, ValueError("bad")))
+    assert result.outcome == "failed"
+    assert result.error.splitlines()[0] == "ValueError: bad"
+    assert "Traceback" in result.error
 
 
 def step(path, monkeypatch, error):
@@ -97,7 +101,7 @@ def step(path, monkeypatch, error):
 
     monkeypatch.setattr(trial, "train", fails)
     one = trial.FoldTrial.__new__(trial.FoldTrial)
-    one.config = {"work": {"silence_s": 100, "folds": [0]}}
+    one.config = order().config()
     one._material = Material(IMAGES, LABELS, 2, (FOLDS,), path, 0, 1)
     one._problem, one._node_id = "", "here"
     return one.step()

@@ -1,10 +1,10 @@
 """The search on Ray Tune: the same decisions as the searcher alone, on real workers."""
 
-import json
 import os
 import signal
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 import ray
@@ -12,15 +12,15 @@ import torch
 
 from dianet_ray.cluster.connection import Cluster
 from dianet_ray.errors import Stopped, StudyFailed
-from dianet_ray.protocol.standing import standing
-from dianet_ray.search.ledger import read_records
+from dianet_ray.protocol.standing import standing_of
+from dianet_ray.search.ledger import read_events
 from dianet_ray.search.study_file import load_study
-from dianet_ray.search.trial import FoldTrial, assigned_device, report
+from dianet_ray.search.trial import FoldTrial, assigned_device
 from dianet_ray.search.tuner import _Driver
 from dianet_ray.search.workers import resources
 from dianet_ray.storage import files
-from tests.search.test_searcher import decisions, play
-from tests.support.fake_search import FakeTrial, fake_images, fake_plan, run_plan
+from tests.support.fake_search import WORKER, FakeTrial, fake_images, fake_plan, run_plan
+from tests.support.play import decisions, play
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(120)]
 TWO = Cluster("local", ((2, 2),))
@@ -33,50 +33,47 @@ def tune(plan, trial=FakeTrial):
 class SuicidalTrial(FakeTrial):
     """Kills its worker the first time that configuration 1 meets fold 0."""
 
-    def train_block(self):
-        work = self.config["work"]
-        if (work["number"], *work["folds"], work["attempt"]) == (1, 0, 1):
+    def train_block(self, order):
+        if (order.number, order.fold, order.attempt) == (1, 0, 1):
             os.kill(os.getpid(), signal.SIGKILL)
-        return super().train_block()
+        return super().train_block(order)
 
 
 class HangingTrial(FakeTrial):
     """Stays silent for ever, the first time, with a short patience."""
 
-    def train_block(self):
+    def train_block(self, order):
         from dianet_ray.search.trial import watch
 
-        if self.config["work"]["attempt"] == 1:
+        if order.attempt == 1:
             watch(0.5)
             time.sleep(100)
-        return super().train_block()
+        return super().train_block(order)
 
 
 class SteadyTrial(FakeTrial):
     """Takes a tenth of a second, so that 160 trainings outlast any signal."""
 
-    def train_block(self):
+    def train_block(self, order):
         time.sleep(0.1)
-        return super().train_block()
+        return super().train_block(order)
 
 
 class SlowTrial(FakeTrial):
     """All but the first training are still in flight when a second interrupt follows."""
 
-    def train_block(self):
-        work = self.config["work"]
-        if (work["number"], *work["folds"]) != (0, 0):
+    def train_block(self, order):
+        if (order.number, order.fold) != (0, 0):
             time.sleep(10)
-        return super().train_block()
+        return super().train_block(order)
 
 
 class NamedTrial(FakeTrial):
     """Says which process it is."""
 
-    def train_block(self):
-        result = super().train_block()
-        training = json.loads(result["training"])
-        return report({**training, "environment": {"pid": os.getpid()}})
+    def train_block(self, order):
+        result = super().train_block(order)
+        return replace(result, environment=replace(WORKER, host=str(os.getpid())))
 
 
 def test_a_worker_that_starts_later_is_not_killed_by_one_that_is_free(
@@ -85,7 +82,7 @@ def test_a_worker_that_starts_later_is_not_killed_by_one_that_is_free(
     """Trainings are shorter than the start of an actor, and the first one is up before others."""
     plan = fake_plan(tmp_path, n_subjects=6, n_configs=16, wave_size=8, gpus_per_trial=0.0)
     searcher = tune(plan, NamedTrial)
-    pids = [t.environment["pid"] for t in searcher.study.trainings.values()]
+    pids = [t.result.environment.host for t in searcher.study.trainings.values()]
     assert len(set(pids)) == 2
     assert min(pids.count(pid) for pid in set(pids)) >= 10
 
@@ -96,7 +93,7 @@ def test_a_search_on_workers_decides_as_the_searcher_alone(ray_local, tmp_path):
     tune(fake_plan(tmp_path / "study", **sizes))
     on_workers, alone = load_study(tmp_path / "study"), load_study(tmp_path / "alone")
     assert decisions(on_workers) == decisions(alone)
-    assert [*read_records(tmp_path / "study")][-1]["reason"] == "done"
+    assert [*read_events(tmp_path / "study")][-1].reason == "done"
     assert not [n for n in files.names(tmp_path / "study") if n.startswith(".")]
     weights = [path.name for path in (tmp_path / "study" / "weights").iterdir()]
     assert len(weights) == 3, "only the best three keep their weights"
@@ -134,7 +131,7 @@ def test_a_silent_worker_is_lost_and_its_training_tried_again(ray_local, tmp_pat
     plan = fake_plan(tmp_path, n_subjects=2, n_configs=1, gpus_per_trial=0.0)
     tune(plan, HangingTrial)
     study = load_study(tmp_path)
-    assert standing(study).state(0) == "complete"
+    assert standing_of(study).state(0) == "complete"
     assert {training.attempt for training in study.of(0)} == {2}
 
 
@@ -145,19 +142,19 @@ def test_the_first_interrupt_finishes_what_is_in_flight(ray_local, tmp_path, mon
     assert not searcher.live
     study = load_study(tmp_path)
     assert 0 < len(study.trainings) < 160
-    assert [*read_records(tmp_path)][-1]["kind"] == "stop"
+    assert [*read_events(tmp_path)][-1].kind == "stop"
 
 
 class EndlessLater(FakeTrial):
     """Leaves a file when it starts; what starts after the interruption never ends."""
 
-    def train_block(self):
-        work, study = self.config["work"], self._material.study_path
+    def train_block(self, order):
+        study = self._material.study_path
         if (study / "interrupted").exists():
             time.sleep(1000)
-        (study / f"started-{work['number']}-{work['folds'][0]}").write_text(str(time.time()))
+        (study / f"started-{order.number}-{order.fold}").write_text(str(time.time()))
         time.sleep(2)
-        return super().train_block()
+        return super().train_block(order)
 
 
 def test_the_first_interrupt_waits_for_nothing_that_only_waited_for_a_worker(
@@ -192,21 +189,21 @@ def test_a_sigterm_leaves_at_once_with_a_durable_ledger(ray_local, tmp_path):
         interrupted(plan, signal.SIGTERM)
     study = load_study(tmp_path)
     assert 0 < len(study.trainings) < 160
-    assert [*read_records(tmp_path)][-1]["kind"] == "stop"
+    assert [*read_events(tmp_path)][-1].kind == "stop"
 
 
 def test_a_second_interrupt_leaves_at_once(ray_local, tmp_path):
     plan = fake_plan(tmp_path, n_subjects=4, n_configs=40, gpus_per_trial=0.0)
     with pytest.raises(Stopped):
         interrupted(plan, signal.SIGINT, signal.SIGINT, trial=SlowTrial)
-    assert [*read_records(tmp_path)][-1]["reason"] == "stopped"
+    assert [*read_events(tmp_path)][-1].reason == "stopped"
 
 
 def interrupted(plan, *numbers, trial=SteadyTrial):
     """Send this process signals as soon as the ledger holds a training."""
 
     def send():
-        while not any(record["kind"] == "training" for record in read_records(plan.path)):
+        while not any(event.kind == "training" for event in read_events(plan.path)):
             time.sleep(0.05)
         for number in numbers:
             os.kill(os.getpid(), number)

@@ -9,7 +9,7 @@ import pytest
 
 from dianet_ray.search.study_file import load_study
 from dianet_ray.storage.files import names
-from tests.search.test_searcher import decisions
+from tests.support.play import decisions
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
 SEARCH = ["--space", "quick", "--configs", "2", "--set", "steps=4", "--max-workers", "2"]
