@@ -7,11 +7,14 @@ import pytest
 
 from dianet_ray.protocol.ladder import Rung
 from dianet_ray.protocol.standing import standing_of
+from dianet_ray.search.events import Answer, Started, order_of
+from dianet_ray.search.ledger import read_events
 from dianet_ray.search.plan import _n_configs
 from dianet_ray.search.searcher import StudySearcher
 from dianet_ray.search.study_file import load_study
 from dianet_ray.search.trial import Material
-from tests.support.fake_search import FakeTrial, fake_images, fake_plan
+from tests.support.fake_search import FakeTrial, fake_images, fake_plan, searcher_of
+from tests.support.studies import DRIVER
 
 LADDER = (Rung(3, steps=0.5, keep=0.25, drop="bootstrap"), Rung(drop="bootstrap"))
 
