@@ -91,7 +91,7 @@ def screenshot(page: Path) -> np.ndarray:
         command = [browser, *FLAGS, f"--user-data-dir={scratch}/profile"]
         command += [f"--screenshot={target}", f"--window-size={width},{height}"]
         subprocess.run([*command, page.absolute().as_uri()], check=True, capture_output=True)
-        return np.ascontiguousarray(cv2.imread(str(target))[..., ::-1])
+        return np.asarray(cv2.imread(str(target)))[..., ::-1]
 
 
 def draw(clip: Example, page: np.ndarray, out: Path) -> None:
