@@ -79,18 +79,20 @@ def python_files(*parts):
 
 
 def citations(text):
-    """What follows each mention of the decisions in code; a citation may break between lines."""
-    joined = re.sub(r"\s*\n\s*(?:#\s*)?", " ", text)
-    return re.findall(re.escape(CITATION) + r"(.{0,80})", joined)
+    """What follows each mention of the decisions in code."""
+    return re.findall(re.escape(CITATION) + r"(.{0,160})", text, re.DOTALL)
 
 
 def is_citation(after, known):
-    """Whether a colon and a heading follow, and then nothing that could be part of one."""
-    found = re.match(r": (.+)", after)
-    return bool(found) and any(
-        found[1].startswith(heading) and not re.match(r"[\w-]| \w", found[1][len(heading) :])
-        for heading in known
-    )
+    """Whether a colon and a heading follow, and then nothing on the line that continues one.
+
+    A heading may be broken between two lines, of a comment too.
+    """
+    for heading in known:
+        words = r"\s+(?:# )?".join(map(re.escape, heading.split()))
+        if re.match(rf":\s+(?:# )?{words}(?![\w-]| \w)", after):
+            return True
+    return False
 
 
 @each_document
@@ -181,7 +183,9 @@ def test_no_two_decisions_have_one_heading():
     [
         ("docs/decisions.md: A heading.", True),
         ("(docs/decisions.md: A heading)", True),
+        ("docs/decisions.md: A heading\n    if True:", True),
         ("docs/decisions.md: A\n    # heading", True),
+        ("docs/decisions.md:\n    A heading", True),
         ("docs/decisions.md: A heading of another entry", False),
         ("docs/decisions.md, A heading", False),
         ("docs/decisions.md", False),
