@@ -26,7 +26,7 @@ after every second one."""
 
 CONFIDENCE, LOSO_CONFIDENCE = 0.9, 0.995
 """How sure it must be that a configuration ends its rung behind, to be dropped. In groups an error
-costs one of many; in LOSO it may cost the champion. README, Decisions."""
+costs one of many; in LOSO it may cost the champion. docs/decisions.md: Drop confidence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ def default_ladder(n_subjects: int, drop: Drop = "bootstrap") -> Ladder:
     """Choose the ladder for a data set: LOSO alone for a handful of people.
 
     Else three groups with half the steps, then LOSO. Half the steps rank configurations as well
-    as all of them: README, Decisions.
+    as all of them. docs/decisions.md: Steps in the group rung.
     """
     if n_subjects < MIN_SUBJECTS:
         return EXHAUSTIVE
