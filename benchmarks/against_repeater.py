@@ -33,17 +33,17 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.repeater_driver import SPACE
-from dianet_ray.cluster import local_cpus
-from dianet_ray.data.images import load_images
+from dianet_ray.cluster.connection import local_cpus
 from dianet_ray.model.fit import Member, fit
 from dianet_ray.options import SearchOptions
+from dianet_ray.prepare.images import load_images
+from dianet_ray.protocol.correction import champion
 from dianet_ray.protocol.predictions import pooled_score
-from dianet_ray.protocol.selection import champion
 from dianet_ray.search.plan import make_plan
 from dianet_ray.search.space_file import read_space
-from dianet_ray.search.study_view import load_study
+from dianet_ray.search.study_file import load_study
 from dianet_ray.settings import Settings, derive_seed
-from tests.clusters import MARK, ROOT, kill_marked
+from tests.support.clusters import MARK, ROOT, kill_marked
 
 FRAMES = ("--image-size", 96, "--frames", 24)
 N_FRESH_SUBJECTS, N_FRESH_CLIPS = 104, 1000

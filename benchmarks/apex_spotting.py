@@ -1,6 +1,6 @@
 """How near a spotted apex comes to the true one, beside the clip's midpoint, and what it costs.
 
-Invented people are filmed (`dianet_ray.data.filming`), so the true apex is known. Errors are in
+Invented people are filmed (`dianet_ray.synth.filming`), so the true apex is known. Errors are in
 frames; the interval is a bootstrap over people of the difference spotted - midpoint, so below 0
 spotting is better. Time is CPU time per frame, median over repeats, of spotting in decoded frames
 of 640 x 480 pixels and of decoding them. `--json` prints one document.
@@ -24,10 +24,10 @@ from typing import Any
 import cv2
 import numpy as np
 
-from dianet_ray.data.apex import spot_apex
-from dianet_ray.data.expressions import EMOTIONS
-from dianet_ray.data.filming import Files, Scene, film
-from dianet_ray.data.frames import index_frames, read_frame
+from dianet_ray.imaging.frames import index_frames, read_frame
+from dianet_ray.imaging.key_frames import spot_apex
+from dianet_ray.synth.expressions import EMOTIONS
+from dianet_ray.synth.filming import Files, Scene, film
 
 WIDTH, HEIGHT = 640, 480
 N_TIMED, N_REPEATS, N_RESAMPLES = 30, 7, 5000

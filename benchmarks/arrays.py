@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from dianet_ray.data.clips import Recipe, Span, clip_images
-from dianet_ray.data.manifest import read_manifest
-from dianet_ray.data.synth import write_data_set
+from dianet_ray.datasets.rules import read_manifest
+from dianet_ray.imaging.clip_images import Recipe, Span, clip_images
 from dianet_ray.progress import Progress
+from dianet_ray.synth.data_set import write_data_set
 
 
 def make_arrays(

@@ -30,10 +30,10 @@ from benchmarks.replay.matrix import Matrix, load
 from benchmarks.replay.strategies import Racing
 from benchmarks.search_cost import MATRICES
 from dianet_ray.progress import Progress
+from dianet_ray.protocol.correction import corrected
 from dianet_ray.protocol.ladder import EXHAUSTIVE, Ladder, default_ladder
 from dianet_ray.protocol.metrics import scores
 from dianet_ray.protocol.predictions import classify, subject_confusions
-from dianet_ray.protocol.selection import corrected
 
 WAVE_SIZE = 8
 POINTS = 100

@@ -32,15 +32,15 @@ import cv2
 import numpy as np
 from rich.console import Console
 
-from dianet_ray.data.clips import Crop, Recipe, clip_images
-from dianet_ray.data.dynamic_images import prepare
-from dianet_ray.data.faces import UNITS, draw_face, pose
-from dianet_ray.data.frames import index_frames, read_frame
-from dianet_ray.data.manifest import read_manifest
-from dianet_ray.data.rank_pooling import coefficients, positive_sum
-from dianet_ray.data.rows import Manifest
+from dianet_ray.datasets.manifest import Manifest
+from dianet_ray.datasets.rules import read_manifest
+from dianet_ray.imaging.clip_images import Crop, Recipe, clip_images
+from dianet_ray.imaging.frames import index_frames, read_frame
+from dianet_ray.imaging.rank_pooling import coefficients, positive_sum
 from dianet_ray.options import PrepareOptions
+from dianet_ray.prepare.driver import prepare
 from dianet_ray.progress import Progress
+from dianet_ray.synth.faces import UNITS, draw_face, pose
 
 WIDTH, HEIGHT, FACE = 640, 480, 340
 SMILE = UNITS.index(12)

@@ -21,7 +21,7 @@ from dianet_ray.protocol.metrics import scores
 from dianet_ray.protocol.predictions import classify, quantiles, subject_confusions
 from dianet_ray.protocol.standing import standing
 from dianet_ray.protocol.study import Study
-from dianet_ray.search.study_view import load_study
+from dianet_ray.search.study_file import load_study
 
 REFERENCE = ("both", "cross_attention")
 N_REPLICATES = 5000

@@ -34,10 +34,10 @@ from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search.optuna import OptunaSearch
 from ray.tune.search.repeater import TRIAL_INDEX, Repeater
 
-from dianet_ray.cluster import LOCAL, connected
-from dianet_ray.data.images import load_images
+from dianet_ray.cluster.connection import LOCAL, connected
 from dianet_ray.model.fit import Member, fit
 from dianet_ray.options import SearchOptions
+from dianet_ray.prepare.images import load_images
 from dianet_ray.protocol.predictions import classify, pooled_score
 from dianet_ray.protocol.study import Fold
 from dianet_ray.search.plan import Plan, make_plan

@@ -23,8 +23,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from tests.clusters import ROOT, RealCluster
-from tests.images import write_images
+from tests.support.clusters import ROOT, RealCluster
+from tests.support.images import write_images
 
 N_ACTORS = (10, 25, 50)
 N_FOLDS, N_CONFIGS = 16, 128

@@ -24,19 +24,19 @@ from ray import tune
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
-from dianet_ray import storage
-from dianet_ray.cluster import connected
-from dianet_ray.commands import Search
-from dianet_ray.data.images import Images, load_images
-from dianet_ray.nodes import Nodes
+from dianet_ray.artefacts import WEIGHTS_FOLDER
+from dianet_ray.cli.commands import Search
+from dianet_ray.cluster.connection import connected
+from dianet_ray.cluster.nodes import Nodes
 from dianet_ray.options import SearchOptions, TrackingOptions
-from dianet_ray.schemas import WEIGHTS_FOLDER
-from dianet_ray.search.crew import Crew, muster, resources
+from dianet_ray.prepare.images import Images, load_images
 from dianet_ray.search.ledger import read_records
 from dianet_ray.search.plan import Plan, make_plan
+from dianet_ray.search.workers import Crew, muster, resources
 from dianet_ray.settings import Settings, config_id
+from dianet_ray.storage import files
 from dianet_ray.tracking import store
-from tests.search.fake import SPACE, FakeTrial
+from tests.support.fake_search import SPACE, FakeTrial
 
 WAVE_SIZE = 32
 LONGEST_WAIT_S = 900.0
@@ -272,7 +272,7 @@ def fit_bare(
 def bare_tune(images: Images, folder: Path, n_actors: int, n_configs: int) -> dict[str, Any]:
     """Run as many trainings on the same kind of actors with nothing around Tune."""
     plan = plan_of(images, folder, n_configs)
-    storage.make_folder(plan.path / WEIGHTS_FOLDER)
+    files.make_folder(plan.path / WEIGHTS_FOLDER)
     samples = Samples(folder / "there", n_actors)
     samples.start()
     with connected(None) as cluster:

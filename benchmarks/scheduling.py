@@ -31,16 +31,16 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.scale_driver import BareSearcher, Samples, WaitingTrial, arrivals, fit_bare, rate
-from dianet_ray import storage
-from dianet_ray.cluster import LOCAL, connected
-from dianet_ray.nodes import Nodes
-from dianet_ray.schemas import WEIGHTS_FOLDER
-from dianet_ray.search.crew import Crew, muster, resources
+from dianet_ray.artefacts import WEIGHTS_FOLDER
+from dianet_ray.cluster.connection import LOCAL, connected
+from dianet_ray.cluster.nodes import Nodes
 from dianet_ray.search.ledger import read_records
 from dianet_ray.search.plan import Plan
 from dianet_ray.search.tuner import _AsQueued, run
-from tests.clusters import ROOT
-from tests.search import fake
+from dianet_ray.search.workers import Crew, muster, resources
+from dianet_ray.storage import files
+from tests.support import fake_search
+from tests.support.clusters import ROOT
 
 SIZES = (100, 1_000, 3_000)
 N_FOLDS, WAVE_SIZE = 26, 8
@@ -79,7 +79,7 @@ class EmptyTrial(WaitingTrial):
     def setup(self, config: dict[str, Any], material: Any = None) -> None:
         """Write as cheaply as possible, and yet something that the search has to delete."""
         super().setup(config, material)
-        fake.save = write
+        fake_search.save = write
 
 
 def write(path: Path, content: bytes) -> None:
@@ -90,7 +90,7 @@ def write(path: Path, content: bytes) -> None:
 
 def plan_of(folder: Path, strategy: str, size: int) -> Plan:
     """Plan a study of at least as many trainings as `size`."""
-    plan: Plan = fake.fake_plan(
+    plan: Plan = fake_search.fake_plan(
         folder / "study",
         n_subjects=N_FOLDS,
         n_configs=math.ceil(size / N_FOLDS),
@@ -102,14 +102,14 @@ def plan_of(folder: Path, strategy: str, size: int) -> Plan:
 
 def search(plan: Plan, crew: Crew, folder: Path) -> list[float]:
     """Search; list when trainings ended."""
-    run(fake.searcher_of(plan), plan, crew, started_at=time.time())
+    run(fake_search.searcher_of(plan), plan, crew, started_at=time.time())
     return [r["finished_at"] for r in read_records(plan.path) if r["kind"] == "training"]
 
 
 def bare(plan: Plan, crew: Crew, folder: Path) -> list[float]:
     """Run as many trainings with nothing around Tune; list when they ended."""
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
-    storage.make_folder(plan.path / WEIGHTS_FOLDER)
+    files.make_folder(plan.path / WEIGHTS_FOLDER)
     searcher = BareSearcher(plan.n_configs, len(plan.study.folds), rung=plan.study.loso_rung)
     fit_bare(crew, searcher, folder, crew.n_workers(), _AsQueued())
     return searcher.times
@@ -128,7 +128,7 @@ def drive(way: str, folder: Path, strategy: str, size: int, n_workers: int) -> d
     with connected(LOCAL, n_cpus=n_workers) as cluster:
         needs, nodes = resources(plan, cluster), Nodes(None)
         nodes.look()
-        images = fake.fake_images(plan)
+        images = fake_search.fake_images(plan)
         times = train(plan, muster(plan, images, nodes, needs, trial=EmptyTrial), folder)
         ended_at = time.time()
     found = rate(times, there, n_workers)

@@ -25,13 +25,13 @@ import numpy as np
 import torch
 
 from benchmarks.arrays import make_arrays
-from dianet_ray.data.layouts import CASME2
-from dianet_ray.data.synth import n_processors
 from dianet_ray.model.fit import Member, fit
 from dianet_ray.progress import Progress
 from dianet_ray.search.draw import draw
 from dianet_ray.search.space_file import load_space
 from dianet_ray.settings import Settings, derive_seed
+from dianet_ray.synth.data_set import n_processors
+from dianet_ray.synth.layouts import CASME2
 
 IMAGE_SIZE = 64
 FRESH = {"n_subjects": 104, "n_clips": 1000}

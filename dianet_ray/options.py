@@ -4,20 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import re
-from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dianet_ray.errors import InputError
-from dianet_ray.storage import is_remote
 
 JOB_VARIABLE = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 """Set by Ray inside a submitted job, whose working directory is deleted with the job."""
-
-
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # what a Path leaves of s3://
 
 
 class Options(BaseModel):
@@ -91,21 +85,3 @@ def submitted_job() -> str:
         return str(metadata.get("job_submission_id", ""))
     except (ValueError, AttributeError):
         return ""
-
-
-def output_path(path: Path) -> Path:
-    """Make an output path absolute; an address in an object store is.
-
-    Raises:
-        InputError: a relative path inside a submitted job, where it would be deleted.
-    """
-    if is_remote(path):
-        return path
-    if _SCHEME.match(str(path)):
-        raise InputError(f"this output is a file or folder of this machine: got {path}")
-    if JOB_VARIABLE in os.environ and not path.is_absolute():
-        raise InputError(
-            "inside a submitted job an output must be an absolute path (the job's directory is "
-            f"deleted with the job): got {path}"
-        )
-    return path.absolute()

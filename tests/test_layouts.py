@@ -6,22 +6,22 @@ import pytest
 from rich.console import Console
 from sklearn.metrics import f1_score, recall_score
 
-from dianet_ray.cluster import Cluster
-from dianet_ray.data.dynamic_images import prepare
-from dianet_ray.data.images import load_images
-from dianet_ray.data.labels import COMMONEST, label_set
-from dianet_ray.data.layouts import LAYOUTS
-from dianet_ray.data.manifest import read_manifest
-from dianet_ray.data.rows import UNREADABLE
-from dianet_ray.data.synth import write_data_set
-from dianet_ray.data.validation import inspect, summarise
+from dianet_ray.cluster.connection import Cluster
+from dianet_ray.datasets.label_sets import COMMONEST, label_set
+from dianet_ray.datasets.manifest import UNREADABLE
+from dianet_ray.datasets.rules import read_manifest
+from dianet_ray.datasets.validation import inspect, summarise
 from dianet_ray.options import PrepareOptions, SearchOptions
+from dianet_ray.prepare.driver import prepare
+from dianet_ray.prepare.images import load_images
 from dianet_ray.progress import Progress
+from dianet_ray.report.document import summarise as report_of
 from dianet_ray.search.plan import make_plan
 from dianet_ray.search.space_file import read_space
 from dianet_ray.search.trial import FoldTrial
-from dianet_ray.summary.report import summarise as report_of
-from tests.search.fake import run_plan
+from dianet_ray.synth.data_set import write_data_set
+from dianet_ray.synth.layouts import LAYOUTS
+from tests.support.fake_search import run_plan
 
 pytestmark = [
     pytest.mark.ray,

@@ -8,10 +8,10 @@ import sys
 
 import pytest
 
-from dianet_ray.data.images import load_images
-from dianet_ray.search.study_view import load_study
+from dianet_ray.prepare.images import load_images
+from dianet_ray.search.study_file import load_study
 from dianet_ray.tracking.store import connect, default_uri
-from tests.tracking.tree import dump_tree
+from tests.support.mlflow_tree import dump_tree
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(400)]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from dianet_ray.cli import app
+from dianet_ray.cli.app import app
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()

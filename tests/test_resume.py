@@ -10,11 +10,11 @@ import time
 import pytest
 
 from dianet_ray.search.ledger import read_records
-from dianet_ray.search.study_view import load_study
+from dianet_ray.search.study_file import load_study
 from dianet_ray.tracking.store import connect, default_uri
-from tests.images import write_images
 from tests.search.test_searcher import decisions
-from tests.tracking.tree import dump_tree
+from tests.support.images import write_images
+from tests.support.mlflow_tree import dump_tree
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(400)]
 N_CONFIGS = 14  # TPE draws at random before it has seen ten
@@ -27,7 +27,7 @@ def images(tmp_path_factory):
 
 
 def start(images, study, n_workers, seconds="0.05"):
-    command = [sys.executable, "-m", "tests.search.run_fake", images, study, N_CONFIGS, n_workers]
+    command = [sys.executable, "-m", "tests.support.run_fake", images, study, N_CONFIGS, n_workers]
     command += ["--ladder", LADDER]
     return subprocess.Popen(
         [str(word) for word in command],

@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 from benchmarks.injection.runs import Run
-from tests.clusters import Node
+from tests.support.clusters import Node
 
 AWAY_S, SHORTLY_AWAY_S = (20.0, 60.0), (5.0, 20.0)
 FULL_S = (5.0, 20.0)

@@ -62,7 +62,7 @@ class Window:
 
 
 def read_attempts(folder: Path) -> list[Attempt]:
-    """Read the log of every worker (`tests.search.logged`), in the order of starts."""
+    """Read the log of every worker (`tests.support.logged`), in the order of starts."""
     found = []
     for file in folder.glob("*.jsonl"):
         begun: Record | None = None

@@ -21,14 +21,14 @@ from typing import Any
 from benchmarks.injection.laws import Window, judge, n_wrong, read_attempts, running
 from benchmarks.injection.services import Mount, Server, mlflow_server, s3_server
 from dianet_ray.search.ledger import read_records
-from dianet_ray.search.study_view import load_study
-from dianet_ray.search.weights import damaged_weights
-from dianet_ray.storage import located
+from dianet_ray.search.retention import damaged_weights
+from dianet_ray.search.study_file import load_study
+from dianet_ray.storage.files import located
 from dianet_ray.tracking.store import connect
-from tests.clusters import ROOT, RealCluster
-from tests.images import write_images
 from tests.search.test_searcher import decisions
-from tests.tracking.tree import dump_tree
+from tests.support.clusters import ROOT, RealCluster
+from tests.support.images import write_images
+from tests.support.mlflow_tree import dump_tree
 
 N_CONFIGS, N_FOLDS, N_NODES = 14, 4, 2
 SECONDS = 0.3
@@ -125,7 +125,7 @@ class Bench:
 
 def search_words(images: Path, study: str, uri: str, *, n_workers: int = 0) -> list[str]:
     """Write the command of a search; 0 workers are all that the cluster has."""
-    words = ["python", "-m", "tests.search.run_fake", str(images), study]
+    words = ["python", "-m", "tests.support.run_fake", str(images), study]
     return [*words, str(N_CONFIGS), str(n_workers), "--tracking-uri", uri]
 
 

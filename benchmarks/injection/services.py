@@ -19,7 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
-from tests.clusters import free_port
+from tests.support.clusters import free_port
 
 CHUNK = 65536
 FOLDER_BYTES = 16 * 2**20

@@ -9,11 +9,11 @@ from functools import cached_property
 import numpy as np
 
 from benchmarks.replay.matrix import Matrix, rung_name
-from dianet_ray.protocol.judge import Judge
+from dianet_ray.protocol.comparison import Judge
 from dianet_ray.protocol.ladder import Ladder
 from dianet_ray.protocol.metrics import confusion, scores
 from dianet_ray.protocol.predictions import classify
-from dianet_ray.protocol.race import Key
+from dianet_ray.protocol.schedule import Key
 
 OBJECTIVE = "uf1"
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from dianet_ray.protocol.race import Key
+from dianet_ray.protocol.schedule import Key
 
 
 class Player(Protocol):

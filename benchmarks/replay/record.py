@@ -27,8 +27,7 @@ import torch
 
 from benchmarks.arrays import make_arrays
 from benchmarks.replay.matrix import rung_name
-from dianet_ray.data.labels import label_set
-from dianet_ray.data.synth import n_processors
+from dianet_ray.datasets.label_sets import label_set
 from dianet_ray.model.fit import Member, fit
 from dianet_ray.progress import Progress
 from dianet_ray.protocol.folds import groups, loso
@@ -37,6 +36,7 @@ from dianet_ray.protocol.study import Clip, Fold
 from dianet_ray.search.draw import draw
 from dianet_ray.search.space_file import load_space
 from dianet_ray.settings import Settings, config_id, derive_seed
+from dianet_ray.synth.data_set import n_processors
 
 IMAGE_SIZE = 32
 FRESH = {"n_subjects": 104, "n_clips": 1000}

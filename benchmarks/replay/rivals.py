@@ -19,7 +19,7 @@ from scipy.stats import rankdata, wilcoxon
 
 from benchmarks.replay.answers import Drawn, Recorded
 from dianet_ray.protocol.ladder import EXHAUSTIVE
-from dianet_ray.protocol.race import Key
+from dianet_ray.protocol.schedule import Key
 
 Stops = Callable[[int, int, int], bool]
 """Row, number of finished folds, row of the incumbent: is the first to stop?"""

@@ -10,7 +10,7 @@ from benchmarks.replay.answers import Drawn, Recorded, rung_names
 from benchmarks.replay.cluster import Player
 from benchmarks.replay.rivals import Aggressive, Forgiving, Halving, OneByOne, Stops, Wilcoxon
 from dianet_ray.protocol.ladder import EXHAUSTIVE, Ladder, next_look
-from dianet_ray.protocol.race import DrawWave, Key, Race, Train
+from dianet_ray.protocol.schedule import DrawWave, Key, Race, Train
 
 
 class Strategy(Player, Protocol):

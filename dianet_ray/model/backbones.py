@@ -12,8 +12,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from dianet_ray.artefacts import N_CHANNELS
 from dianet_ray.model.layers import Conv2d, GroupNorm
-from dianet_ray.schemas import N_CHANNELS
 
 MIN_SIDE = 4
 

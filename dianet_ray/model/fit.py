@@ -21,11 +21,11 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from dianet_ray import storage
 from dianet_ray.model.batches import Pixels, batches, steps
 from dianet_ray.model.network import DIANet, build, member_state, phase_numbers
 from dianet_ray.model.optimiser import Log, NonFiniteLoss, Point, targets, train
 from dianet_ray.settings import Settings, derive_seed
+from dianet_ray.storage import files
 
 __all__ = [
     "Fitted",
@@ -185,8 +185,8 @@ def save_weights(
         Its size in bytes and its sha256 in hex.
     """
     content = _canonical(safetensors.torch.save(weights, metadata))
-    storage.make_folder(path.parent, parents=False)  # not above: STUDY may be unmounted
-    storage.put(path, content)
+    files.make_folder(path.parent, parents=False)  # not above: STUDY may be unmounted
+    files.put(path, content)
     return len(content), hashlib.sha256(content).hexdigest()
 
 

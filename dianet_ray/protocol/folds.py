@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from dianet_ray.artefacts import MIN_SUBJECTS_PER_CLASS
 from dianet_ray.errors import InputError
 from dianet_ray.protocol.study import Clip, Fold
-from dianet_ray.schemas import MIN_SUBJECTS_PER_CLASS
 from dianet_ray.settings import derive_seed
 
 N_DEALS = 64

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from dianet_ray.artefacts import METRICS
 from dianet_ray.protocol.metrics import confusion, scores
 from dianet_ray.protocol.study import Clip, Fold
-from dianet_ray.schemas import METRICS
 from dianet_ray.settings import derive_seed
 
 N_PERMUTATIONS = 1000

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dianet_ray.protocol.climb import Climb, Run
-from dianet_ray.protocol.judge import Judge
+from dianet_ray.protocol.comparison import Judge
+from dianet_ray.protocol.decisions import Climb, Run
 from dianet_ray.protocol.ladder import Ladder, from_plain
 from dianet_ray.protocol.study import Configuration, State, Study, Training
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import statistics
 from dataclasses import dataclass
 
-from dianet_ray.protocol.race import Race
+from dianet_ray.protocol.schedule import Race
 from dianet_ray.protocol.standing import ladder_of
 from dianet_ray.protocol.study import Study
 

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from dianet_ray import storage
+from dianet_ray.artefacts import LEDGER_FOLDER, STUDY_FORMAT, STUDY_JSON
 from dianet_ray.errors import InputError
-from dianet_ray.schemas import LEDGER_FOLDER, STUDY_FORMAT, STUDY_JSON
+from dianet_ray.storage import files
 
 FLUSH_AFTER_S = 2.0
 FLUSH_AFTER_N = 100
@@ -31,7 +31,7 @@ class Ledger:
 
     def __init__(self, study: Path) -> None:
         self._folder = study / LEDGER_FOLDER
-        storage.make_folder(self._folder)
+        files.make_folder(self._folder)
         parts = _parts(self._folder)
         self._next = int(parts[-1].stem) + 1 if parts else 1
         self.on_wait: Callable[[Exception], None] = lambda error: None
@@ -76,7 +76,7 @@ class Ledger:
         content = "".join(json.dumps(record) + "\n" for record in self._tried).encode()
         path = self._folder / f"{self._next:06d}.jsonl"
         try:
-            storage.patiently(lambda: storage.create(path, content), self.on_wait)
+            files.patiently(lambda: files.create(path, content), self.on_wait)
         except FileExistsError:
             raise InputError(f"a study has one driver: another one wrote {path}") from None
         self._next += 1
@@ -88,7 +88,7 @@ def read_records(study: Path) -> Iterator[Record]:
     Raises:
         InputError: a part that is not whole, or a gap between the parts.
     """
-    with storage.answering(study):
+    with files.answering(study):
         parts = _parts(study / LEDGER_FOLDER)
     for i, part in enumerate(parts, start=1):
         if int(part.stem) != i:
@@ -107,16 +107,16 @@ def read_records(study: Path) -> Iterator[Record]:
 
 def _contents(parts: list[Path]) -> list[bytes]:
     try:
-        return storage.read_files(parts)
-    except storage.failures() as error:
+        return files.read_files(parts)
+    except files.failures() as error:
         raise InputError(f"the ledger cannot be read: {parts[0].parent}: {error}") from None
 
 
 def write_study(study: Path, content: Record) -> None:
     """Write study.json once, when the study is made."""
-    storage.make_folder(study)
+    files.make_folder(study)
     text = json.dumps({"format": STUDY_FORMAT, **content}, indent=1) + "\n"
-    storage.create(study / STUDY_JSON, text.encode())
+    files.create(study / STUDY_JSON, text.encode())
 
 
 def read_study(study: Path) -> Record:
@@ -127,10 +127,10 @@ def read_study(study: Path) -> Record:
     """
     path = study / STUDY_JSON
     try:
-        content: Record = json.loads(storage.read(path))
+        content: Record = json.loads(files.read(path))
     except FileNotFoundError:
         raise InputError(f"a study holds {STUDY_JSON}: none in {study}") from None
-    except storage.failures(ValueError) as error:
+    except files.failures(ValueError) as error:
         raise InputError(f"{path} cannot be read: {error}") from None
     if not isinstance(content, dict) or content.get("format") != STUDY_FORMAT:
         raise InputError(f"{path}: this version reads studies of format {STUDY_FORMAT}")
@@ -138,5 +138,5 @@ def read_study(study: Path) -> Record:
 
 
 def _parts(folder: Path) -> list[Path]:
-    found = [folder / name for name in storage.names(folder) if name.endswith(".jsonl")]
+    found = [folder / name for name in files.names(folder) if name.endswith(".jsonl")]
     return [path for path in found if path.stem.isdecimal()]

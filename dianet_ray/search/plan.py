@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dianet_ray import storage
-from dianet_ray.data.images import fingerprint
-from dianet_ray.data.labels import LabelSet, label_set, plain_label
+from dianet_ray.artefacts import DRIVER_FOLDER, STUDY_JSON
+from dianet_ray.datasets.label_sets import LabelSet, label_set, plain_label
 from dianet_ray.errors import InputError
 from dianet_ray.options import SearchOptions
+from dianet_ray.prepare.images import fingerprint
 from dianet_ray.protocol.ladder import (
     EXHAUSTIVE,
     Ladder,
@@ -27,13 +27,13 @@ from dianet_ray.protocol.ladder import (
 )
 from dianet_ray.protocol.standing import ladder_of, standing
 from dianet_ray.protocol.study import Clip, Study
-from dianet_ray.schemas import DRIVER_FOLDER, STUDY_JSON
 from dianet_ray.search.budget import Budget
 from dianet_ray.search.space import Space
-from dianet_ray.search.study_view import empty_study, load_study
+from dianet_ray.search.study_file import empty_study, load_study
+from dianet_ray.storage import files
 
 if TYPE_CHECKING:
-    from dianet_ray.data.images import Images
+    from dianet_ray.prepare.images import Images
 
 N_CONFIGS = 32
 WAVE_SIZE = 8
@@ -58,7 +58,7 @@ class Plan:
     @property
     def is_new(self) -> bool:
         """Nothing of the study is on disk."""
-        return STUDY_JSON not in storage.names(self.path)
+        return STUDY_JSON not in files.names(self.path)
 
     @property
     def is_done(self) -> bool:
@@ -110,7 +110,7 @@ def make_plan(images: Images, path: Path, *, space: Space, options: SearchOption
         InputError: the folder holds another study, naming the key and both values; `--configs`
             below what is drawn; too few clips, subjects or classes.
     """
-    with storage.answering(path):
+    with files.answering(path):
         found = _found(path)
     existing = load_study(path) if STUDY_JSON in found else None
     if existing is None:
@@ -223,11 +223,11 @@ def _check_budget(plan: Plan) -> None:
 
 def _found(path: Path) -> list[str]:
     try:
-        return storage.names(path)
+        return files.names(path)
     except OSError as error:
         if path.is_file():
             raise InputError(f"a study is a folder: {path} is a file") from None
-        raise InputError(f"a study must be readable: {path}: {storage.reason(error)}") from None
+        raise InputError(f"a study must be readable: {path}: {files.reason(error)}") from None
 
 
 def _check_new(path: Path, found: list[str]) -> None:

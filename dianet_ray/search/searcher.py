@@ -17,19 +17,19 @@ from typing import Any
 
 from ray.tune.search import Searcher
 
-from dianet_ray import storage
-from dianet_ray.protocol.race import MAX_ATTEMPTS, Done, DrawWave, Race, Train, Wait
+from dianet_ray.artefacts import WEIGHTS_FOLDER
+from dianet_ray.protocol.schedule import MAX_ATTEMPTS, Done, DrawWave, Race, Train, Wait
 from dianet_ray.protocol.standing import judge_of, ladder_of
 from dianet_ray.protocol.study import Configuration, Study
-from dianet_ray.schemas import WEIGHTS_FOLDER
 from dianet_ray.search.budget import Budget
 from dianet_ray.search.draw import Past, draw
 from dianet_ray.search.ledger import Ledger
+from dianet_ray.search.retention import kept
 from dianet_ray.search.silence import Silence
 from dianet_ray.search.space import Space
 from dianet_ray.search.status import best_so_far, first_wave_failure
-from dianet_ray.search.study_view import extended, training_record
-from dianet_ray.search.weights import kept
+from dianet_ray.search.study_file import extended, training_record
+from dianet_ray.storage import files
 
 logger = logging.getLogger(__name__)
 
@@ -343,5 +343,5 @@ class StudySearcher(Searcher):  # type: ignore[misc]
             if number in wanted or number in self._weightless:
                 continue
             folder = self.path / WEIGHTS_FOLDER / self.study.configurations[number].config_id
-            if not (run.is_in and run.state == "running") and storage.remove(folder):
+            if not (run.is_in and run.state == "running") and files.remove(folder):
                 self._weightless.add(number)

@@ -6,13 +6,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-from dianet_ray.lock import holder, is_alive
+from dianet_ray.artefacts import DRIVER_FOLDER
 from dianet_ray.progress import duration
+from dianet_ray.protocol.correction import champion
 from dianet_ray.protocol.predictions import classify, interval, pooled_score, subject_confusions
-from dianet_ray.protocol.selection import champion
 from dianet_ray.protocol.standing import standing
 from dianet_ray.protocol.study import Study
-from dianet_ray.schemas import DRIVER_FOLDER
+from dianet_ray.storage.lock import holder, is_alive
 
 
 def best_so_far(study: Study, number: int, n: int = 2000) -> tuple[float, float, float]:

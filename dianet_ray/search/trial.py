@@ -22,14 +22,14 @@ import ray
 import torch
 from ray import tune
 
-from dianet_ray import storage
+from dianet_ray.artefacts import weights_path
+from dianet_ray.cluster.probe import Probe, find_problem
 from dianet_ray.errors import StorageAway
 from dianet_ray.model import fit as fitting
-from dianet_ray.probe import Probe, find_problem
 from dianet_ray.protocol.study import Fold
-from dianet_ray.schemas import weights_path
 from dianet_ray.search.searcher import REFUSED
 from dianet_ray.settings import Settings, derive_seed
+from dianet_ray.storage import files
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +170,7 @@ def _save(
     (index,) = work["folds"]
     path = weights_path(work["config_id"], index)
     file, about = material.study_path / path, {"config_id": work["config_id"], "fold": str(index)}
-    n_bytes, sha256 = storage.patiently(
+    n_bytes, sha256 = files.patiently(
         lambda: fitting.save_weights(file, fitted.weights, about), lambda error: on_wait()
     )
     return {"path": path, "n_bytes": n_bytes, "sha256": sha256}

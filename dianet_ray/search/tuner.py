@@ -24,15 +24,16 @@ import torch
 from ray import tune
 from ray.tune.schedulers import FIFOScheduler
 
-from dianet_ray import __version__, storage
+from dianet_ray import __version__
+from dianet_ray.artefacts import WEIGHTS_FOLDER
 from dianet_ray.errors import Stopped, StorageAway, StudyFailed
 from dianet_ray.progress import Progress
-from dianet_ray.schemas import WEIGHTS_FOLDER
-from dianet_ray.search.crew import Crew
 from dianet_ray.search.ledger import write_study
 from dianet_ray.search.plan import Plan
 from dianet_ray.search.searcher import StudySearcher
-from dianet_ray.search.study_view import study_content
+from dianet_ray.search.study_file import study_content
+from dianet_ray.search.workers import Crew
+from dianet_ray.storage import files
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +53,7 @@ def make_searcher(plan: Plan, damaged: list[tuple[int, int]]) -> StudySearcher:
     """
     if plan.is_new:
         write_study(plan.path, study_content(plan.study))
-    storage.make_folder(plan.path / WEIGHTS_FOLDER)
+    files.make_folder(plan.path / WEIGHTS_FOLDER)
     searcher = StudySearcher(
         plan.path,
         plan.study,
@@ -93,7 +94,7 @@ def run(searcher: StudySearcher, plan: Plan, crew: Crew, *, started_at: float) -
         raise
     except StorageAway as error:
         raise StudyFailed(
-            f"the storage stayed away or full for {storage.PATIENCE_S / 60:.0f} min: {plan.path}: "
+            f"the storage stayed away or full for {files.PATIENCE_S / 60:.0f} min: {plan.path}: "
             f"{error}; what is recorded stays, the same command resumes"
         ) from None
     finally:
@@ -111,7 +112,7 @@ def _stop(searcher: StudySearcher, reason: str) -> None:
 
 
 def _give_up(error: Exception) -> None:
-    raise StorageAway(storage.reason(error))
+    raise StorageAway(files.reason(error))
 
 
 def _start_record(plan: Plan, crew: Crew, started_at: float) -> dict[str, Any]:

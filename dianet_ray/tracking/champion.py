@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from mlflow import MlflowClient
 
-from dianet_ray import storage
-from dianet_ray.data.display import png
+from dianet_ray.artefacts import CARD_JSON, PHASES, fold_file
 from dianet_ray.errors import InputError
+from dianet_ray.imaging.display import png
 from dianet_ray.protocol.study import Study, Training
-from dianet_ray.schemas import CARD_JSON, PHASES, fold_file
+from dianet_ray.storage import files
 from dianet_ray.tracking import content
 from dianet_ray.tracking.runs import KnownRun, StudyRuns, make_run, write_run
 
@@ -65,10 +65,10 @@ class ModelFiles:
         weights = training.weights
         source = self._study / weights.path if weights else self._study
         try:
-            weights_file = storage.read(source)
+            weights_file = files.read(source)
             target.write_bytes(weights_file)
             found = hashlib.sha256(weights_file).hexdigest()
-        except storage.failures():
+        except files.failures():
             found = "missing"
         if weights is None or found != weights.sha256:
             raise InputError(

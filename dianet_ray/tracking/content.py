@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from dianet_ray.artefacts import METRICS
 from dianet_ray.protocol.metrics import confusion, scores
 from dianet_ray.protocol.predictions import classify
 from dianet_ray.protocol.standing import standing
 from dianet_ray.protocol.study import Configuration, Study, Training
-from dianet_ray.schemas import METRICS
 
 KIND, STUDY, STATE = "dianet.kind", "dianet.study", "dianet.state"
 CONFIG_ID, FOLD, CHAMPION = "dianet.config_id", "dianet.fold", "dianet.champion"

@@ -13,10 +13,10 @@ import mlflow.artifacts
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
+from dianet_ray.artefacts import CARD_JSON, fold_file
 from dianet_ray.errors import InputError
-from dianet_ray.protocol.selection import champion
+from dianet_ray.protocol.correction import champion
 from dianet_ray.protocol.study import Study
-from dianet_ray.schemas import CARD_JSON, fold_file
 from dianet_ray.tracking import content
 from dianet_ray.tracking.registry import MODEL_FOLDER
 from dianet_ray.tracking.runs import read_runs

@@ -12,8 +12,8 @@ import numpy as np
 from mlflow.models import set_model
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
+from dianet_ray.artefacts import CARD_JSON
 from dianet_ray.model import fit
-from dianet_ray.schemas import CARD_JSON
 from dianet_ray.settings import Settings
 
 

@@ -21,7 +21,7 @@ from mlflow.models import Model, ModelSignature
 from mlflow.types import Schema, TensorSpec
 
 from dianet_ray import __version__
-from dianet_ray.schemas import N_CHANNELS, PHASES
+from dianet_ray.artefacts import N_CHANNELS, PHASES
 from dianet_ray.tracking import content
 from dianet_ray.tracking.champion import ModelFiles
 

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from dianet_ray.errors import InputError
-from dianet_ray.options import output_path
-from dianet_ray.storage import is_remote
+from dianet_ray.storage.files import is_remote
+from dianet_ray.storage.outputs import output_path
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -18,7 +18,7 @@ from dianet_ray.model.batches import (
     index_stream,
     steps,
 )
-from tests.model.toy import TINY, toy_images
+from tests.support.toy import TINY, toy_images
 
 CPU = torch.device("cpu")
 PLAIN = TINY.model_copy(update={"shift": 0.0, "flip": False, "erasing": 0.0})

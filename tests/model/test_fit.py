@@ -11,7 +11,7 @@ import torch
 from dianet_ray.model import fit as fitting
 from dianet_ray.model.fit import Member, NonFiniteLoss, fit, load_weights, predict, save_weights
 from dianet_ray.settings import Settings
-from tests.model.toy import TINY, toy_images
+from tests.support.toy import TINY, toy_images
 
 ALL_ON = TINY.model_copy(
     update={

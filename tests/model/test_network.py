@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from dianet_ray.model.network import build, member_state, phase_numbers
-from tests.model.toy import TINY
+from tests.support.toy import TINY
 
 VARIANTS = [
     {"phases": "both", "fusion": "cross_attention"},

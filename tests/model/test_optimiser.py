@@ -20,7 +20,7 @@ from dianet_ray.model.optimiser import (
     learning_rate,
     targets,
 )
-from tests.model.toy import TINY
+from tests.support.toy import TINY
 
 
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=60))

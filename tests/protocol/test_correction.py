@@ -1,170 +1,165 @@
-"""BBC-CV under a ladder: only those that climbed have LOSO answers."""
+import dataclasses
 
 import numpy as np
 import pytest
 
-from dianet_ray.protocol.climb import Climb
-from dianet_ray.protocol.judge import Judge
-from dianet_ray.protocol.ladder import KEEP, Rung, default_ladder
+from dianet_ray.artefacts import OBJECTIVES
+from dianet_ray.protocol.correction import champion, corrected
 from dianet_ray.protocol.metrics import scores
-from dianet_ray.protocol.predictions import subject_confusions
-from dianet_ray.protocol.selection import corrected
-from dianet_ray.protocol.study import Clip
+from dianet_ray.protocol.predictions import classify, pooled_score, subject_confusions
+from tests.support.studies import make_study
 
 COUNTS = np.array([99, 63, 32, 27, 25])
 SHARES = COUNTS / COUNTS.sum()
-N_SUBJECTS = 26
 N_CONFIGS = 64
-WAVE_SIZE = 8
-AGREE = 0.6
-"""How often a rung repeats the answer of the one below, right or wrong."""
-
-TWO = (Rung(3, 0.5, KEEP), Rung(drop="bootstrap"))
-THREE = (Rung(3, 1.0, 1 / 4), Rung(7, 1.0, 1 / 4), Rung())
 
 
-def casme2_like(rng):
-    """246 clips of 26 subjects with 2 to 34 clips each."""
-    sizes = 2 + rng.multinomial(194, rng.dirichlet(np.full(N_SUBJECTS, 1.5)))
-    subjects = np.repeat(np.arange(N_SUBJECTS), sizes)
-    labels = rng.permutation(np.repeat(np.arange(5), COUNTS))
-    return [Clip(f"{n:03d}", f"{subjects[n]:02d}", int(labels[n])) for n in range(len(labels))]
+def casme2_like(generator, *, accuracies=None):
+    """Confusions of 64 configurations on 246 clips of 26 subjects with 2 to 34 clips each.
 
-
-def answers(rng, clips, accuracies, n_rungs):
-    """What every configuration says in each rung, (K, N): it knows, or it guesses.
-
-    Later rungs repeat answers of the one below, so luck with a clip climbs along. Configurations
-    are also better with some people than with others.
+    An answer is right with the configuration's accuracy, else (or without accuracies) a guess
+    from the class shares. Labels keep to no subject, answers to no label.
     """
-    labels = np.array([clip.label for clip in clips])
-    subjects = np.array([int(clip.subject) for clip in clips])
-    knows = accuracies[:, None] + rng.normal(0, 0.1, (len(accuracies), N_SUBJECTS))[:, subjects]
-    knows = np.where(accuracies[:, None] > 0, knows, 0.0)
-    found = []
-    for _ in range(n_rungs):
-        guesses = rng.choice(5, p=SHARES, size=knows.shape)
-        said = np.where(rng.random(knows.shape) < knows, labels, guesses)
-        if found:
-            said = np.where(rng.random(knows.shape) < AGREE, found[-1], said)
-        found.append(said)
-    return found
+    sizes = 2 + generator.multinomial(194, generator.dirichlet(np.full(26, 1.5)))
+    subjects = np.repeat(np.arange(26), sizes)
+    labels = generator.permutation(np.repeat(np.arange(5), COUNTS))
+    guesses = generator.choice(5, p=SHARES, size=(N_CONFIGS, 246))
+    if accuracies is not None:
+        knows = generator.random(guesses.shape) < np.asarray(accuracies)[:, None]
+        guesses = np.where(knows, labels, guesses)
+    counts = np.zeros((N_CONFIGS, 26, 5, 5), dtype=np.int64)
+    np.add.at(counts, (np.arange(N_CONFIGS)[:, None], subjects, labels, guesses), 1)
+    return counts
 
 
-def search(rng, ladder, accuracies, objective, seed):
-    """Climb for real; return what finished each rung, and the champion."""
-    clips = casme2_like(rng)
-    said = answers(rng, clips, accuracies, len(ladder))
-    rungs = [rung.folds(clips, "abcde", seed) for rung in ladder]
-    judge = Judge(
-        ladder,
-        rungs,
-        labels=np.array([clip.label for clip in clips]),
-        subjects=[clip.subject for clip in clips],
-        n_classes=5,
-        objective=objective,
-        seed=seed,
-        answers=lambda n, r, f: np.eye(5)[said[r][n][list(rungs[r][f].test_clips)]],
-        names=str,
-    )
-    climb = Climb(ladder, [len(folds) for folds in rungs], judge)
-    for wave in range(len(accuracies) // WAVE_SIZE):
-        climb.draw(wave, WAVE_SIZE)
-        train(climb, rungs)
-    climb.end_drawing()
-    train(climb, rungs)
-    finished = [
-        {
-            run.number: subject_confusions(clips, said[rung][run.number], 5)[1]
-            for run in sorted(climb.complete(rung), key=lambda run: run.number)
-        }
-        for rung in range(len(ladder))
-    ]
-    return finished, climb.champion()
+def alone(counts):
+    """LOSO is the only rung."""
+    return [dict(enumerate(counts))]
 
 
-def train(climb, rungs):
-    """Train whatever is in a rung, the lowest first, in fold order."""
-    for rung, folds in enumerate(rungs):
-        for run in climb.runs(rung):
-            for fold in range(len(folds)):
-                if run.needs(fold):
-                    climb.finished(run.number, rung, fold, "ok")
+def naive_best(counts, objective):
+    pooled = scores(counts.sum(axis=1))
+    return float(pooled[objective].max())
+
+
+def test_the_champion_has_the_largest_pooled_objective():
+    for objective in OBJECTIVES:
+        study = make_study(n_configs=6)
+        study = dataclasses.replace(study, identity={**study.identity, "objective": objective})
+        ranked = [
+            pooled_score(study.labels(), study.pooled(n), n_classes=3, objective=objective)
+            for n in range(6)
+        ]
+        assert champion(study).number == ranked.index(max(ranked))
+
+
+def test_ties_go_to_the_lower_number():
+    study = make_study(n_configs=3)
+    same = {
+        (number, rung, fold): dataclasses.replace(
+            training, probabilities=study.trainings[2, rung, fold].probabilities
+        )
+        for (number, rung, fold), training in study.trainings.items()
+    }
+    assert champion(dataclasses.replace(study, trainings=same)).number == 0
+
+
+@pytest.mark.parametrize("outcome", ["failed", "lost", None])
+def test_a_configuration_that_is_not_complete_is_never_champion(outcome):
+    study = make_study(n_configs=4)
+    best = champion(study).number
+    trainings = dict(study.trainings)
+    if outcome is None:
+        del trainings[best, 0, 0]
+    else:
+        trainings[best, 0, 0] = dataclasses.replace(
+            trainings[best, 0, 0], outcome=outcome, probabilities=None
+        )
+    assert champion(dataclasses.replace(study, trainings=trainings)).number != best
+
+
+def test_without_a_complete_configuration_there_is_no_champion():
+    assert champion(dataclasses.replace(make_study(), trainings={})) is None
+
+
+def test_on_noise_the_corrected_estimate_is_at_chance_and_the_naive_best_is_above_it():
+    chance = float((SHARES**2).sum())  # a guess from the class shares is right this often
+    estimates, covered, naive = [], [], []
+    for seed in range(30):
+        counts = casme2_like(np.random.default_rng(seed))
+        found = corrected(alone(counts), "accuracy", seed=seed, n=500)["accuracy"]
+        estimates.append(found["estimate"])
+        low, high = found["ci95"]
+        covered.append(low <= chance <= high)
+        naive.append(naive_best(counts, "accuracy"))
+    assert np.mean(estimates) == pytest.approx(chance, abs=0.01)
+    assert min(naive) > chance
+    assert np.mean(naive) > chance + 0.04
+    assert np.mean(covered) >= 0.95
 
 
 def true_score(accuracy, metric):
-    """What a configuration scores on endless new people."""
+    """What a configuration of `casme2_like` scores on endless new people."""
     guessed = np.outer(COUNTS * (1 - accuracy), SHARES)
     return float(scores(np.diag(COUNTS * accuracy) + guessed)[metric])
 
 
-class Errors:
-    """Of repeated searches: by how much the champion's score and its corrections are too high."""
-
-    def __init__(self, ladder, accuracies_of, objective, n):
-        self.naive, self.loso_alone, self.corrected, self.covered = [], [], [], []
-        for seed in range(n):
-            rng = np.random.default_rng(seed)
-            accuracies = accuracies_of(rng)
-            finished, champion = search(rng, ladder, accuracies, objective, seed)
-            truth = true_score(accuracies[champion], objective)
-            score = scores(finished[-1][champion].sum(axis=0))[objective]
-            alone, found = (
-                corrected(rungs, objective, seed=seed, n=300)[objective]
-                for rungs in (finished[-1:], finished)
-            )
-            self.naive.append(score - truth)
-            self.loso_alone.append(alone["estimate"] - truth)
-            self.corrected.append(found["estimate"] - truth)
-            self.covered.append(found["ci95"][0] <= truth <= found["ci95"][1])
-
-
-@pytest.mark.parametrize(
-    ("ladder", "n"), [(TWO, 14), (THREE, 8)], ids=["two rungs", "three rungs"]
-)
-def test_on_noise_the_corrected_estimate_is_at_chance_and_the_naive_best_is_above_it(ladder, n):
-    found = Errors(ladder, lambda rng: np.zeros(N_CONFIGS), "accuracy", n)
-    assert np.mean(found.naive) > 0.04
-    assert np.mean(found.corrected) == pytest.approx(0, abs=0.01)
-    assert np.mean(found.covered) >= 0.95
-    # BBC-CV of the LOSO scores alone would take the luck that climbed for knowledge.
-    assert np.mean(found.loso_alone) > 0.01
-
-
-def test_with_signal_the_estimate_is_close_to_the_truth():
-    found = Errors(
-        default_ladder(N_SUBJECTS), lambda rng: rng.uniform(0.2, 0.6, N_CONFIGS), "uf1", 12
-    )
-    assert np.mean(found.naive) > 0.03
-    assert -0.02 < np.mean(found.corrected) < 0.01
-    assert np.mean(found.covered) >= 0.95
-
-
-def test_where_everybody_climbs_only_the_sum_of_the_scores_chooses():
-    rng = np.random.default_rng(0)
-    clips = casme2_like(rng)
-    said = answers(rng, clips, rng.uniform(0.2, 0.6, 8), 2)
-    rungs = [{n: subject_confusions(clips, one[n], 5)[1] for n in range(8)} for one in said]
-    found = corrected(rungs, "uf1", seed=3)
-    # The same people in both rungs: choosing by twice the LOSO score is choosing by it.
-    assert corrected([rungs[1], rungs[1]], "uf1", seed=3) == corrected(rungs[1:], "uf1", seed=3)
-    assert found != corrected(rungs[1:], "uf1", seed=3)
-
-
-def test_a_rung_whose_scores_say_nothing_of_loso_corrects_little():
-    """Luck below does not climb along: LOSO scores of those that climbed are not flattered."""
-    shifts = []
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_with_signal_the_estimate_is_close_to_the_truth_and_below_the_naive_best(objective):
+    generator = np.random.default_rng(0)
+    optimism, error = [], []
     for seed in range(20):
-        rng = np.random.default_rng(seed)
-        clips = casme2_like(rng)
-        below, above = (answers(rng, clips, np.zeros(N_CONFIGS), 1)[0] for _ in range(2))
-        rungs = [
-            {n: subject_confusions(clips, said[n], 5)[1] for n in range(N_CONFIGS)}
-            for said in (below, above)
-        ]
-        best = sorted(rungs[0], key=lambda n: -np.trace(rungs[0][n].sum(axis=0)))[:4]
-        rungs[1] = {n: rungs[1][n] for n in sorted(best)}
-        loso_alone = corrected(rungs[1:], "accuracy", seed=seed, n=300)["accuracy"]
-        found = corrected(rungs, "accuracy", seed=seed, n=300)["accuracy"]
-        shifts.append(loso_alone["estimate"] - found["estimate"])
-    assert np.mean(shifts) == pytest.approx(0, abs=0.01)
+        accuracies = generator.uniform(0.2, 0.6, size=N_CONFIGS)
+        counts = casme2_like(generator, accuracies=accuracies)
+        winner = scores(counts.sum(axis=1))[objective].argmax()
+        truth = true_score(accuracies[winner], objective)
+        best = naive_best(counts, objective)
+        found = corrected(alone(counts), objective, seed=seed, n=300)[objective]
+        assert found["estimate"] < best
+        assert found["ci95"][0] <= truth <= found["ci95"][1]
+        optimism.append(best - truth)
+        error.append(found["estimate"] - truth)
+    assert np.mean(optimism) > 0.03
+    assert np.mean(error) == pytest.approx(0, abs=0.01)
+
+
+def test_a_clear_winner_needs_little_correction():
+    generator = np.random.default_rng(0)
+    accuracies = np.append(generator.uniform(0.1, 0.3, size=N_CONFIGS - 1), 0.7)
+    gaps = []
+    for seed in range(10):
+        counts = casme2_like(generator, accuracies=accuracies)
+        found = corrected(alone(counts), "accuracy", seed=seed, n=300)["accuracy"]
+        gaps.append(naive_best(counts, "accuracy") - found["estimate"])
+    assert np.mean(gaps) == pytest.approx(0, abs=0.005)
+
+
+def test_one_configuration_has_nothing_to_correct():
+    counts = casme2_like(np.random.default_rng(1), accuracies=np.full(N_CONFIGS, 0.5))[:1]
+    found = corrected(alone(counts), "accuracy", seed=0)["accuracy"]
+    assert found["estimate"] == pytest.approx(naive_best(counts, "accuracy"), abs=0.01)
+
+
+def test_the_objective_chooses_and_ties_go_to_the_lower_number():
+    one = np.array([[[3, 0], [1, 0]]] * 3)  # accuracy 3/4, UAR 1/2
+    other = np.array([[[2, 1], [0, 1]]] * 3)  # accuracy 3/4, UAR 5/6
+    for pair, uar in [((one, other), 1 / 2), ((other, one), 5 / 6)]:
+        found = corrected(alone(np.array(pair)), "accuracy", seed=0)
+        assert found["uar"]["estimate"] == pytest.approx(uar)
+        found = corrected(alone(np.array(pair)), "uar", seed=0)
+        assert found["uar"]["estimate"] == pytest.approx(5 / 6)
+
+
+def test_replicates_that_draw_everybody_are_skipped():
+    # Of two subjects every second replicate draws both, and leaves nobody to score.
+    counts = np.array([[np.diag([1, 1]), np.diag([1, 1])]])
+    assert corrected(alone(counts), "uf1", seed=0)["uf1"] == {"estimate": 1.0, "ci95": [1.0, 1.0]}
+
+
+def test_the_estimate_depends_on_the_seed_alone():
+    study = make_study(n_subjects=10, n_configs=5)
+    counts = np.array(
+        [subject_confusions(study.clips, classify(study.pooled(n)), 3)[1] for n in range(5)]
+    )
+    assert corrected(alone(counts), "uf1", seed=0) == corrected(alone(counts), "uf1", seed=0)
+    assert corrected(alone(counts), "uf1", seed=0) != corrected(alone(counts), "uf1", seed=1)

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dianet_ray.artefacts import METRICS
 from dianet_ray.protocol.droppers import DROPPERS, Pair, bootstrap, none
-from dianet_ray.schemas import METRICS
 
 N_CLASSES = 3
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from dianet_ray.errors import InputError
 from dianet_ray.protocol.folds import groups, loso
 from dianet_ray.protocol.study import Clip
-from tests.studies import CLASSES, make_clips
+from tests.support.studies import CLASSES, make_clips
 
 
 def two_people():

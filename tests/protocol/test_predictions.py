@@ -3,6 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from dianet_ray.artefacts import METRICS
 from dianet_ray.protocol.metrics import confusion, scores
 from dianet_ray.protocol.predictions import (
     chance,
@@ -13,8 +14,7 @@ from dianet_ray.protocol.predictions import (
     subject_confusions,
 )
 from dianet_ray.protocol.study import Fold
-from dianet_ray.schemas import METRICS
-from tests.studies import make_study
+from tests.support.studies import make_study
 
 
 def test_ties_between_classes_go_to_the_lower_index():

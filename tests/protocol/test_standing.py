@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from dianet_ray.protocol.predictions import pooled_score
 from dianet_ray.protocol.standing import standing
 from dianet_ray.protocol.study import Study
-from tests.studies import CLASSES, laddered
+from tests.support.studies import CLASSES, laddered
 
 
 def score(study: Study, number, rung):

@@ -9,12 +9,12 @@ import pytest
 from dianet_ray.protocol.ladder import Rung
 from dianet_ray.protocol.standing import standing
 from dianet_ray.search.plan import _n_configs
+from dianet_ray.search.retention import damaged_weights
 from dianet_ray.search.searcher import StudySearcher
-from dianet_ray.search.study_view import load_study
+from dianet_ray.search.study_file import load_study
 from dianet_ray.search.trial import Material
 from dianet_ray.search.tuner import make_searcher
-from dianet_ray.search.weights import damaged_weights
-from tests.search.fake import FakeTrial, fake_images, fake_plan
+from tests.support.fake_search import FakeTrial, fake_images, fake_plan
 
 LADDER = (Rung(3, steps=0.5, keep=0.25, drop="bootstrap"), Rung(drop="bootstrap"))
 

@@ -6,14 +6,14 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-from dianet_ray import storage
 from dianet_ray.errors import InputError
 from dianet_ray.protocol.ladder import EXHAUSTIVE, Rung
 from dianet_ray.protocol.study import Weights
 from dianet_ray.search import ledger as ledgers
 from dianet_ray.search.ledger import Ledger, read_records, read_study, write_study
-from dianet_ray.search.study_view import load_study, study_content, training_record
-from tests.search.fake import fake_plan
+from dianet_ray.search.study_file import load_study, study_content, training_record
+from dianet_ray.storage import files
+from tests.support.fake_search import fake_plan
 
 
 def new_study(path, **options):
@@ -62,7 +62,7 @@ def test_a_second_writer_never_replaces_a_part(place):
 
 
 def test_a_flush_waits_for_a_storage_that_is_away_and_loses_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr(storage, "RETRY_S", 0.0)
+    monkeypatch.setattr(files, "RETRY_S", 0.0)
     ledger, heard = Ledger(tmp_path), []
     away = tmp_path / "away"
     (tmp_path / "ledger").rename(away)
@@ -96,7 +96,7 @@ def test_a_flush_that_is_given_up_keeps_its_records(tmp_path):
 
 def test_a_part_whose_writing_was_not_answered_is_settled_before_the_next(place, monkeypatch):
     """It is there, though the writer gave up; what came after belongs into another part."""
-    ledger, real = Ledger(place), storage._create
+    ledger, real = Ledger(place), files._create
 
     def unanswered(path, content):
         real(path, content)
@@ -108,7 +108,7 @@ def test_a_part_whose_writing_was_not_answered_is_settled_before_the_next(place,
     ledger.on_wait = give_up
     ledger.append({"kind": "x", "i": 0})
     with monkeypatch.context() as patch:
-        patch.setattr(storage, "_create", unanswered)
+        patch.setattr(files, "_create", unanswered)
         with pytest.raises(OSError, match="connection lost"):
             ledger.flush()
     ledger.append({"kind": "x", "i": 1})
@@ -143,7 +143,7 @@ def test_a_killed_write_leaves_no_part(tmp_path, monkeypatch):
 
     ledger = Ledger(tmp_path)
     ledger.append({"kind": "x"})
-    monkeypatch.setattr(storage.os, "link", killed)
+    monkeypatch.setattr(files.os, "link", killed)
     with pytest.raises(KeyboardInterrupt):
         ledger.flush()
     assert list(read_records(tmp_path)) == []

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from dianet_ray.data.images import load_images
 from dianet_ray.errors import InputError
 from dianet_ray.options import SearchOptions
+from dianet_ray.prepare.images import load_images
 from dianet_ray.search.forecast import describe, largest_training_bytes, most_disk_bytes
 from dianet_ray.search.plan import make_plan
 from dianet_ray.search.space_file import fix, load_space
-from tests.images import write_images
 from tests.search.test_searcher import play
+from tests.support.images import write_images
 
 
 @pytest.fixture(scope="module")

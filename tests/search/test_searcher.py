@@ -10,13 +10,13 @@ from hypothesis import settings as budget
 from hypothesis import strategies as st
 from ray.tune.search import Searcher
 
-from dianet_ray.protocol.selection import champion
+from dianet_ray.artefacts import weights_path
+from dianet_ray.protocol.correction import champion
 from dianet_ray.protocol.standing import standing
-from dianet_ray.schemas import weights_path
 from dianet_ray.search.plan import Plan
-from dianet_ray.search.study_view import load_study
-from dianet_ray.search.weights import totals
-from tests.search.fake import fake_answers, fake_plan, searcher_of
+from dianet_ray.search.retention import totals
+from dianet_ray.search.study_file import load_study
+from tests.support.fake_search import fake_answers, fake_plan, searcher_of
 
 
 def result_of(plan: Plan, work, outcome="ok"):

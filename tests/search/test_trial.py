@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from dianet_ray.artefacts import weights_path
 from dianet_ray.errors import StorageAway
 from dianet_ray.protocol.folds import loso
 from dianet_ray.protocol.study import Clip
-from dianet_ray.schemas import weights_path
 from dianet_ray.search import trial
 from dianet_ray.search.searcher import REFUSED
 from dianet_ray.search.trial import Material, train

@@ -10,17 +10,17 @@ import pytest
 import ray
 import torch
 
-from dianet_ray import storage
-from dianet_ray.cluster import Cluster
+from dianet_ray.cluster.connection import Cluster
 from dianet_ray.errors import Stopped, StudyFailed
 from dianet_ray.protocol.standing import standing
-from dianet_ray.search.crew import resources
 from dianet_ray.search.ledger import read_records
-from dianet_ray.search.study_view import load_study
+from dianet_ray.search.study_file import load_study
 from dianet_ray.search.trial import FoldTrial, assigned_device, report
 from dianet_ray.search.tuner import _Driver
-from tests.search.fake import FakeTrial, fake_images, fake_plan, run_plan
+from dianet_ray.search.workers import resources
+from dianet_ray.storage import files
 from tests.search.test_searcher import decisions, play
+from tests.support.fake_search import FakeTrial, fake_images, fake_plan, run_plan
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(120)]
 TWO = Cluster("local", ((2, 2),))
@@ -97,7 +97,7 @@ def test_a_search_on_workers_decides_as_the_searcher_alone(ray_local, tmp_path):
     on_workers, alone = load_study(tmp_path / "study"), load_study(tmp_path / "alone")
     assert decisions(on_workers) == decisions(alone)
     assert [*read_records(tmp_path / "study")][-1]["reason"] == "done"
-    assert not [n for n in storage.names(tmp_path / "study") if n.startswith(".")]
+    assert not [n for n in files.names(tmp_path / "study") if n.startswith(".")]
     weights = [path.name for path in (tmp_path / "study" / "weights").iterdir()]
     assert len(weights) == 3, "only the best three keep their weights"
 
@@ -107,7 +107,7 @@ def test_a_search_in_an_object_store_decides_as_on_files(ray_local, s3, tmp_path
     play(fake_plan(tmp_path / "study", **sizes), n_workers=1)
     tune(fake_plan(s3 / "study", **sizes))
     assert decisions(load_study(s3 / "study")) == decisions(load_study(tmp_path / "study"))
-    assert len(storage.names(s3 / "study" / "weights")) == 2
+    assert len(files.names(s3 / "study" / "weights")) == 2
 
 
 def test_no_credential_of_the_driver_is_written_down(ray_local, tmp_path, monkeypatch):
@@ -164,7 +164,7 @@ def test_the_first_interrupt_waits_for_nothing_that_only_waited_for_a_worker(
     ray_local, tmp_path, monkeypatch
 ):
     """On a cluster that may grow more trials are queued than fit; a freed worker may take one."""
-    monkeypatch.setattr("dianet_ray.search.crew.Crew.n_asked_for", lambda crew: 4)
+    monkeypatch.setattr("dianet_ray.search.workers.Crew.n_asked_for", lambda crew: 4)
     plan = fake_plan(tmp_path, n_subjects=4, n_configs=40, gpus_per_trial=0.0)
     interrupted_at = []
 

@@ -6,10 +6,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from dianet_ray.summary import card
+from dianet_ray.ensemble import card
 from dianet_ray.tracking import store
-from tests.models import with_weights
-from tests.studies import make_study
+from tests.support.models import with_weights
+from tests.support.studies import make_study
 
 
 @pytest.fixture(scope="session")

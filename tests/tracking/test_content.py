@@ -2,9 +2,9 @@ from dataclasses import replace
 
 import pytest
 
-from dianet_ray.protocol.selection import champion
+from dianet_ray.protocol.correction import champion
 from dianet_ray.tracking import content
-from tests.studies import make_study
+from tests.support.studies import make_study
 
 
 def test_the_best_so_far_ends_at_the_champion_and_never_falls():

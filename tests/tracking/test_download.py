@@ -3,14 +3,14 @@ from pathlib import Path
 
 import pytest
 
+from dianet_ray.ensemble import card
+from dianet_ray.ensemble.card import read
 from dianet_ray.errors import InputError
-from dianet_ray.protocol.selection import champion
-from dianet_ray.summary import card
-from dianet_ray.summary.card import read
+from dianet_ray.protocol.correction import champion
 from dianet_ray.tracking import store
 from dianet_ray.tracking.download import download_model, download_study
 from dianet_ray.tracking.projection import Projection
-from tests.tracking.tree import dump_tree
+from tests.support.mlflow_tree import dump_tree
 
 pytestmark = [pytest.mark.timeout(60), pytest.mark.usefixtures("empty_working_directory")]
 

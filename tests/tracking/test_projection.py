@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from mlflow import MlflowClient
 
+from dianet_ray.artefacts import fold_file
+from dianet_ray.ensemble import card
 from dianet_ray.errors import InputError
-from dianet_ray.protocol.selection import champion
-from dianet_ray.schemas import fold_file
-from dianet_ray.summary import card
+from dianet_ray.protocol.correction import champion
 from dianet_ray.tracking.projection import Projection
-from tests.tracking.tree import dump_tree
+from tests.support.mlflow_tree import dump_tree
 
 pytestmark = [pytest.mark.timeout(60), pytest.mark.usefixtures("empty_working_directory")]
 

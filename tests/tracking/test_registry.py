@@ -5,9 +5,9 @@ import pytest
 from mlflow import pyfunc
 
 from dianet_ray.model import fit
-from dianet_ray.protocol.selection import champion
+from dianet_ray.protocol.correction import champion
 from dianet_ray.tracking.projection import Projection
-from tests.models import IMAGE_SIZE
+from tests.support.models import IMAGE_SIZE
 
 pytestmark = [pytest.mark.timeout(60), pytest.mark.usefixtures("empty_working_directory")]
 

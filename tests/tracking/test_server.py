@@ -8,13 +8,13 @@ import time
 
 import pytest
 
+from dianet_ray.artefacts import fold_file
 from dianet_ray.errors import InputError
-from dianet_ray.schemas import fold_file
 from dianet_ray.tracking import store
 from dianet_ray.tracking.download import download_model
 from dianet_ray.tracking.projection import Projection
 from dianet_ray.tracking.thread import ProjectionThread
-from tests.tracking.tree import dump_tree
+from tests.support.mlflow_tree import dump_tree
 
 pytestmark = [
     pytest.mark.slow,

@@ -9,8 +9,8 @@ import pytest
 from dianet_ray.tracking import thread
 from dianet_ray.tracking.projection import Projection
 from dianet_ray.tracking.thread import ProjectionThread
-from tests.studies import make_study
-from tests.tracking.tree import dump_tree
+from tests.support.mlflow_tree import dump_tree
+from tests.support.studies import make_study
 
 
 class Notes:

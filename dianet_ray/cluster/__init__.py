@@ -1,0 +1,1 @@
+"""The Ray cluster as it comes and goes."""

@@ -1,1 +1,0 @@
-"""From a data set folder to dynamic images in parquet."""

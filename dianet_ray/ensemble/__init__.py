@@ -1,0 +1,1 @@
+"""The champion's fold models, collected and put to use."""

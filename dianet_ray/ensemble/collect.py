@@ -1,0 +1,58 @@
+"""Put a model folder that was fetched from MLflow where the user wants it, once it is checked."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from dianet_ray.artefacts import CARD_JSON
+from dianet_ray.ensemble.card import Card, read
+from dianet_ray.errors import InputError
+
+
+def collect(fetched: Path, out: Path) -> Card:
+    """Check every file against the card and put the folder at `out`, whole or not at all.
+
+    Collecting the same model again changes nothing.
+
+    Args:
+        fetched: the folder as it came from the server; only what the card names is taken.
+        out: a new or empty folder, or the same model.
+
+    Raises:
+        InputError: a file is missing or damaged, or `out` holds something else.
+    """
+    card = read(fetched)
+    if _is_same(fetched, out):
+        return read(out)
+    check_out(out)
+    beside = out.with_name(f".{out.name}.part")
+    if beside.exists():
+        shutil.rmtree(beside)
+    try:
+        beside.mkdir(parents=True)
+        for fold in card.folds:
+            shutil.copyfile(fetched / fold.file, beside / fold.file)
+        shutil.copyfile(fetched / CARD_JSON, beside / CARD_JSON)
+        if out.exists():
+            out.rmdir()
+        beside.rename(out)
+    except OSError as error:
+        raise InputError(f"collect cannot write {out}: {error.strerror}") from None
+    return read(out)
+
+
+def check_out(out: Path) -> None:
+    """Refuse a place that something else occupies.
+
+    Raises:
+        InputError: it is a file, or a folder that is not empty.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"collect writes a new or empty folder: {out} holds something else")
+
+
+def _is_same(fetched: Path, out: Path) -> bool:
+    """Whether `out` has the same card, and so should be the same model."""
+    card = out / CARD_JSON
+    return card.is_file() and card.read_bytes() == (fetched / CARD_JSON).read_bytes()

@@ -1,0 +1,1 @@
+"""One clip, pure: from frames to dynamic images."""

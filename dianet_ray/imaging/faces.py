@@ -1,0 +1,141 @@
+"""Where the face is: one box for a clip, found on its onset frame.
+
+A box per frame would jitter by more than a micro-expression moves, so the box of the onset frame
+cuts every frame. Faces are found by a frontal-face cascade that comes with OpenCV; nothing is
+downloaded. Knows nothing of files or clips.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import cv2
+from cv2.data import haarcascades
+
+from dianet_ray.imaging.rank_pooling import Frame
+
+CASCADE = "haarcascade_frontalface_alt2.xml"
+"""Of the bundled cascades the fastest, and the one that mistakes no texture for a face."""
+
+LOOKS = (60, 120)
+"""Shorter side, pixels, to which a frame is reduced; the second if the first shows no face.
+
+Drawn faces in frames of 640 x 480 pixels, dark to bright, before flat, noisy, striped and
+cluttered backgrounds: the first look takes 2 ms and finds 99 % of those that fill half of the
+height or more; the second takes 9 ms and finds 99 % of those that fill a quarter or more.
+"""
+
+SMALLEST_FACE = 20
+"""Side, pixels, of the smallest face in a reduced frame: the cascade's own window."""
+
+STEP = 1.1
+"""Ratio of one size of face looked for to the next."""
+
+N_AGREEING = 3
+"""How many overlapping detections make a face."""
+
+MARGIN = 0.1
+"""Added on each side, share of the detected side: detections end at the chin and the brows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A part of a frame, in pixels of the frame as it was read; x and y are its first pixel."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+    def cut(self, frame: Frame) -> Frame:
+        """Return the part of a frame (H, W, ...) that lies in the box, as a view."""
+        return frame[self.y : self.y + self.height, self.x : self.x + self.width]
+
+    @classmethod
+    def parse(cls, text: str) -> Box:
+        """Read what `text` wrote."""
+        return cls(*map(int, text.split()))
+
+    def text(self) -> str:
+        """Write the box for a table.
+
+        >>> Box(10, 20, 300, 300).text()
+        '10 20 300 300'
+        """
+        return f"{self.x} {self.y} {self.width} {self.height}"
+
+
+def face_box(frame: Frame) -> Box | None:
+    """Find the largest frontal face of a frame and grow its box by MARGIN.
+
+    The box is square unless the frame is too small for that, and lies in the frame. It does
+    not depend on the number of threads.
+
+    Args:
+        frame: (H, W, 3) RGB or (H, W) grey, uint8 or float32, of any size.
+
+    Returns:
+        None where no face is found.
+    """
+    grey = frame if frame.ndim == 2 else cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
+    for shorter_side in LOOKS:
+        found = _largest_face(grey, shorter_side)
+        if found is not None:
+            return _grown(found, grey.shape)
+        if min(grey.shape) <= shorter_side:
+            break
+    return None
+
+
+def centre_box(frame_shape: Sequence[int]) -> Box:
+    """Place the largest square in the middle of a frame of shape (H, W, ...).
+
+    >>> centre_box((480, 640, 3))
+    Box(x=80, y=0, width=480, height=480)
+    """
+    height, width = frame_shape[:2]
+    side = min(height, width)
+    return Box((width - side) // 2, (height - side) // 2, side, side)
+
+
+def _largest_face(grey: Frame, shorter_side: int) -> tuple[float, float, float] | None:
+    """Return x, y and side of a face, in pixels of the frame (H, W)."""
+    height, width = grey.shape
+    scale = max(1.0, min(height, width) / shorter_side)
+    size = (round(width / scale), round(height / scale))
+    small = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
+    # The cascade passes over windows of low contrast, which is all of a dark frame.
+    stretched = cv2.normalize(small, None, 0, 255, cv2.NORM_MINMAX, cv2.CV_8U)
+    smallest = (SMALLEST_FACE, SMALLEST_FACE)
+    found = _cascade().detectMultiScale(
+        stretched, scaleFactor=STEP, minNeighbors=N_AGREEING, minSize=smallest
+    )
+    if not len(found):
+        return None
+    # Threads report faces in any order: of two as large, the rightmost.
+    side, x, y = max((int(side), int(x), int(y)) for x, y, side, _ in found)
+    return x * scale, y * scale, side * scale
+
+
+@lru_cache(maxsize=1)
+def _cascade() -> cv2.CascadeClassifier:
+    return cv2.CascadeClassifier(str(Path(haarcascades) / CASCADE))
+
+
+def _grown(face: tuple[float, float, float], frame_shape: tuple[int, int]) -> Box:
+    x, y, side = face
+    grown = round(side * (1 + 2 * MARGIN))
+    height, width = (min(grown, available) for available in frame_shape)
+    return Box(
+        _start(x + side / 2, width, frame_shape[1]),
+        _start(y + side / 2, height, frame_shape[0]),
+        width,
+        height,
+    )
+
+
+def _start(centre: float, length: int, available: int) -> int:
+    return min(max(round(centre - length / 2), 0), available - length)

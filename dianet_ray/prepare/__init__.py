@@ -1,0 +1,1 @@
+"""IMAGES: the dynamic images of a data set, made with Ray Data."""

@@ -1,0 +1,123 @@
+"""The figures of the report page, each as a data URI: nothing outside the page is needed."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from dianet_ray.imaging.display import png
+
+INK, MUTED, BLUE, ORANGE, GREY = "#1f2933", "#7b8794", "#2b6cb0", "#c05621", "#cbd2d9"
+STYLE = {
+    "svg.hashsalt": "dianet-ray",  # with no date, the same report gives the same bytes
+    "font.size": 10,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": GREY,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+}
+PLAIN_METADATA = {"Date": None, "Creator": None}
+
+
+def confusion(counts: list[list[int]], classes: list[str]) -> str:
+    """Draw a confusion matrix: counts, shaded by the share of the true class."""
+    matrix = np.array(counts)
+    shares = matrix / matrix.sum(axis=1, keepdims=True)
+
+    def draw(axes: Axes) -> None:
+        axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+        for (row, column), count in np.ndenumerate(matrix):
+            colour = "white" if shares[row, column] > 0.5 else INK
+            axes.text(column, row, str(count), ha="center", va="center", color=colour)
+        places = range(len(classes))
+        names = [_literal(name) for name in classes]
+        axes.set_xticks(places, names, rotation=30, ha="right")
+        axes.set_yticks(places, names)
+        axes.set_xlabel("answered")
+        axes.set_ylabel("true")
+        axes.spines[:].set_visible(False)
+        axes.tick_params(length=0)
+
+    side = 1.8 + 0.62 * len(classes)
+    return _svg(draw, width=side + 0.6, height=side)
+
+
+def per_subject(subjects: dict[str, dict[str, Any]], mean: float) -> str:
+    """Draw each person's accuracy, best first, and the accuracy over all clips."""
+    ordered = sorted(subjects.items(), key=lambda item: (item[1]["accuracy"], item[0]))
+    names = [_literal(f"{name} ({found['clips']})") for name, found in ordered]
+    values = [found["accuracy"] for _, found in ordered]
+
+    def draw(axes: Axes) -> None:
+        axes.barh(range(len(names)), values, color=BLUE, height=0.7)
+        axes.axvline(mean, color=ORANGE, linewidth=1.2)
+        axes.set_yticks(range(len(names)), names, fontsize=8)
+        axes.set_ylim(-0.7, len(names) - 0.3)
+        axes.set_xlim(0, 1)
+        axes.set_xlabel("accuracy (line: all clips together)")
+
+    return _svg(draw, width=6, height=0.9 + 0.2 * len(names))
+
+
+def ranking(scored: list[float], report: dict[str, Any], name: str) -> str:
+    """Draw the scores of all complete configurations, best first, with what they mean."""
+    champion, objective = report["champion"], report["objective"]
+    low, high = champion["ci95"][objective]
+    corrected = champion["corrected"]
+
+    def draw(axes: Axes) -> None:
+        places = np.arange(1, len(scored) + 1)
+        axes.plot(places, scored, "o", color=BLUE, markersize=4, label="a configuration")
+        axes.plot([1, 1], [low, high], color=BLUE, linewidth=2, label="95 % of the best")
+        if corrected:
+            expected = corrected[objective]["estimate"]
+            axes.axhline(expected, color=ORANGE, linewidth=1.2, label="expected on new people")
+        level = report["chance"][objective]["level"]
+        axes.axhline(level, color=MUTED, linewidth=1.2, linestyle="--", label="chance")
+        axes.set_xlim(0.3, len(scored) + 0.7)
+        axes.set_ylim(0, 1)
+        axes.set_xlabel("complete configurations, best first")
+        axes.set_ylabel(name)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.legend(
+            frameon=False, fontsize=8, ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1)
+        )
+
+    return _svg(draw, width=6, height=3.2)
+
+
+def picture(image: np.ndarray) -> str:
+    """Show a dynamic image, (H, W, 3) floats of any scale."""
+    return _uri(png(image), "image/png")
+
+
+def _svg(draw: Callable[[Axes], None], *, width: float, height: float) -> str:
+    """Draw on one pair of axes, `width` x `height` in inches."""
+    buffer = io.BytesIO()
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        draw(figure.subplots())
+        figure.savefig(buffer, format="svg", metadata=PLAIN_METADATA, transparent=True)
+    return _uri(buffer.getvalue(), "image/svg+xml")
+
+
+def _literal(name: str) -> str:
+    """Keep matplotlib from reading a name as a formula."""
+    return name.replace("$", r"\$")
+
+
+def _uri(content: bytes, kind: str) -> str:
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"

@@ -1,0 +1,1 @@
+"""File systems and object stores, and the one way to write a file whole."""

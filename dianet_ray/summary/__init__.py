@@ -1,1 +1,0 @@
-"""What a finished study says: report, collected models, predictions."""

@@ -1,0 +1,305 @@
+"""The command line: true help, one line and status 2 for bad input, JSON alone on stdout."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import typer
+
+from dianet_ray.artefacts import DRIVER_FOLDER
+from dianet_ray.cli import app as application
+from dianet_ray.cli import commands
+from dianet_ray.cli.app import app
+from dianet_ray.errors import Stopped, StudyFailed
+from dianet_ray.options import JOB_VARIABLE, SearchOptions
+from dianet_ray.prepare.images import load_images
+from dianet_ray.search.ledger import write_study
+from dianet_ray.search.plan import make_plan
+from dianet_ray.search.space_file import load_space
+from dianet_ray.search.study_file import study_content
+from dianet_ray.storage.lock import Lock
+from tests.search.test_searcher import play
+from tests.support.casme2_files import (
+    HEADER,
+    WORKBOOK,
+    Clip,
+    clips,
+    write_data_set,
+    write_workbook,
+)
+from tests.support.fake_search import fake_plan
+from tests.support.images import write_images
+
+
+def run(monkeypatch, capsys, *words):
+    """Run the command in this process; return status, stdout and stderr."""
+    monkeypatch.setattr(sys, "argv", ["dianet-ray", *map(str, words)])
+    with pytest.raises(SystemExit) as end:
+        application.main()
+    printed = capsys.readouterr()
+    return end.value.code, printed.out, printed.err
+
+
+@pytest.fixture
+def images(tmp_path):
+    return write_images(tmp_path / "images")
+
+
+@pytest.fixture
+def refused(monkeypatch, capsys):
+    def check(*words, says):
+        status, stdout, stderr = run(monkeypatch, capsys, *words)
+        assert (status, stdout) == (2, ""), stderr
+        assert stderr.count("\n") == 1, stderr
+        assert says in stderr
+
+    return check
+
+
+def test_every_command_has_help_and_the_contracts_options():
+    contract = {
+        "demo": {"--out"},
+        "doctor": {"--address", "--tracking-uri", "--json"},
+        "synth": {
+            *("--layout", "--subjects", "--clips", "--image-size", "--frames", "--seed", "--null")
+        },
+        "validate": {
+            *("--annotations", "--frames-dir", "--apex", "--corrections", "--crop"),
+            *("--manifest", "--contact-sheet", "--json"),
+        },
+        "prepare": {
+            *("--annotations", "--frames-dir", "--image-size", "--coefficients", "--apex"),
+            *("--corrections", "--crop", "--skip-broken", "--address", "--max-workers"),
+        },
+        "search": {
+            *("--space", "--set", "--classes", "--configs", "--wave-size", "--objective"),
+            *("--strategy", "--seed", "--enqueue", "--threads-per-training", "--max-workers"),
+            *("--gpus-per-trial", "--cpus-per-trial", "--keep-weights", "--address"),
+            *("--tracking-uri", "--experiment", "--log-faces", "--dry-run"),
+            *("--ladder", "--keep", "--drop", "--max-trainings", "--max-hours"),
+        },
+        "status": {"--json"},
+        "track": {"--tracking-uri", "--experiment", "--log-faces"},
+        "report": {"--json", "--html", "--predictions", "--no-faces"},
+        "collect": {"--study", "--model", "--tracking-uri"},
+        "predict": {"--onset", "--apex", "--offset", "--subject", "--json"},
+    }
+    commands = typer.main.get_command(app).commands
+    found = {
+        name: {flag for p in command.params for flag in p.opts if flag.startswith("--")}
+        for name, command in commands.items()
+    }
+    assert found == contract
+    for command in commands.values():
+        assert command.help
+        assert all(p.help for p in command.params if p.opts[0].startswith("--"))
+
+
+def test_the_module_runs_as_a_script():
+    found = subprocess.run(
+        [sys.executable, "-m", "dianet_ray", "--help"], capture_output=True, text=True
+    )
+    assert found.returncode == 0
+    assert "search" in found.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["search"], "Missing argument"),
+        (["fly"], "No such command"),
+        (["synth", "x", "--clips", "many"], "--clips"),
+        (["status", "/nowhere"], "none in /nowhere"),
+        (["report", "/nowhere"], "none in /nowhere"),
+        (["validate", "casme2", "/nowhere"], "/nowhere"),
+        (["prepare", "casme2", "/nowhere", "out"], "/nowhere"),
+        (["prepare", "casme2", "/nowhere", "out", "--image-size", "4"], "--image-size"),
+        (["prepare", "casme2", "/nowhere", "out", "--coefficients", "x"], "--coefficients"),
+        (["search", "/nowhere", "study", "--space", "quick"], "/nowhere"),
+        (["search", "/nowhere", "study", "--space", "quick", "--objective", "f1"], "--objective"),
+        (["search", "/nowhere", "s", "--space", "quick", "--strategy", "x"], "--strategy"),
+        (["search", "/nowhere", "s", "--space", "quick", "--keep-weights", "0"], "--keep-weights"),
+        (["search", "/nowhere", "s", "--space", "quick", "--set", "heads"], "NAME=VALUE"),
+        (
+            ["search", "/nowhere", "s", "--space", "quick", "--set", "heads=5"],
+            "heads must divide",
+        ),
+        (["collect", "out"], "either --study"),
+        (["predict", "/nowhere", "clip"], "/nowhere"),
+    ],
+)
+def test_bad_input_is_one_line_and_status_2(refused, tmp_path, monkeypatch, words, says):
+    monkeypatch.chdir(tmp_path)
+    refused(*words, says=says)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_relative_study_is_refused_inside_a_submitted_job(refused, images, monkeypatch):
+    monkeypatch.setenv(JOB_VARIABLE, "{}")
+    refused("search", images, "study", "--space", "quick", says="absolute path")
+
+
+def test_a_class_with_one_subject_is_refused_by_name(refused, tmp_path):
+    images = write_images(tmp_path / "images", lonely="repression")
+    refused("search", images, tmp_path / "s", "--space", "quick", says="repression has 1")
+    assert not (tmp_path / "s").exists()
+
+
+def test_a_study_of_other_images_is_refused_with_both_hashes(refused, images, tmp_path):
+    write_study(tmp_path / "s", study_content(fake_plan(tmp_path / "s").study))
+    says = f"another images: it has {'0' * 64}, this command says"
+    refused("search", images, tmp_path / "s", "--space", "quick", says=says)
+
+
+def test_a_second_driver_is_refused(refused, images, tmp_path):
+    with Lock(tmp_path / "s" / DRIVER_FOLDER, "the study"):
+        says = f"one command at a time writes the study {tmp_path / 's'}: process"
+        refused("search", images, tmp_path / "s", "--space", "quick", says=says)
+
+
+def test_a_tracking_server_that_is_not_there_is_refused(refused, images, tmp_path):
+    words = ["--space", "quick", "--tracking-uri", "http://127.0.0.1:9"]
+    refused("search", images, tmp_path / "s", *words, says="http://127.0.0.1:9")
+    assert not (tmp_path / "s").exists()
+
+
+def test_the_jobs_address_is_refused_with_the_way_out(refused, images, tmp_path):
+    words = ["--space", "quick", "--address", "http://127.0.0.1:8265"]
+    refused("search", images, tmp_path / "s", *words, says="ray job submit")
+
+
+def test_a_label_set_that_is_not_there_is_refused(refused, images, tmp_path):
+    words = ["--space", "quick", "--classes", "casme2:9"]
+    refused("search", images, tmp_path / "s", *words, says="casme2:5")
+
+
+def test_a_folder_with_other_files_is_no_study(refused, images, tmp_path):
+    refused("search", images, images, "--space", "quick", says="holds other files")
+
+
+@pytest.mark.parametrize(
+    ("n_subjects", "options", "says"),
+    [
+        (4, [], "3 configurations, 3 x 4 folds: 12 trainings"),
+        (
+            6,
+            [],
+            "3 configurations, 3 x 3 groups (0.5 of the steps), then 1 x 6 folds: "
+            "at most 15 trainings",
+        ),
+        (6, ["--strategy", "exhaustive"], "3 configurations, 3 x 6 folds: 18 trainings"),
+    ],
+)
+def test_a_dry_run_prints_the_plan_and_writes_nothing(
+    monkeypatch, capsys, tmp_path, n_subjects, options, says
+):
+    images = write_images(tmp_path / "images", n_subjects=n_subjects)
+    words = ["search", images, tmp_path / "s", "--space", "quick", "--configs", "3", "--dry-run"]
+    status, stdout, _ = run(monkeypatch, capsys, *words, *options)
+    assert status == 0
+    assert says in stdout
+    assert not (tmp_path / "s").exists()
+
+
+def test_json_goes_to_stdout_alone(monkeypatch, capsys, tmp_path):
+    play(fake_plan(tmp_path / "s", n_subjects=3, n_configs=3))
+    for command in ("status", "report"):
+        status, stdout, stderr = run(monkeypatch, capsys, command, tmp_path / "s", "--json")
+        assert (status, stderr) == (0, "")
+        assert json.loads(stdout)["study"] == "s"
+
+
+def test_status_says_what_is_done_and_the_best_so_far(monkeypatch, capsys, tmp_path):
+    play(fake_plan(tmp_path / "s", n_subjects=3, n_configs=3))
+    _, stdout, _ = run(monkeypatch, capsys, "status", tmp_path / "s")
+    assert "not running" in stdout
+    assert "9 trainings; configurations: 3 complete" in stdout
+    assert "uf1" in stdout
+
+
+def test_two_workbooks_are_listed_with_the_flag_that_chooses(refused, tmp_path):
+    root = write_data_set(tmp_path / "data", clips())
+    write_workbook(root / "CASME2-coding-20190701.xlsx", clips())
+    refused("validate", "casme2", root, says="--annotations")
+
+
+def test_two_frame_folders_are_listed_with_the_flag_that_chooses(refused, tmp_path):
+    root = write_data_set(tmp_path / "data", clips())
+    write_data_set(root, clips(), frames_dir="Cropped", pattern="reg_img{}.jpg")
+    refused("validate", "casme2", root, says="--frames-dir")
+
+
+def test_a_wrong_workbook_is_named_with_its_missing_columns(refused, tmp_path):
+    root = write_data_set(tmp_path / "data", clips())
+    write_workbook(root / WORKBOOK, clips(), header=["Subject", "Clip", *HEADER[2:]])
+    refused("validate", "casme2", root, says="Filename")
+
+
+def test_onset_after_offset_is_left_out_with_its_reason(monkeypatch, capsys, tmp_path):
+    rows = [*clips(), Clip(subject=2, name="EP99_01", onset=30, apex=25, offset=20)]
+    root = write_data_set(tmp_path / "data", rows)
+    status, stdout, _ = run(monkeypatch, capsys, "validate", "casme2", root)
+    assert status == 0
+    assert "onset after offset (1)" in stdout
+    assert "EP99_01" in stdout
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (StudyFailed("every training failed"), "every training failed"),
+        (Stopped("interrupted; resume"), "interrupted; resume"),
+        (KeyboardInterrupt(), "interrupted"),
+    ],
+)
+def test_a_search_that_does_not_finish_is_one_line_and_status_1(
+    monkeypatch, capsys, images, tmp_path, error, says
+):
+    def stop(*args):
+        raise error
+
+    monkeypatch.setattr(commands.Search, "run", stop)
+    words = ["search", images, tmp_path / "s", "--space", "quick"]
+    assert run(monkeypatch, capsys, *words) == (1, "", f"dianet-ray: {says}\n")
+
+
+def test_a_study_whose_first_wave_failed_is_refused_again(monkeypatch, capsys, images, tmp_path):
+    plan = make_plan(
+        load_images(images), tmp_path / "s", space=load_space("quick"), options=SearchOptions()
+    )
+    play(plan, lambda work: "failed")
+    words = ["search", images, tmp_path / "s", "--space", "quick"]
+    status, _, stderr = run(monkeypatch, capsys, *words)
+    assert status == 1
+    assert "every training of the first wave failed: ValueError: bad; repair" in stderr
+
+
+def test_a_wrong_address_leaves_nothing_behind(refused, images, tmp_path):
+    words = ["--space", "quick", "--address", "127.0.0.1:9"]
+    refused("search", images, tmp_path / "s", *words, says="no Ray cluster answers")
+    assert [path for path in (tmp_path / "s").rglob("*") if path.is_file()] == []
+
+
+def test_images_of_the_fixture_are_what_prepare_writes(images):
+    assert load_images(images).images.dtype == np.float16
+
+
+def test_another_python_is_one_line_and_status_2(monkeypatch, capsys):
+    monkeypatch.setattr("sys.version_info", (3, 10, 4, "final", 0))
+    status, _, stderr = run(monkeypatch, capsys, "--help")
+    assert (status, stderr) == (
+        2,
+        "dianet-ray: dianet_ray supports Python 3.11 to 3.13: found 3.10.4\n",
+    )
+
+
+@pytest.mark.parametrize("name", ["s3:/bucket/x", "http:/there/x"])
+def test_an_output_of_this_machine_is_no_address(refused, name):
+    refused("synth", name, says="is a file or folder of this machine")
+    refused("demo", "--out", name, says="is a file or folder of this machine")
+
+
+def test_a_study_that_cannot_be_made_is_one_line(refused, images):
+    refused("search", images, "/proc/x/study", "--space", "quick", says="cannot be written: /proc")

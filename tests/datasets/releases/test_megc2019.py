@@ -1,0 +1,253 @@
+"""The composite of three data sets: parts, people, classes, and what is chosen per part."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import openpyxl
+import pytest
+
+from dianet_ray.datasets.label_sets import COMMONEST, label_set
+from dianet_ray.datasets.rules import read_manifest
+from dianet_ray.errors import InputError
+from tests.support.casme2_files import Clip, write_data_set, write_workbook
+
+CASME2 = [
+    Clip(subject=6, name="EP01_01", label="happiness"),
+    Clip(subject=6, name="EP02_01", label="repression"),
+    Clip(subject=7, name="EP03_01", label="others"),
+]
+NOT_LISTED = [
+    Clip(subject=4, name="EP12_01f", label="disgust"),
+    Clip(subject=5, name="EP12_03f", label="repression"),
+]
+SAMM_TITLES = [
+    *("Subject", "Filename", "Inducement Code", "Onset Frame", "Apex Frame", "Offset Frame"),
+    *("Duration", "Micro", "Action Units", "Estimated Emotion", "Objective Classes", "Notes"),
+]
+
+
+def write_frames(folder: Path, form, numbers):
+    folder.mkdir(parents=True)
+    for number in numbers:
+        noise = np.random.default_rng(number).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+        cv2.imwrite(str(folder / form.format(number)), noise)
+
+
+def write_samm(root: Path):
+    root.mkdir(parents=True)
+    book = openpyxl.Workbook()
+    for k in range(13):
+        book.active.append([f"banner {k}"])
+    book.active.append(SAMM_TITLES)
+    for clip, label in (("006_1_2", "Anger"), ("006_1_3", "Other"), ("006_2_1", "Surprise")):
+        book.active.append([6, clip, 1, 10, 13, 16, 7, "Micro", "4", label, 1, None])
+        write_frames(root / "006" / clip, "006_{:05d}.jpg", range(10, 17))
+    book.save(root / "SAMM_Micro_FACS_Codes_v2.xlsx")
+
+
+def write_smic(root: Path):
+    root.mkdir(parents=True)
+    book = openpyxl.Workbook()
+    book.active.append(["Subject", "Filename", None, "OnsetF", "OffsetF", "Emotion"])
+    for k, (clip, label) in enumerate(
+        {"s6_ne_01": "negative", "s6_po_01": "positive", "s7_sur_01": "surprise"}.items()
+    ):
+        first = 1000 * (k + 1)
+        book.active.append([int(clip[1]), clip, None, first, first + 7, label])
+        folder = root / "HS" / clip[:2] / "micro" / label / clip
+        write_frames(folder, "image{:06d}.bmp", range(first, first + 8))
+    book.save(root / "SMIC-HS-E_annotation_2019.xlsx")
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """Write the three parts, once."""
+    root = tmp_path_factory.mktemp("megc") / "data"
+    write_data_set(root / "casme2", [*CASME2, *NOT_LISTED])
+    write_samm(root / "samm")
+    write_smic(root / "smic")
+    return root
+
+
+@pytest.fixture
+def linked(root, tmp_path):
+    """Link the parts into a folder that a test may change."""
+    for part in ("casme2", "samm", "smic"):
+        (tmp_path / part).symlink_to(root / part)
+    return tmp_path
+
+
+def test_the_parts_are_read_each_by_its_own_loader(root):
+    manifest = read_manifest("megc2019", root)
+    assert [part.dataset for part in manifest.parts] == ["casme2", "samm", "smic"]
+    assert [part.apex for part in manifest.parts] == ["annotated", "annotated", "midpoint"]
+    assert len(manifest.rows) == 11
+    for row in manifest.rows:
+        assert manifest.frames(row).is_dir()
+        assert row.frames_path.startswith(row.subject.partition("/")[0] + "/")
+
+
+def test_equal_numbers_are_different_people(root):
+    subjects = {row.subject for row in read_manifest("megc2019", root).usable()}
+    assert {"casme2/sub06", "samm/006", "smic/s6"} <= subjects
+    assert len(subjects) == 5
+
+
+def test_two_clips_are_left_out_as_the_published_list_does(root):
+    left_out = {r.clip_id: r.reason for r in read_manifest("megc2019", root).rows if r.reason}
+    reason = "composite: not in MEGC2019's published list"
+    assert left_out["casme2/sub04/EP12_01f"] == reason
+    assert left_out["casme2/sub05/EP12_03f"] == reason
+    assert {r.state for r in read_manifest("casme2", root / "casme2").rows} == {"used"}
+
+
+def test_smic_takes_the_midpoint_and_says_so(root):
+    rows = [r for r in read_manifest("megc2019", root).rows if r.subject.startswith("smic/")]
+    assert [(r.onset, r.apex, r.offset) for r in rows] == [
+        (1000, 1003, 1007),
+        (2000, 2003, 2007),
+        (3000, 3003, 3007),
+    ]
+    assert {(r.state, r.apex_from) for r in rows} == {("corrected", "midpoint")}
+    assert {r.reason.partition(",")[0] for r in rows} == {
+        "missing apex: the data set annotates none"
+    }
+
+
+def test_spotting_is_asked_for_smics_apexes_only(root):
+    rows = read_manifest("megc2019", root, apex="spot").usable()
+    by_part = {(r.subject.partition("/")[0], r.apex_from, r.apex is None) for r in rows}
+    assert by_part == {
+        ("casme2", "annotated", False),
+        ("samm", "annotated", False),
+        ("smic", "spot", True),
+    }
+
+
+def test_annotated_apexes_alone_leave_smic_out(root):
+    rows = read_manifest("megc2019", root, apex="annotated").rows
+    assert {r.state for r in rows if r.subject.startswith("smic/")} == {"left_out"}
+
+
+def test_labels_become_three_classes_by_part(root):
+    chosen = label_set(COMMONEST["megc2019"], "megc2019")
+    rows = read_manifest("megc2019", root).usable()
+    classes = {row.clip_id: chosen.class_of(row.label, row.subject) for row in rows}
+    assert classes == {
+        "casme2/sub06/EP01_01": "positive",
+        "casme2/sub06/EP02_01": "negative",
+        "casme2/sub07/EP03_01": None,
+        "samm/006/006_1_2": "negative",
+        "samm/006/006_1_3": None,
+        "samm/006/006_2_1": "surprise",
+        "smic/s6/s6_ne_01": "negative",
+        "smic/s6/s6_po_01": "positive",
+        "smic/s7/s7_sur_01": "surprise",
+    }
+
+
+@pytest.mark.parametrize("part", ["casme2", "samm", "smic"])
+def test_a_part_that_is_not_there_is_one_line(linked, part):
+    (linked / part).unlink()
+    with pytest.raises(InputError) as refused:
+        read_manifest("megc2019", linked)
+    assert f"{part} is there 0 times under {linked}: none" in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("doubled", ["CASME-II", "CASME2_cropped", "CASME2-RAW"])
+def test_a_part_that_is_there_twice_is_one_line_with_both(linked, doubled):
+    (linked / doubled).mkdir()
+    with pytest.raises(InputError, match="casme2 is there 2 times") as refused:
+        read_manifest("megc2019", linked)
+    assert str(linked / doubled) in str(refused.value)
+    assert str(linked / "casme2") in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("CASME II", "SAMM", "SMIC"),
+        ("CASME2", "samm_v2", "SMIC_all_raw"),
+        ("casmeii", "SAMM", "s"),
+    ],
+)
+def test_folders_are_known_by_how_their_names_start(root, tmp_path, names):
+    for part, name in zip(("casme2", "samm", "smic"), names, strict=True):
+        (tmp_path / name).symlink_to(root / part)
+    if names[2] == "s":
+        with pytest.raises(InputError, match="smic is there 0 times"):
+            read_manifest("megc2019", tmp_path)
+    else:
+        assert len(read_manifest("megc2019", tmp_path).usable()) == 9
+
+
+def test_a_file_that_is_named_like_a_part_is_none(linked):
+    (linked / "casme2.zip").touch()
+    (linked / "notes.txt").touch()
+    assert len(read_manifest("megc2019", linked).usable()) == 9
+
+
+def test_a_part_that_cannot_be_read_refuses_all_in_one_line(linked):
+    (linked / "samm").unlink()
+    (linked / "samm").mkdir()
+    with pytest.raises(InputError, match=r"SAMM_.*none found under") as refused:
+        read_manifest("megc2019", linked)
+    assert "\n" not in str(refused.value)
+
+
+# What is chosen belongs to the part that it lies in.
+
+
+@pytest.fixture
+def two_sheets(root, tmp_path):
+    """CASME II with two workbooks: one lacks the last clip."""
+    write_data_set(tmp_path / "casme2", [*CASME2, *NOT_LISTED])
+    write_workbook(tmp_path / "casme2" / "CASME2-coding-20190701.xlsx", CASME2[:2])
+    for part in ("samm", "smic"):
+        (tmp_path / part).symlink_to(root / part)
+    return tmp_path
+
+
+def test_two_sheets_of_a_part_are_one_line(two_sheets):
+    with pytest.raises(InputError, match="2 found, choose one with --annotations"):
+        read_manifest("megc2019", two_sheets)
+
+
+@pytest.mark.parametrize("relative", [False, True])
+def test_a_sheet_is_given_to_the_part_that_it_lies_in(two_sheets, relative):
+    sheet = Path("casme2/CASME2-coding-20190701.xlsx")
+    given = sheet if relative else two_sheets / sheet
+    manifest = read_manifest("megc2019", two_sheets, annotations=[given])
+    assert manifest.parts[0].sheet.path == two_sheets / sheet
+    assert len(manifest.usable()) == 8
+
+
+def test_sheets_and_frames_are_given_per_part(two_sheets):
+    manifest = read_manifest(
+        "megc2019",
+        two_sheets,
+        annotations=[
+            two_sheets / "smic/SMIC-HS-E_annotation_2019.xlsx",
+            two_sheets / "casme2/CASME2-coding-20190701.xlsx",
+        ],
+        frames_dirs=[two_sheets / "samm/006", two_sheets / "smic/HS"],
+    )
+    roots = [part.frames_root for part in manifest.parts]
+    assert roots == [two_sheets / p for p in ("casme2", "samm/006", "smic/HS")]
+    assert len(manifest.usable()) == 8
+
+
+@pytest.mark.parametrize("which", ["outside", "twice"])
+def test_a_sheet_of_no_part_or_a_second_one_is_one_line(two_sheets, which):
+    sheets = sorted((two_sheets / "casme2").glob("*.xlsx"))
+    if which == "outside":
+        sheets = [write_workbook(two_sheets / "CASME2-coding-x.xlsx", CASME2)]
+    with pytest.raises(InputError, match="one sheet and one frame folder per part") as refused:
+        read_manifest("megc2019", two_sheets, annotations=sheets)
+    assert sheets[-1].name in str(refused.value)
+
+
+def test_the_hash_of_a_composite_does_not_depend_on_where_it_lies(root, linked):
+    assert read_manifest("megc2019", root).hash() == read_manifest("megc2019", linked).hash()

@@ -1,0 +1,170 @@
+"""BBC-CV under a ladder: only those that climbed have LOSO answers."""
+
+import numpy as np
+import pytest
+
+from dianet_ray.protocol.comparison import Judge
+from dianet_ray.protocol.correction import corrected
+from dianet_ray.protocol.decisions import Climb
+from dianet_ray.protocol.ladder import KEEP, Rung, default_ladder
+from dianet_ray.protocol.metrics import scores
+from dianet_ray.protocol.predictions import subject_confusions
+from dianet_ray.protocol.study import Clip
+
+COUNTS = np.array([99, 63, 32, 27, 25])
+SHARES = COUNTS / COUNTS.sum()
+N_SUBJECTS = 26
+N_CONFIGS = 64
+WAVE_SIZE = 8
+AGREE = 0.6
+"""How often a rung repeats the answer of the one below, right or wrong."""
+
+TWO = (Rung(3, 0.5, KEEP), Rung(drop="bootstrap"))
+THREE = (Rung(3, 1.0, 1 / 4), Rung(7, 1.0, 1 / 4), Rung())
+
+
+def casme2_like(rng):
+    """246 clips of 26 subjects with 2 to 34 clips each."""
+    sizes = 2 + rng.multinomial(194, rng.dirichlet(np.full(N_SUBJECTS, 1.5)))
+    subjects = np.repeat(np.arange(N_SUBJECTS), sizes)
+    labels = rng.permutation(np.repeat(np.arange(5), COUNTS))
+    return [Clip(f"{n:03d}", f"{subjects[n]:02d}", int(labels[n])) for n in range(len(labels))]
+
+
+def answers(rng, clips, accuracies, n_rungs):
+    """What every configuration says in each rung, (K, N): it knows, or it guesses.
+
+    Later rungs repeat answers of the one below, so luck with a clip climbs along. Configurations
+    are also better with some people than with others.
+    """
+    labels = np.array([clip.label for clip in clips])
+    subjects = np.array([int(clip.subject) for clip in clips])
+    knows = accuracies[:, None] + rng.normal(0, 0.1, (len(accuracies), N_SUBJECTS))[:, subjects]
+    knows = np.where(accuracies[:, None] > 0, knows, 0.0)
+    found = []
+    for _ in range(n_rungs):
+        guesses = rng.choice(5, p=SHARES, size=knows.shape)
+        said = np.where(rng.random(knows.shape) < knows, labels, guesses)
+        if found:
+            said = np.where(rng.random(knows.shape) < AGREE, found[-1], said)
+        found.append(said)
+    return found
+
+
+def search(rng, ladder, accuracies, objective, seed):
+    """Climb for real; return what finished each rung, and the champion."""
+    clips = casme2_like(rng)
+    said = answers(rng, clips, accuracies, len(ladder))
+    rungs = [rung.folds(clips, "abcde", seed) for rung in ladder]
+    judge = Judge(
+        ladder,
+        rungs,
+        labels=np.array([clip.label for clip in clips]),
+        subjects=[clip.subject for clip in clips],
+        n_classes=5,
+        objective=objective,
+        seed=seed,
+        answers=lambda n, r, f: np.eye(5)[said[r][n][list(rungs[r][f].test_clips)]],
+        names=str,
+    )
+    climb = Climb(ladder, [len(folds) for folds in rungs], judge)
+    for wave in range(len(accuracies) // WAVE_SIZE):
+        climb.draw(wave, WAVE_SIZE)
+        train(climb, rungs)
+    climb.end_drawing()
+    train(climb, rungs)
+    finished = [
+        {
+            run.number: subject_confusions(clips, said[rung][run.number], 5)[1]
+            for run in sorted(climb.complete(rung), key=lambda run: run.number)
+        }
+        for rung in range(len(ladder))
+    ]
+    return finished, climb.champion()
+
+
+def train(climb, rungs):
+    """Train whatever is in a rung, the lowest first, in fold order."""
+    for rung, folds in enumerate(rungs):
+        for run in climb.runs(rung):
+            for fold in range(len(folds)):
+                if run.needs(fold):
+                    climb.finished(run.number, rung, fold, "ok")
+
+
+def true_score(accuracy, metric):
+    """What a configuration scores on endless new people."""
+    guessed = np.outer(COUNTS * (1 - accuracy), SHARES)
+    return float(scores(np.diag(COUNTS * accuracy) + guessed)[metric])
+
+
+class Errors:
+    """Of repeated searches: by how much the champion's score and its corrections are too high."""
+
+    def __init__(self, ladder, accuracies_of, objective, n):
+        self.naive, self.loso_alone, self.corrected, self.covered = [], [], [], []
+        for seed in range(n):
+            rng = np.random.default_rng(seed)
+            accuracies = accuracies_of(rng)
+            finished, champion = search(rng, ladder, accuracies, objective, seed)
+            truth = true_score(accuracies[champion], objective)
+            score = scores(finished[-1][champion].sum(axis=0))[objective]
+            alone, found = (
+                corrected(rungs, objective, seed=seed, n=300)[objective]
+                for rungs in (finished[-1:], finished)
+            )
+            self.naive.append(score - truth)
+            self.loso_alone.append(alone["estimate"] - truth)
+            self.corrected.append(found["estimate"] - truth)
+            self.covered.append(found["ci95"][0] <= truth <= found["ci95"][1])
+
+
+@pytest.mark.parametrize(
+    ("ladder", "n"), [(TWO, 14), (THREE, 8)], ids=["two rungs", "three rungs"]
+)
+def test_on_noise_the_corrected_estimate_is_at_chance_and_the_naive_best_is_above_it(ladder, n):
+    found = Errors(ladder, lambda rng: np.zeros(N_CONFIGS), "accuracy", n)
+    assert np.mean(found.naive) > 0.04
+    assert np.mean(found.corrected) == pytest.approx(0, abs=0.01)
+    assert np.mean(found.covered) >= 0.95
+    # BBC-CV of the LOSO scores alone would take the luck that climbed for knowledge.
+    assert np.mean(found.loso_alone) > 0.01
+
+
+def test_with_signal_the_estimate_is_close_to_the_truth():
+    found = Errors(
+        default_ladder(N_SUBJECTS), lambda rng: rng.uniform(0.2, 0.6, N_CONFIGS), "uf1", 12
+    )
+    assert np.mean(found.naive) > 0.03
+    assert -0.02 < np.mean(found.corrected) < 0.01
+    assert np.mean(found.covered) >= 0.95
+
+
+def test_where_everybody_climbs_only_the_sum_of_the_scores_chooses():
+    rng = np.random.default_rng(0)
+    clips = casme2_like(rng)
+    said = answers(rng, clips, rng.uniform(0.2, 0.6, 8), 2)
+    rungs = [{n: subject_confusions(clips, one[n], 5)[1] for n in range(8)} for one in said]
+    found = corrected(rungs, "uf1", seed=3)
+    # The same people in both rungs: choosing by twice the LOSO score is choosing by it.
+    assert corrected([rungs[1], rungs[1]], "uf1", seed=3) == corrected(rungs[1:], "uf1", seed=3)
+    assert found != corrected(rungs[1:], "uf1", seed=3)
+
+
+def test_a_rung_whose_scores_say_nothing_of_loso_corrects_little():
+    """Luck below does not climb along: LOSO scores of those that climbed are not flattered."""
+    shifts = []
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        clips = casme2_like(rng)
+        below, above = (answers(rng, clips, np.zeros(N_CONFIGS), 1)[0] for _ in range(2))
+        rungs = [
+            {n: subject_confusions(clips, said[n], 5)[1] for n in range(N_CONFIGS)}
+            for said in (below, above)
+        ]
+        best = sorted(rungs[0], key=lambda n: -np.trace(rungs[0][n].sum(axis=0)))[:4]
+        rungs[1] = {n: rungs[1][n] for n in sorted(best)}
+        loso_alone = corrected(rungs[1:], "accuracy", seed=seed, n=300)["accuracy"]
+        found = corrected(rungs, "accuracy", seed=seed, n=300)["accuracy"]
+        shifts.append(loso_alone["estimate"] - found["estimate"])
+    assert np.mean(shifts) == pytest.approx(0, abs=0.01)

@@ -1,0 +1,397 @@
+"""The race: what is trained next, for any timing, failures, losses, drops and restarts."""
+
+import random
+from dataclasses import dataclass, replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dianet_ray.protocol.ladder import EXHAUSTIVE, Rung
+from dianet_ray.protocol.schedule import MAX_ATTEMPTS, Done, DrawWave, Race, Train, Wait
+
+
+@dataclass(frozen=True)
+class Chance:
+    """A judge whose scores and verdicts come from a seed; coarse, so that scores tie."""
+
+    seed: int = 0
+    hopeless: float = 0.3
+
+    def score(self, number, rung, n_folds):
+        return random.Random(f"{self.seed} {number} {rung} {n_folds}").randrange(6) / 6
+
+    def is_hopeless(self, number, rung, n_folds, rival):
+        assert number != rival
+        key = f"{self.seed} {number} {rung} {n_folds} {rival}"
+        return random.Random(key).random() < self.hopeless
+
+
+@dataclass(frozen=True)
+class Game:
+    """A study to race through: its ladder, sizes, and what every training would give."""
+
+    ladder: tuple[Rung, ...]
+    n_folds: tuple[int, ...]
+    n_configs: int
+    wave_size: int
+    seed: int
+    n_in_space: int = 10**6
+    bad: float = 0.1
+
+    def race(self):
+        return Race(
+            self.ladder,
+            n_folds=self.n_folds,
+            n_configs=self.n_configs,
+            wave_size=self.wave_size,
+            judge=Chance(self.seed),
+        )
+
+    def outcome(self, number, rung, fold):
+        rng = random.Random(f"{self.seed} {number} {rung} {fold}")
+        return "ok" if rng.random() >= self.bad else rng.choice(["failed", "lost"])
+
+
+@st.composite
+def games(draw):
+    n_rungs = draw(st.integers(1, 4))
+    keeps = st.sampled_from([0.1, 0.25, 0.5, 0.8])
+    drops = st.sampled_from(["none", "bootstrap"])
+    below = [Rung(3, keep=draw(keeps), drop=draw(drops)) for _ in range(n_rungs - 1)]
+    return Game(
+        ladder=(*below, Rung(drop=draw(drops) if below else "none")),
+        n_folds=tuple(draw(st.integers(2, 7)) for _ in range(n_rungs)),
+        n_configs=draw(st.integers(1, 24)),
+        wave_size=draw(st.integers(1, 5)),
+        seed=draw(st.integers(0, 10**6)),
+        n_in_space=draw(st.sampled_from([7, 10**6])),
+        bad=draw(st.sampled_from([0.0, 0.05, 0.3])),
+    )
+
+
+GAMES = games()
+RANDOMS = st.integers(0, 10**9).map(random.Random)
+
+
+class Play:
+    """Workers that finish in random order, lose trainings, and drivers that die."""
+
+    def __init__(self, game, *, n_workers=2, rng=None, p_lose=0.0, p_die=0.0):
+        self.game, self.n_workers, self.rng = game, n_workers, rng or random.Random(0)
+        self.p_lose, self.p_die = p_lose, p_die
+        self.records, self.waves, self.events = {}, {}, []
+
+    def run(self):
+        """Play to the end, with as many drivers as it takes; return the last one's race."""
+        while (race := self._drive()) is None:
+            self.events.append(("died",))
+        return race
+
+    def run_one(self):
+        """Let a driver live until one more training is recorded; its race when there is none."""
+        return self._drive(len(self.records) + 1)
+
+    def _drive(self, last=10**9):
+        race, busy = self.game.race(), []
+        while True:
+            while len(busy) < self.n_workers:
+                action = race.take()
+                if isinstance(action, DrawWave):
+                    self._draw(race, action)
+                elif isinstance(action, Train):
+                    assert action.key not in self.records
+                    assert action.key not in {train.key for train in busy}
+                    busy.append(action)
+                else:
+                    break
+            if not busy:
+                assert isinstance(action, Done)
+                return race
+            assert len(busy) == self.n_workers or isinstance(action, Wait)
+            if self.rng.random() < self.p_die or len(self.records) >= last:
+                return None
+            train = busy.pop(self.rng.randrange(len(busy)))
+            if self.rng.random() < self.p_lose and train.attempt < MAX_ATTEMPTS:
+                assert race.lost(train)
+                continue
+            self.records[train.key] = self.game.outcome(*train.key)
+            self.events.append(("train", *train.key))
+            race.finished(*train.key, self.records[train.key])
+
+    def _draw(self, race, draw):
+        drawn = max(0, min(draw.n, self.game.n_in_space - race.n_drawn))
+        assert self.waves.setdefault(draw, drawn) == drawn
+        self.events.append(("draw", draw.wave))
+        race.drawn(draw, drawn)
+        for (number, rung, fold), outcome in self.records.items():
+            if draw.first <= number < draw.first + drawn:
+                race.finished(number, rung, fold, outcome)
+
+
+def decisions(race, game):
+    """Everything that a race has decided: states, what made them, waves and the champion."""
+    runs = [
+        race.climb.run(number, rung)
+        for number in range(race.n_drawn)
+        for rung in range(len(game.ladder))
+    ]
+    states = [(r.number, r.rung, r.wave, r.state, r.n_decided) for r in runs if r is not None]
+    return states, race.climb.champion()
+
+
+def trained(events):
+    return [event[1:] for event in events if event[0] == "train"]
+
+
+@settings(max_examples=60)
+@given(GAMES, st.integers(1, 9), st.integers(1, 40), RANDOMS)
+def test_decisions_do_not_depend_on_timing_workers_losses_and_restarts(game, few, many, rng):
+    alone = Play(game, n_workers=1).run()
+    hurried = Play(game, n_workers=few, rng=rng, p_lose=0.1).run()
+    killed = Play(game, n_workers=many, rng=rng, p_lose=0.1, p_die=0.03).run()
+    expected = decisions(alone, game)
+    assert decisions(hurried, game) == expected
+    assert decisions(killed, game) == expected
+    assert "running" not in {state for _, _, _, state, _ in expected[0]}
+
+
+@settings(max_examples=40)
+@given(GAMES, st.integers(1, 9), RANDOMS)
+def test_a_restart_after_every_training_decides_the_same_and_repeats_nothing(game, n, rng):
+    game = replace(game, n_configs=min(game.n_configs, 6))
+    play = Play(game, n_workers=n, rng=rng)
+    while (race := play.run_one()) is None:
+        pass
+    assert decisions(race, game) == decisions(Play(game, n_workers=1).run(), game)
+
+
+@given(GAMES, st.integers(1, 40), RANDOMS)
+def test_what_made_a_decision_is_recorded_whatever_else_is(game, n_workers, rng):
+    play = Play(game, n_workers=n_workers, rng=rng)
+    states, _ = decisions(play.run(), game)
+    needed = {(number, rung, fold) for number, rung, _, _, n in states for fold in range(n)}
+    assert needed <= set(play.records)
+
+
+@given(GAMES, RANDOMS)
+def test_one_worker_trains_nothing_that_no_decision_reads(game, rng):
+    game = replace(game, ladder=(*game.ladder[-2:],), n_folds=game.n_folds[-2:])
+    play = Play(game, n_workers=1, rng=rng)
+    states, _ = decisions(play.run(), game)
+    needed = {(number, rung, fold) for number, rung, _, _, n in states for fold in range(n)}
+    assert set(play.records) == needed
+
+
+@given(GAMES, st.integers(1, 9), RANDOMS)
+def test_a_wave_is_drawn_only_when_the_wave_before_the_last_has_closed(game, n_workers, rng):
+    play = Play(game, n_workers=n_workers, rng=rng)
+    race = play.run()
+    done = set()
+    for event in play.events:
+        if event[0] == "train":
+            done.add(event[1:])
+            continue
+        closed = range(min(race.n_drawn, max(0, event[1] - 1) * game.wave_size))
+        runs = [race.climb.run(number, 0) for number in closed]
+        assert {(r.number, 0, fold) for r in runs for fold in range(r.n_decided)} <= done
+
+
+@given(GAMES, st.integers(1, 9), RANDOMS)
+def test_who_climbs_was_among_the_best_and_the_best_climb_while_there_are_places(game, n, rng):
+    climb = Play(game, n_workers=n, rng=rng).run().climb
+    for rung, rule in enumerate(game.ladder[:-1]):
+        below = {run.number: run for run in climb.runs(rung) if run.is_in}
+        above = {run.number: run for run in climb.runs(rung + 1) if run.is_in}
+        failed = {number for number, run in above.items() if not run.is_alive}
+        best = sorted(
+            (n for n, run in below.items() if run.state == "complete" and n not in failed),
+            key=lambda number: (-climb.total(number, rung), number),
+        )
+
+        def quota(last, rule=rule, below=below, n_waves=-(-climb.n_drawn // game.wave_size)):
+            n_entered = sum(run.wave <= last for run in below.values())
+            return rule.quota(n_entered, is_last_wave=last >= n_waves - 1)
+
+        assert set(above) <= {n for n, run in below.items() if run.state == "complete"}
+        for number in set(above) - failed:
+            wave = above[number].wave
+            better = best[: best.index(number)]
+            assert sum(below[other].wave <= wave for other in better) < quota(wave)
+        places = rule.places(len(below), is_last_wave=True)
+        n_alive = len(above) - len(failed)
+        assert n_alive <= places
+        assert set(best[: quota(10**9)]) <= set(above) or n_alive == places
+
+
+@given(GAMES, RANDOMS)
+def test_the_first_two_waves_drop_nobody_and_the_dropped_do_not_climb(game, rng):
+    race = Play(game, n_workers=3, rng=rng).run()
+    for number, rung, wave, state, _ in decisions(race, game)[0]:
+        if state == "dropped":
+            assert wave >= 2
+            assert game.ladder[rung].drop != "none"
+            assert rung == len(game.ladder) - 1 or race.climb.run(number, rung + 1) is None
+
+
+@given(GAMES, st.integers(1, 9), RANDOMS)
+def test_one_rung_trains_everything_once(game, n_workers, rng):
+    game = replace(game, ladder=EXHAUSTIVE, n_folds=(4,), bad=0.0, n_in_space=10**6)
+    play = Play(game, n_workers=n_workers, rng=rng)
+    race = play.run()
+    everything = [(n, 0, f) for n in range(game.n_configs) for f in range(4)]
+    assert sorted(trained(play.events)) == everything
+    best = max(range(game.n_configs), key=lambda n: (Chance(game.seed).score(n, 0, 4), -n))
+    assert race.climb.champion() == best
+
+
+@given(GAMES, st.integers(1, 9), st.integers(0, 5), RANDOMS)
+def test_never_more_trainings_than_the_bound_said_before_the_last_wave(game, n, last, rng):
+    game = replace(game, bad=0.0, n_in_space=10**6)
+    race, busy, bound = game.race(), [], None
+    n_trained = [0] * len(game.ladder)
+    while True:
+        action = race.take() if len(busy) < n else Wait()
+        if isinstance(action, DrawWave) and action.wave == last + 1:
+            race.end_drawing()
+        elif isinstance(action, DrawWave):
+            bound = race.most_trainings(action.n)
+            race.drawn(action, action.n)
+        elif isinstance(action, Train):
+            busy.append(action)
+            n_trained[action.rung] += 1
+        elif busy:
+            race.finished(*busy.pop(rng.randrange(len(busy))).key, "ok")
+        else:
+            break
+    if len(game.ladder) <= 2:  # above, a later wave may take a promotion back
+        assert all(x <= most for x, most in zip(n_trained, bound, strict=True))
+
+
+@given(GAMES, st.integers(1, 9), RANDOMS)
+def test_the_bound_is_never_less_than_what_is_trained_and_ends_there(game, n, rng):
+    game = replace(game, bad=0.0, ladder=game.ladder[-2:], n_folds=game.n_folds[-2:])
+    race, busy, bounds, n_trained = game.race(), [], [], 0
+    while True:
+        action = race.take() if len(busy) < n else Wait()
+        bounds.append(sum(race.most_trainings()))
+        if isinstance(action, DrawWave):
+            race.drawn(action, min(action.n, max(0, game.n_in_space - race.n_drawn)))
+        elif isinstance(action, Train):
+            busy.append(action)
+            n_trained += 1
+        elif busy:
+            race.finished(*busy.pop(rng.randrange(len(busy))).key, "ok")
+        else:
+            break
+    assert min(bounds) >= n_trained == bounds[-1]
+
+
+def test_a_promoted_configuration_that_fails_gives_its_place_back():
+    """Known scores: 2 is best, then 0; 2 fails in LOSO, so 0 climbs in its place."""
+
+    class Known(Chance):
+        def score(self, number, rung, n_folds):
+            return [0.5, 0.1, 0.9, 0.2][number]
+
+    race = Race(
+        (Rung(2, keep=0.25), Rung()), n_folds=(2, 3), n_configs=4, wave_size=4, judge=Known()
+    )
+    order = []
+    while not isinstance(action := race.take(), Done):
+        if isinstance(action, DrawWave):
+            race.drawn(action, action.n)
+            continue
+        order.append(action.key)
+        race.finished(*action.key, "failed" if action.key == (2, 1, 1) else "ok")
+    assert [key for key in order if key[1]] == [
+        (2, 1, 0),
+        (2, 1, 1),
+        *((0, 1, f) for f in range(3)),
+    ]
+    assert race.climb.champion() == 0
+
+
+def test_ready_work_goes_up_the_ladder_first_then_fold_by_fold_across_the_wave():
+    game = Game(EXHAUSTIVE, (2,), n_configs=4, wave_size=2, seed=0, bad=0.0)
+    play = Play(game, n_workers=1)
+    play.run()
+    wave_0, wave_1 = [(0, 0), (1, 0), (0, 1), (1, 1)], [(2, 0), (3, 0), (2, 1), (3, 1)]
+    assert [(number, fold) for number, _, fold in trained(play.events)] == wave_0 + wave_1
+    ladder = Game((Rung(2, keep=0.5), Rung()), (2, 2), n_configs=6, wave_size=2, seed=0, bad=0.0)
+    play = Play(ladder, n_workers=1)
+    play.run()
+    rungs = [rung for _, rung, _ in trained(play.events)]
+    assert rungs[:6] == [0, 0, 0, 0, 1, 1]
+
+
+def test_work_that_a_drop_may_make_surplus_is_for_workers_that_would_idle():
+    game = Game(
+        (Rung(3, keep=0.25, drop="bootstrap"), Rung()), (3, 5), n_configs=3, wave_size=1, seed=0
+    )
+    race, handed_out = game.race(), []
+    while not isinstance(action := race.take(), Wait):
+        if isinstance(action, DrawWave):
+            race.drawn(action, action.n)
+        elif action.number < 2:
+            race.finished(*action.key, "ok")
+        else:
+            handed_out.append(action.folds)
+    assert handed_out == [(0,), (1,), (2,)]
+    assert race.most_trainings(0)[0] == 9
+
+
+def test_no_worker_idles_while_a_second_wave_has_work():
+    race = Game(EXHAUSTIVE, (1,), n_configs=4, wave_size=2, seed=0).race()
+    actions = []
+    while not isinstance(action := race.take(), Wait):
+        if isinstance(action, DrawWave):
+            race.drawn(action, action.n)
+        actions.append(action)
+    assert [a.number for a in actions if isinstance(a, Train)] == [0, 1, 2, 3]
+
+
+def test_a_failed_fold_cancels_later_folds_and_earlier_ones_decide_first():
+    race = Game(EXHAUSTIVE, (5,), n_configs=1, wave_size=1, seed=0).race()
+    race.drawn(race.take(), 1)
+    first, second = race.take(), race.take()
+    race.finished(*second.key, "failed")
+    assert isinstance(race.take(), Wait)
+    assert race.climb.run(0, 0).state == "running"
+    race.finished(*first.key, "lost")
+    assert (race.climb.run(0, 0).state, race.climb.run(0, 0).n_decided) == ("lost", 1)
+    assert isinstance(race.take(), Done)
+
+
+def test_a_lost_training_is_tried_again_three_times_at_most():
+    race = Game(EXHAUSTIVE, (1,), n_configs=1, wave_size=1, seed=0).race()
+    race.drawn(race.take(), 1)
+    attempts = []
+    while isinstance(train := race.take(), Train):
+        attempts.append(train.attempt)
+        if not race.lost(train):
+            race.finished(*train.key, "lost")
+    assert attempts == list(range(1, MAX_ATTEMPTS + 1))
+
+
+def test_the_end_of_a_budget_is_the_end_of_a_smaller_study():
+    ladder = (Rung(3, keep=0.3, drop="bootstrap"), Rung())
+    large = Game(ladder, (3, 4), n_configs=20, wave_size=4, seed=7, bad=0.0)
+    small = replace(large, n_configs=12)
+    race = large.race()
+    while not isinstance(action := race.take(), Done):
+        if isinstance(action, Train):
+            race.finished(*action.key, large.outcome(*action.key))
+        elif action.wave < 3:
+            race.drawn(action, action.n)
+        else:
+            race.end_drawing()
+    assert decisions(race, large) == decisions(Play(small, n_workers=5).run(), small)
+
+
+def test_a_training_recorded_twice_is_an_error():
+    race = Game(EXHAUSTIVE, (2,), n_configs=1, wave_size=1, seed=0).race()
+    race.drawn(race.take(), 1)
+    race.finished(0, 0, 0, "ok")
+    with pytest.raises(ValueError, match="recorded twice"):
+        race.finished(0, 0, 0, "ok")

@@ -1,0 +1,147 @@
+import dataclasses
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from dianet_ray.report.document import summarise
+from dianet_ray.report.page import examples, write
+from tests.support.studies import make_study
+
+VOID = {"meta", "img", "link", "br"}
+
+
+class Page(HTMLParser):
+    """Reads a page strictly: every element is closed in order; collects text and addresses."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.open, self.words, self.addresses, self.tags, self.alts = [], [], [], [], []
+        self.feed(path.read_text(encoding="utf-8"))
+        self.close()
+        assert self.open == []
+        self.text = " ".join(" ".join(self.words).split())
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        if tag not in VOID:
+            self.open.append(tag)
+        named = dict(attrs)
+        self.addresses += [named[key] for key in ("src", "href") if key in named]
+        if tag == "img":
+            self.alts.append(named["alt"])
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] != "style":
+            self.words.append(data)
+
+
+@pytest.fixture(scope="module")
+def study():
+    return make_study(n_subjects=8, n_configs=6)
+
+
+def images_of(study):
+    generator = np.random.default_rng(0)
+    images = generator.normal(0, 20, size=(len(study.clips), 3, 8, 8, 3)).astype(np.float16)
+    return [clip.clip_id for clip in study.clips], images
+
+
+def page_of(study, tmp_path, images=None):
+    write(summarise(study), images, tmp_path / "report.html")
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+    return Page(tmp_path / "report.html")
+
+
+def test_the_page_needs_nothing_but_itself(study, tmp_path):
+    page = page_of(study, tmp_path, examples(study, *images_of(study)))
+    assert page.addresses
+    assert all(address.startswith("data:image/") for address in page.addresses)
+    assert not {"script", "link", "iframe"} & set(page.tags)
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "http" not in text.replace("data:", "")
+    assert "url(" not in text
+    assert "@import" not in text
+
+
+def test_the_page_says_in_sentences_what_was_found(study, tmp_path):
+    report = summarise(study)
+    text = page_of(study, tmp_path).text
+    best = report["champion"]
+    assert f"6 configurations of DIANet on {len(study.clips)} clips of 8 people" in text
+    assert f"is number {best['number']}" in text
+    assert f"UF1 {best['uf1']:.2f} (95 % interval over people" in text
+    assert f"UF1 {best['corrected']['uf1']['estimate']:.2f} on new people" in text
+    assert f"Guessing scores UF1 {report['chance']['uf1']['level']:.2f}" in text
+    assert "the champion is above chance" in text
+    assert "workers were busy 100.0 % of the time" in text
+    assert "The first training started after 10.0 s" in text
+    assert text.index("What the settings did") < text.index("learning rate", text.index("hint"))
+    assert all(name in text for name in study.classes)
+
+
+def test_guessing_is_called_guessing(tmp_path):
+    page = page_of(make_study(n_subjects=8, n_configs=1, seed=3, signal=0), tmp_path)
+    text = page.text
+    assert len(page.alts) == 2  # nothing to rank
+    assert "The one complete configuration is number 0." in text
+    assert "the champion is not above chance" in text
+    assert "only one configuration to choose from" in text
+
+
+def test_a_corrected_interval_that_reaches_chance_is_a_warning(study, tmp_path):
+    report = summarise(study)
+    low = report["chance"]["uf1"]["level"] - 0.01
+    report["champion"]["corrected"]["uf1"]["ci95"][0] = low
+    write(report, None, tmp_path / "report.html")
+    assert "be careful with this result" in Page(tmp_path / "report.html").text
+
+
+def test_one_dynamic_image_per_phase_of_one_clip_per_class(study, tmp_path):
+    chosen = examples(study, *images_of(study))
+    assert [label for _, label, _ in chosen] == list(study.classes)
+    label_of = {clip.clip_id: study.classes[clip.label] for clip in study.clips}
+    assert all(label_of[clip_id] == label for clip_id, label, _ in chosen)
+    page = page_of(study, tmp_path, chosen)
+    assert sum(address.startswith("data:image/png") for address in page.addresses) == 9
+    assert f"onset to apex of {chosen[0][0]}" in page.alts
+
+
+def test_without_faces_no_image_is_on_the_page_and_it_says_so(study, tmp_path):
+    page = page_of(study, tmp_path)
+    assert "This page shows no image of a person." in page.text
+    assert not any(address.startswith("data:image/png") for address in page.addresses)
+
+
+def test_an_unfinished_study_has_a_page(study, tmp_path):
+    empty = dataclasses.replace(study, trainings={})
+    text = page_of(empty, tmp_path).text
+    assert "No configuration is complete yet" in text
+    assert "0 of 48 trainings" in text
+    assert "No training is done yet" in text
+
+
+def test_mixed_devices_are_a_note(study, tmp_path):
+    trainings = dict(study.trainings)
+    trainings[0, 0, 0] = dataclasses.replace(trainings[0, 0, 0], environment={"device": "cuda"})
+    text = page_of(dataclasses.replace(study, trainings=trainings), tmp_path).text
+    assert "The trainings of this study differ in device." in text
+
+
+def test_surplus_trainings_are_counted(study, tmp_path):
+    failed = dataclasses.replace(study.trainings[0, 0, 0], outcome="failed", probabilities=None)
+    trainings = {**study.trainings, (0, 0, 0): failed}
+    text = page_of(dataclasses.replace(study, trainings=trainings), tmp_path).text
+    assert "7 trainings are surplus: no decision, score or report reads them" in text
+
+
+def test_names_are_escaped(study, tmp_path):
+    classes = ("<script>alert(1)</script>", "a & b", '"c"')
+    strange = dataclasses.replace(study, name="<b>x</b>", classes=classes)
+    page = page_of(strange, tmp_path, examples(strange, *images_of(strange)))
+    assert "script" not in page.tags
+    assert "<b>x</b>" in page.text
+    assert "<script>alert(1)</script>" in page.text

@@ -1,0 +1,41 @@
+"""A fake trial that writes down when it starts and ends, beside the study that it works for.
+
+FAKE_LOG names a folder of a local disk; each worker appends to a file of its own there, one JSON
+object a line: event (start, end or error), number, fold, attempt, pid, node, at.
+"""
+
+import json
+import os
+import time
+from pathlib import Path
+
+from tests.support.clusters import MARK
+from tests.support.fake_search import FakeTrial
+
+
+class LoggedTrial(FakeTrial):
+    """Says what it does also when nobody is left to hear its result."""
+
+    def step(self):
+        self._log("start")
+        try:
+            result = super().step()
+        except BaseException:
+            self._log("error")
+            raise
+        self._log("end")
+        return result
+
+    def _log(self, event):
+        work, pid = self.config["work"], os.getpid()
+        line = {
+            "event": event,
+            "number": work["number"],
+            "fold": work["folds"][0],
+            "attempt": work["attempt"],
+            "pid": pid,
+            "node": os.environ.get(MARK, ""),
+            "at": time.time(),
+        }
+        with (Path(os.environ["FAKE_LOG"]) / f"{pid}.jsonl").open("a") as file:
+            file.write(json.dumps(line) + "\n")

@@ -1,0 +1,87 @@
+"""The files of cluster/, what they say, and commands run beside stand-ins; for its tests."""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).parents[2]
+CLUSTER = ROOT / "cluster"
+RECORDS = ROOT / "tests" / "records"
+README = (CLUSTER / "README.md").read_text()
+FILES = sorted(path for path in CLUSTER.rglob("*") if path.is_file() and path.suffix != ".pyc")
+RAY_UP = ["aws.yaml", "onprem.yaml"]
+KUBERAY = ["raycluster.yaml", "rayjob.yaml"]
+
+
+def load(name):
+    return yaml.safe_load((CLUSTER / name).read_text())
+
+
+def name_of(path):
+    return path.relative_to(CLUSTER).as_posix()
+
+
+def cluster_spec(name):
+    document = load(f"kuberay/{name}")
+    return (
+        document["spec"]
+        if document["kind"] == "RayCluster"
+        else document["spec"]["rayClusterSpec"]
+    )
+
+
+def groups(name):
+    spec = cluster_spec(name)
+    return [spec["headGroupSpec"], *spec["workerGroupSpecs"]]
+
+
+def pods(name):
+    return [group["template"]["spec"] for group in groups(name)]
+
+
+def texts():
+    """Every text that shows commands, its continued lines joined; of YAML comments and strings."""
+    for path in [*FILES, *sorted(RECORDS.glob("*.txt"))]:
+        text = re.sub(r"\\\n\s*(#\s*)?", " ", path.read_text())
+        if path.suffix == ".yaml":
+            comments = re.findall(r"(?m)#.*$", text)
+            text = "\n".join([*comments, *strings(yaml.safe_load(text))])
+        yield path, text.replace(r"\n", "\n")  # as bash quotes the lines of a job
+
+
+def strings(node):
+    if isinstance(node, dict | list):
+        for one in node.values() if isinstance(node, dict) else node:
+            yield from strings(one)
+    elif isinstance(node, str):
+        yield node.strip()
+
+
+def shown(pattern):
+    """Find commands: the file, the words that `pattern` groups, the flags up to the line's end."""
+    for path, text in texts():
+        for found in re.finditer(rf"(?m){pattern}([^\n`;)]*)", text):
+            *words, rest = found.groups()
+            yield path, words, re.findall(r"(?<![\w-])--[a-z][a-z-]+", rest.split(" -- ")[0])
+
+
+def run(*words, cwd=ROOT, **variables):
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("RAY_", "SLURM"))}
+    return subprocess.run(
+        [str(word) for word in words],
+        cwd=cwd,
+        env=environment | {key: str(value) for key, value in variables.items()},
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+
+
+def stand_in(folder, name, script):
+    """Put a command first on PATH that does what `script` says."""
+    path = folder / name
+    path.write_text(f"#!/usr/bin/env bash\n{script}\n")
+    path.chmod(0o755)
