@@ -4,6 +4,7 @@ import hashlib
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -11,8 +12,8 @@ from dianet_ray.artefacts import weights_path
 from dianet_ray.cluster.connection import Cluster
 from dianet_ray.cluster.nodes import Nodes
 from dianet_ray.options import SearchOptions
-from dianet_ray.protocol.ladder import EXHAUSTIVE
-from dianet_ray.protocol.study import Clip
+from dianet_ray.protocol.ladder import EXHAUSTIVE, Ladder
+from dianet_ray.protocol.study import Clip, Fold
 from dianet_ray.search.plan import Plan
 from dianet_ray.search.retention import damaged_weights
 from dianet_ray.search.searcher import StudySearcher
@@ -34,7 +35,7 @@ SPACE = Space(
 )
 
 
-def fake_answers(work, fold, labels, seed):
+def fake_answers(work: dict[str, Any], fold: Fold, labels: np.ndarray, seed: int) -> np.ndarray:
     """Answer well when the learning rate is near 3e-3: a function of the work alone."""
     settings = Settings(**work["settings"])
     rng = np.random.default_rng(derive_seed(seed, work["config_id"], work["rung"], fold.index))
@@ -42,10 +43,11 @@ def fake_answers(work, fold, labels, seed):
     n_classes = int(labels.max()) + 1
     probabilities = rng.dirichlet(np.ones(n_classes), size=len(fold.test_clips))
     truth = np.eye(n_classes)[labels[list(fold.test_clips)]]
-    return (1 - skill) * probabilities + skill * truth
+    answers: np.ndarray = (1 - skill) * probabilities + skill * truth
+    return answers
 
 
-def save(path, content):
+def save(path: Path, content: bytes) -> None:
     """Write as `save_weights` does."""
     files.make_folder(path.parent, parents=False)
     files.put(path, content)
@@ -54,7 +56,7 @@ def save(path, content):
 class FakeTrial(FoldTrial):
     """Writes a few bytes as weights and answers by formula, after `FAKE_SECONDS`."""
 
-    def train_block(self):
+    def train_block(self) -> dict[str, Any]:
         work, material = self.config["work"], self._material
         (index,) = work["folds"]
         started_at = time.time()
@@ -88,7 +90,13 @@ class FakeTrial(FoldTrial):
 
 
 def fake_plan(
-    path: Path, *, n_subjects=4, n_configs=6, space=SPACE, ladder=EXHAUSTIVE, **options
+    path: Path,
+    *,
+    n_subjects: int = 4,
+    n_configs: int = 6,
+    space: Space = SPACE,
+    ladder: Ladder = EXHAUSTIVE,
+    **options: Any,
 ) -> Plan:
     """Plan a study of `n_subjects` people with three clips each."""
     clips = tuple(

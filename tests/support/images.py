@@ -1,6 +1,7 @@
 """IMAGES without frames: noise whose brightness tells the class, written as `prepare` writes."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 
@@ -11,7 +12,9 @@ from dianet_ray.prepare.images import StoredClip, write_part
 LABELS = ("happiness", "disgust", "repression", "surprise", "others")
 
 
-def write_images(path, *, n_subjects=4, size=32, lonely=None):
+def write_images(
+    path: Path, *, n_subjects: int = 4, size: int = 32, lonely: str | None = None
+) -> Path:
     """Write two clips per class and subject; `lonely` is a class that one subject alone has."""
     rng = np.random.default_rng(0)
     clips = []

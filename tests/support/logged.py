@@ -8,6 +8,7 @@ import json
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 from tests.support.clusters import MARK
 from tests.support.fake_search import FakeTrial
@@ -16,7 +17,7 @@ from tests.support.fake_search import FakeTrial
 class LoggedTrial(FakeTrial):
     """Says what it does also when nobody is left to hear its result."""
 
-    def step(self):
+    def step(self) -> dict[str, Any]:
         self._log("start")
         try:
             result = super().step()
@@ -26,7 +27,7 @@ class LoggedTrial(FakeTrial):
         self._log("end")
         return result
 
-    def _log(self, event):
+    def _log(self, event: str) -> None:
         work, pid = self.config["work"], os.getpid()
         line = {
             "event": event,
