@@ -66,9 +66,9 @@ wheel: $(DEV) ## build the wheel into dist/, and run the tests without Ray again
 	$(BIN)/pip --python $(WHEEL)/bin/python install -q --no-deps dist/*.whl
 	printf '%s\n' "$(CURDIR)"/$(VENV)/lib/python3*/site-packages "$(CURDIR)" \
 		> "$$(echo $(WHEEL)/lib/python3*/site-packages)/others.pth"
-	PYTHONSAFEPATH=1 $(WHEEL)/bin/python -c 'import dianet_ray, sys; \
+	env -u PYTHONPATH PYTHONSAFEPATH=1 $(WHEEL)/bin/python -c 'import dianet_ray, sys; \
 		sys.exit(not dianet_ray.__file__.startswith(sys.prefix))'
-	PYTHONSAFEPATH=1 PATH="$(WHEEL)/bin:$(CURDIR)/$(BIN):$$PATH" \
+	env -u PYTHONPATH PYTHONSAFEPATH=1 PATH="$(WHEEL)/bin:$(CURDIR)/$(BIN):$$PATH" \
 		$(WHEEL)/bin/python -m pytest -q tests
 
 bench: $(DEV) ## run the benchmarks
