@@ -122,13 +122,15 @@ def test_an_address_where_nothing_listens_is_refused_at_once(address):
 def test_a_missing_token_is_one_line_that_says_where_it_comes_from(tmp_path):
     server = socket.create_server(("127.0.0.1", 0))
     address = f"127.0.0.1:{server.getsockname()[1]}"
-    code = f"from dianet_ray.cluster import connected\nwith connected('{address}'): pass"
+    code = (
+        f"from dianet_ray.cluster.connection import connected\nwith connected('{address}'): pass"
+    )
     unset = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
     environment = {name: value for name, value in os.environ.items() if name not in unset}
     environment |= {"RAY_AUTH_MODE": "token", "HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
     words = [sys.executable, "-c", code]
     with server:
-        found = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=30)
+        found = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=250)
     last = found.stderr.strip().splitlines()[-1]
     assert last.startswith(f"dianet_ray.errors.InputError: the cluster at {address} asks for")
     assert "RAY_AUTH_MODE=token" in last

@@ -22,7 +22,7 @@ from dianet_ray.storage import files
 from tests.search.test_searcher import decisions, play
 from tests.support.fake_search import FakeTrial, fake_images, fake_plan, run_plan
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.ray]
 TWO = Cluster("local", ((2, 2),))
 
 

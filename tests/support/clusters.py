@@ -79,7 +79,7 @@ class RealCluster:
         kill_marked(self._mark)
         for node in [self.head, *self.nodes]:
             if node is not None:
-                node.process.wait(timeout=60)
+                node.process.wait(timeout=250)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     @property
@@ -139,7 +139,7 @@ class RealCluster:
     def kill_node(self, node: Node) -> None:
         """Kill every process of a node at once, as a machine that loses its power."""
         kill_marked(self._mark + node.name + ".")
-        node.process.wait(timeout=60)
+        node.process.wait(timeout=250)
         if node in self.nodes:
             self.nodes.remove(node)
 

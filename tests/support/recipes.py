@@ -80,7 +80,7 @@ def run(
         env=environment | {key: str(value) for key, value in variables.items()},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=250,
     )
 
 
