@@ -1,37 +1,78 @@
-# One verb per check; CI runs the same verbs. Everything is installed into .venv.
+# One verb per check; CI runs the same verbs. `make help` lists them.
+# Everything is installed into .venv. When PYTHON names another version than that environment has,
+# it gets one of its own: `make PYTHON=python3.12 test` then uses .venv-3.12.
 PYTHON ?= python3
-BIN := .venv/bin
-INSTALLED := .venv/.installed
-DEV := .venv/.dev
+VENV := .venv
+version = $(shell $(1) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
+ifneq ($(origin PYTHON),file)
+ifneq ($(wildcard .venv/bin/python),)
+ifneq ($(call version,.venv/bin/python),$(call version,$(PYTHON)))
+VENV := .venv-$(or $(call version,$(PYTHON)),unknown)
+endif
+endif
+endif
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+DEV := $(VENV)/.dev
 
 ifeq ($(wildcard $(BIN)/python),)
-FOUND := $(shell $(PYTHON) -c 'import sys; v = sys.version_info[:2]; print("" if (3, 11) <= v <= (3, 13) else "Python %d.%d" % v)' 2>/dev/null || echo nothing)
-ifneq ($(FOUND),)
-$(error dianet_ray needs Python 3.11, 3.12 or 3.13, $(PYTHON) is $(FOUND): make PYTHON=python3.11)
+FOUND := $(call version,$(PYTHON))
+ifeq ($(filter 3.11 3.12 3.13,$(FOUND)),)
+$(error dianet_ray needs Python 3.11, 3.12 or 3.13, $(PYTHON) is $(or $(FOUND:%=Python %),nothing): make PYTHON=python3.11)
 endif
 endif
 
-.PHONY: demo test test-slow lint bench
+.PHONY: help demo test test-slow coverage lint format wheel bench
 
-demo: $(INSTALLED)
+help: ## list the verbs
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo "make PYTHON=python3.12 VERB does it with another Python, in an environment of its own"
+
+demo: $(INSTALLED) ## run the whole pipeline on a synthetic data set, into runs/demo
 	$(BIN)/dianet-ray demo --out runs/demo
 
-test: $(DEV)
-	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -q
-	$(BIN)/python -m pytest -q -m "ray and not slow"
+test: $(DEV) ## run the tests without Ray, then those on local clusters; check the coverage floors
+	$(BIN)/python -m pytest -q --cov --cov-report=
+	$(BIN)/python -m pytest -q -m "ray and not slow" --cov --cov-append --cov-report=
+	$(BIN)/coverage report --format=total --fail-under=90
+	$(BIN)/coverage report --format=total --fail-under=98 --include='dianet_ray/protocol/*'
 
-test-slow: $(DEV)
+test-slow: $(DEV) ## run the tests that take minutes
 	$(BIN)/python -m pytest -q -m slow
 
-lint: $(DEV)
+coverage: $(DEV) ## show which lines and branches the last `make test` did not reach
+	$(BIN)/coverage report --show-missing --skip-covered
+
+lint: $(DEV) ## check style, types, imports, spelling and the package's metadata
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/codespell dianet_ray tests benchmarks search_spaces cluster README.md
+	$(BIN)/codespell
+	$(BIN)/validate-pyproject pyproject.toml
 
-bench: $(DEV)
+format: $(DEV) ## format the code, and fix what ruff can fix
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# The environment of the wheel finds everything else in $(VENV); a .pth file within a folder that a
+# .pth file adds is not read, so $(VENV)'s link to the checkout has no effect. The checkout itself
+# comes last, for tests and benchmarks; PYTHONSAFEPATH keeps it from coming first.
+WHEEL := $(CURDIR)/$(VENV)-wheel
+wheel: $(DEV) ## build the wheel into dist/, and run the tests without Ray against it, installed
+	rm -rf dist $(WHEEL)
+	$(BIN)/pip wheel -q --no-deps --wheel-dir dist .
+	$(BIN)/python -m venv --without-pip $(WHEEL)
+	$(BIN)/pip --python $(WHEEL)/bin/python install -q --no-deps dist/*.whl
+	printf '%s\n' "$(CURDIR)"/$(VENV)/lib/python3*/site-packages "$(CURDIR)" \
+		> "$$(echo $(WHEEL)/lib/python3*/site-packages)/others.pth"
+	env -u PYTHONPATH PYTHONSAFEPATH=1 $(WHEEL)/bin/python -c 'import dianet_ray, sys; \
+		sys.exit(not dianet_ray.__file__.startswith(sys.prefix))'
+	env -u PYTHONPATH PYTHONSAFEPATH=1 PATH="$(WHEEL)/bin:$(CURDIR)/$(BIN):$$PATH" \
+		$(WHEEL)/bin/python -m pytest -q tests
+
+bench: $(DEV) ## run the benchmarks
+	$(BIN)/python -m benchmarks.house
 	$(BIN)/python -m benchmarks.dynamic_images
 	$(BIN)/python -m benchmarks.apex_spotting
 	$(BIN)/python -m benchmarks.stacking
@@ -40,7 +81,7 @@ bench: $(DEV)
 	$(BIN)/python -m benchmarks.correction
 
 $(INSTALLED): pyproject.toml constraints.txt
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -q -c constraints.txt torch==2.13.0
 	$(BIN)/pip install -q -c constraints.txt -e .
 	@touch $@

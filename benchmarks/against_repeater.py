@@ -72,7 +72,7 @@ def run(*words: object, say: bool = True) -> tuple[float, str]:
         try:
             process.wait(PATIENCE_S)
         finally:
-            kill_marked(mark)  # type: ignore[no-untyped-call]
+            kill_marked(mark)
     if process.returncode:
         raise SystemExit(f"status {process.returncode}: {' '.join(command)}")
     if say:

@@ -63,7 +63,10 @@ def measure(matrix: Matrix, ladder: Ladder, order: Sequence[int], seed: int) -> 
     ]
     truth = float(matrix.truth[order[champion]])
     score = float(scores(rungs[-1][champion].sum(axis=0))[OBJECTIVE])
-    alone, found = (corrected(one, OBJECTIVE, seed=seed)[OBJECTIVE] for one in (rungs[-1:], rungs))
+    estimates: list[dict[str, Any]] = [
+        corrected(one, OBJECTIVE, seed=seed)[OBJECTIVE] for one in (rungs[-1:], rungs)
+    ]
+    alone, found = estimates
     return Errors(
         naive=score - truth,
         loso_alone=alone["estimate"] - truth,

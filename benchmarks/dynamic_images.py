@@ -265,7 +265,8 @@ def _between(times: Sequence[float], n_clips: int) -> float:
 
 def _prepare_all(manifest: Manifest, n_workers: int, crop: Crop) -> float:
     options = PrepareOptions(recipe=Recipe(RAY_SIZE, crop=crop), max_workers=n_workers)
-    with tempfile.TemporaryDirectory() as name, _Clock(len(manifest.rows)) as clock:
+    clock = _Clock(len(manifest.rows))
+    with tempfile.TemporaryDirectory() as name, clock:
         prepare(manifest, Path(name) / "images", options, progress=clock)
     return _between(clock.times, len(manifest.rows))
 

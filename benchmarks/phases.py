@@ -13,6 +13,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -43,7 +44,7 @@ def uf1(counts: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return scores(pooled, present_only=True)["uf1"]
 
 
-def compare(studies: list[Study]) -> list[dict[str, object]]:
+def compare(studies: list[Study]) -> list[dict[str, Any]]:
     """Score every variant and its paired difference to the reference, averaged over seeds."""
     found = [confusions(study) for study in studies]
     n_subjects = len(next(iter(found[0].values())))
@@ -91,7 +92,7 @@ def main() -> None:
         return
     print(f"{'phases':12} {'fusion':16} {'UF1':>6} {'acc':>6}  cross-attention minus this [95 %]")
     for row in rows:
-        low, high = row["ci95"]  # type: ignore[misc]
+        low, high = row["ci95"]
         print(
             f"{row['phases']:12} {row['fusion']:16} {row['uf1']:6.3f} {row['accuracy']:6.3f}  "
             f"{row['difference']:+.3f} [{low:+.3f}, {high:+.3f}]"

@@ -26,7 +26,6 @@ from tests.support.fake_search import run_plan
 
 pytestmark = [
     pytest.mark.ray,
-    pytest.mark.timeout(120),
     pytest.mark.filterwarnings("ignore::DeprecationWarning:ray.data.context"),
 ]
 TWO = Cluster("local", ((2, 0),))

@@ -80,11 +80,11 @@ def all_nodes_lost(run: Run) -> Iterator[None]:
 @contextmanager
 def driver_killed(run: Run) -> Iterator[None]:
     """Kill the driver; its trainings end with it."""
-    pid = run.cluster.driver_pid(run.job)
+    pid = run.cluster.driver_pid(run.submitted)
     run.note(None, has_ended_driver=True)
     os.kill(pid, signal.SIGKILL)
     yield
-    run.cluster.wait(run.job, 60)
+    run.cluster.wait(run.submitted, 60)
     run.windows[-1].ended_at = time.time()
 
 
@@ -92,7 +92,7 @@ def driver_killed(run: Run) -> Iterator[None]:
 def job_stopped(run: Run) -> Iterator[None]:
     """Stop the job as its user would."""
     window = run.note(None, has_ended_driver=True)
-    run.cluster.stop(run.job)
+    run.cluster.stop(run.submitted)
     window.ended_at = time.time()
     yield
 

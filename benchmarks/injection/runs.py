@@ -209,6 +209,13 @@ class Run:
         """Say where the job stands; LOST when its cluster is another one now."""
         return self.cluster.status(self.job) if self.job else "LOST"
 
+    @property
+    def submitted(self) -> str:
+        """The job that was submitted last and is not lost."""
+        if self.job is None:
+            raise RuntimeError("no job is submitted")
+        return self.job
+
     def driver_log(self) -> str:
         """Return what the driver printed."""
         return self.cluster.logs(self.job) if self.job else ""

@@ -154,7 +154,7 @@ def _record(job: tuple[Path, argparse.Namespace, Path, Settings]) -> None:
         written[f"seconds {name}"] = np.array(seconds, dtype=np.float32)
     written["fresh"] = np.array(fresh_counts, dtype=np.int16)
     with (path.with_suffix(".new")).open("wb") as file:
-        np.savez(file, **written)
+        np.savez(file, allow_pickle=False, **written)
     path.with_suffix(".new").rename(path)
 
 
@@ -189,7 +189,8 @@ def _join(
         "processor": platform.machine(),
         "date": time.strftime("%Y-%m-%d"),
     }
-    np.savez_compressed(asked.out, about=np.array(json.dumps(about)), **arrays)
+    text = np.array(json.dumps(about))
+    np.savez_compressed(asked.out, allow_pickle=False, about=text, **arrays)
     print(f"{asked.out}: {len(settings)} configurations in {minutes:.1f} min", file=sys.stderr)
 
 

@@ -22,7 +22,7 @@ from dianet_ray.storage import files
 from tests.support.fake_search import WORKER, FakeTrial, fake_images, fake_plan, run_plan
 from tests.support.play import decisions, play
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.ray]
 TWO = Cluster("local", ((2, 2),))
 
 

@@ -1,5 +1,6 @@
 """Tiny data sets in CASME II's layout, written frame by frame; independent of `synth`."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,12 +37,17 @@ class Clip:
     folder: bool = True
 
 
-def clips(n=6):
+def clips(n: int = 6) -> list[Clip]:
     """Good clips of three subjects."""
     return [Clip(subject=1 + k % 3, name=f"EP{k:02d}_01", onset=8 + k % 4) for k in range(n)]
 
 
-def write_workbook(path: Path, rows, header=HEADER, sheet="Sheet1"):
+def write_workbook(
+    path: Path,
+    rows: Sequence[Clip],
+    header: Sequence[str | None] = HEADER,
+    sheet: str = "Sheet1",
+) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     book = openpyxl.Workbook()
     book.active.title = sheet
@@ -54,13 +60,15 @@ def write_workbook(path: Path, rows, header=HEADER, sheet="Sheet1"):
     return path
 
 
-def write_frame(path: Path, seed: int, shape=(40, 48)):
+def write_frame(path: Path, seed: int, shape: tuple[int, int] = (40, 48)) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     noise = np.random.default_rng(seed).integers(0, 256, (*shape, 3), dtype=np.uint8)
     cv2.imwrite(str(path), cv2.GaussianBlur(noise, (0, 0), 2))
 
 
-def write_data_set(root: Path, rows, frames_dir=FRAMES, pattern="img{}.jpg"):
+def write_data_set(
+    root: Path, rows: Sequence[Clip], frames_dir: str = FRAMES, pattern: str = "img{}.jpg"
+) -> Path:
     """Write the workbook and the frames; returns root."""
     write_workbook(root / WORKBOOK, rows)
     for k, clip in enumerate(rows):
@@ -68,7 +76,14 @@ def write_data_set(root: Path, rows, frames_dir=FRAMES, pattern="img{}.jpg"):
         if not clip.folder:
             continue
         folder.mkdir(parents=True, exist_ok=True)
-        numbers = range(clip.onset, clip.offset + 1) if clip.frames is None else clip.frames
-        for number in numbers:
+        for number in _numbers(clip):
             write_frame(folder / pattern.format(number), seed=1000 * k + number)
     return root
+
+
+def _numbers(clip: Clip) -> Sequence[int]:
+    if clip.frames is not None:
+        return clip.frames
+    if not (isinstance(clip.onset, int) and isinstance(clip.offset, int)):
+        raise TypeError(f"a clip without numbers as onset and offset lists its frames: {clip}")
+    return range(clip.onset, clip.offset + 1)

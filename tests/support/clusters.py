@@ -18,8 +18,10 @@ import time
 import urllib.error
 import urllib.request
 import uuid
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[2]
 RAY = str(Path(sys.executable).with_name("ray"))
@@ -28,11 +30,11 @@ OBJECT_STORE_BYTES = 100 * 10**6
 ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
 
 
-def free_port():
+def free_port() -> int:
     """Find a port of loopback that nobody listens at."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+        return int(probe.getsockname()[1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,7 @@ class Node:
     """A node: its name is a resource that only it has, so that Ray's books can be searched."""
 
     name: str
-    process: subprocess.Popen
+    process: subprocess.Popen[bytes]
 
 
 class RealCluster:
@@ -49,12 +51,13 @@ class RealCluster:
     The head has no CPU unless told otherwise: it runs the drivers of submitted jobs, no trials.
     """
 
-    def __init__(self, *, environment=None, head_cpus=0):
+    def __init__(self, *, environment: dict[str, str] | None = None, head_cpus: int = 0) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="rc-"))  # short: sockets have 107 characters
         self.log = self.folder / "ray.log"
         self.gcs, self.dashboard = free_port(), free_port()
         self._mark, self._n_started, self._head_cpus = uuid.uuid4().hex, 0, head_cpus
-        self.head, self.nodes = None, []
+        self.head: Node | None = None
+        self.nodes: list[Node] = []
         self.environment = {
             **os.environ,
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
@@ -64,7 +67,7 @@ class RealCluster:
             **(environment or {}),
         }
 
-    def __enter__(self):
+    def __enter__(self) -> "RealCluster":
         try:
             self.start_head()
         except BaseException:
@@ -72,38 +75,46 @@ class RealCluster:
             raise
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         kill_marked(self._mark)
         for node in [self.head, *self.nodes]:
             if node is not None:
-                node.process.wait(timeout=60)
+                node.process.wait(timeout=250)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     @property
-    def address(self):
+    def address(self) -> str:
         """Where `--address` finds the cluster, and where `ray job` finds its job server."""
         return f"127.0.0.1:{self.gcs}"
 
     @property
-    def jobs(self):
+    def jobs(self) -> str:
         return f"http://127.0.0.1:{self.dashboard}"
 
-    def start_head(self):
+    def start_head(self) -> None:
         """Start the head, at the ports of the head before it, and wait until it answers."""
         ports = ["--port", self.gcs, "--dashboard-port", self.dashboard]
         self.head = self._start(self._head_cpus, "--head", "--dashboard-host", "127.0.0.1", *ports)
         self.wait_for(lambda: self.n_alive >= 1)
 
-    def add_node(self, cpus=1):
+    def add_node(self, cpus: int = 1) -> Node:
         """Start a node; it joins some seconds later (`wait_for_cpus`)."""
         node = self._start(cpus, "--address", self.address)
         self.nodes.append(node)
         return node
 
-    def _start(self, cpus, *words):
+    def _start(self, cpus: int, *words: object) -> Node:
         self._n_started += 1
         name = f"node-{self._n_started}"
-        command = [RAY, "start", "--block", "--disable-usage-stats", "--num-cpus", cpus, *words]
+        command: list[object] = [
+            RAY,
+            "start",
+            "--block",
+            "--disable-usage-stats",
+            "--num-cpus",
+            cpus,
+            *words,
+        ]
         # In the head's folder a node's agent would delete what the head unpacked for a job, and
         # the default port of the job agents is one for the whole host.
         command += ["--temp-dir", self.folder / f"{self._n_started}"]
@@ -121,65 +132,67 @@ class RealCluster:
             )
         return Node(name, process)
 
-    def pids(self, node):
+    def pids(self, node: Node) -> list[int]:
         """List a node's processes: Ray's own, its workers, the drivers of jobs on it."""
         return marked(self._mark + node.name + ".")
 
-    def kill_node(self, node):
+    def kill_node(self, node: Node) -> None:
         """Kill every process of a node at once, as a machine that loses its power."""
         kill_marked(self._mark + node.name + ".")
-        node.process.wait(timeout=60)
+        node.process.wait(timeout=250)
         if node in self.nodes:
             self.nodes.remove(node)
 
-    def drain_node(self, node, seconds):
+    def drain_node(self, node: Node, seconds: float) -> None:
         """Tell the cluster that the node will be preempted; killing it then is the caller's."""
         words = ["drain-node", "--address", self.address, "--node-id", self.node_id(node)]
         words += ["--reason", "DRAIN_NODE_REASON_PREEMPTION", "--reason-message", "spot notice"]
         self.ray(*words, "--deadline-remaining-seconds", seconds)
 
-    def kill_head(self):
+    def kill_head(self) -> None:
         """Kill the head, and with it the drivers of jobs; its nodes live on for a while."""
+        if self.head is None:
+            raise RuntimeError("the cluster has no head yet")
         self.kill_node(self.head)
 
-    def restart_head(self):
+    def restart_head(self) -> None:
         """Start a head at the same ports; nodes of the old one are killed, add new ones."""
         for node in list(self.nodes):
             self.kill_node(node)
         self.start_head()
 
-    def node_id(self, node):
+    def node_id(self, node: Node) -> str:
         """Look up Ray's id of a node."""
         (found,) = (n["node_id"] for n in self._alive() if node.name in n["resources_total"])
-        return found
+        return str(found)
 
     @property
-    def n_alive(self):
+    def n_alive(self) -> int:
         """Nodes that Ray believes to be alive, the head included; 0 while it does not answer."""
         return len(self._alive())
 
     @property
-    def n_cpus(self):
+    def n_cpus(self) -> float:
         """CPUs of the nodes that Ray believes to be alive."""
-        return sum(node["resources_total"].get("CPU", 0.0) for node in self._alive())
+        return float(sum(n["resources_total"].get("CPU", 0.0) for n in self._alive()))
 
-    def _alive(self):
+    def _alive(self) -> list[dict[str, Any]]:
         try:
             found = self.get("/api/v0/nodes?detail=true")["data"]["result"]["result"]
         except (OSError, ValueError):
             return []
         return [node for node in found if node["state"] == "ALIVE"]
 
-    def nodes_of_actors(self):
+    def nodes_of_actors(self) -> set[str]:
         """List the ids of the nodes on which an actor lives or lived."""
         found = self.get("/api/v0/actors?detail=true&limit=1000")["data"]["result"]["result"]
         return {actor["node_id"] for actor in found if actor["node_id"]}
 
-    def wait_for_cpus(self, n, timeout_s=90):
+    def wait_for_cpus(self, n: int, timeout_s: float = 90) -> None:
         """Wait until the living nodes have exactly n CPUs."""
         self.wait_for(lambda: self.n_cpus == n, timeout_s)
 
-    def wait_for(self, is_so, timeout_s=90):
+    def wait_for(self, is_so: Callable[[], bool], timeout_s: float = 90) -> None:
         """Wait for something to be so; the cluster's own log is in the error."""
         deadline = time.monotonic() + timeout_s
         while not is_so():
@@ -187,7 +200,7 @@ class RealCluster:
                 raise TimeoutError(f"not within {timeout_s} s\n{self.log.read_text()[-3000:]}")
             time.sleep(0.3)
 
-    def ray(self, *words):
+    def ray(self, *words: object) -> str:
         """Run one of Ray's commands and return what it printed."""
         command = [RAY, *(str(word) for word in words)]
         done = subprocess.run(
@@ -197,17 +210,23 @@ class RealCluster:
             raise RuntimeError(f"{' '.join(command)}\n{done.stdout}{done.stderr}")
         return done.stdout
 
-    def get(self, path):
+    def get(self, path: str) -> Any:
         """Ask the head's HTTP server with the token."""
         token = f"Bearer {self.environment['RAY_AUTH_TOKEN']}"
         request = urllib.request.Request(self.jobs + path, headers={"Authorization": token})
         with urllib.request.urlopen(request, timeout=10) as answer:
             return json.load(answer)
 
-    def submit(self, words, *, environment=None, folder=ROOT):
+    def submit(
+        self,
+        words: Sequence[object],
+        *,
+        environment: dict[str, str] | None = None,
+        folder: Path | None = ROOT,
+    ) -> str:
         """Submit a job that runs in an upload of `folder`, if any; return its id at once."""
         job = f"job-{uuid.uuid4().hex[:8]}"
-        options = ["--no-wait", "--submission-id", job]
+        options: list[object] = ["--no-wait", "--submission-id", job]
         options += ["--working-dir", folder] if folder else []
         options += ["--runtime-env-json", json.dumps({"env_vars": environment or {}})]
         for _ in range(60):  # the head's job agent comes up a little later than the head
@@ -220,30 +239,30 @@ class RealCluster:
                 time.sleep(1)
         raise TimeoutError("the head's job agent did not come up")
 
-    def status(self, job):
+    def status(self, job: str) -> str:
         """Say where a job stands: PENDING, RUNNING, or one of ENDED."""
-        return self.get(f"/api/jobs/{job}")["status"]
+        return str(self.get(f"/api/jobs/{job}")["status"])
 
-    def logs(self, job):
+    def logs(self, job: str) -> str:
         """Return what a job's driver printed."""
-        return self.get(f"/api/jobs/{job}/logs")["logs"]
+        return str(self.get(f"/api/jobs/{job}/logs")["logs"])
 
-    def stop(self, job):
+    def stop(self, job: str) -> None:
         """Stop a job as `ray job stop` does: SIGTERM, and three seconds later SIGKILL."""
         self.ray("job", "stop", "--address", self.jobs, job)
 
-    def wait(self, job, timeout_s=300):
+    def wait(self, job: str, timeout_s: float = 300) -> str:
         """Wait for a job's end and return its status."""
         self.wait_for(lambda: self.status(job) in ENDED, timeout_s)
         return self.status(job)
 
-    def driver_pid(self, job):
+    def driver_pid(self, job: str) -> int:
         """Find the process of a job's driver."""
         pid = self.get(f"/api/jobs/{job}")["driver_info"]["pid"]
         return int(pid)
 
 
-def kill_marked(mark):
+def kill_marked(mark: str) -> None:
     """Kill every process that inherited a mark, also those that one of them starts meanwhile."""
     while pids := marked(mark):
         for pid in pids:
@@ -254,7 +273,7 @@ def kill_marked(mark):
         time.sleep(0.05)
 
 
-def marked(mark):
+def marked(mark: str) -> list[int]:
     """List the living processes that have a mark in their environment."""
     needle = f"{MARK}={mark}".encode()
     found = []

@@ -22,7 +22,7 @@ from tests.support.fake_search import SPACE, FakeTrial
 from tests.support.logged import LoggedTrial
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("images", type=Path)
     parser.add_argument("study", type=located)

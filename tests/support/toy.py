@@ -12,7 +12,7 @@ TINY = Settings(width=4, embedding=8, heads=2, batch_size=6, steps=5)
 """Settings for tests that compare and do not learn."""
 
 
-def toy_images(n_clips=30, size=32, seed=0):
+def toy_images(n_clips: int = 30, size: int = 32, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Make images (N, 3, size, size, 3) float16 and labels (N,): blobs at random places."""
     rng = np.random.default_rng(seed)
     labels = np.arange(n_clips) % len(SIGNS)

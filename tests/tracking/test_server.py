@@ -18,7 +18,6 @@ from tests.support.mlflow_tree import dump_tree
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.timeout(180),
     pytest.mark.usefixtures("empty_working_directory"),
 ]
 

@@ -100,7 +100,6 @@ def test_closing_does_not_wait_for_a_store_that_hangs(warnings):
     notes.is_open.set()
 
 
-@pytest.mark.timeout(60)
 def test_a_real_projection_is_whole_when_the_thread_is_closed(made):
     writer = ProjectionThread(lambda: Projection(made.client, made.name, made.path))
     writer.submit(made.study)
