@@ -54,7 +54,8 @@ class Layout:
         return cls(tuple(tensor.shape), tensor.stride())
 
     def random(self, generator: torch.Generator) -> Tensor:
-        return torch.empty_strided(self.shape, self.strides).normal_(generator=generator)
+        """Draw positive values, so that no sum cancels and relative errors mean something."""
+        return torch.empty_strided(self.shape, self.strides).uniform_(0, 1, generator=generator)
 
 
 @dataclass(frozen=True, slots=True)
