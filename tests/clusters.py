@@ -76,7 +76,7 @@ class RealCluster:
         kill_marked(self._mark)
         for node in [self.head, *self.nodes]:
             if node is not None:
-                node.process.wait(timeout=60)
+                node.process.wait()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     @property
@@ -128,7 +128,7 @@ class RealCluster:
     def kill_node(self, node):
         """Kill every process of a node at once, as a machine that loses its power."""
         kill_marked(self._mark + node.name + ".")
-        node.process.wait(timeout=60)
+        node.process.wait()
         if node in self.nodes:
             self.nodes.remove(node)
 
@@ -175,11 +175,11 @@ class RealCluster:
         found = self.get("/api/v0/actors?detail=true&limit=1000")["data"]["result"]["result"]
         return {actor["node_id"] for actor in found if actor["node_id"]}
 
-    def wait_for_cpus(self, n, timeout_s=90):
+    def wait_for_cpus(self, n, timeout_s=300):
         """Wait until the living nodes have exactly n CPUs."""
         self.wait_for(lambda: self.n_cpus == n, timeout_s)
 
-    def wait_for(self, is_so, timeout_s=90):
+    def wait_for(self, is_so, timeout_s=300):
         """Wait for something to be so; the cluster's own log is in the error."""
         deadline = time.monotonic() + timeout_s
         while not is_so():
@@ -201,7 +201,7 @@ class RealCluster:
         """Ask the head's HTTP server with the token."""
         token = f"Bearer {self.environment['RAY_AUTH_TOKEN']}"
         request = urllib.request.Request(self.jobs + path, headers={"Authorization": token})
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return json.load(answer)
 
     def submit(self, words, *, environment=None, folder=ROOT):
@@ -210,7 +210,7 @@ class RealCluster:
         options = ["--no-wait", "--submission-id", job]
         options += ["--working-dir", folder] if folder else []
         options += ["--runtime-env-json", json.dumps({"env_vars": environment or {}})]
-        for _ in range(60):  # the head's job agent comes up a little later than the head
+        for _ in range(300):  # the head's job agent comes up a little later than the head
             try:
                 self.ray("job", "submit", "--address", self.jobs, *options, "--", *words)
                 return job

@@ -76,7 +76,6 @@ def run(*words, cwd=ROOT, **variables):
         env=environment | {key: str(value) for key, value in variables.items()},
         capture_output=True,
         text=True,
-        timeout=30,
     )
 
 

@@ -351,7 +351,6 @@ def test_gpus_that_are_all_taken_are_no_verdict(ray_local, monkeypatch):
 
 
 @pytest.mark.ray
-@pytest.mark.timeout(180)
 def test_a_cluster_is_asked_from_another_process(ray_local, tmp_path):
     import ray
 

@@ -25,7 +25,6 @@ from tests.search.fake import run_plan
 
 pytestmark = [
     pytest.mark.ray,
-    pytest.mark.timeout(120),
     pytest.mark.filterwarnings("ignore::DeprecationWarning:ray.data.context"),
 ]
 TWO = Cluster("local", ((2, 0),))

@@ -94,7 +94,6 @@ def write(root, layout, **how):
 
 
 @pytest.mark.parametrize("layout", ["casme2", "casme3", "table"])
-@pytest.mark.timeout(60)
 def test_the_seed_decides_every_byte_whatever_the_number_of_workers(layout, tmp_path):
     write(tmp_path / "one", layout)
     write(tmp_path / "two", layout, n_workers=2)

@@ -22,7 +22,7 @@ from dianet_ray.search.tuner import _Driver
 from tests.search.fake import FakeTrial, fake_images, fake_plan, run_plan
 from tests.search.test_searcher import decisions, play
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.ray
 TWO = Cluster("local", ((2, 2),))
 
 

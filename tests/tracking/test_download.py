@@ -12,7 +12,7 @@ from dianet_ray.tracking.download import download_model, download_study
 from dianet_ray.tracking.projection import Projection
 from tests.tracking.tree import dump_tree
 
-pytestmark = [pytest.mark.timeout(60), pytest.mark.usefixtures("empty_working_directory")]
+pytestmark = pytest.mark.usefixtures("empty_working_directory")
 
 
 def test_a_model_comes_back_whole_by_study_and_by_name_and_alias(made, tmp_path):

@@ -11,7 +11,7 @@ from dianet_ray.summary import card
 from dianet_ray.tracking.projection import Projection
 from tests.tracking.tree import dump_tree
 
-pytestmark = [pytest.mark.timeout(60), pytest.mark.usefixtures("empty_working_directory")]
+pytestmark = pytest.mark.usefixtures("empty_working_directory")
 
 
 def project(made, experiment, study=None, described=None, *, client=None):

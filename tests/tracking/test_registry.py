@@ -9,7 +9,7 @@ from dianet_ray.protocol.selection import champion
 from dianet_ray.tracking.projection import Projection
 from tests.models import IMAGE_SIZE
 
-pytestmark = [pytest.mark.timeout(60), pytest.mark.usefixtures("empty_working_directory")]
+pytestmark = pytest.mark.usefixtures("empty_working_directory")
 
 
 def test_the_registered_model_loads_back_and_answers_as_its_fold_models_do(made, monkeypatch):

@@ -6,7 +6,6 @@ import sqlite3
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -21,8 +20,10 @@ def server():
 
     class Handler(http.server.BaseHTTPRequestHandler):
         status = 401
+        n_asked = 0
 
         def do_POST(self):
+            type(self).n_asked += 1
             self.send_response(self.status)
             self.end_headers()
 
@@ -39,10 +40,8 @@ def server():
 
 
 def refusal(uri, **options):
-    started_at = time.monotonic()
     with pytest.raises(InputError) as error:
         store.check_store(uri, **options)
-    assert time.monotonic() - started_at < 5
     assert "\n" not in str(error.value)
     return str(error.value)
 
@@ -65,6 +64,7 @@ def test_a_server_that_refuses_is_named_with_its_status(server, status, words):
     handler, uri = server
     handler.status = status
     assert words in refusal(uri)
+    assert handler.n_asked == 1, "MLflow's own client tries again for four minutes"
 
 
 def test_a_server_that_answers_is_taken(server):
@@ -207,7 +207,7 @@ def test_processes_that_make_one_database_at_once_do_not_break_it(tmp_path):
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     code = f"from dianet_ray.tracking.store import connect; connect({uri!r}).search_experiments()"
     makers = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(3)]
-    assert [maker.wait(timeout=50) for maker in makers] == [0, 0, 0]
+    assert [maker.wait() for maker in makers] == [0, 0, 0]
 
 
 def test_a_broken_database_is_one_line_with_the_way_out(tmp_path):
