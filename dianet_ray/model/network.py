@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dianet_ray.model.backbones import Cnn, ResNet18
+from dianet_ray.model.streams import Cnn, ResNet18
 from dianet_ray.model.layers import (
     CrossAttention,
     LayerNorm,
