@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dianet_ray.model.streams import Cnn, ResNet18
 from dianet_ray.model.layers import (
     CrossAttention,
     LayerNorm,
@@ -22,6 +21,7 @@ from dianet_ray.model.layers import (
     Stacked,
     draw_normal,
 )
+from dianet_ray.model.streams import Cnn, ResNet18
 from dianet_ray.schemas import N_CHANNELS, PHASES
 from dianet_ray.settings import Settings
 
