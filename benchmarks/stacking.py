@@ -20,7 +20,7 @@ import torch
 from dianet_ray.model.batches import Pixels, batches, steps
 from dianet_ray.model.fit import repeatable
 from dianet_ray.model.network import build, phase_numbers
-from dianet_ray.model.optimiser import Log, targets, train
+from dianet_ray.model.training import Log, targets, train
 from dianet_ray.settings import Settings
 
 N_CLIPS, N_CLASSES, N_WARM = 250, 5, 3

@@ -39,7 +39,7 @@ def start(images, study, n_workers, seconds="0.05"):
 
 
 def finish(process):
-    _, stderr = process.communicate(timeout=200)
+    _, stderr = process.communicate()
     assert process.returncode == 0, stderr
 
 

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from dianet_ray.model.batches import Pixels, batches, steps
 from dianet_ray.model.network import DIANet, build, member_state, phase_numbers
-from dianet_ray.model.optimiser import Log, NonFiniteLoss, Point, targets, train
+from dianet_ray.model.training import Log, NonFiniteLoss, Point, targets, train
 from dianet_ray.settings import Settings, derive_seed
 from dianet_ray.storage import files
 

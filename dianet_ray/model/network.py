@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dianet_ray.artefacts import N_CHANNELS, PHASES
-from dianet_ray.model.backbones import Cnn, ResNet18
 from dianet_ray.model.layers import (
     CrossAttention,
     LayerNorm,
@@ -23,6 +22,7 @@ from dianet_ray.model.layers import (
     Stacked,
     draw_normal,
 )
+from dianet_ray.model.streams import Cnn, ResNet18
 from dianet_ray.settings import Settings
 
 MAX_SIDE = 8

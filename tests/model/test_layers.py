@@ -56,6 +56,14 @@ def test_each_member_of_a_convolution_reads_only_its_own_channels():
         torch.testing.assert_close(y, alone)
 
 
+@pytest.mark.parametrize("stride", [2, 3])
+@pytest.mark.parametrize("side", [1, 2, 7, 8])
+def test_a_strided_1x1_convolution_is_the_ordinary_one(stride, side):
+    layer, x = fill(Conv2d(M, (3, 4), kernel=1, stride=stride)), random(2, M * 3, side, side)
+    ordinary = functional.conv2d(x.double(), layer.weight.double(), None, stride, groups=M)
+    torch.testing.assert_close(layer(x), ordinary.float())
+
+
 def test_each_member_of_a_linear_layer_uses_its_own_matrix():
     layer, x = fill(Linear(M, 5, 4)), random(M, 2, 3, 5)
     for member, y in enumerate(layer(x)):

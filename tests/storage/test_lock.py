@@ -50,10 +50,8 @@ def write(folder, number=1, **values):
 
 
 def wait_until(holds):
-    deadline = time.monotonic() + 4
-    while not holds() and time.monotonic() < deadline:
+    while not holds():  # the test's limit ends it
         time.sleep(0.01)
-    assert holds()
 
 
 def test_a_second_one_is_refused_and_the_first_leaves_nothing_behind(place):

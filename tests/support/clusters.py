@@ -188,11 +188,11 @@ class RealCluster:
         found = self.get("/api/v0/actors?detail=true&limit=1000")["data"]["result"]["result"]
         return {actor["node_id"] for actor in found if actor["node_id"]}
 
-    def wait_for_cpus(self, n: int, timeout_s: float = 90) -> None:
+    def wait_for_cpus(self, n: int, timeout_s: float = 250) -> None:
         """Wait until the living nodes have exactly n CPUs."""
         self.wait_for(lambda: self.n_cpus == n, timeout_s)
 
-    def wait_for(self, is_so: Callable[[], bool], timeout_s: float = 90) -> None:
+    def wait_for(self, is_so: Callable[[], bool], timeout_s: float = 250) -> None:
         """Wait for something to be so; the cluster's own log is in the error."""
         deadline = time.monotonic() + timeout_s
         while not is_so():

@@ -39,13 +39,12 @@ def server(tmp_path):
         process.terminate()
 
 
-def connected(uri):
-    until = time.monotonic() + 90
+def connected(process, uri):
     while True:
         try:
             return store.connect(uri)
         except InputError:
-            if time.monotonic() > until:
+            if process.poll() is not None:
                 raise
             time.sleep(0.5)
 
@@ -54,7 +53,7 @@ def test_a_server_gets_the_tree_that_a_file_gets_and_nothing_is_printed(
     made, server, tmp_path, capfd
 ):
     process, uri = server
-    remote = connected(uri)
+    remote = connected(process, uri)
     capfd.readouterr()
     for client in (remote, made.client):
         Projection(client, made.name, made.path).finish(made.study, made.card)
@@ -66,6 +65,4 @@ def test_a_server_gets_the_tree_that_a_file_gets_and_nothing_is_printed(
     process.terminate()
     process.wait()
     writer = ProjectionThread(lambda: Projection(store.connect(uri), "other", made.path))
-    started_at = time.monotonic()
-    assert not writer.close(made.study, timeout_s=30)
-    assert time.monotonic() - started_at < 10
+    assert not writer.close(made.study, timeout_s=600)  # longer than the test's limit: at once

@@ -56,10 +56,8 @@ def test_submitting_never_waits_and_the_latest_study_wins():
     notes = Notes()
     notes.is_open.clear()
     writer = ProjectionThread(notes.make)
-    started_at = time.monotonic()
     for study in STUDIES:
-        writer.submit(study)
-    assert time.monotonic() - started_at < 0.5
+        writer.submit(study)  # for ever, if it waited for the store
     notes.is_open.set()
     assert writer.close(STUDIES[-1])
     assert notes.updates[-1] is STUDIES[-1]
@@ -73,8 +71,7 @@ def test_a_store_that_is_away_for_a_while_costs_one_warning_and_loses_nothing(
     notes = Notes(n_failures=3)
     writer = ProjectionThread(notes.make)
     writer.submit(STUDIES[0])
-    until = time.monotonic() + 4
-    while not notes.updates and time.monotonic() < until:
+    while not notes.updates:  # the test's limit ends it
         time.sleep(0.01)
     assert notes.updates == [STUDIES[0]]
     assert notes.n_made == 4  # a new projection after every failure
@@ -103,7 +100,7 @@ def test_closing_does_not_wait_for_a_store_that_hangs(warnings):
 def test_a_real_projection_is_whole_when_the_thread_is_closed(made):
     writer = ProjectionThread(lambda: Projection(made.client, made.name, made.path))
     writer.submit(made.study)
-    assert writer.close(made.study)
+    assert writer.close(made.study, timeout_s=300)
     found = dump_tree(made.client, made.name)
     Projection(made.client, f"{made.name}-at-once", made.path).update(made.study)
     assert found == dump_tree(made.client, f"{made.name}-at-once")

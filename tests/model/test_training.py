@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from dianet_ray.model.network import build
-from dianet_ray.model.optimiser import (
+from dianet_ray.model.training import (
     Log,
     NonFiniteLoss,
     adamw,

@@ -7,8 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dianet_ray.model.backbones import Cnn, ResNet18, halved, largest_of_three
 from dianet_ray.model.layers import Stacked
+from dianet_ray.model.streams import Cnn, ResNet18, halved, largest_of_three
 
 
 def start(stream, n_members=1):
