@@ -1,7 +1,7 @@
-"""The validated settings of one configuration, and the hash that names it.
+"""The settings of a configuration, sets of settings to search, and the hash that names one.
 
-Settings are one point of the search space, complete: everything that shapes a training except
-the fold and the seed. How a command runs (paths, resources, budgets) is in `options`.
+Settings are complete: they hold everything that shapes a training except the fold and the seed.
+How a command runs (paths, resources, budgets) is in `options`.
 """
 
 from __future__ import annotations
@@ -23,32 +23,75 @@ Sampler = Literal["tpe", "random", "grid"]
 
 
 class Settings(BaseModel):
-    """One point of the search space; every field is a dimension that a space file may search."""
+    """Everything that shapes a training; a space file may fix or search each field."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    backbone: Literal["cnn", "resnet18"] = "cnn"
-    width: int = Field(16, ge=1, le=512, description="channels of a stream's first layer")
-    embedding: int = Field(64, ge=1, le=2048, description="channels of a spatial token")
-    heads: int = Field(4, ge=1, le=64, description="attention heads; divides the embedding")
-    phases: Literal["both", "onset_apex", "apex_offset", "whole_clip"] = "both"
-    fusion: Literal["cross_attention", "concat", "none"] = "cross_attention"
-    normalisation: Literal["fixed", "minmax", "standard"] = "fixed"
-    dropout: float = Field(0.2, ge=0, lt=1)
-    label_smoothing: float = Field(0.1, ge=0, lt=1)
-    class_weights: bool = True
-    shift: float = Field(0.05, ge=0, le=0.5, description="largest shift, share of the image")
-    flip: bool = True
-    erasing: float = Field(0.0, ge=0, le=1, description="probability of erasing a rectangle")
-    learning_rate: float = Field(3e-3, gt=0, le=1)
-    weight_decay: float = Field(1e-2, ge=0, le=10)
-    schedule: Literal["cosine", "constant"] = "cosine"
-    warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps that warms up")
-    batch_size: int = Field(32, ge=1, le=4096)
-    steps: int = Field(200, ge=1, le=1_000_000, description="optimiser steps, the budget")
+    backbone: Literal["cnn", "resnet18"] = Field(
+        "cnn", description="network of a stream: four convolutions, or a ResNet-18"
+    )
+    width: int = Field(
+        16,
+        ge=1,
+        le=512,
+        description="channels of a stream's first layer; scales all others",
+    )
+    embedding: int = Field(
+        64, ge=1, le=2048, description="channels of a token, one place of a stream's feature map"
+    )
+    heads: int = Field(
+        4, ge=1, le=64, description="attention heads of cross_attention; must divide embedding"
+    )
+    phases: Literal["both", "onset_apex", "apex_offset", "whole_clip"] = Field(
+        "both", description="dynamic images that the network sees: both phases, or one image"
+    )
+    fusion: Literal["cross_attention", "concat", "none"] = Field(
+        "cross_attention",
+        description="how two phases are joined: by attention to each other or by concatenation; "
+        "none with a single image",
+    )
+    normalisation: Literal["fixed", "minmax", "standard"] = Field(
+        "fixed",
+        description="scaling of the images: fixed divides by a constant, minmax maps each image "
+        "to [-1, 1], standard uses mean and deviation of the training clips",
+    )
+    dropout: float = Field(
+        0.2, ge=0, lt=1, description="share of the features zeroed before the classifier"
+    )
+    label_smoothing: float = Field(
+        0.1, ge=0, lt=1, description="share of the target that is spread evenly over the classes"
+    )
+    class_weights: bool = Field(
+        True, description="weight the loss by inverse class frequency in the training clips"
+    )
+    shift: float = Field(
+        0.05, ge=0, le=0.5, description="largest random shift, as a share of the image's side"
+    )
+    flip: bool = Field(True, description="mirror half of the training images left to right")
+    erasing: float = Field(
+        0.0, ge=0, le=1, description="probability of erasing a rectangle of a training image"
+    )
+    learning_rate: float = Field(
+        3e-3, gt=0, le=1, description="largest learning rate of AdamW, reached after the warm-up"
+    )
+    weight_decay: float = Field(
+        1e-2, ge=0, le=10, description="AdamW's decay of kernels and matrices"
+    )
+    schedule: Literal["cosine", "constant"] = Field(
+        "cosine", description="learning rate after the warm-up: falls to 0 as a cosine, or stays"
+    )
+    warmup: float = Field(
+        0.1, ge=0, lt=1, description="share of the steps in which the learning rate rises"
+    )
+    batch_size: int = Field(32, ge=1, le=4096, description="clips per optimiser step")
+    steps: int = Field(
+        200, ge=1, le=1_000_000, description="optimiser steps of a training in the LOSO rung"
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Settings:
+        # Rules between settings stand here only; a space file excludes what breaks one by a
+        # declared constraint, so that it says what it searches.
         if self.embedding % self.heads:
             raise ValueError(
                 f"heads must divide embedding, got heads {self.heads}, embedding {self.embedding}"
@@ -108,7 +151,8 @@ def parse_settings(values: dict[str, Any], where: str) -> Settings:
     """Validate settings.
 
     Raises:
-        InputError: an unknown name or a bad value; the message names it and `where`.
+        InputError: an unknown name or a bad value. The message begins with `where`, which says
+            where the values come from.
     """
     try:
         return Settings(**values)
@@ -122,6 +166,7 @@ def parse_settings(values: dict[str, Any], where: str) -> Settings:
 
 def config_id(settings: Settings) -> str:
     """Hash the complete settings to 12 hex digits: the identity of a configuration."""
+    # Defaults are hashed too: a new default is another configuration and gets another id.
     text = json.dumps(settings.model_dump(), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 

@@ -16,7 +16,7 @@ def test_every_file_of_the_folder_is_a_shipped_space():
 
 
 @pytest.mark.parametrize("name", [path.stem for path in SHIPPED])
-def test_a_shipped_space_draws_points_that_build_a_network(name):
+def test_a_shipped_space_draws_settings_that_build_a_network(name):
     drawn = draw(load_space(name), 0, wave=0, n=8, history=[])
     assert drawn
     assert len(set(drawn)) == len(drawn)
@@ -25,19 +25,19 @@ def test_a_shipped_space_draws_points_that_build_a_network(name):
 
 
 def test_the_comparison_of_phases_changes_phases_and_fusion_alone():
-    points = load_space("phases").first_settings
-    assert {(p.phases, p.fusion) for p in points} == {
+    variants = load_space("phases").first_settings
+    assert {(s.phases, s.fusion) for s in variants} == {
         ("both", "cross_attention"),
         ("both", "concat"),
         ("onset_apex", "none"),
         ("apex_offset", "none"),
         ("whole_clip", "none"),
     }
-    rest = [p.model_dump(exclude={"phases", "fusion"}) for p in points]
+    rest = [s.model_dump(exclude={"phases", "fusion"}) for s in variants]
     assert all(other == rest[0] for other in rest)
 
 
-def test_the_space_for_real_work_searches_what_people_tune():
+def test_the_space_for_real_work_searches_what_is_commonly_tuned():
     assert {
         "heads",
         "embedding",

@@ -49,6 +49,16 @@ def test_the_id_depends_on_every_setting_and_on_nothing_else():
     assert len({config_id(s) for s in [base, *others]}) == 6
 
 
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_every_setting_is_described_for_help_and_editors(name):
+    assert len(Settings.model_fields[name].description.split()) > 2
+
+
+def test_the_id_of_the_defaults_is_the_recorded_one():
+    """Another id would make every study forget what it has trained."""
+    assert config_id(Settings()) == "fc97253feb07"
+
+
 @given(st.lists(st.one_of(st.integers(), st.text()), min_size=1, max_size=4))
 def test_seeds_fit_every_generator_and_tell_parts_apart(parts):
     seed = derive_seed(*parts)

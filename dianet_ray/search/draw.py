@@ -1,7 +1,9 @@
-"""Draw the settings of a wave: a pure function of space, seed, wave and what closed before.
+"""Draw the settings of a wave: a pure function of space, seed, wave and earlier outcomes.
 
-Nothing of Optuna is saved or restored: a fresh sampler, seeded by the wave, over a study rebuilt
-from the history draws the same at any resume point, which a restored sampler does not.
+No state of Optuna is saved or restored. Each wave gets a fresh sampler, seeded by the wave, over
+a study rebuilt from the history, so a resumed search draws what an uninterrupted one draws.
+A seeded sampler that is rebuilt or restored draws differently:
+docs/decisions.md: A fresh sampler for every wave.
 """
 
 from __future__ import annotations
@@ -26,16 +28,17 @@ from dianet_ray.search.space import Space, rounded
 from dianet_ray.settings import Choice, Dimension, Settings, Value, derive_seed
 
 N_REDRAWS = 100
+"""Useless draws in a row after which the space counts as used up."""
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """An earlier configuration and its state in the first rung.
+    """What the sampler may know of an earlier configuration: its state in the first rung.
 
-    `score` is the objective pooled over its first `n_folds`: all when it is complete, those before
-    it was dropped.
+    `score` is the objective pooled over its first `n_folds` folds: all of them when it is
+    complete, those before the drop when it was dropped.
     """
 
     settings: Settings
@@ -48,15 +51,20 @@ class Past:
 def draw(space: Space, seed: int, *, wave: int, n: int, history: Sequence[Past]) -> list[Settings]:
     """Draw a wave of up to n settings, different from each other and from the history.
 
-    `history` holds the configurations of waves 0..wave-1 in number order. Those of the last wave
-    count as running whatever they have become, so that the draw does not depend on timing.
+    Args:
+        space: what to draw from. Its first settings come before anything is drawn.
+        seed: the study's seed.
+        wave: number of the wave, from 0.
+        n: number of settings wanted.
+        history: the configurations of waves 0..wave-1, in number order.
 
     Returns:
-        Fewer than n settings when the space holds no more (100 redraws in a row found none).
+        Fewer than n settings when the space holds no more: N_REDRAWS draws in a row were
+        known or invalid.
     """
     seen = {past.settings for past in history}
     n_before = len(history)
-    wave_settings = [p for p in space.first_settings[n_before : n_before + n] if p not in seen]
+    wave_settings = [s for s in space.first_settings[n_before : n_before + n] if s not in seen]
     seen.update(wave_settings)
     for settings in _candidates(space, seed, wave, history):
         if len(wave_settings) == n:
@@ -77,12 +85,13 @@ def _candidates(space: Space, seed: int, wave: int, history: Sequence[Past]) -> 
 
 
 def _grid(space: Space, seed: int) -> Iterator[Settings]:
-    """Walk the whole grid in an order shuffled once by the study's seed."""
+    """Walk the whole grid, in one order for all waves that the study's seed has shuffled."""
     names = list(space.dimensions)
-    points = list(itertools.product(*(_levels(d) for d in space.dimensions.values())))
-    random.Random(derive_seed(seed, "grid")).shuffle(points)
-    for point in points:
-        settings = space.settings(dict(zip(names, point, strict=True)))
+    cells = list(itertools.product(*(_levels(d) for d in space.dimensions.values())))
+    # Shuffled, because a budget that ends early should not leave whole sides of the grid unseen.
+    random.Random(derive_seed(seed, "grid")).shuffle(cells)
+    for cell in cells:
+        settings = space.settings(dict(zip(names, cell, strict=True)))
         if settings is not None:
             yield settings
 
@@ -91,12 +100,12 @@ def _levels(dimension: Dimension) -> Sequence[Value]:
     if isinstance(dimension, Choice):
         return dimension.values
     step = dimension.step or 1
-    count = int((dimension.high - dimension.low) / step * (1 + 1e-9)) + 1
+    count = int((dimension.high - dimension.low) / step * (1 + 1e-9)) + 1  # 0.3 / 0.1 < 3
     return [rounded(dimension.low + i * step) for i in range(count)]
 
 
 def _sampled(space: Space, seed: int, wave: int, history: Sequence[Past]) -> Iterator[Settings]:
-    """Ask a fresh sampler again and again; ends after too many useless answers in a row."""
+    """Ask a fresh sampler until N_REDRAWS of its draws in a row were known or invalid."""
     sampler_seed = derive_seed(seed, "draw", wave) % 2**32
     sampler: optuna.samplers.BaseSampler = (
         optuna.samplers.TPESampler(seed=sampler_seed)
@@ -106,16 +115,20 @@ def _sampled(space: Space, seed: int, wave: int, history: Sequence[Past]) -> Ite
     study = optuna.create_study(direction="maximize", sampler=sampler)
     distributions = {name: _distribution(d) for name, d in space.dimensions.items()}
     for past in history:
+        # The last wave counts as running, whatever has arrived of it: what is drawn must not
+        # depend on who finished first. docs/decisions.md: Waves instead of an asynchronous search
         trial = _told(past, distributions, is_running=past.wave == wave - 1)
         if trial is not None:
             study.add_trial(trial)
     seen = {past.settings for past in history} | set(space.first_settings)
     n_useless = 0
     while n_useless <= N_REDRAWS:
+        # Nothing is told between the draws of a wave. The asked trials stay running, and TPE
+        # counts running trials as bad (constant liar), so that a wave spreads out.
         asked = study.ask(distributions)
         settings = space.settings({name: rounded(v) for name, v in asked.params.items()})
         if settings is None or settings in seen:
-            study.tell(asked, state=TrialState.FAIL)  # a failed trial is ignored by the samplers
+            study.tell(asked, state=TrialState.FAIL)  # samplers ignore failed trials
             n_useless += 1
             continue
         n_useless = 0
@@ -126,7 +139,7 @@ def _sampled(space: Space, seed: int, wave: int, history: Sequence[Past]) -> Ite
 def _told(
     past: Past, distributions: dict[str, BaseDistribution], *, is_running: bool
 ) -> FrozenTrial | None:
-    """Describe an earlier configuration; None for a point outside the searched ranges."""
+    """Describe an earlier configuration to Optuna; None when it lies outside what is searched."""
     values = past.settings.model_dump()
     params = {name: values[name] for name in distributions}
     if not all(_contains(distributions[name], value) for name, value in params.items()):
@@ -143,8 +156,9 @@ def _told(
     )
 
 
-# A configuration that fails by itself is pruned without a value: ranked last. FAIL would be
-# ignored, and TPE would keep drawing there. A lost one says nothing of its settings.
+# A configuration that failed by itself is told as pruned without a value, which TPE ranks last.
+# It ignores FAIL and would keep drawing there. A configuration that was lost with its node says
+# nothing about its settings. docs/decisions.md: What the sampler is told about failures
 _STATES = {
     "complete": TrialState.COMPLETE,
     "dropped": TrialState.PRUNED,

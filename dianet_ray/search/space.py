@@ -1,7 +1,7 @@
-"""Search spaces: dimensions, constraints between them, and points that run first.
+"""Search spaces: what varies, relations between settings, and settings that run first.
 
-`space_file.py` makes a space from YAML; `draw.py` draws from it. A space holds only valid
-settings: what breaks a rule of the settings must be excluded by a declared constraint.
+`space_file.py` makes a space from YAML; `draw.py` draws from it. A space file must declare a
+constraint for every rule of `Settings` that its values could break.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _DIGITS = 6
 
 
 def rounded(value: Value) -> Value:
-    """Round floats to six significant digits, so that a settings file says what was used."""
+    """Round floats to six significant digits, so that what is written down is what was used."""
     return float(f"{value:.{_DIGITS}g}") if isinstance(value, float) else value
 
 
@@ -51,7 +51,7 @@ def sample(dimension: Dimension, generator: random.Random) -> Value:
 
 @dataclass(frozen=True, slots=True)
 class Constraint:
-    """A relation between two settings that every drawn point satisfies."""
+    """A relation between two settings that every drawn configuration satisfies."""
 
     left: str
     relation: Literal["divides", "<="]
@@ -61,18 +61,25 @@ class Constraint:
         return f"{self.left} {self.relation} {self.right}"
 
     def holds(self, values: Mapping[str, Any]) -> bool:
-        """Check complete settings."""
+        """Check the relation on complete settings."""
         left, right = values[self.left], values[self.right]
         if self.relation == "divides":
             return bool(left and right % left == 0)
         return bool(left <= right)
 
 
+def parse_constraint(text: str) -> Constraint:
+    """Read `A divides B` or `A <= B`, as a validated file or a study's identity has it."""
+    left, relation, right = text.split()
+    return Constraint(left, "divides" if relation == "divides" else "<=", right)
+
+
 @dataclass(frozen=True, slots=True)
 class Space:
     """A validated search space; `first_settings` run before anything is drawn, in order.
 
-    `ladder` is how the file wants it searched; it is no part of the space's identity.
+    `ladder` is how the file wants the space to be searched. It is no part of the space's identity,
+    because a study records the ladder that it used by itself.
     """
 
     sampler: Sampler
@@ -104,10 +111,14 @@ class Space:
 
 
 def check_drawable(space: Space, where: str) -> None:
-    """Refuse a space whose declared constraints do not exclude every invalid point.
+    """Refuse a space whose declared constraints do not exclude all invalid settings.
+
+    Random probes stand for the whole space: a rule that none of them breaks is rarely broken
+    later, and then `Space.settings` leaves the drawn values out.
 
     Raises:
-        InputError: naming `where` and the rule that a probed point breaks.
+        InputError: names `where`, and the rule that is broken without a constraint that says so
+            or the constraints that nothing satisfies.
     """
     generator = random.Random(0)
     n_valid = 0
@@ -115,8 +126,8 @@ def check_drawable(space: Space, where: str) -> None:
         values = {name: rounded(sample(dim, generator)) for name, dim in space.dimensions.items()}
         complete = {**Settings().model_dump(), **space.fixed, **values}
         if all(constraint.holds(complete) for constraint in space.constraints):
-            parse_settings(complete, f"{where}: an undeclared constraint")
+            parse_settings(complete, f"{where}: no constraint excludes settings that break a rule")
             n_valid += 1
     if not n_valid and (space.dimensions or not space.first_settings):
         rules = ", ".join(map(str, space.constraints))
-        raise InputError(f"{where}: no point satisfies the constraints: {rules}")
+        raise InputError(f"{where}: no settings satisfy the constraints: {rules}")

@@ -1,6 +1,6 @@
-"""YAML whose every part knows the line where it stands, so that an error can name it.
+"""YAML that remembers its lines, so that an error can name the line it stands on.
 
-`space_file.py` reads search spaces and lists of points with it.
+`space_file.py` reads search spaces, lists of settings and the values of `--set` with it.
 """
 
 from __future__ import annotations
@@ -15,75 +15,60 @@ from dianet_ray.errors import InputError
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """A part of a YAML file, and the line where it stands: its key's, or its own in a list."""
+class YamlText:
+    """A parsed YAML text: plain values in `content`, the same with line numbers in `node`."""
 
-    path: Path
-    line: int
+    label: str
     node: yaml.Node | None
     content: Any
 
-    @property
-    def where(self) -> str:
-        """Write path:line, as every error begins."""
-        return f"{self.path}:{self.line}"
+    def where(self, *keys: int | str) -> str:
+        """Write label:line of the value that the keys and list places lead to.
 
-    def refuse(self, rule: str) -> InputError:
-        """Make the error to raise about this part."""
-        return InputError(f"{self.where}: {rule}")
-
-    def child(self, key: Any) -> Part:
-        """Return the value of a mapping's key; None, on this line, when it has none."""
-        pairs = self.node.value if isinstance(self.node, yaml.MappingNode) else []
-        for name, value in reversed(pairs):  # of equal keys the last one counts
-            if name.value == str(key):
-                return Part(self.path, name.start_mark.line + 1, value, self.content.get(key))
-        return Part(self.path, self.line, None, self.content.get(key))
-
-    def items(self, rule: str = "") -> list[tuple[Any, Part]]:
-        """List a mapping's keys and values; none when it is left out."""
-        if self.content is not None and not isinstance(self.content, dict):
-            raise self.refuse(f"{rule}, got {self.content!r}")
-        return [(key, self.child(key)) for key in self.content or {}]
-
-    def elements(self, rule: str) -> list[Part]:
-        """List a list's elements; none when it is left out."""
-        if self.content is None:
-            return []
-        if not isinstance(self.content, list) or self.node is None:
-            raise self.refuse(f"{rule}, got {self.content!r}")
-        return [
-            Part(self.path, node.start_mark.line + 1, node, content)
-            for node, content in zip(self.node.value, self.content, strict=True)
-        ]
+        A key that the text does not have is passed over: pydantic puts names of its own between
+        the keys, and a missing key is best shown at the mapping that lacks it.
+        """
+        node = self.node
+        line = node.start_mark.line if node is not None else 0
+        for key in keys:
+            if isinstance(node, yaml.SequenceNode) and isinstance(key, int):
+                node = node.value[key]
+                line = node.start_mark.line
+            elif isinstance(node, yaml.MappingNode):
+                # Of equal keys PyYAML keeps the last one, so a later pair replaces an earlier.
+                pairs = {name.value: (name, value) for name, value in node.value}
+                if str(key) in pairs:
+                    name, node = pairs[str(key)]
+                    line = name.start_mark.line
+        return f"{self.label}:{line + 1}"
 
 
-def read_yaml(path: Path) -> Part:
+def read_yaml(path: Path) -> YamlText:
     """Read a file.
 
     Raises:
-        InputError: it cannot be read, or is not YAML, with its line.
+        InputError: it cannot be read, or it is not YAML; names the file and the line.
     """
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read: {error}") from None
-    node, content = load_yaml(text, str(path))
-    return Part(path, node.start_mark.line + 1 if node is not None else 1, node, content)
+    return parse_yaml(text, str(path))
 
 
-def load_yaml(text: str, label: str) -> tuple[yaml.Node | None, Any]:
-    """Parse a text to its node, which knows its lines, and its content.
+def parse_yaml(text: str, label: str) -> YamlText:
+    """Parse a text with PyYAML's safe loader.
 
     Raises:
-        InputError: not YAML, as label:line.
+        InputError: not YAML; names label:line.
     """
     try:
         loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
-        return node, None if node is None else loader.construct_document(node)
+        content = None if node is None else loader.construct_document(node)
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a 13th month
         mark = getattr(error, "problem_mark", None)
         line = mark.line if mark else text.count("\n", 0, getattr(error, "position", 0))
         problem = str(getattr(error, "problem", None) or error).splitlines()[0]
         raise InputError(f"{label}:{line + 1}: not YAML: {problem}") from None
+    return YamlText(label, node, content)

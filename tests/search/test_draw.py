@@ -21,39 +21,39 @@ DIMENSIONS = {
 }
 
 
-def space(sampler="tpe", points=(), dimensions=DIMENSIONS):
-    return Space(sampler, {}, dimensions, (Constraint("heads", "divides", "embedding"),), points)
+def toy_space(sampler="tpe", first=(), dimensions=DIMENSIONS):
+    return Space(sampler, {}, dimensions, (Constraint("heads", "divides", "embedding"),), first)
 
 
-def run(drawn_space, seed, n_waves, size=4, state="complete"):
+def run(space, seed, n_waves, size=4, state="complete"):
     """Draw waves as a search does, each outcome a function of the settings alone."""
     history = []
     for wave in range(n_waves):
-        settings = draw(drawn_space, seed, wave=wave, n=size, history=history)
+        settings = draw(space, seed, wave=wave, n=size, history=history)
         history += [Past(s, wave, state, -abs(s.learning_rate - 1e-3)) for s in settings]
     return history
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_a_draw_repeats_at_any_resume_point_past_the_random_start_up(sampler):
-    whole = run(space(sampler), 0, 6)
+    whole = run(toy_space(sampler), 0, 6)
     for wave in range(6):
-        again = draw(space(sampler), 0, wave=wave, n=4, history=whole[: 4 * wave])
+        again = draw(toy_space(sampler), 0, wave=wave, n=4, history=whole[: 4 * wave])
         assert again == [past.settings for past in whole[4 * wave : 4 * wave + 4]]
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_the_last_wave_counts_as_running_whatever_it_has_become(sampler):
-    whole = run(space(sampler), 0, 4)
-    finished = draw(space(sampler), 0, wave=4, n=4, history=whole)
+    whole = run(toy_space(sampler), 0, 4)
+    finished = draw(toy_space(sampler), 0, wave=4, n=4, history=whole)
     unfinished = [Past(p.settings, p.wave, "running") if p.wave == 3 else p for p in whole]
-    assert draw(space(sampler), 0, wave=4, n=4, history=unfinished) == finished
+    assert draw(toy_space(sampler), 0, wave=4, n=4, history=unfinished) == finished
 
 
 def test_what_closed_earlier_changes_what_tpe_draws():
-    whole = run(space(), 0, 5)
+    whole = run(toy_space(), 0, 5)
     other = [Past(p.settings, p.wave, p.state, -p.score) for p in whole]
-    first, second = (draw(space(), 0, wave=5, n=4, history=h) for h in (whole, other))
+    first, second = (draw(toy_space(), 0, wave=5, n=4, history=h) for h in (whole, other))
     assert first != second
 
 
@@ -74,23 +74,25 @@ def test_tpe_learns_of_choices_however_the_file_writes_them(tmp_path):
 
 
 def test_waves_and_seeds_draw_differently():
-    first = draw(space("random"), 0, wave=0, n=4, history=[])
-    assert first != draw(space("random"), 1, wave=0, n=4, history=[])
+    first = draw(toy_space("random"), 0, wave=0, n=4, history=[])
+    assert first != draw(toy_space("random"), 1, wave=0, n=4, history=[])
     history = [Past(s, 0, "running") for s in first]
-    assert not set(first) & set(draw(space("random"), 0, wave=1, n=4, history=history))
+    assert not set(first) & set(draw(toy_space("random"), 0, wave=1, n=4, history=history))
 
 
 @pytest.mark.parametrize("sampler", [*SAMPLERS, "grid"])
 def test_a_shorter_wave_is_the_beginning_of_a_longer_one(sampler):
     dimensions = {"heads": Choice((1, 2, 4)), "embedding": Choice((32, 64, 96))}
-    longer = draw(space(sampler, dimensions=dimensions), 0, wave=0, n=6, history=[])
-    assert draw(space(sampler, dimensions=dimensions), 0, wave=0, n=2, history=[]) == longer[:2]
+    longer = draw(toy_space(sampler, dimensions=dimensions), 0, wave=0, n=6, history=[])
+    assert (
+        draw(toy_space(sampler, dimensions=dimensions), 0, wave=0, n=2, history=[]) == longer[:2]
+    )
 
 
 @budget(max_examples=15, deadline=None)
 @given(st.integers(0, 2**31), st.sampled_from(SAMPLERS), st.integers(1, 9))
 def test_drawn_settings_are_new_and_keep_the_constraints(seed, sampler, size):
-    history = run(space(sampler), seed, 3, size)
+    history = run(toy_space(sampler), seed, 3, size)
     settings = [past.settings for past in history]
     assert len(settings) == len(set(settings)) == 3 * size
     assert all(s.embedding % s.heads == 0 for s in settings)
@@ -98,28 +100,28 @@ def test_drawn_settings_are_new_and_keep_the_constraints(seed, sampler, size):
     assert all(1e-4 <= s.learning_rate <= 1e-2 for s in settings)
 
 
-def test_points_run_first_in_order_and_are_not_drawn_again():
-    points = tuple(Settings(heads=h, embedding=32) for h in (4, 1, 2))
+def test_first_settings_run_in_order_and_are_not_drawn_again():
+    listed = tuple(Settings(heads=h, embedding=32) for h in (4, 1, 2))
     dimensions = {"heads": Choice((1, 2, 4, 8)), "embedding": Choice((32,))}
-    pointed = space("random", points, dimensions)
-    first = draw(pointed, 0, wave=0, n=2, history=[])
-    assert first == list(points[:2])
-    second = draw(pointed, 0, wave=1, n=2, history=[Past(s, 0, "running") for s in first])
-    assert second == [points[2], Settings(heads=8, embedding=32)]
+    enqueued = toy_space("random", listed, dimensions)
+    first = draw(enqueued, 0, wave=0, n=2, history=[])
+    assert first == list(listed[:2])
+    second = draw(enqueued, 0, wave=1, n=2, history=[Past(s, 0, "running") for s in first])
+    assert second == [listed[2], Settings(heads=8, embedding=32)]
 
 
 @pytest.mark.parametrize("sampler", [*SAMPLERS, "grid"])
 def test_a_small_space_ends_when_it_holds_no_more(sampler):
     dimensions = {"heads": Choice((1, 2, 3)), "embedding": Choice((32, 64))}
-    drawn = draw(space(sampler, dimensions=dimensions), 0, wave=0, n=50, history=[])
+    drawn = draw(toy_space(sampler, dimensions=dimensions), 0, wave=0, n=50, history=[])
     assert len(drawn) == 4  # 3 divides neither
     history = [Past(s, 0, "complete", 0.5) for s in drawn]
-    assert draw(space(sampler, dimensions=dimensions), 0, wave=1, n=4, history=history) == []
+    assert draw(toy_space(sampler, dimensions=dimensions), 0, wave=1, n=4, history=history) == []
 
 
-def test_a_space_of_points_alone_holds_its_points():
-    points = (Settings(), Settings(heads=2))
-    assert draw(space(points=points, dimensions={}), 0, wave=0, n=9, history=[]) == list(points)
+def test_a_space_of_first_settings_alone_holds_no_others():
+    first = (Settings(), Settings(heads=2))
+    assert draw(toy_space(first=first, dimensions={}), 0, wave=0, n=9, history=[]) == list(first)
 
 
 def test_a_space_with_everything_fixed_holds_one_configuration():
@@ -132,7 +134,7 @@ def test_a_configuration_that_failed_ranks_last_for_tpe():
     dimensions = {"learning_rate": Range(1e-4, 1.0, log=True)}
     history = []
     for wave in range(10):
-        drawn = draw(space(dimensions=dimensions), 3, wave=wave, n=8, history=history)
+        drawn = draw(toy_space(dimensions=dimensions), 3, wave=wave, n=8, history=history)
         history += [
             Past(s, wave, "failed")
             if s.learning_rate > 1e-2

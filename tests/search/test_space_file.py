@@ -1,8 +1,10 @@
 """A space file is checked at the door: every error is one line with the file and its line."""
 
+import json
 import re
 from pathlib import Path
 
+import jsonschema
 import pytest
 import yaml
 from hypothesis import HealthCheck, given
@@ -10,72 +12,117 @@ from hypothesis import settings as budget
 from hypothesis import strategies as st
 
 from dianet_ray.errors import InputError
+from dianet_ray.protocol.ladder import KEEP, Rung
 from dianet_ray.search.space_file import enqueue, fix, load_space, shipped
+from dianet_ray.search.space_form import schema
 from dianet_ray.settings import Choice, Range, Settings
 
 DAMAGED = [
     ("search:\n  headz: [1]\n", 2, "unknown setting headz; did you mean heads"),
-    ("search:\n  heads: [1]\n  learning_rate: {low: 0.1, high: 0.01}\n", 3, "low must lie below"),
+    (
+        "search:\n  heads: [1]\n  learning_rate: {low: 0.1, high: 0.01}\n",
+        3,
+        "low must be less than high",
+    ),
     ("search:\n  heads: [3]\n", 1, "heads must divide embedding, got heads 3"),
     ("search:\n  learning_rate: {low: 0.0, high: 0.1, log: true}\n", 2, "greater than 0"),
-    ("search:\n  weight_decay: {low: 0.0, high: 0.1, log: true}\n", 2, "starts above 0"),
-    ("search:\n  heads: [1, 1]\n", 2, "different values"),
-    ("search:\n  heads: 4\n", 2, "a list of values or low and high"),
+    ("search:\n  weight_decay: {low: 0.0, high: 0.1, log: true}\n", 2, "must start above 0"),
+    ("search:\n  heads: [1, 1]\n", 2, "must be different"),
+    ("search:\n  heads: 4\n", 2, "heads: got 4; Input should be a list of values or"),
     ("search:\n  fusion: [sum]\n", 2, "fusion: got 'sum'"),
-    ("search:\n  steps: {low: 10.5, high: 20}\n", 2, "steps: got 10.5"),
-    ("search:\n  dropout: {low: 0.0, high: 0.5, step: 0.9}\n", 2, "step is positive"),
-    ("search:\n  dropout: {low: 0.0, high: 0.5, steps: 3}\n", 2, "unknown key steps"),
-    ("search:\n  dropout: {low: x, high: 0.5}\n", 2, "low: dropout: got 'x'"),
+    ("search:\n  steps: {low: 10.5, high: 20}\n", 2, "steps.low: got 10.5"),
+    ("search:\n  dropout: {low: 0.0, high: 0.5, step: 0.9}\n", 2, "step must be positive"),
+    (
+        "search:\n  dropout: {low: 0.0, high: 0.5, steps: 3}\n",
+        2,
+        "unknown key steps; did you",
+    ),
+    ("search:\n  dropout:\n    low: 0.0\n    high: 1.5\n", 4, "dropout.high: got 1.5"),
+    ("search:\n  dropout: {high: 0.5}\n", 2, "dropout.low: got {'high': 0.5}; this key is"),
+    ("search:\n  dropout: {low: 0.1, high: 0.5, step: 0.1, log: true}\n", 2, "takes no step"),
+    ("search:\n  heads:\n    - 1\n    - x\n", 4, "heads: got 'x'"),
+    ("search:\n  heads: []\n", 2, "heads: got []; Input should have at least one value"),
+    ("search:\n  heads:\n", 2, "heads: got None"),
+    ("ladder:\n  - groups: 3\n    steps: 2\n", 2, "got 2"),
+    ("ladder:\n  - groups: 3\n    keep: 3/2\n", 3, "keep: got '3/2'"),
+    ("ladder:\n  - {keep: 1/16}\n", 2, "groups: got {'keep': '1/16'}; this key is required"),
+    ("ladder:\n  - {groups: 3, drop: none}\n", 2, "unknown key drop"),
+    ("ladder: [3]\n", 1, "ladder: got 3; Input should be a mapping"),
+    ("search:\n  dropout: {low: x, high: 0.5}\n", 2, "dropout.low: got 'x'"),
     ("fixed:\n  heads: 2\nsearch:\n  heads: [1]\n", 4, "fixed as well"),
-    ("sampler: tpe\nconstraints:\n  - heads is nice\n", 3, "a constraint reads"),
-    ("constraints:\n  - heads divides fusion\n", 2, "fusion is not a numeric"),
-    ("search:\n  heads: [2, 4]\nsampler: best\n", 3, "sampler is one of tpe"),
-    ("sampler: grid\nsearch:\n  dropout: {low: 0.0, high: 0.5}\n", 3, "a grid takes choices"),
+    (
+        "sampler: tpe\nconstraints:\n  - heads is nice\n",
+        3,
+        "got 'heads is nice'; Input",
+    ),
+    ("constraints:\n  - heads divides fusion\n", 2, "with A and B among width, embedding"),
+    (
+        "search:\n  heads: [2, 4]\nsampler: best\n",
+        3,
+        "got 'best'; Input should be 'tpe'",
+    ),
+    (
+        "sampler: grid\nsearch:\n  dropout: {low: 0.0, high: 0.5}\n",
+        3,
+        "dropout: a grid takes",
+    ),
     ("points:\n  - {}\n  - {heads: 3}\n", 3, "heads must divide embedding"),
-    ("points: {heads: 1}\n", 1, "points is a list"),
+    ("points: {heads: 1}\n", 1, "points: got {'heads': 1}; Input should be a list"),
     ("searches:\n  heads: [1]\n", 1, "unknown key searches"),
     ("search: [\n", 2, "not YAML"),
-    ("- heads\n", 1, "a space is a mapping"),
+    ("- heads\n", 1, "Input should be a mapping"),
     ("search:\n  phases: [both, whole_clip]\n", 1, "needs fusion: none, got cross_attention"),
     ("search:\n  dropout: {low: 0, high: 0.5, step: x}\n", 2, "step: got 'x'"),
-    ("search:\n  dropout: {low: 0, high: 0.5, step: .nan}\n", 2, "step is positive"),
+    ("search:\n  dropout: {low: 0, high: 0.5, step: .nan}\n", 2, "step must be positive"),
     ("search:\n  dropout: {low: 0, high: 0.5, step: true}\n", 2, "step: got True"),
     ("search:\n  steps: {low: 10, high: 20, step: 0.5}\n", 2, "step: got 0.5"),
     (
         "search:\n  dropout: {low: 0.1, high: 0.5, log: 'no'}\n",
         2,
-        "log is true or false, got 'no'",
+        "dropout.log: got 'no'; Input should be a valid boolean",
     ),
-    ("search:\n  dropout: {low: true, high: 0.5}\n", 2, "low: dropout: got True"),
-    ("search:\n  flip: {low: 0, high: 1}\n", 2, "flip: not a number"),
+    ("search:\n  dropout: {low: true, high: 0.5}\n", 2, "dropout.low: got True"),
+    (
+        "search:\n  flip: {low: 0, high: 1}\n",
+        2,
+        "flip: got {'low': 0, 'high': 1}; Input",
+    ),
     ("search:\n  dropout: {low: 0, high: 0.5, 1: 2}\n", 2, "unknown key 1"),
     ("search:\n  heads: [1, true]\n", 2, "heads: got True"),
     ("search:\n  dropout: [0.1, false]\n", 2, "dropout: got False"),
-    ("search:\n  learning_rate: [1e-3, 0.001]\n", 2, "different values"),
-    ("search:\n  heads: [2, '2']\n", 2, "different values"),
+    ("search:\n  learning_rate: [1e-3, 0.001]\n", 2, "must be different"),
+    ("search:\n  heads: [2, '2']\n", 2, "must be different"),
     ("search:\n  fusion: [[concat]]\n", 2, "fusion: got ['concat']"),
     ("search:\n  1: [1]\n", 2, "unknown setting 1"),
     ('search:\n  "a\\nb": [1]\n', 2, "unknown setting 'a\\nb'"),
-    ("sampler: tpe\nsearch: []\n", 2, "search is a mapping of settings, got []"),
-    ("sampler: tpe\nfixed: 3\n", 2, "fixed is a mapping of settings, got 3"),
+    ("sampler: tpe\nsearch: []\n", 2, "search: got []; Input should be a mapping"),
+    ("sampler: tpe\nfixed: 3\n", 2, "fixed: got 3; Input should be a mapping"),
     ("fixed:\n  heads: true\n", 2, "heads: got True"),
     ("fixed:\n  null: 1\n", 1, "unknown setting None"),
-    ("sampler: tpe\nconstraints: 5\n", 2, "constraints is a list, got 5"),
-    ("constraints: heads divides embedding\n", 1, "constraints is a list, got 'heads"),
-    ("constraints: [[1]]\n", 1, "a constraint reads"),
-    ("constraints:\n  - head divides embedding\n", 2, "unknown setting head; did you mean heads"),
-    ("constraints:\n  - dropout divides heads\nfixed: {dropout: 0}\n", 1, "no point satisfies"),
-    ("sampler: tpe\npoints: 0\n", 2, "points is a list of mappings of settings, got 0"),
-    ("points:\n  - {heads: 1}\n  - 5\n", 3, "a point is a mapping of settings, got 5"),
+    ("sampler: tpe\nconstraints: 5\n", 2, "constraints: got 5; Input should be a list"),
+    (
+        "constraints: heads divides embedding\n",
+        1,
+        "embedding'; Input should be a list",
+    ),
+    ("constraints: [[1]]\n", 1, "constraints: got [1]; Input should be a valid string"),
+    (
+        "constraints:\n  - head divides embedding\n",
+        2,
+        "got 'head divides embedding'; ",
+    ),
+    ("constraints:\n  - dropout divides heads\nfixed: {dropout: 0}\n", 1, "no settings satisfy"),
+    ("sampler: tpe\npoints: 0\n", 2, "points: got 0; Input should be a list"),
+    ("points:\n  - {heads: 1}\n  - 5\n", 3, "points: got 5; Input should be a mapping"),
     ("points: [{1: 2}]\n", 1, "unknown setting 1"),
     ("points:\n  - heads: 1\n    dropout: true\n", 3, "dropout: got True"),
-    ("sampler: [tpe]\n", 1, "sampler is one of"),
-    ("sampler:\n", 1, "sampler is one of"),
+    ("sampler: [tpe]\n", 1, "sampler: got ['tpe']; Input should be"),
+    ("sampler:\n", 1, "sampler: got None; Input should be"),
     ("sampler: tpe\n1: 2\n", 2, "unknown key 1"),
     ("sampler: tpe\n? [1]\n: 2\n", 2, "not YAML: found unhashable key"),
     ("sampler: tpe\nfixed: \x00\n", 2, "not YAML"),
     ("fixed: 2024-13-45\n", 1, "not YAML: month must be"),
-    ("", 1, "a space is a mapping"),
+    ("", 1, "Input should be a mapping"),
 ]
 
 
@@ -105,15 +152,15 @@ def test_a_declared_constraint_admits_heads_that_do_not_always_divide(tmp_path):
 def test_constraints_that_no_point_satisfies_are_refused(tmp_path):
     path = tmp_path / "space.yaml"
     path.write_text("search:\n  heads: [3, 5]\nconstraints: [heads divides embedding]\n")
-    with pytest.raises(InputError, match="no point satisfies"):
+    with pytest.raises(InputError, match="no settings satisfy"):
         load_space(str(path))
 
 
-def test_set_fixes_a_dimension_and_the_points():
+def test_set_fixes_a_dimension_and_changes_the_first_settings():
     space = fix(load_space("dianet"), {"learning_rate": "0.002", "flip": "false"})
     assert "learning_rate" not in space.dimensions
     assert space.fixed["flip"] is False
-    assert all(point.learning_rate == 0.002 for point in space.first_settings)
+    assert all(one.learning_rate == 0.002 for one in space.first_settings)
 
 
 @pytest.mark.parametrize(
@@ -189,7 +236,7 @@ trees = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=4),
     max_leaves=12,
 )
-sections = ("sampler", "fixed", "search", "constraints", "points")
+sections = ("sampler", "fixed", "search", "constraints", "points", "ladder")
 
 
 @budget(
@@ -216,11 +263,11 @@ def test_a_shipped_file_with_a_typing_error_is_a_space_or_one_line(tmp_path, dat
     check_load(path)
 
 
-def test_enqueued_points_run_before_the_files_own(tmp_path):
+def test_enqueued_settings_run_before_those_of_the_space(tmp_path):
     path = tmp_path / "points.yaml"
     path.write_text("- {heads: 8}\n- {heads: 1}\n")
     space = enqueue(load_space("dianet"), path)
-    assert [point.heads for point in space.first_settings] == [8, 1, 4]
+    assert [one.heads for one in space.first_settings] == [8, 1, 4]
 
 
 def test_the_identity_of_a_space_changes_with_its_content():
@@ -237,10 +284,79 @@ def test_a_missing_points_file_is_one_line(tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("", "got nothing"), ("5\n", "got 5"), ("- {heads: true}\n", "heads: got True")],
+    [
+        ("", "got None"),
+        ("5\n", "got 5; Input should"),
+        ("- {heads: true}\n", "heads: got True"),
+    ],
 )
 def test_damaged_points_name_their_line(tmp_path, text, words):
     path = tmp_path / "points.yaml"
     path.write_text(text)
     with pytest.raises(InputError, match=rf"points.yaml:1: .*{words}"):
         enqueue(load_space("quick"), path)
+
+
+def test_the_schema_for_editors_is_the_one_of_the_form():
+    path = Path(shipped()["quick"]).with_name("space.schema.json")
+    assert path.read_text() == schema(), (
+        "the form of a space file or a setting changed: accept it with python -c 'from "
+        'dianet_ray.search.space_form import schema; print(schema(), end="")\' '
+        "> search_spaces/space.schema.json"
+    )
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_a_shipped_space_names_the_schema_and_fits_it(name):
+    path = shipped()[name]
+    named = re.match(r"# yaml-language-server: \$schema=(\S+)\n", path.read_text())[1]
+    form = json.loads((path.parent / named).read_text())
+    jsonschema.validate(yaml.safe_load(path.read_text()), form)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "search: {headz: [1]}",
+        "search: {heads: []}",
+        "search: {heads: [1, 1]}",
+        "search: {heads: null}",
+        "search: {dropout: {low: 0.1}}",
+        "search: {dropout: {low: 0.1, high: 1.5}}",
+        "search: {flip: {low: 0, high: 1}}",
+        "fixed: {fusion: sum}",
+        "constraints: [heads divides fusion]",
+        "sampler: best",
+        "ladder: [{steps: 0.5}]",
+    ],
+)
+def test_an_editor_refuses_what_the_search_refuses(tmp_path, text):
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(yaml.safe_load(text), json.loads(schema()))
+    path = tmp_path / "space.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=r"space.yaml:1: "):
+        load_space(str(path))
+
+
+def test_a_ladder_is_read_from_the_file_and_ends_with_loso(tmp_path):
+    path = tmp_path / "space.yaml"
+    rungs = {
+        "ladder:\n  - {groups: 3, steps: 0.5, keep: 1/8}\n  - {groups: 7}\n": (
+            Rung(3, 0.5, 1 / 8),
+            Rung(7, 1, KEEP),
+            Rung(),
+        ),
+        "ladder: []\n": (Rung(),),
+        "sampler: tpe\n": None,
+    }
+    for text, expected in rungs.items():
+        path.write_text(text)
+        assert load_space(str(path)).ladder == expected
+
+
+def test_dimensions_keep_the_order_of_the_file(tmp_path):
+    """A sampler draws them in this order, so another one would be another search."""
+    path = tmp_path / "space.yaml"
+    path.write_text("search:\n  steps: [1, 2]\n  heads: [1, 2]\n  dropout: [0, 0.1]\n")
+    assert list(load_space(str(path)).dimensions) == ["steps", "heads", "dropout"]

@@ -1,0 +1,168 @@
+"""The form of a search-space file, stated once, as pydantic models.
+
+`space_file.py` checks files with it. Editors complete and check them with the JSON schema made
+from it, search_spaces/space.schema.json.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    StrictBool,
+    Tag,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    create_model,
+    model_validator,
+)
+
+from dianet_ray.protocol.ladder import KEEP, parse_keep
+from dianet_ray.search.space import rounded
+from dianet_ray.settings import Choice, Range, Sampler, Settings
+
+_FIELDS = Settings.model_fields
+NUMBERS = [name for name, field in _FIELDS.items() if field.annotation in (int, float)]
+"""The settings that a range or a constraint may name."""
+TAGS: dict[type, str] = {list: "[]", dict: "{}"}
+"""What pydantic adds to the location of an error in a dimension; no key of a file reads so."""
+
+
+def schema() -> str:
+    """Write the JSON schema of a space file, as search_spaces/space.schema.json holds it."""
+    return json.dumps(SpaceForm.model_json_schema(), indent=2) + "\n"
+
+
+def _number(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
+    if isinstance(value, bool):  # to Python true is 1; whoever writes it means something else
+        raise ValueError("Input should be a number")
+    return check(rounded(check(value)))  # twice, because rounding may leave the limits
+
+
+_Integer = Annotated[int, WrapValidator(_number)]
+_Float = Annotated[float, WrapValidator(_number)]
+
+
+def _choice(values: list[Any]) -> Choice:
+    if len(set(values)) < len(values):
+        raise ValueError("the listed values must be different from each other")
+    return Choice(tuple(values))
+
+
+class _Form(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class RangeForm(_Form):
+    """All numbers from low to high, both included."""
+
+    low: float
+    high: float
+    log: StrictBool = Field(False, description="draw uniformly on a logarithmic scale")
+    step: float | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> RangeForm:
+        if self.low >= self.high:
+            raise ValueError("low must be less than high")
+        if self.log and self.low <= 0:
+            raise ValueError("a log range must start above 0")
+        if self.step is not None and not 0 < self.step <= self.high - self.low:
+            raise ValueError("step must be positive and at most high - low")
+        if self.step is not None and self.log:
+            raise ValueError("a log range takes no step")
+        return self
+
+    def range(self) -> Range:
+        """Return the range as a dimension."""
+        return Range(self.low, self.high, self.log, self.step)
+
+
+def _optional(description: str | None) -> Any:
+    """Describe a key that may be left out, but not be null."""
+    return Field(default_factory=lambda: None, description=description)
+
+
+def _value(name: str) -> Any:
+    """Make the type of a setting's value: YAML reads 1e-3 as a text and 0 as an integer."""
+    kind: Any = _FIELDS[name].annotation
+    for limit in _FIELDS[name].metadata:
+        kind = Annotated[kind, limit]
+    return Annotated[kind, WrapValidator(_number)] if name in NUMBERS else kind
+
+
+def _dimension(name: str) -> Any:
+    """Make the type of a searched setting: a list of values or, of a number, a range."""
+    value = _value(name)
+    is_set = Field(min_length=1, json_schema_extra={"uniqueItems": True})
+    choices: Any = Annotated[list[value], is_set, AfterValidator(_choice)]  # type: ignore[valid-type]
+    if name not in NUMBERS:
+        return choices
+    step = _Integer if _FIELDS[name].annotation is int else _Float
+    form: Any = create_model(
+        f"RangeOf_{name}",
+        __base__=RangeForm,
+        low=(value, ...),
+        high=(value, ...),
+        step=(step, _optional("every value is low plus a multiple of step")),
+    )
+    ranges: Any = Annotated[form, AfterValidator(RangeForm.range)]
+    return Annotated[
+        Annotated[choices, Tag(TAGS[list])] | Annotated[ranges, Tag(TAGS[dict])],
+        Discriminator(
+            lambda given: TAGS.get(type(given)),
+            custom_error_type="dimension",
+            custom_error_message="Input should be a list of values or a mapping of low and high",
+        ),
+    ]
+
+
+_given: Any = {
+    name: (_value(name), Field(field.default, description=field.description))
+    for name, field in _FIELDS.items()
+}
+_searched: Any = {
+    name: (_dimension(name), _optional(field.description)) for name, field in _FIELDS.items()
+}
+Given: Any = create_model("Given", __base__=_Form, **_given)
+Searched: Any = create_model("Searched", __base__=_Form, **_searched)
+
+_Keep = Annotated[float, BeforeValidator(lambda keep: parse_keep(str(keep), "keep"))]
+_ANY = "|".join(NUMBERS)
+_Constraint = Annotated[str, Field(pattern=f"^({_ANY}) (divides|<=) ({_ANY})$")]
+
+
+class RungForm(_Form):
+    """A rung below LOSO, which always follows as the last one."""
+
+    groups: _Integer = Field(description="number of groups of subjects, 2 or more")
+    steps: _Float = Field(1, description="share of the training steps, above 0 and at most 1")
+    keep: _Keep = Field(
+        KEEP,
+        description="share of the configurations that is promoted: a number, or text like 1/16",
+        json_schema_extra={"type": ["number", "string"]},
+    )
+
+
+class SpaceForm(_Form):
+    """A search space of dianet-ray."""
+
+    sampler: Sampler = Field("tpe", description="how settings are drawn")
+    fixed: Given | None = Field(None, description="settings with another value than the default")
+    search: Searched | None = Field(None, description="settings that vary, with their values")
+    constraints: list[_Constraint] | None = Field(
+        None, description="relations that every configuration satisfies"
+    )
+    points: list[Given | None] | None = Field(
+        None, description="configurations that run first, in this order"
+    )
+    ladder: list[RungForm] | None = Field(
+        None, description="rungs below LOSO, where --ladder says nothing"
+    )
