@@ -14,7 +14,7 @@ from itertools import product
 from typing import get_args
 
 import torch
-from dianet_ray.schemas import N_CHANNELS
+from dianet_ray.artefacts import N_CHANNELS
 from torch import Tensor
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
