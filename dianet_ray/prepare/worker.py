@@ -94,6 +94,7 @@ def _n_tasks(orders: Sequence[PartOrder], n_workers: int) -> int:
     T / 2k of a worker's T seconds, while the last workers finish. The sum is least at
     k = sqrt(T / 0.4).
     """
+    # Measured, docs/decisions.md: Tasks, not actors, make the images
     n_clips = sum(len(order.clips) for order in orders)
     seconds = SECONDS_PER_CLIP * n_clips / n_workers
     n_per_worker = math.sqrt(seconds / (2 * SECONDS_BETWEEN_TASKS))
