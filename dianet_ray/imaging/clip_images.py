@@ -86,6 +86,7 @@ def phase_images(
     weights = np.zeros((len(runs), n_frames))
     for row, (start, end) in zip(weights, runs, strict=True):
         row[start:end] = scaled_coefficients(end - start, kind)
+    # The first frame's shape sizes the sums, before it is added like the others.
     remaining = iter(frames)
     first = next(remaining)
     height, width = _pooling_size(first.shape, size)
@@ -103,7 +104,7 @@ def phase_images(
 
 def _pooling_size(shape: tuple[int, ...], size: int) -> tuple[int, int]:
     height, width = shape[:2]
-    # Halving first makes pooling faster and errs by less than sensor noise does.
+    # Halving first makes pooling faster; its error is about that of sensor noise.
     # Measured, docs/decisions.md: Halving large frames
     # Odd sizes have no exact 2 x 2 means, and OpenCV is fast at no other means.
     if min(height, width) >= max(HALVED_FROM, 2 * size) and height % 2 == 0 and width % 2 == 0:
@@ -131,6 +132,7 @@ def clip_images(path: Path, span: FrameSpan, recipe: Recipe) -> ClipImages:
         apex = _spot(path, numbers)
     frames = read_frames(path, numbers)
     first = next(frames)
+    # One box for all frames: a box per frame would jitter by more than a micro-expression moves.
     box, note = choose_box(first, recipe.crop)
     chosen, reduced = signature_frames(onset, offset), []
 
@@ -146,6 +148,7 @@ def clip_images(path: Path, span: FrameSpan, recipe: Recipe) -> ClipImages:
     images, scales = phase_images(
         checked(), n_frames=len(numbers), apex=apex - onset, recipe=recipe
     )
+    # A clip of copies of one frame would teach the network nothing but its label.
     if np.abs(images).max() < MOTIONLESS:
         raise UnfitError(f"no motion: the frames {onset}..{offset} are all equal")
     return ClipImages(

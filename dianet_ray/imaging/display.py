@@ -21,5 +21,5 @@ def pixels(image: np.ndarray) -> NDArray[np.uint8]:
 
 def png(image: np.ndarray) -> bytes:
     """Encode the `pixels` of a dynamic image as PNG."""
-    _, encoded = cv2.imencode(".png", pixels(image)[..., ::-1])
+    _, encoded = cv2.imencode(".png", pixels(image)[..., ::-1])  # OpenCV writes BGR
     return encoded.tobytes()

@@ -62,7 +62,7 @@ def signature(smalls: Sequence[NDArray[np.float32]]) -> NDArray[np.float16]:
     motion = np.zeros((N_FRAMES - 1, SIDE * SIDE), np.float32)
     for row, frame in zip(motion, later, strict=False):
         row[:] = (frame - first).ravel()
-    motion -= motion.mean()
+    motion -= motion.mean()  # so that the dot product of two signatures is a correlation
     length = float(np.linalg.norm(motion))
     return (motion / length if length else motion).ravel().astype(np.float16)
 

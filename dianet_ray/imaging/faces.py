@@ -86,7 +86,7 @@ def face_box(frame: Frame) -> Box | None:
         if found is not None:
             return _grown(found, grey.shape)
         if min(grey.shape) <= shorter_side:
-            break
+            break  # the next look would see the same pixels
     return None
 
 

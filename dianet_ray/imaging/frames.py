@@ -126,6 +126,7 @@ def read_frame(path: Path) -> NDArray[np.uint8]:
         encoded = np.fromfile(path, np.uint8)
     except OSError as error:
         raise FrameError(f"the file does not open: {path} ({error.strerror})") from error
+    # OpenCV would keep the upper 8 of 16 bits, whatever range the levels use.
     if encoded[: len(_PNG)].tobytes() == _PNG and encoded[_PNG_DEPTH_AT : _PNG_DEPTH_AT + 1] == 16:
         raise FrameError(f"a frame has 8 bits a channel: {path} has 16, convert it to 8")
     # At full size: decoding at half size is faster but depends on libjpeg's own scaling.

@@ -84,11 +84,12 @@ def _make(
         for row in manifest.rows
     )
     _check_half(rows)
+    # An interrupted run with other options or other clips left parts of other names.
     parts = _keep_only(folder, {order.name for order in orders})
     record = describe(manifest, options, rows=rows, outcomes=outcomes, parts=parts)
     write_csv(rows, out / MANIFEST_CSV)
     write_csv((row for row in rows if row.state == LEFT_OUT), out / LEFT_OUT_CSV)
-    write_record(out, record)
+    write_record(out, record)  # last: from now on OUT is complete
     n_reused = sum(one.is_reused for one in outcomes.values() if isinstance(one, ClipMade))
     return _result(record, n_reused=n_reused, is_old=False)
 
@@ -101,6 +102,7 @@ def _collect(found: Iterable[ClipOutcome], progress: Progress) -> dict[str, Clip
             continue
         outcomes[outcome.clip_id] = outcome
         is_reused = isinstance(outcome, ClipMade) and outcome.is_reused
+        # The estimate of the remaining time must not count clips that took none.
         (progress.skip if is_reused else progress.advance)(1)
     return outcomes
 
@@ -130,6 +132,7 @@ def _sample_files(manifest: Manifest) -> list[Path]:
     samples: dict[Path, Path | None] = {part.frames_root: None for part in manifest.parts}
     for row in manifest.usable():
         path = manifest.frames(row)
+        # Data sets of a composite may be mounted separately, so one file of each is read.
         root = next((root for root in samples if path.is_relative_to(root)), None)
         if root is not None and samples[root] is None:
             samples[root] = path if path.is_file() else next(iter(sorted(path.iterdir())), None)
@@ -164,6 +167,7 @@ def _check_half(rows: tuple[Row, ...]) -> None:
 
     Called with the manifest's rows before any frame is read, and with the workers' findings after.
     """
+    # A folder that the sheet does not list is no clip of the data set.
     of_sheet = [row for row in rows if not row.reason.startswith(NO_ROW)]
     left_out = [row for row in of_sheet if row.state == LEFT_OUT]
     if len(left_out) * 2 > len(of_sheet) or len(left_out) == len(of_sheet):

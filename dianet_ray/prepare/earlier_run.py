@@ -83,5 +83,6 @@ def _reads(manifest: Manifest, row: Row, recipe: Recipe) -> bool:
     try:
         clip_images(Path(order.frames), order.span, recipe)
     except FrameError as error:
+        # A clip that breaks a rule reads well, and making it again would leave it out again.
         return isinstance(error, UnfitError)
     return True
