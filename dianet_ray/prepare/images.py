@@ -108,7 +108,7 @@ def fingerprint(images: NDArray[np.float16]) -> str:
 
 def write_record(path: Path, record: ImagesRecord) -> None:
     """Write images.json, which declares the folder complete."""
-    # Indented, because people open this file to see what IMAGES are.
+    # Indented, because users open this file to see what IMAGES are.
     files.put(path / IMAGES_JSON, json.dumps(to_plain(record), indent=2).encode())
 
 
