@@ -26,7 +26,7 @@ from dianet_ray.artefacts import CORRECTED, LEFT_OUT, USED, Crop, Duplicate
 from dianet_ray.datasets.label_sets import COMMONEST, NAMED, LabelSet, plain_label
 from dianet_ray.datasets.manifest import UNREADABLE, Manifest, Row, with_crop
 from dianet_ray.imaging.clip_images import choose_box
-from dianet_ray.imaging.duplicates import find_duplicates, key_frames, signature, small
+from dianet_ray.imaging.duplicates import find_duplicates, signature, signature_frames, small
 from dianet_ray.imaging.frames import FrameError, UnfitError, read_frames
 from dianet_ray.progress import Progress
 
@@ -75,7 +75,7 @@ def _columns(seen: Sequence[_Seen]) -> tuple[list[str], list[str], list[NDArray[
 def _look(manifest: Manifest, row: Row, *, crop: Crop) -> _Seen:
     onset, offset = row.onset or 0, row.offset or 0  # numbers, or a rule had left the clip out
     try:
-        frames = list(read_frames(manifest.frames(row), key_frames(onset, offset)))
+        frames = list(read_frames(manifest.frames(row), signature_frames(onset, offset)))
         sizes = {f"{frame.shape[1]}x{frame.shape[0]}" for frame in frames}
         if len(sizes) > 1:
             raise FrameError(f"frames of changing size: {' and '.join(sorted(sizes))}")

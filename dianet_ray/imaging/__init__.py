@@ -1,1 +1,1 @@
-"""One clip, pure: from frames to dynamic images."""
+"""One clip, from its frames to its dynamic images; knows no sheet, data set, Ray or network."""

@@ -1,4 +1,4 @@
-"""The dynamic images of one clip: each phase and the whole clip, in one pass over its frames."""
+"""The dynamic images of one clip: one per phase and one of the whole clip, in a single pass."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dianet_ray.artefacts import Crop, Recipe
-from dianet_ray.imaging.duplicates import key_frames, signature, small
+from dianet_ray.imaging.duplicates import signature, signature_frames, small
 from dianet_ray.imaging.faces import Box, centre_box, face_box
 from dianet_ray.imaging.frames import FrameError, UnfitError, read_frames
 from dianet_ray.imaging.key_frames import spot_apex
@@ -25,14 +25,17 @@ from dianet_ray.imaging.rank_pooling import (
 )
 
 MOTIONLESS = 0.01
-"""Grey levels of a dynamic image that are rounding: sensor noise alone makes ten times as much."""
+"""Grey levels. A dynamic image that stays below is rounding: sensor noise makes ten times more."""
 
 HALVED_FROM = 480
-"""Shorter side, pixels, of frames worth halving; smaller ones are pooled exactly."""
+"""Shorter side in pixels from which frames may be halved; smaller frames are pooled exactly."""
 
 
 class FrameSpan(NamedTuple):
-    """The frames of a clip, by number: onset and offset included; an apex of None is spotted."""
+    """The frames of a clip by number, onset and offset included.
+
+    An `apex` of None is unknown: `clip_images` spots it.
+    """
 
     onset: int
     apex: int | None
@@ -41,11 +44,15 @@ class FrameSpan(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ClipImages:
-    """The dynamic images of one clip, and what was found on the way.
+    """The dynamic images of one clip, and what was found while they were made.
 
-    `images` (3, H, W, 3) float16 and `scales` (3,) float32 are as `phase_images` says. `apex` is
-    the one that was given, or spotted; `box` the crop as `x y width height`, empty for whole
-    frames; `note` what must be said of the clip. `signature` tells it from others (`duplicates`).
+    Attributes:
+        images: (3, H, W, 3) float16, as `phase_images` returns them.
+        scales: (3,) float32, as `phase_images` returns them.
+        apex: number of the apex frame, annotated or spotted.
+        box: the crop as `x y width height` in pixels; empty for whole frames.
+        note: what the manifest must say of this clip; empty when there is nothing to say.
+        signature: (1024,) float16; `imaging.duplicates` compares it with those of other clips.
     """
 
     images: NDArray[np.float16]
@@ -79,6 +86,7 @@ def phase_images(
     weights = np.zeros((len(runs), n_frames))
     for row, (start, end) in zip(weights, runs, strict=True):
         row[start:end] = scaled_coefficients(end - start, kind)
+    # The first frame's shape sizes the sums, before it is added like the others.
     remaining = iter(frames)
     first = next(remaining)
     height, width = _pooling_size(first.shape, size)
@@ -96,7 +104,9 @@ def phase_images(
 
 def _pooling_size(shape: tuple[int, ...], size: int) -> tuple[int, int]:
     height, width = shape[:2]
-    # Odd sizes have no exact 2 x 2 means, and OpenCV is fast at no others.
+    # Halving first makes pooling faster; its error is about that of sensor noise.
+    # Measured, docs/decisions.md: Halving large frames
+    # Odd sizes have no exact 2 x 2 means, and OpenCV is fast at no other means.
     if min(height, width) >= max(HALVED_FROM, 2 * size) and height % 2 == 0 and width % 2 == 0:
         return height // 2, width // 2
     return height, width
@@ -105,16 +115,16 @@ def _pooling_size(shape: tuple[int, ...], size: int) -> tuple[int, int]:
 def clip_images(path: Path, span: FrameSpan, recipe: Recipe) -> ClipImages:
     """Make the dynamic images of one clip in one pass over its frames.
 
-    A clip without an apex is read before, to spot it.
+    A clip without an apex is read twice: first to spot the apex, then to pool.
 
     Args:
         path: A folder of frames, or a video.
-        span: Onset, apex and offset.
-        recipe: What the images shall be like.
+        span: The frames to pool.
+        recipe: How the images are made.
 
     Raises:
         FrameError: a frame of onset..offset is missing, cannot be read, or differs in size.
-        UnfitError: no face is found, or nothing moves.
+        UnfitError: a face is required and none is found, or nothing moves.
     """
     onset, apex, offset = span
     numbers = range(onset, offset + 1)
@@ -122,20 +132,23 @@ def clip_images(path: Path, span: FrameSpan, recipe: Recipe) -> ClipImages:
         apex = _spot(path, numbers)
     frames = read_frames(path, numbers)
     first = next(frames)
+    # One box for all frames: a box per frame would jitter by more than a micro-expression moves.
     box, note = choose_box(first, recipe.crop)
-    keys, reduced = key_frames(onset, offset), []
+    chosen, reduced = signature_frames(onset, offset), []
 
-    def passing() -> Iterator[Frame]:
+    def checked() -> Iterator[Frame]:
+        """Pass the frames on, cropped; those of the signature are kept, reduced, on the way."""
         for number, frame in enumerate(chain([first], frames), onset):
             if frame.shape != first.shape:
-                raise FrameError(_changing(path, number, frame, first))
-            if number in keys:
+                raise FrameError(_size_change(path, number, frame, first))
+            if number in chosen:
                 reduced.append(small(frame))
             yield frame if box is None else box.cut(frame)
 
     images, scales = phase_images(
-        passing(), n_frames=len(numbers), apex=apex - onset, recipe=recipe
+        checked(), n_frames=len(numbers), apex=apex - onset, recipe=recipe
     )
+    # A clip of copies of one frame would teach the network nothing but its label.
     if np.abs(images).max() < MOTIONLESS:
         raise UnfitError(f"no motion: the frames {onset}..{offset} are all equal")
     return ClipImages(
@@ -144,13 +157,13 @@ def clip_images(path: Path, span: FrameSpan, recipe: Recipe) -> ClipImages:
 
 
 def choose_box(first: Frame, crop: Crop) -> tuple[Box | None, str]:
-    """Choose the part of every frame that counts, by the onset frame.
+    """Choose the part of a clip's frames that is used, from its onset frame.
 
     Returns:
-        The box, None for whole frames, and what must be said of it, empty when nothing.
+        The box, None for whole frames; and a note for the manifest, empty where none is needed.
 
     Raises:
-        UnfitError: a face was asked for and none is found.
+        UnfitError: the crop requires a face and none is found.
     """
     if crop == "none":
         return None, ""
@@ -169,6 +182,6 @@ def _spot(path: Path, numbers: range) -> int:
     return numbers[index]
 
 
-def _changing(path: Path, number: int, frame: Frame, first: Frame) -> str:
+def _size_change(path: Path, number: int, frame: Frame, first: Frame) -> str:
     sizes = [f"{f.shape[1]}x{f.shape[0]}" for f in (first, frame)]
     return f"frames of changing size: {sizes[0]}, but frame {number} {sizes[1]}, in {path}"

@@ -1,4 +1,4 @@
-"""Dynamic images as pictures for people: the report page and, with `--log-faces`, MLflow."""
+"""Dynamic images as pictures to look at, on the report page and, with `--log-faces`, in MLflow."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 
 def pixels(image: np.ndarray) -> NDArray[np.uint8]:
-    """Render a dynamic image as (H, W, 3) uint8 RGB, no motion at mid grey.
+    """Render a dynamic image as (H, W, 3) uint8 RGB, in which mid grey means no motion.
 
     Args:
         image: (H, W, 3) RGB floats of any scale; the largest magnitude becomes black or white.
@@ -20,6 +20,6 @@ def pixels(image: np.ndarray) -> NDArray[np.uint8]:
 
 
 def png(image: np.ndarray) -> bytes:
-    """Render a dynamic image as the PNG of its `pixels`."""
-    _, encoded = cv2.imencode(".png", pixels(image)[..., ::-1])
+    """Encode the `pixels` of a dynamic image as PNG."""
+    _, encoded = cv2.imencode(".png", pixels(image)[..., ::-1])  # OpenCV writes BGR
     return encoded.tobytes()

@@ -1,8 +1,8 @@
 """Where the face is: one box for a clip, found on its onset frame.
 
-A box per frame would jitter by more than a micro-expression moves, so the box of the onset frame
-cuts every frame. Faces are found by a frontal-face cascade that comes with OpenCV; nothing is
-downloaded. Knows nothing of files or clips.
+A box per frame would jitter by more than a micro-expression moves, so the onset frame's box crops
+every frame of the clip. Faces are found by a frontal-face cascade that comes with OpenCV; nothing
+is downloaded. Knows nothing of files or clips.
 """
 
 from __future__ import annotations
@@ -18,32 +18,32 @@ from cv2.data import haarcascades
 from dianet_ray.imaging.rank_pooling import Frame
 
 CASCADE = "haarcascade_frontalface_alt2.xml"
-"""Of the bundled cascades the fastest, and the one that mistakes no texture for a face."""
+"""The fastest of the bundled cascades, and the only one that took no texture for a face."""
 
 LOOKS = (60, 120)
-"""Shorter side, pixels, to which a frame is reduced; the second if the first shows no face.
+"""Shorter side in pixels to which a frame is reduced; the second is tried if the first fails.
 
-Drawn faces in frames of 640 x 480 pixels, dark to bright, before flat, noisy, striped and
-cluttered backgrounds: the first look takes 2 ms and finds 99 % of those that fill half of the
-height or more; the second takes 9 ms and finds 99 % of those that fill a quarter or more.
+Measured on drawn faces in frames of 640 x 480 pixels, dark to bright, in front of flat, noisy,
+striped and cluttered backgrounds: the first look takes 2 ms and finds 99 % of the faces that fill
+at least half of the height; the second takes 9 ms and finds 99 % of those that fill a quarter.
 """
 
 SMALLEST_FACE = 20
-"""Side, pixels, of the smallest face in a reduced frame: the cascade's own window."""
+"""Side in pixels of the smallest face found in a reduced frame: the cascade's own window."""
 
 STEP = 1.1
-"""Ratio of one size of face looked for to the next."""
+"""Ratio between successive face sizes that the cascade looks for."""
 
 N_AGREEING = 3
-"""How many overlapping detections make a face."""
+"""Overlapping detections that make a face."""
 
 MARGIN = 0.1
-"""Added on each side, share of the detected side: detections end at the chin and the brows."""
+"""Share of the detected side that is added on each side: detections end at chin and brows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A part of a frame, in pixels of the frame as it was read; x and y are its first pixel."""
+    """A rectangle in pixels of the frame as it was read; x and y are its top left pixel."""
 
     x: int
     y: int
@@ -51,7 +51,7 @@ class Box:
     height: int
 
     def cut(self, frame: Frame) -> Frame:
-        """Return the part of a frame (H, W, ...) that lies in the box, as a view."""
+        """Crop a frame (H, W, ...) to the box, as a view."""
         return frame[self.y : self.y + self.height, self.x : self.x + self.width]
 
     @classmethod
@@ -69,9 +69,9 @@ class Box:
 
 
 def face_box(frame: Frame) -> Box | None:
-    """Find the largest frontal face of a frame and grow its box by MARGIN.
+    """Find the largest frontal face of a frame, and enlarge its box by MARGIN.
 
-    The box is square unless the frame is too small for that, and lies in the frame. It does
+    The box lies inside the frame, and is square unless the frame is too small for that. It does
     not depend on the number of threads.
 
     Args:
@@ -86,7 +86,7 @@ def face_box(frame: Frame) -> Box | None:
         if found is not None:
             return _grown(found, grey.shape)
         if min(grey.shape) <= shorter_side:
-            break
+            break  # the next look would see the same pixels
     return None
 
 
@@ -107,7 +107,7 @@ def _largest_face(grey: Frame, shorter_side: int) -> tuple[float, float, float] 
     scale = max(1.0, min(height, width) / shorter_side)
     size = (round(width / scale), round(height / scale))
     small = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
-    # The cascade passes over windows of low contrast, which is all of a dark frame.
+    # The cascade skips windows of low contrast, and in a dark frame every window has it.
     stretched = cv2.normalize(small, None, 0, 255, cv2.NORM_MINMAX, cv2.CV_8U)
     smallest = (SMALLEST_FACE, SMALLEST_FACE)
     found = _cascade().detectMultiScale(
@@ -115,7 +115,7 @@ def _largest_face(grey: Frame, shorter_side: int) -> tuple[float, float, float] 
     )
     if not len(found):
         return None
-    # Threads report faces in any order: of two as large, the rightmost.
+    # Threads report faces in any order, so a tie in size goes to the rightmost face.
     side, x, y = max((int(side), int(x), int(y)) for x, y, side, _ in found)
     return x * scale, y * scale, side * scale
 

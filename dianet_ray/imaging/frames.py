@@ -1,8 +1,8 @@
-"""The frames of one clip: image files in a folder, or a video; each has a number.
+"""The numbered frames of one clip: image files in a folder, or a video.
 
-A file's number is the last integer in its name, a video's first frame is number 1. Knows nothing
-of sheets or data sets. What is wrong with a clip is a FrameError: it leaves that clip out and
-never ends a run.
+A file's number is the last integer in its name; a video's first frame is number 1. Knows nothing
+of sheets or data sets. Whatever is wrong with a clip is a FrameError, which leaves that clip out
+and never ends a run.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp"})
 VIDEO_SUFFIXES = frozenset({".mp4", ".avi"})
 _LAST_INTEGER = re.compile(r"(\d+)\D*$")
-_JPEG, _BMP = b"\xff\xd8", b"BM"  # other formats may hold 16 bits under such a name
+# The content decides, not the name: other formats under these names may have 16 bits a channel.
+_JPEG, _BMP = b"\xff\xd8", b"BM"
 _PNG = b"\x89PNG\r\n\x1a\n"
-SMALLEST = 4  # pixels of a side: what is smaller shows nobody
-_PNG_DEPTH_AT = 24  # byte of the header that holds the bits of a channel
+SMALLEST = 4  # pixels of a side; a smaller image shows no face
+_PNG_DEPTH_AT = 24  # byte of the PNG header that holds the bits per channel
 
 
 class FrameError(Exception):
@@ -30,11 +31,11 @@ class FrameError(Exception):
 
 
 class UnfitError(FrameError):
-    """The frames read well, but a rule leaves the clip out; the message is `kind: detail`."""
+    """The frames can be read, but a rule leaves the clip out; the message is `kind: detail`."""
 
 
 class FolderError(FrameError):
-    """The folder or video of a clip does not open."""
+    """The folder or video of a clip cannot be opened."""
 
 
 def is_video(path: Path) -> bool:
@@ -47,7 +48,7 @@ def is_video(path: Path) -> bool:
 
 
 def frame_numbers(path: Path) -> Sequence[int]:
-    """List the numbers of a clip's frames, ascending; a video has as many as its header says.
+    """List the numbers of a clip's frames, ascending; of a video, as its header counts them.
 
     Raises:
         FolderError: the folder or video cannot be opened.
@@ -62,8 +63,8 @@ def index_frames(folder: Path) -> dict[int, Path]:
     """Find the frames in a folder, in the order of their numbers.
 
     The number is the last integer in the name, with or without leading zeros: `img46.jpg`,
-    `reg_img46.jpg` and `006_05562.jpg` are frames 46, 46 and 5562. Other files are ignored, and
-    hidden ones: archives made on a Mac hold a `._img46.jpg` beside each frame.
+    `reg_img46.jpg` and `006_05562.jpg` are frames 46, 46 and 5562. Other files are ignored. So are
+    hidden files, because archives made on a Mac hold a `._img46.jpg` beside each frame.
 
     Raises:
         FolderError: the folder cannot be read.
@@ -88,7 +89,7 @@ def index_frames(folder: Path) -> dict[int, Path]:
 
 
 def read_frames(path: Path, numbers: Sequence[int]) -> Iterator[NDArray[np.uint8]]:
-    """Decode some frames of a clip, one at a time.
+    """Decode some frames of a clip, one after the other.
 
     Args:
         path: A folder or a video.
@@ -118,29 +119,36 @@ def read_frame(path: Path) -> NDArray[np.uint8]:
         (H, W, 3) uint8 RGB; a greyscale file is repeated over the channels.
 
     Raises:
-        FrameError: the file is missing, empty, cut short or no image, or has 16 bits a channel:
-            how its levels map to 8 bits only its maker knows.
+        FrameError: the file is missing, empty, truncated or no image; or it has 16 bits per
+            channel, and only its maker knows how those map to 8.
     """
     try:
         encoded = np.fromfile(path, np.uint8)
     except OSError as error:
         raise FrameError(f"the file does not open: {path} ({error.strerror})") from error
+    # OpenCV would keep the upper 8 of 16 bits, whatever range the levels use.
     if encoded[: len(_PNG)].tobytes() == _PNG and encoded[_PNG_DEPTH_AT : _PNG_DEPTH_AT + 1] == 16:
-        raise FrameError(f"a frame has 8 bits a channel: {path} has 16, convert it first")
+        raise FrameError(f"a frame has 8 bits a channel: {path} has 16, convert it to 8")
+    # At full size: decoding at half size is faster but depends on libjpeg's own scaling.
+    # Measured, docs/decisions.md: Decoding JPEGs at half size
     known = encoded[: len(_PNG)].tobytes().startswith((_JPEG, _PNG, _BMP))
     try:
         frame = cv2.imdecode(encoded, cv2.IMREAD_COLOR_RGB) if known else None
-    except cv2.error:  # a header that asks for an absurd size
+    except cv2.error:  # the header claims an absurd size
         frame = None
     if frame is None or min(frame.shape[:2]) < SMALLEST:
         raise FrameError(f"not a whole image: {path} ({encoded.size} bytes)")
     return np.asarray(frame, np.uint8)
 
 
-def halved(grey: NDArray[Any], shorter_side: int) -> NDArray[Any]:
-    """Halve a grey frame by exact 2 x 2 means as long as its shorter side stays that long.
+def halve_grey(grey: NDArray[Any], shorter_side: int) -> NDArray[Any]:
+    """Halve a grey frame by 2 x 2 means for as long as its shorter side stays long enough.
 
-    OpenCV is fast at no other means of areas; an odd row or column at the end is cut off.
+    OpenCV computes no other area means fast. An odd row or column at the end is cut off.
+
+    Args:
+        grey: (H, W) of any dtype.
+        shorter_side: Smallest shorter side of the result, pixels.
     """
     while min(grey.shape) >= 2 * shorter_side:
         height, width = grey.shape[0] // 2, grey.shape[1] // 2
@@ -150,7 +158,7 @@ def halved(grey: NDArray[Any], shorter_side: int) -> NDArray[Any]:
 
 
 def file_stamps(path: Path, first: int, last: int) -> list[tuple[str, int, int]]:
-    """Name what frames first..last are read from: (name, bytes, time of change in ns) each.
+    """Stamp the files of frames first..last with name, size in bytes and time of change in ns.
 
     Raises:
         FrameError: the folder or a file cannot be opened.
@@ -179,7 +187,7 @@ def _open_video(path: Path) -> cv2.VideoCapture:
 
 
 def _read_video(path: Path, numbers: Sequence[int]) -> Iterator[NDArray[np.uint8]]:
-    # Every frame is passed in order: seeking is inexact in most formats.
+    # Frames are decoded in order, because seeking is inexact in most formats.
     video, at = _open_video(path), 0
     try:
         for number in numbers:

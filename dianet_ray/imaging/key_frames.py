@@ -1,9 +1,9 @@
-"""Spot a missing apex: the frame of largest motion against onset and offset, where it pauses.
+"""Spot a missing apex: the frame that differs most from onset and offset while motion pauses.
 
 Reads the frames of one clip in one pass; knows nothing of files, sheets or data sets. The measure
 is that of Van Quang, Chun and Tokuyama, "CapsuleNet for Micro-Expression Recognition" (FG 2019,
-doi:10.1109/FG.2019.8756544; github.com/davidnvq/me_recognition), made to stand head movement,
-lamps and sensor noise.
+doi:10.1109/FG.2019.8756544; github.com/davidnvq/me_recognition), made robust against head
+movement, changing light and sensor noise. Measured, docs/decisions.md: Apex spotting
 """
 
 from __future__ import annotations
@@ -16,44 +16,45 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dianet_ray.imaging.frames import halved
+from dianet_ray.imaging.frames import halve_grey
 from dianet_ray.imaging.rank_pooling import Frame
 
 Floats = NDArray[np.floating]
 
-SIDE = 64  # shorter side of the grey frames that are compared, pixels
-BLUR = 2.0  # Gaussian blur of those, pixels
+SIDE = 64  # pixels: shorter side of the grey frames that are compared
+BLUR = 2.0  # pixels: standard deviation of their Gaussian blur
 REGIONS = 8  # motion is averaged over REGIONS x REGIONS parts of the frame
-PAUSE = 0.05  # what is added to the speed, share of its mean: a pause alone must not decide
-_NOTHING = 0.01  # motion below this is rounding, grey levels
-_TINY = 1e-9  # keeps three frames, which have one speed that may be 0, from a division by 0
+PAUSE = 0.05  # share of the mean speed that is added to every speed: a pause alone must not win
+_NOTHING = 0.01  # grey levels: less motion is rounding
+_TINY = 1e-9  # avoids a division by 0 in a clip of three frames, whose only speed may be 0
 
 
 def spot_apex(frames: Iterable[Frame], last: Frame) -> int | None:
     """Find the frame that is far from both onset and offset while the face pauses.
 
     The published score is (|t - onset| + |t - offset|) / |t - before|, pixel by pixel with one
-    grey level added to each difference, averaged over ten regions around the face's landmarks;
-    the released code has the offset switched off. Changed here:
+    grey level added to each difference, averaged over ten regions around facial landmarks. The
+    released code leaves the offset out. This version differs:
 
-    - Small blurred grey frames and a grid of regions, so no landmarks; three frames are averaged.
-    - Head movement and exposure are fitted and deducted.
-    - The smaller of the two distances counts, not their sum: the apex is far from both.
-    - Speed is taken from the frame before to the frame after, over all regions at once. Its
-      smallest value, which is sensor noise, is deducted, and a share of its mean added.
+    - It compares small, blurred grey frames, each averaged with its neighbours, over a grid of
+      regions. So it needs no landmarks.
+    - Head movement and exposure are fitted and subtracted.
+    - The smaller of the two distances counts instead of their sum: an apex is far from both.
+    - Speed is measured from the frame before to the frame after, over all regions at once. Its
+      minimum, which is sensor noise, is subtracted, and a share of its mean is added.
 
-    The peak of a lopsided motion is found a frame or two on its slower side.
-    Pauses are told apart only by distance: of eyes held shut and a smile, the larger wins. A
-    region that differs in one frame alone has no speed there and can be mistaken for an apex.
+    Known limits: the peak of an asymmetric motion is found a frame or two on its slower side. Of
+    two pauses the larger motion wins, even if it is a blink. A region that differs in a single
+    frame has no speed there and can be mistaken for an apex.
 
     Args:
         frames: The frames onset..offset in order, (H, W, 3) RGB or (H, W) grey, uint8; read
             once, and none is kept.
-        last: The offset frame, also the last of `frames`.
+        last: The offset frame, which is also the last of `frames`.
 
     Returns:
-        The index of the apex, 0 being the onset, within 1..T-2 and the lowest of equals; None
-        for fewer than 3 frames or when nothing moves.
+        The index of the apex within 1..T-2, where the onset has index 0; the lowest of ties. None
+        for fewer than 3 frames, or when nothing moves.
     """
     distances, speeds = _courses(frames, last)
     if max(distances, default=0) < _NOTHING:
@@ -71,7 +72,7 @@ def _courses(frames: Iterable[Frame], last: Frame) -> tuple[list[float], list[fl
         return [], []
     onset = _Onset(first)
     start, end = onset.changes(first), onset.changes(last)
-    # One more of each end, so that smoothing does not shorten the clip.
+    # Each end is repeated once, so that smoothing does not shorten the clip.
     changes = chain([start, start], map(onset.changes, remaining), [end])
     smoothed = ((a + 2 * b + c) / 4 for a, b, c in _triples(changes))
     distances, speeds = [], []
@@ -82,7 +83,7 @@ def _courses(frames: Iterable[Frame], last: Frame) -> tuple[list[float], list[fl
 
 
 class _Onset:
-    """The onset frame, as what the others are compared with."""
+    """The onset frame, with which all others are compared."""
 
     def __init__(self, frame: Frame) -> None:
         height, width = frame.shape[:2]
@@ -92,7 +93,7 @@ class _Onset:
         self._nuisance = _head_and_lamp(self._grey)
 
     def changes(self, frame: Frame) -> Floats:
-        """Return what changed since the onset, (REGIONS, REGIONS) means in grey levels."""
+        """Measure what changed since the onset: (REGIONS, REGIONS) means in grey levels."""
         change = self._small(frame) - self._grey
         fitted = self._nuisance @ (self._nuisance.T @ change.ravel())
         own = change - fitted.reshape(change.shape)
@@ -100,15 +101,15 @@ class _Onset:
 
     def _small(self, frame: Frame) -> Floats:
         grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) if frame.ndim == 3 else frame
-        small = cv2.resize(halved(grey, SIDE), self._size, interpolation=cv2.INTER_AREA)
+        small = cv2.resize(halve_grey(grey, SIDE), self._size, interpolation=cv2.INTER_AREA)
         return cv2.GaussianBlur(small.astype(np.float32), (0, 0), BLUR)  # type: ignore[no-any-return]
 
 
 def _head_and_lamp(grey: Floats) -> Floats:
-    """Span the changes of a frame that are no expression, (pixels, 6) orthonormal.
+    """Return an orthonormal basis (pixels, 6) of the changes that are no expression.
 
-    To first order a head that shifts, nears or turns changes a frame by its gradients times the
-    displacement; a lamp changes it by a factor and a constant.
+    To first order, a head that shifts, approaches or turns changes a frame by its gradients times
+    the displacement. Light changes it by a factor and a constant.
     """
     across_y, across_x = np.gradient(grey)
     height, width = grey.shape
@@ -121,7 +122,7 @@ def _head_and_lamp(grey: Floats) -> Floats:
 
 
 def _triples(items: Iterable[Floats]) -> Iterator[tuple[Floats, Floats, Floats]]:
-    """Give every inner item with its neighbours."""
+    """Yield every inner item between its two neighbours."""
     window: deque[Floats] = deque(maxlen=3)
     for item in items:
         window.append(item)

@@ -1,9 +1,9 @@
-"""Approximate rank pooling: a run of frames becomes one dynamic image by a weighted sum.
+"""Approximate rank pooling: a weighted sum turns a run of frames into one dynamic image.
 
 Pure maths: knows nothing of files, phases or Ray. `harmonic` is the closed form of Bilen et al.,
-"Dynamic Image Networks for Action Recognition" (CVPR 2016); `linear` is 2t - T - 1. A sum is kept
-in float32 and divided by the sum of the positive coefficients, so that |value| <= 255 for any
-number of frames: undivided, float16 overflows from 62 frames on.
+"Dynamic Image Networks for Action Recognition" (CVPR 2016); `linear` is 2t - T - 1. Sums are
+float32 and divided by the sum of the positive coefficients, so that |value| <= 255 for any number
+of frames. Measured, docs/decisions.md: Stored dynamic images are scaled
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ _START = 2.0  # scaled weights have partial sums within [-1, 1], so every k_t li
 
 
 def coefficients(n_frames: int, kind: Coefficients = "harmonic") -> NDArray[np.float64]:
-    """Give each of T frames its weight; the weights sum to 0, so static appearance vanishes.
+    """Compute the weights of T frames; they sum to 0, so that static appearance cancels out.
 
     `harmonic`: alpha_t = 2(T - t + 1) - (T + 1)(H_T - H_{t-1}), H_k the k-th harmonic number.
-    `linear`: alpha_t = 2t - T - 1. A single frame holds no motion: its weight is 0 (the
-    published code says 1, which would let the appearance in).
+    `linear`: alpha_t = 2t - T - 1. A single frame holds no motion, so its weight is 0; the
+    published code has 1, which would let its appearance in.
 
     Returns:
         (T,) float64, for t = 1..T.
@@ -44,32 +44,32 @@ def coefficients(n_frames: int, kind: Coefficients = "harmonic") -> NDArray[np.f
 
 
 def positive_sum(n_frames: int, kind: Coefficients = "harmonic") -> float:
-    """Sum the positive coefficients, the scale of a dynamic image; 1 if there are none."""
+    """Sum the positive coefficients: the scale of a dynamic image. It is 1 if there are none."""
     weights = coefficients(n_frames, kind)
     return float(weights[weights > 0].sum()) or 1.0
 
 
 def scaled_coefficients(n_frames: int, kind: Coefficients = "harmonic") -> NDArray[np.float64]:
-    """Give the coefficients divided by their positive sum: in [-1, 1], partial sums too."""
+    """Divide the coefficients by their positive sum; they and partial sums lie in [-1, 1]."""
     return coefficients(n_frames, kind) / positive_sum(n_frames, kind)
 
 
 class RunningSums:
-    """Weighted sums over one pass of frames, float32; no frame is kept.
+    """Weighted sums over one pass of frames, in float32; no frame is kept.
 
-    A sum is a running mean in disguise: with k_t = 2 + the sum of the first t weights w, the
-    recurrence mean_t = (1 - w_t / k_t) mean_{t-1} + (w_t / k_t) frame_t from mean_0 = 0 makes
-    k_T mean_T the weighted sum. That is the form in which OpenCV adds 8-bit frames to float32 in
-    one vectorised pass: a third to a half of the time of the others.
+    Each sum is computed as a running mean. Let k_t be 2 plus the sum of the first t weights w.
+    The recurrence mean_t = (1 - w_t / k_t) mean_{t-1} + (w_t / k_t) frame_t, from mean_0 = 0,
+    makes k_T mean_T the weighted sum. In this form OpenCV adds 8-bit frames to float32 in one
+    vectorised pass, which takes a third to a half of the time of other forms.
     """
 
     def __init__(self, weights: NDArray[np.float64], shape: tuple[int, ...]) -> None:
-        """Start at 0.
+        """Start every sum at 0.
 
         Args:
-            weights: (sums, T), a row per sum, whose partial sums lie within [-1, 1]; 0 where a
-                frame is no part of the sum.
-            shape: Of a frame, (H, W, 3).
+            weights: (sums, T), one row per sum, with partial sums in [-1, 1]; 0 where a frame is
+                not part of the sum.
+            shape: (H, W, 3) of every frame.
         """
         totals = _START + np.cumsum(weights, axis=1)
         self._shares = iter((weights / totals).T.tolist())
@@ -77,11 +77,11 @@ class RunningSums:
         self._means = np.zeros((len(weights), *shape), np.float32)
 
     def add(self, frame: Frame) -> None:
-        """Add the next frame, uint8 or float32, to every sum that it is a part of."""
+        """Add the next frame, uint8 or float32, to every sum that it is part of."""
         for mean, share in zip(self._means, next(self._shares), strict=True):
             if share:
                 cv2.accumulateWeighted(frame, mean, share)
 
     def sums(self) -> NDArray[np.float32]:
-        """Return the sums, once every frame was added: (sums, H, W, 3) float32."""
+        """Return the sums (sums, H, W, 3) float32, after all frames were added."""
         return self._means * self._ends.reshape(-1, *[1] * (self._means.ndim - 1))

@@ -1,1 +1,1 @@
-"""IMAGES: the dynamic images of a data set, made with Ray Data."""
+"""From a manifest to IMAGES: the dynamic images of a data set, made with Ray Data."""

@@ -51,6 +51,8 @@ def describe(
         parts: names of the files that hold the images.
     """
     request = request_hash(manifest, options)
+    # Frames may be exchanged between an interrupted run and its continuation, so the hash is of
+    # the images themselves. docs/decisions.md: The hash of IMAGES
     made = {name: found for name, found in outcomes.items() if isinstance(found, ClipMade)}
     n_left_out = sum(row.state == LEFT_OUT for row in rows)
     return ImagesRecord(

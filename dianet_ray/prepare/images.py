@@ -108,6 +108,7 @@ def fingerprint(images: NDArray[np.float16]) -> str:
 
 def write_record(path: Path, record: ImagesRecord) -> None:
     """Write images.json, which declares the folder complete."""
+    # Indented, because users open this file to see what IMAGES are.
     files.put(path / IMAGES_JSON, json.dumps(to_plain(record), indent=2).encode())
 
 
@@ -165,10 +166,12 @@ def load_images(path: Path) -> Images:
 
 def _load_table(path: Path, names: tuple[str, ...]) -> Any:
     parts = [_locate(path, name) for name in names]
+    # Only these: signatures and scales are of no use to a search.
     columns = [*IMAGE_COLUMNS[:3], *PHASES]
     with files.answering(path):
         contents = files.read_files(parts)
     table = pa.concat_tables([read_parquet(content, columns) for content in contents])
+    # Parts are in no order that means anything, and folds must not depend on it.
     return table.sort_by("clip_id")
 
 

@@ -127,6 +127,7 @@ def order_parts(manifest: Manifest, folder: Path, recipe: Recipe) -> list[PartOr
         rows = list(group)
         for start in range(0, len(rows), CLIPS_PER_PART):
             clips = tuple(order_clip(manifest, r) for r in rows[start : start + CLIPS_PER_PART])
+            # The name follows from the content, so that a later run finds its own parts.
             names = [clip.clip_id for clip in clips]
             named = content_hash([IMAGES_FORMAT, to_plain(recipe), names])
             file = str(folder / f"part-{named[:16]}.parquet")

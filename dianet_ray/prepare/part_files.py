@@ -57,6 +57,7 @@ def write_part(path: Path, clips: Sequence[StoredClip]) -> None:
 
 
 def _tensors(values: NDArray[Any]) -> pa.FixedShapeTensorArray:
+    # Arrow's canonical tensor type: any reader knows the shape without ours or Ray's code.
     return pa.FixedShapeTensorArray.from_numpy_ndarray(np.ascontiguousarray(values))
 
 
@@ -72,7 +73,7 @@ def read_part(path: Path) -> dict[str, StoredClip]:
             for column in columns
         ]
     except (OSError, KeyError, pa.ArrowException):
-        return {}
+        return {}  # its clips are made again
     found = {}
     for clip_id, subject, label, *rest in zip(names.to_pylist(), *arrays, strict=True):
         phases, scales, (apex, box, note, signature, made_from) = rest[:3], rest[3:6], rest[6:]

@@ -68,6 +68,7 @@ def make_parts(
         functools.partial(_answer, probe=nodes.probe if nodes else None),
         compute=ray.data.TaskPoolStrategy(size=max_workers and min(max_workers, n_tasks)),
         num_cpus=1,
+        # A node that failed the probe takes no task, instead of failing every task it takes.
         **({"label_selector": elsewhere(nodes.avoided)} if nodes and nodes.avoided else {}),
     )
     for row in answers.iter_rows():
@@ -94,6 +95,7 @@ def _n_tasks(orders: Sequence[PartOrder], n_workers: int) -> int:
     T / 2k of a worker's T seconds, while the last workers finish. The sum is least at
     k = sqrt(T / 0.4).
     """
+    # Measured, docs/decisions.md: Tasks, not actors, make the images
     n_clips = sum(len(order.clips) for order in orders)
     seconds = SECONDS_PER_CLIP * n_clips / n_workers
     n_per_worker = math.sqrt(seconds / (2 * SECONDS_BETWEEN_TASKS))
@@ -107,7 +109,7 @@ def _answer(row: dict[str, str], *, probe: Probe | None) -> dict[str, str]:
     some rows. One row holds all clips of a part, because a task waits for the driver when a few
     of its rows have not been taken.
     """
-    cv2.setNumThreads(1)
+    cv2.setNumThreads(1)  # a task has one CPU; more threads would slow its neighbours
     # The node may have joined after the driver's probe, or its mount may be gone since.
     if problem := probe and _problem(probe):
         raise RuntimeError(f"node {socket.gethostname()} cannot take part: {problem}")
@@ -135,6 +137,7 @@ def make_part(order: PartOrder) -> PartOutcome:
         else:
             after.append(stored)
             outcomes.append(_made(stored, is_reused=stored is before.get(clip.clip_id)))
+    # Whole parts are rewritten, because a parquet file cannot be changed in place.
     if not after:
         files.remove(file)
     elif [id(clip) for clip in after] != [id(clip) for clip in before.values()]:
@@ -167,6 +170,7 @@ def _make(order: ClipOrder, recipe: Recipe, old: StoredClip | None) -> StoredCli
 
 def _dependencies(order: ClipOrder, recipe: Recipe, path: Path) -> list[Any]:
     """List everything that a clip's images depend on; the place of the data set is no part."""
+    # Another OpenCV may decode or resize differently by a bit.
     makers = [IMAGES_FORMAT, __version__, cv2.__version__, to_plain(recipe)]
     stamps = file_stamps(path, order.onset, order.offset)
     return [makers, to_plain(replace(order, frames="")), stamps]

@@ -4,7 +4,6 @@ import json
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 import typer
 
@@ -280,10 +279,6 @@ def test_a_wrong_address_leaves_nothing_behind(refused, images, tmp_path):
     words = ["--space", "quick", "--address", "127.0.0.1:9"]
     refused("search", images, tmp_path / "s", *words, says="no Ray cluster answers")
     assert [path for path in (tmp_path / "s").rglob("*") if path.is_file()] == []
-
-
-def test_images_of_the_fixture_are_what_prepare_writes(images):
-    assert load_images(images).images.dtype == np.float16
 
 
 def test_another_python_is_one_line_and_status_2(monkeypatch, capsys):

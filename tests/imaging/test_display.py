@@ -1,3 +1,5 @@
+"""Dynamic images as pictures."""
+
 import cv2
 import numpy as np
 

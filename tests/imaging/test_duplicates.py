@@ -19,8 +19,8 @@ from dianet_ray.imaging.duplicates import (
     N_FRAMES,
     SIDE,
     find_duplicates,
-    key_frames,
     signature,
+    signature_frames,
     small,
 )
 from dianet_ray.progress import Progress
@@ -33,7 +33,7 @@ SIZE = 128  # below about this, compression hides the motion
 
 @pytest.fixture(scope="module")
 def faces(tmp_path_factory):
-    """Write three people's clips, once."""
+    """Write clips of three subjects, once."""
     root = tmp_path_factory.mktemp("faces") / "data"
     write_data_set(root, n_subjects=3, n_clips=12, image_size=SIZE, n_frames=14, n_workers=1)
     return root
@@ -60,7 +60,7 @@ def smaller(image):
 
 
 def copy(root, subject, *, quality=None, change=as_it_is):
-    """Write the first usable clip once more, as another one's; return both names."""
+    """Copy the first usable clip to another subject, and return both clip_ids."""
     first = read_manifest("casme2", root).usable()[0]
     book = openpyxl.load_workbook(root / WORKBOOK)
     name = first.clip_id.rpartition("/")[2]
@@ -80,13 +80,13 @@ def copy(root, subject, *, quality=None, change=as_it_is):
     return first.clip_id, f"casme2/sub{subject:02d}/EP99_01"
 
 
-def test_different_clips_are_not_named_whoever_shows_them(faces):
+def test_different_clips_are_not_reported_whatever_their_subjects(faces):
     found, summary = look(faces)
     assert len(found.manifest.usable()) >= 11
     assert summary["duplicates"] == []
 
 
-def test_a_copied_clip_is_found_under_another_persons_name(root):
+def test_a_copied_clip_is_found_under_another_subject(root):
     names = copy(root, 9)
     found, summary = look(root)
     (one,) = found.duplicates
@@ -103,14 +103,14 @@ def test_a_copied_clip_is_found_under_another_persons_name(root):
 
 
 @pytest.mark.parametrize("change", [as_it_is, smaller])
-def test_a_copy_that_was_compressed_anew_or_resized_is_found(root, change):
+def test_a_copy_that_was_compressed_again_or_resized_is_found(root, change):
     names = copy(root, 9, quality=80, change=change)
     (one,) = look(root)[0].duplicates
     assert (one.first, one.second) == names
     assert one.correlation >= ALIKE
 
 
-def test_a_copy_of_the_same_person_is_told_from_a_leak(root):
+def test_a_copy_within_a_subject_is_not_called_a_leak(root):
     subject = int(read_manifest("casme2", root).usable()[0].subject[-2:])
     names = copy(root, subject)
     (one,) = look(root)[0].duplicates
@@ -141,15 +141,15 @@ def test_clips_in_which_nothing_moves_are_not_alike(tmp_path):
         (["table/g1/anna", "table/g1/bob"], True),  # a subject of a table may hold a slash
     ],
 )
-def test_people_are_told_by_their_whole_names(subjects, across):
+def test_subjects_are_compared_by_their_whole_names(subjects, across):
     names = [f"{subject}/{k}" for k, subject in enumerate(subjects)]
     (found,) = find_duplicates(names, subjects, marks(1) * 2)
     assert found.across_subjects is across
 
 
 @given(st.integers(0, 10_000), st.integers(0, 500))
-def test_key_frames_lie_in_the_clip_in_order_with_both_ends(onset, length):
-    chosen = key_frames(onset, onset + length)
+def test_signature_frames_lie_in_the_clip_in_order_with_both_ends(onset, length):
+    chosen = signature_frames(onset, onset + length)
     assert (chosen[0], chosen[-1]) == (onset, onset + length)
     assert list(chosen) == sorted(set(chosen))
     assert len(chosen) == min(N_FRAMES, length + 1)
@@ -169,7 +169,7 @@ def test_light_and_contrast_do_not_change_a_signature(seed, n_frames, gain, offs
     np.testing.assert_allclose(plain, lit, atol=2e-3)
 
 
-def test_a_face_that_does_not_move_plays_no_part():
+def test_a_face_that_does_not_move_changes_no_signature():
     rng = np.random.default_rng(0)
     face, *moving = smalls(rng, 6)
     plain = signature(moving).astype(float)
@@ -177,7 +177,7 @@ def test_a_face_that_does_not_move_plays_no_part():
     np.testing.assert_allclose(plain, on_a_face, atol=2e-3)
 
 
-def test_nothing_moves_is_a_signature_of_zeros():
+def test_a_clip_without_motion_has_a_signature_of_zeros():
     (frame,) = smalls(np.random.default_rng(0), 1)
     assert not signature([frame] * N_FRAMES).any()
     assert not signature([frame]).any()
@@ -198,7 +198,7 @@ def marks(n_clips, seed=0):
 
 
 @pytest.mark.parametrize("n_clips", [1, 2, 5, 6, 23, 60])
-def test_blocks_name_every_clip_with_the_first_that_is_alike(monkeypatch, n_clips):
+def test_every_clip_is_reported_with_its_first_match_whatever_the_block_size(monkeypatch, n_clips):
     names, found = [f"d/s{k}/c" for k in range(n_clips)], marks(n_clips)
     stacked = np.stack(found).astype(np.float32)
     earlier = {
@@ -220,12 +220,12 @@ def test_more_clips_than_a_block_are_all_compared():
     assert ("d/s/3", f"d/s/{n_clips - 1}") in {(one.first, one.second) for one in named}
 
 
-def test_no_clips_are_no_duplicates():
+def test_without_clips_there_are_no_duplicates():
     assert find_duplicates([], [], []) == []
 
 
-def test_a_clip_like_two_earlier_ones_is_named_with_the_one_of_another_person():
-    angles = np.deg2rad([0, 30, 15])  # the third is alike the others, they are not alike
+def test_a_match_of_another_subject_is_reported_before_one_of_the_same_subject():
+    angles = np.deg2rad([0, 30, 15])  # the third matches both others
     found = [np.array([np.cos(a), np.sin(a)]).astype(np.float16) for a in angles]
     (one,) = find_duplicates(["a", "b", "c"], ["anna", "bob", "anna"], found)
     assert (one.first, one.second, one.across_subjects) == ("b", "c", True)

@@ -12,26 +12,26 @@ from dianet_ray.imaging.faces import LOOKS, Box, centre_box, face_box
 from dianet_ray.synth.faces import UNITS, draw_face, pose
 
 HEIGHT, WIDTH = 240, 320
-people = st.integers(0, 7)
+subjects = st.integers(0, 7)
 
 
 @lru_cache
-def drawn(person):
-    face = draw_face(np.random.default_rng(person), 128)
+def drawn(subject):
+    face = draw_face(np.random.default_rng(subject), 128)
     still = pose(face, np.zeros(len(UNITS), np.float32), np.zeros(4, np.float32), 0.0)
     return np.clip(still, 0, 255).astype(np.uint8)
 
 
-def portrait(person, side):
-    """An invented person looking straight ahead, (side, side, 3) uint8."""
-    return cv2.resize(drawn(person), (side, side), interpolation=cv2.INTER_AREA)
+def portrait(subject, side):
+    """An invented face looking straight ahead, (side, side, 3) uint8."""
+    return cv2.resize(drawn(subject), (side, side), interpolation=cv2.INTER_AREA)
 
 
-def scene(person, x, y, side, shape=(HEIGHT, WIDTH)):
+def scene(subject, x, y, side, shape=(HEIGHT, WIDTH)):
     """A portrait before a plain wall of frame `shape`, with sensor noise."""
     frame = np.full((*shape, 3), 110, np.uint8)
-    frame[y : y + side, x : x + side] = portrait(person, side)
-    noise = np.random.default_rng(person).normal(0, 2, frame.shape)
+    frame[y : y + side, x : x + side] = portrait(subject, side)
+    noise = np.random.default_rng(subject).normal(0, 2, frame.shape)
     return np.clip(frame + noise, 0, 255).astype(np.uint8)
 
 
@@ -40,12 +40,12 @@ def centre(box):
 
 
 @settings(deadline=None, max_examples=25)
-@given(person=people, data=st.data())
-def test_the_box_holds_the_face_and_lies_in_the_frame(person, data):
+@given(subject=subjects, data=st.data())
+def test_the_box_holds_the_face_and_lies_in_the_frame(subject, data):
     side = data.draw(st.integers(80, 220))
     x = data.draw(st.integers(0, WIDTH - side))
     y = data.draw(st.integers(0, HEIGHT - side))
-    box = face_box(scene(person, x, y, side))
+    box = face_box(scene(subject, x, y, side))
     assert box.x >= 0
     assert box.y >= 0
     assert box.x + box.width <= WIDTH
@@ -57,11 +57,11 @@ def test_the_box_holds_the_face_and_lies_in_the_frame(person, data):
 
 
 @settings(deadline=None, max_examples=15)
-@given(person=people, dx=st.integers(0, 120), dy=st.integers(0, 60))
-def test_a_moved_face_moves_its_box(person, dx, dy):
+@given(subject=subjects, dx=st.integers(0, 120), dy=st.integers(0, 60))
+def test_a_moved_face_moves_its_box(subject, dx, dy):
     here, there = (
-        face_box(scene(person, 40, 30, 140)),
-        face_box(scene(person, 40 + dx, 30 + dy, 140)),
+        face_box(scene(subject, 40, 30, 140)),
+        face_box(scene(subject, 40 + dx, 30 + dy, 140)),
     )
     np.testing.assert_allclose(centre(there) - centre(here), (dx, dy), atol=0.06 * 140)
     assert there.width == pytest.approx(here.width, rel=0.2)
@@ -95,9 +95,9 @@ def test_dark_and_bright_frames_show_the_same_face(light):
     np.testing.assert_allclose(centre(face_box(lit)), centre(face_box(frame)), atol=8)
 
 
-@pytest.mark.parametrize("person", range(8))
-def test_a_frame_that_is_all_face_is_cropped_to_most_of_itself(person):
-    box = face_box(portrait(person, 128))
+@pytest.mark.parametrize("subject", range(8))
+def test_a_frame_that_is_all_face_is_cropped_to_most_of_itself(subject):
+    box = face_box(portrait(subject, 128))
     assert 96 <= box.width == box.height <= 128
 
 
@@ -175,9 +175,9 @@ def test_cutting_gives_a_view_of_the_pixels_in_the_box():
     assert Box(4, 7, 10, 5).text() == "4 7 10 5"
 
 
-def test_the_box_keeps_the_chin_and_the_brows_of_everyone():
-    for person in range(8):
+def test_the_box_keeps_chin_and_brows_of_every_subject():
+    for subject in range(8):
         x, y, side = 60, 20, 200
-        box = face_box(scene(person, x, y, side))
+        box = face_box(scene(subject, x, y, side))
         assert box.y <= y + 0.25 * side
         assert box.y + box.height >= y + 0.9 * side

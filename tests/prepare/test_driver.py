@@ -97,7 +97,7 @@ def test_every_image_equals_the_one_made_without_ray(made, root):
 
 def test_the_parts_have_canonical_tensor_columns_and_scales(made):
     parts = sorted((made[0] / "clips").glob("*"))
-    assert len(parts) == 3  # one person's clips lie together
+    assert len(parts) == 3  # a subject's clips lie together
     schema = pq.read_schema(parts[0])
     for phase in ("onset_apex", "apex_offset", "whole_clip"):
         assert schema.field(phase).type == pa.fixed_shape_tensor(pa.float16(), (16, 16, 3))
@@ -144,7 +144,7 @@ def test_the_same_command_again_does_nothing(made, root):
 )
 def test_other_options_are_refused_with_both_hashes(made, root, changes):
     out = made[0]
-    with pytest.raises(InputError, match="other options") as error:
+    with pytest.raises(InputError, match="same manifest and options") as error:
         run(root, out, **changes)
     assert load_images(out).record.request[:12] in str(error.value)
     assert "\n" not in str(error.value)
@@ -190,7 +190,9 @@ def test_repaired_files_are_noticed_and_nothing_is_remade_in_silence(tmp_path, r
     first, _ = run(root, out)
     assert len(first.unreadable) == 2
     spoil(root, ["EP02_01"], content=whole)
-    with pytest.raises(InputError, match=r"repaired .* 1 clips .*sub03/EP02_01; delete") as error:
+    with pytest.raises(
+        InputError, match=r"repaired .*sub03/EP02_01 can be read now \(clips: 1\); delete"
+    ) as error:
         run(root, out)
     assert "\n" not in str(error.value)
     assert load_images(out).record.n_clips == 4
@@ -297,7 +299,7 @@ def test_a_spotted_apex_is_in_the_manifest(root, tmp_path, ray_local):
 
 def test_a_clip_without_a_face_is_left_out_by_a_rule(tmp_path, ray_local):
     root = write_data_set(tmp_path / "data", clips(6))
-    with pytest.raises(InputError, match=r"of 6 a rule leaves 6 out .* no face: none found"):
+    with pytest.raises(InputError, match=r"of 6, rules leave out 6 .* no face: none found"):
         run(root, tmp_path / "out", crop="face")
     result, _ = run(root, tmp_path / "out", crop="face-or-centre")
     assert (result.n_clips, result.unreadable) == (6, ())
@@ -349,7 +351,7 @@ def test_an_out_that_cannot_be_written_is_one_line(root, tmp_path, ray_local):
 def test_images_stay_unfinished_when_fewer_than_half_of_the_clips_can_be_read(tmp_path, ray_local):
     root = write_data_set(tmp_path / "data", clips(6))
     spoil(root, ["EP00_01", "EP01_01", "EP02_01", "EP03_01"], content=b"no image")
-    with pytest.raises(InputError, match="of 6 a rule leaves 0 out and 4 cannot be read") as error:
+    with pytest.raises(InputError, match="of 6, rules leave out 0 and 4 cannot be read") as error:
         run(root, tmp_path / "out")
     assert "EP00_01" in str(error.value)
     assert "\n" not in str(error.value)
@@ -366,7 +368,7 @@ def test_too_few_usable_clips_are_refused_before_any_frame_is_read(tmp_path, mon
     rows = [replace(clip, apex="/") for clip in clips(3)]
     root = write_data_set(tmp_path / "data", [*rows, Clip(name="good")])
     monkeypatch.setattr(driver, "make_parts", lambda *_: pytest.fail("frames were read"))
-    with pytest.raises(InputError, match=r"of 4 a rule leaves 3 out and 0 .*: missing apex: /"):
+    with pytest.raises(InputError, match=r"of 4, rules leave out 3 and 0 .*: missing apex: /"):
         run(root, tmp_path / "out")
 
 
