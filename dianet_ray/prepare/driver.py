@@ -116,7 +116,7 @@ def _nodes(manifest: Manifest, out: Path) -> Iterator[Nodes | None]:
     if nodes.is_alone():
         yield None
         return
-    roots: dict[Path, Path | None] = {part.frames_root: None for part in manifest.parts}
+    roots: dict[Path, Path | None] = {part.frames_root: None for part in manifest.sources}
     for row in manifest.usable():
         path = manifest.frames(row)
         root = next((root for root in roots if path.is_relative_to(root)), None)

@@ -199,10 +199,10 @@ def request(manifest: Manifest, options: PrepareOptions) -> str:
 
 def _shaping(manifest: Manifest, options: PrepareOptions) -> dict[str, Any]:
     shaping = options.model_dump(include={"image_size", "coefficients", "crop"})
-    rules = [part.apex for part in manifest.parts]
+    rules = [part.apex for part in manifest.sources]
     if len(set(rules)) == 1:
         return shaping | {"apex": rules[0]}
-    named = (f"{part.dataset} {part.apex}" for part in manifest.parts)
+    named = (f"{part.dataset} {part.apex}" for part in manifest.sources)
     return shaping | {"apex": ", ".join(named)}
 
 
@@ -247,7 +247,7 @@ def describe(
                 "sha256": part.sheet.sha256,
                 "numbering": part.numbering,
             }
-            for part in manifest.parts
+            for part in manifest.sources
         ],
         "n_clips": len(rows) - n_left_out,
         "n_left_out": n_left_out,

@@ -58,7 +58,7 @@ def deal_parts(manifest: Manifest, folder: Path, recipe: Recipe) -> list[dict[st
 def _columns(manifest: Manifest, row: Row) -> dict[str, Any]:
     names = ("clip_id", "subject", "label", "onset", "apex", "offset")
     columns = {name: getattr(row, name) for name in names}
-    return {**columns, "path": str(manifest.frames(row)), "place": manifest.placeless(row)}
+    return {**columns, "path": str(manifest.frames(row)), "place": manifest.portable_path(row)}
 
 
 def make_parts(

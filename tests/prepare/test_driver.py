@@ -108,7 +108,7 @@ def test_images_json_says_what_they_are_made_of(made, root):
         "crop": "none",
         "apex": "annotated",
     }
-    (part,) = manifest.parts
+    (part,) = manifest.sources
     assert about["sheets"] == [
         {
             "dataset": "casme2",
