@@ -129,21 +129,21 @@ def synth(
     """Make a data set of synthetic faces in the layout of a real one."""
     from dianet_ray.progress import Progress
     from dianet_ray.synth.data_set import write_data_set
+    from dianet_ray.synth.planning import SynthOptions
 
     root = output_path(folder)
+    options = SynthOptions(
+        layout=layout,
+        n_subjects=subjects,
+        n_clips=clips,
+        image_size=image_size,
+        n_frames=frames,
+        seed=seed,
+        null=null,
+    )
     with Progress("synth", clips, unit="clips") as progress:
-        result = write_data_set(
-            root,
-            layout=layout,
-            n_subjects=subjects,
-            n_clips=clips,
-            image_size=image_size,
-            n_frames=frames,
-            seed=seed,
-            null=null,
-            progress=progress,
-        )
-    out.print(f"{layout}: {result.n_clips} clips of {subjects} people: {root}")
+        result = write_data_set(root, options, progress=progress)
+    out.print(f"{layout}: {result.n_clips} clips of {subjects} subjects: {root}")
 
 
 @app.command()
