@@ -11,7 +11,8 @@ from dianet_ray.cluster.connection import Cluster
 from dianet_ray.datasets.label_sets import COMMONEST, label_set
 from dianet_ray.datasets.manifest import UNREADABLE
 from dianet_ray.datasets.rules import read_manifest
-from dianet_ray.datasets.validation import inspect, summarise
+from dianet_ray.datasets.summary import summarise
+from dianet_ray.datasets.validation import inspect
 from dianet_ray.options import PrepareOptions, SearchOptions
 from dianet_ray.prepare.driver import prepare
 from dianet_ray.prepare.images import load_images
@@ -60,8 +61,8 @@ def test_a_layout_is_written_validated_prepared_and_searched(layout, ray_local, 
         seen = inspect(manifest, crop="none", progress=progress)
     summary = summarise(seen, manifest.hash())
     notes = sum(row.reason.startswith("no name") for row in manifest.rows)  # SMIC's text rows
-    assert summary["n_clips"] - notes == made.n_clips
-    assert summary["duplicates"] == []
+    assert summary.n_clips - notes == made.n_clips
+    assert summary.duplicates == []
     with silent("prepare") as progress:
         result = prepare(
             manifest, tmp_path / "images", PrepareOptions(recipe=Recipe(32)), progress=progress
@@ -69,8 +70,8 @@ def test_a_layout_is_written_validated_prepared_and_searched(layout, ray_local, 
     images = load_images(tmp_path / "images")
     # A frame that does not open may be one that `validate` did not decode.
     n_seen = sum(row.reason.startswith(UNREADABLE) for row in seen.manifest.rows)
-    n_lost = summary["states"]["left_out"] - n_seen + len(result.unreadable)
-    assert (result.n_clips, result.n_left_out) == (summary["n_clips"] - n_lost, n_lost)
+    n_lost = summary.states["left_out"] - n_seen + len(result.unreadable)
+    assert (result.n_clips, result.n_left_out) == (summary.n_clips - n_lost, n_lost)
     assert len(result.unreadable) == (layout == "casme3")
     assert images.record.dataset == layout
     study = search(images, tmp_path / "study")

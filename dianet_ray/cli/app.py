@@ -129,21 +129,21 @@ def synth(
     """Make a data set of synthetic faces in the layout of a real one."""
     from dianet_ray.progress import Progress
     from dianet_ray.synth.data_set import write_data_set
+    from dianet_ray.synth.planning import SynthOptions
 
     root = output_path(folder)
+    options = SynthOptions(
+        layout=layout,
+        n_subjects=subjects,
+        n_clips=clips,
+        image_size=image_size,
+        n_frames=frames,
+        seed=seed,
+        null=null,
+    )
     with Progress("synth", clips, unit="clips") as progress:
-        result = write_data_set(
-            root,
-            layout=layout,
-            n_subjects=subjects,
-            n_clips=clips,
-            image_size=image_size,
-            n_frames=frames,
-            seed=seed,
-            null=null,
-            progress=progress,
-        )
-    out.print(f"{layout}: {result.n_clips} clips of {subjects} people: {root}")
+        result = write_data_set(root, options, progress=progress)
+    out.print(f"{layout}: {result.n_clips} clips of {subjects} subjects: {root}")
 
 
 @app.command()
@@ -160,9 +160,12 @@ def validate(
     as_json: flags.Json = False,
 ) -> None:
     """Say what a data set folder holds and what is wrong with it."""
+    from dianet_ray.artefacts import to_plain
     from dianet_ray.datasets.contact_sheet import write_contact_sheet
     from dianet_ray.datasets.manifest import write_csv
-    from dianet_ray.datasets.validation import inspect, render, summarise
+    from dianet_ray.datasets.summary import summarise
+    from dianet_ray.datasets.terminal import render
+    from dianet_ray.datasets.validation import inspect
     from dianet_ray.progress import Progress
 
     options = parse_options(
@@ -175,7 +178,7 @@ def validate(
         if path is not None and path.suffix.lower() != suffix:
             raise InputError(f"{flag} writes a {suffix} file: got {path}")
     read = _manifest(dataset, root, annotations, frames_dir, options)
-    if manifest is not None and output_path(manifest) in [p.sheet.path for p in read.parts]:
+    if manifest is not None and output_path(manifest) in [s.sheet.path for s in read.sources]:
         raise InputError(f"--manifest would overwrite the data set's sheet: {manifest}")
     with Progress("validate", len(read.usable()), unit="clips") as progress:
         found = inspect(read, crop=options.recipe.crop, progress=progress)
@@ -185,7 +188,7 @@ def validate(
         write_contact_sheet(found.manifest, output_path(contact_sheet), crop=options.recipe.crop)
     summary = summarise(found, read.hash())
     if as_json:
-        _print_json(summary)
+        _print_json(to_plain(summary))
     else:
         render(summary, tables)
 
@@ -197,7 +200,8 @@ def _manifest(
     frames_dirs: list[Path] | None,
     options: PrepareOptions,
 ) -> Manifest:
-    from dianet_ray.datasets.catalogue import parts_of
+    from dianet_ray.datasets.annotations import ChosenPaths
+    from dianet_ray.datasets.catalogue import data_set
     from dianet_ray.datasets.corrections import read_corrections
     from dianet_ray.datasets.rules import read_manifest
 
@@ -205,10 +209,9 @@ def _manifest(
     return read_manifest(
         dataset,
         root,
-        annotations=annotations or (),
-        frames_dirs=frames_dirs or (),
+        chosen=ChosenPaths(tuple(annotations or ()), tuple(frames_dirs or ())),
         apex=options.apex,
-        corrections=read_corrections(chosen, parts_of(dataset)) if chosen else (),
+        corrections=read_corrections(chosen, data_set(dataset).sources) if chosen else (),
     )
 
 
@@ -258,7 +261,8 @@ def prepare(
     if found.unused:
         n_more = len(found.unused) - 3
         more = f" and {n_more} more (validate --json lists all)" if n_more > 0 else ""
-        out.print(f"corrections that changed nothing: {', '.join(found.unused[:3])}{more}")
+        named = ", ".join(map(str, found.unused[:3]))
+        out.print(f"corrections that changed nothing: {named}{more}")
     if result.unreadable and not skip_broken:
         raise InputError(
             f"{len(result.unreadable)} clips cannot be read, for example {result.unreadable[0]}; "

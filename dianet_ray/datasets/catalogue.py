@@ -1,63 +1,67 @@
-"""Every data set that is known by name, and how it is read."""
+"""The catalogue: every data set by its name, as the modules below `releases` describe them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache
+from importlib import import_module
 from pathlib import Path
 
-from dianet_ray.datasets.release import Source, read_release, tables_below
-from dianet_ray.datasets.releases import casme2, casme3, fourdme, megc2019, mmew, samm, smic, table
+from dianet_ray.datasets import releases
+from dianet_ray.datasets.annotations import ChosenPaths, Loaded
+from dianet_ray.datasets.discovery import sheets_below
+from dianet_ray.datasets.release import DataSet, Release
+from dianet_ray.datasets.releases import DATASETS
 from dianet_ray.errors import InputError
 
-_RELEASES = [module.RELEASE for module in (casme2, samm, mmew, smic, casme3, fourdme)]
-LOADERS: dict[str, Callable[[Path, Path | None, Path | None], Source]] = {
-    **{release.dataset: partial(read_release, release) for release in _RELEASES},
-    "table": table.read,
-}
-DATASETS = (*LOADERS, "megc2019")
-_TABLES = {release.dataset: release.tables for release in _RELEASES}
 
-
-def parts_of(dataset: str) -> tuple[str, ...]:
-    """List the data sets that one is made of: itself, or the parts of a composite."""
-    return tuple(megc2019.PARTS) if dataset == "megc2019" else (dataset,)
-
-
-def read_sources(
-    dataset: str, root: Path, annotations: Sequence[Path], frames_dirs: Sequence[Path]
-) -> list[Source]:
-    """Read a data set: one source, or the parts of a composite.
-
-    Args:
-        dataset: One of DATASETS.
-        root: The data set's folder.
-        annotations: The sheets, where several are there: at most one, or one per part.
-        frames_dirs: The folders of frames, likewise.
+@cache
+def data_set(name: str) -> DataSet:
+    """Look up a data set.
 
     Raises:
-        InputError: an unknown name, no such folder, another data set, or what cannot be read.
+        InputError: an unknown name.
     """
-    if dataset not in DATASETS:
-        raise InputError(f"unknown data set: {dataset}; known: {', '.join(DATASETS)}")
+    if name not in DATASETS:
+        raise InputError(f"unknown data set: {name}; known: {', '.join(DATASETS)}")
+    found: DataSet = import_module(f"{releases.__name__}.{name}").RELEASE
+    return found
+
+
+def all_data_sets() -> tuple[DataSet, ...]:
+    """List every data set, sorted by name."""
+    return tuple(data_set(name) for name in DATASETS)
+
+
+def read_data_set(dataset: str, root: Path, chosen: ChosenPaths) -> list[Loaded]:
+    """Read a data set's annotations and find its frames.
+
+    Args:
+        dataset: one of DATASETS.
+        root: the data set's folder.
+        chosen: sheets and frame folders that the user named.
+
+    Returns:
+        One result, or one per source of a composite.
+
+    Raises:
+        InputError: an unknown name, a missing folder, another data set's folder, or data that
+            cannot be read.
+    """
+    found = data_set(dataset)
     if not root.is_dir():
-        raise InputError(f"the data set must be a folder: {root} is missing or no folder")
-    if dataset == "megc2019":
-        return megc2019.read(root, annotations, frames_dirs)
-    for flag, given in (("--annotations", annotations), ("--frames-dir", frames_dirs)):
-        if len(given) > 1:
-            raise InputError(f"{flag} is given once for {dataset}: got {len(given)}")
-    _refuse_another(dataset, root, annotations)
-    return [LOADERS[dataset](root, next(iter(annotations), None), next(iter(frames_dirs), None))]
+        raise InputError(f"the data set must be a folder: {root} is missing or not a folder")
+    if isinstance(found, Release) and not chosen.sheets:
+        _refuse_another(found, root)
+    return found.read(root, chosen)
 
 
-def _refuse_another(dataset: str, root: Path, annotations: Sequence[Path]) -> None:
-    """Say which data set a folder holds when its sheet is another one's."""
-    if annotations or dataset not in _TABLES or tables_below(root, _TABLES[dataset]):
+def _refuse_another(expected: Release, root: Path) -> None:
+    """Say which data set a folder holds if it has another one's sheet and not the expected."""
+    if sheets_below(root, expected.sheet_patterns):
         return
-    for other, patterns in _TABLES.items():
-        if found := tables_below(root, patterns):
+    for other in all_data_sets():
+        if isinstance(other, Release) and (found := sheets_below(root, other.sheet_patterns)):
             raise InputError(
-                f"this folder looks like {other}, not {dataset}: no sheet "
-                f"{' or '.join(_TABLES[dataset])}, but {found[0]}"
+                f"this folder looks like {other.dataset}, not {expected.dataset}: it has no sheet "
+                f"{' or '.join(expected.sheet_patterns)}, but {found[0]}"
             )

@@ -1,11 +1,16 @@
-"""A picture that shows at a glance whether a data set is right: moments and dynamic images."""
+"""The contact sheet: a picture that shows at a glance whether a data set was read correctly.
+
+A row per clip, with its onset, apex and offset frames and the dynamic images of both phases.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import io
 import warnings
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -21,68 +26,68 @@ from dianet_ray.imaging.clip_images import ClipImages, FrameSpan, clip_images
 from dianet_ray.imaging.display import pixels
 from dianet_ray.imaging.faces import Box
 from dianet_ray.imaging.frames import FrameError, read_frames
+from dianet_ray.storage import files
 from dianet_ray.storage.files import writing
 
 N_CLIPS = 12
 COLUMNS = ("onset", "apex", "offset", "onset to apex", "apex to offset")
-_SIDE = 128  # pixels of a dynamic image
-_INCHES = 1.5  # of one picture
+_SIDE = 128  # pixels of a picture
+_INCHES = 1.5  # of a picture
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """One clip's row of the sheet: its five pictures, in the order of COLUMNS, and its caption."""
+
+    pictures: tuple[NDArray[np.uint8], ...]
+    caption: str
 
 
 def write_contact_sheet(manifest: Manifest, path: Path, *, crop: Crop) -> int:
-    """Draw some clips, one per class and person first, as a PNG; return how many.
+    """Draw some clips as a PNG; return how many were drawn.
 
     Args:
-        manifest: Whose clips.
-        path: Of the picture.
-        crop: Which part of the frames is seen.
+        manifest: whose clips.
+        path: of the picture.
+        crop: which part of the frames is drawn.
 
     Raises:
         InputError: no clip can be drawn, or the file cannot be written.
     """
-    drawn = []
+    lines = []
     for row in sample(manifest.usable(), N_CLIPS):
-        try:
-            drawn.append((row, *_pictures(manifest, row, crop)))
-        except FrameError:  # said by the summary
-            continue
-    if not drawn:
-        raise InputError(f"a contact sheet shows usable clips: {manifest.root} has none")
-    figure = Figure(figsize=(_INCHES * len(COLUMNS), (_INCHES + 0.25) * len(drawn)))
-    axes = figure.subplots(len(drawn), len(COLUMNS), squeeze=False)
-    for k, (row, made, moments) in enumerate(drawn):
-        line = axes[k]
-        dynamic = [pixels(image) for image in made.images[:2]]
-        for axis, picture, title in zip(line, [*moments, *dynamic], COLUMNS, strict=True):
+        with contextlib.suppress(FrameError):  # the summary names clips that cannot be read
+            lines.append(_line(manifest, row, crop))
+    if not lines:
+        raise InputError(f"a contact sheet needs a usable clip: {manifest.root} has none")
+    content = io.BytesIO()
+    with warnings.catch_warnings():
+        # A label may be in a script that the font lacks; a box is drawn instead.
+        warnings.filterwarnings("ignore", "Glyph")
+        _draw(lines).savefig(content, format="png", dpi=100)
+    with writing(path):
+        files.make_folder(path.parent)
+        files.put(path, content.getvalue())
+    return len(lines)
+
+
+def _draw(lines: Sequence[_Line]) -> Figure:
+    figure = Figure(figsize=(_INCHES * len(COLUMNS), (_INCHES + 0.25) * len(lines)))
+    axes = figure.subplots(len(lines), len(COLUMNS), squeeze=False)
+    for row, line in zip(axes, lines, strict=True):
+        for axis, picture in zip(row, line.pictures, strict=True):
             axis.imshow(picture)
             axis.set_axis_off()
-            if k == 0:
-                axis.set_title(title, fontsize=8)
-        said = (
-            f"{row.label}  {row.clip_id}  {row.onset}, {made.apex} ({row.apex_from}), {row.offset}"
-        )
-        line[0].text(
-            *(0, -0.06, said),
-            fontsize=7,
-            va="top",
-            transform=line[0].transAxes,
-            parse_math=False,
-        )
+        style = {"fontsize": 7, "va": "top", "transform": row[0].transAxes}
+        row[0].text(0, -0.06, line.caption, parse_math=False, **style)
+    for axis, title in zip(axes[0], COLUMNS, strict=True):
+        axis.set_title(title, fontsize=8)
     figure.subplots_adjust(left=0.01, right=0.99, bottom=0.02, top=0.97, wspace=0.02, hspace=0.2)
-    buffer = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph")  # a label may be in any script: a box is drawn
-        figure.savefig(buffer, format="png", dpi=100)
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_name(f".{path.name}.part")
-        beside.write_bytes(buffer.getvalue())
-        beside.replace(path)
-    return len(drawn)
+    return figure
 
 
 def sample(rows: Sequence[Row], n_clips: int) -> list[Row]:
-    """Take clips of all labels in turn, of other people as long as there are any."""
+    """Choose clips of all labels in turn, of new subjects for as long as there are any."""
     by_label: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
         by_label[plain_label(row.label)].append(row)
@@ -91,21 +96,22 @@ def sample(rows: Sequence[Row], n_clips: int) -> list[Row]:
         for label in sorted(by_label):
             seen = {row.subject for row in chosen}
             waiting = by_label[label]
-            fresh = next((row for row in waiting if row.subject not in seen), waiting[0])
-            chosen.append(fresh)
-            waiting.remove(fresh)
+            new = next((row for row in waiting if row.subject not in seen), waiting[0])
+            chosen.append(new)
+            waiting.remove(new)
             if not waiting:
                 del by_label[label]
     return chosen[:n_clips]
 
 
-def _pictures(
-    manifest: Manifest, row: Row, crop: Crop
-) -> tuple[ClipImages, list[NDArray[np.uint8]]]:
+def _line(manifest: Manifest, row: Row, crop: Crop) -> _Line:
     path, onset, offset = manifest.frames(row), row.onset or 0, row.offset or 0
     made = clip_images(path, FrameSpan(onset, row.apex, offset), Recipe(_SIDE, crop=crop))
     frames = list(read_frames(path, (onset, made.apex, offset)))
     if made.box:
         box = Box.parse(made.box)
         frames = [np.asarray(box.cut(frame), np.uint8) for frame in frames]
-    return made, [cv2.resize(f, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA) for f in frames]
+    moments = (cv2.resize(f, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA) for f in frames)
+    phases = (pixels(image) for image in made.images[:2])
+    numbers = f"{row.onset}, {made.apex} ({row.apex_from}), {row.offset}"
+    return _Line((*moments, *phases), f"{row.label}  {row.clip_id}  {numbers}")

@@ -1,7 +1,7 @@
-"""Corrections of a sheet: a CSV of cells with their new values, published or the user's own.
+"""Corrections of a sheet: a CSV of cells and their new values, published or the user's own.
 
-The published table is `corrections.csv` beside this file. A correction names the subject and the
-clip, never a row number: releases order and drop rows differently.
+A correction names subject and clip, never a row number, because releases order and drop rows
+differently.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dianet_ray.datasets.release import Annotated, Key
-from dianet_ray.datasets.sheets import as_frame, as_text, read_table
-from dianet_ray.datasets.subjects import RULES, short_name
+from dianet_ray.datasets import releases
+from dianet_ray.datasets.annotations import Annotation, ClipName
+from dianet_ray.datasets.catalogue import all_data_sets
+from dianet_ray.datasets.sheets import SheetRow, as_frame, as_text, read_table
+from dianet_ray.datasets.subjects import short_name
 from dianet_ray.errors import InputError
 
 PUBLISHED = "published"
-TABLE = Path(__file__).with_name("corrections.csv")
 _FRAMES = ("onset", "apex", "offset")
-_DATASETS = (*RULES, "table")
 _COLUMNS = {
     name: (name,) for name in ("dataset", "subject", "clip", "column", "old", "new", "source")
 }
@@ -26,124 +26,156 @@ _COLUMNS = {
 
 @dataclass(frozen=True, slots=True)
 class Correction:
-    """One cell: `column` is onset, apex, offset or label; `old` is empty when any value may be."""
+    """One cell of a sheet and its new value.
+
+    Attributes:
+        dataset: whose sheet it is.
+        clip: the clip as the manifest names it, with or without its onset.
+        column: onset, apex, offset or label.
+        old: what the cell must hold; empty when the old value does not matter.
+        new: what it holds after the correction.
+        source: who says so, as free text.
+    """
 
     dataset: str
-    key: Key
+    clip: ClipName
     column: str
     old: str
     new: str
     source: str
 
     def __str__(self) -> str:
-        """Name the cell."""
-        return f"{self.dataset}/{'/'.join(self.key)} {self.column}"
+        return f"{self.dataset}/{self.clip} {self.column}"
 
 
 @dataclass(frozen=True, slots=True)
 class Corrected:
-    """Rows after the corrections; `notes` says per row what was changed, empty for nothing.
+    """Annotations after their corrections.
 
-    `unused` are the corrections that fit no row, or whose row has the new value already.
+    Attributes:
+        annotations: in their order.
+        notes: what was changed in each annotation, empty for nothing.
+        unused: corrections that fit no annotation, or whose cell holds the new value already.
     """
 
-    annotated: tuple[Annotated, ...]
+    annotations: tuple[Annotation, ...]
     notes: tuple[str, ...]
     unused: tuple[Correction, ...]
 
 
 def read_corrections(name_or_file: str, datasets: Sequence[str]) -> tuple[Correction, ...]:
-    """Read the published table as far as it is of these data sets, or all of a CSV like it.
+    """Read the published corrections of some data sets, or all corrections of a CSV file.
 
     Raises:
-        InputError: no such file, or a row that names no cell or no frame number.
+        InputError: no such file, or a row that names no cell or holds no frame number.
     """
-    path = TABLE if name_or_file == PUBLISHED else Path(name_or_file)
+    if name_or_file == PUBLISHED:
+        return tuple(one for dataset in datasets for one in _published(dataset))
+    path = Path(name_or_file)
     if not path.is_file():
         raise InputError(f"--corrections takes {PUBLISHED} or a CSV file: got {name_or_file}")
+    # Corrections of other data sets are kept: the user is told that they changed nothing.
+    return _read(path)
+
+
+def _published(dataset: str) -> tuple[Correction, ...]:
+    path = Path(releases.__path__[0]) / f"{dataset}_corrections.csv"
+    return _read(path) if path.is_file() else ()
+
+
+def _read(path: Path) -> tuple[Correction, ...]:
     _, rows = read_table(path, _COLUMNS)
-    found = tuple(
-        _correction({name: as_text(cell) for name, cell in row.items()}, f"row {at}, {path}")
-        for at, row in enumerate(rows, 2)
-    )
-    # A row of the user's for another data set will be said to change nothing.
-    return tuple(one for one in found if path != TABLE or one.dataset in datasets)
+    return tuple(_correction(row, f"row {row.number}, {path}") for row in rows)
 
 
-def _correction(row: dict[str, str], where: str) -> Correction:
-    column, dataset = row["column"], row["dataset"]
+def _correction(row: SheetRow, where: str) -> Correction:
+    dataset, subject, clip, column, old, new, source = map(row.text, _COLUMNS)
     if column not in (*_FRAMES, "label"):
         raise InputError(
-            f"--corrections: a column is onset, apex, offset or label: {column!r}, {where}"
+            f"--corrections: a column is onset, apex, offset or label: got {column!r}, {where}"
         )
-    if dataset and dataset not in _DATASETS:
-        raise InputError(f"--corrections: a data set is one of {', '.join(_DATASETS)}: {where}")
-    if not (dataset and row["subject"] and row["clip"] and row["new"]):
-        raise InputError(f"--corrections: dataset, subject, clip and new are needed: {where}")
-    if column in _FRAMES and as_frame(row["new"]) is None:
-        raise InputError(f"--corrections: {column} is a frame number: {row['new']!r}, {where}")
-    key = (short_name(dataset, row["subject"]), row["clip"])
-    return Correction(dataset, key, column, row["old"], row["new"], row["source"])
+    known = [one.dataset for one in all_data_sets() if one.sources == (one.dataset,)]
+    if dataset and dataset not in known:
+        raise InputError(
+            f"--corrections: a data set is one of {', '.join(known)}: got {dataset!r}, {where}"
+        )
+    if not (dataset and subject and clip and new):
+        raise InputError(f"--corrections: dataset, subject, clip and new are required: {where}")
+    if column in _FRAMES and as_frame(new) is None:
+        raise InputError(f"--corrections: {column} must be a frame number: got {new!r}, {where}")
+    return Correction(
+        dataset, ClipName(short_name(dataset, subject), clip), column, old, new, source
+    )
 
 
-def correct(annotated: Sequence[Annotated], corrections: Sequence[Correction]) -> Corrected:
-    """Apply corrections to the rows of one data set.
+def correct(annotations: Sequence[Annotation], corrections: Sequence[Correction]) -> Corrected:
+    """Apply corrections to the annotations of one data set.
 
-    Rows that share a recording may share a correction's key and old value: they are then taken in
-    the order of their onsets, as the corrections are written.
+    Clips of one recording may share a correction's name and old value. Such corrections are
+    applied in their own order to the clips in the order of their onsets.
 
     Raises:
-        InputError: a correction without an old value names several rows.
+        InputError: a correction without an old value fits several annotations.
     """
-    rows = list(annotated)
-    notes = [""] * len(rows)
+    changed = list(annotations)
+    notes = [""] * len(changed)
     unused = []
-    done: set[tuple[int, str]] = set()
+    done: set[tuple[int, str]] = set()  # cells that a correction has been matched with
     for one in corrections:
-        fitting = [
-            i
-            for i, row in enumerate(annotated)
-            if _is_named(row, one) and (i, one.column) not in done and _holds(row, one)
-        ]
-        if len(fitting) > 1 and not one.old:
-            raise InputError(
-                f"--corrections: {one} is one of {len(fitting)} rows: give its old value, or the "
-                f"clip with its onset ({annotated[fitting[0]].key_at_onset[1]})"
-            )
-        if not fitting:
+        at = _find(annotations, one, done)
+        if at is not None:
+            done.add((at, one.column))
+        if at is None or _cell(annotations[at], one.column) == one.new:
             unused.append(one)
             continue
-        at = min(fitting, key=lambda i: annotated[i].onset or 0)
-        done.add((at, one.column))
-        if _cell(annotated[at], one.column) == one.new:
-            unused.append(one)
-            continue
-        rows[at] = _changed(rows[at], one)
-        change = f"{one.column} {_cell(annotated[at], one.column) or 'empty'} -> {one.new}"
-        said = f"{change} ({one.source})" if one.source else change
-        notes[at] = f"{notes[at]}; {said}" if notes[at] else said
-    return Corrected(tuple(rows), tuple(notes), tuple(unused))
+        changed[at] = _change(changed[at], one)
+        notes[at] = "; ".join(filter(None, [notes[at], _note(annotations[at], one)]))
+    return Corrected(tuple(changed), tuple(notes), tuple(unused))
 
 
-def _is_named(row: Annotated, one: Correction) -> bool:
-    """Whether a row is the correction's clip; case differs between sheets and folders."""
-    subject, filename = one.key
-    names = {row.filename.casefold(), row.key_at_onset[1].casefold()}
-    return row.subject == subject and filename.casefold() in names
+def _find(
+    annotations: Sequence[Annotation], one: Correction, done: set[tuple[int, str]]
+) -> int | None:
+    """Find the annotation that a correction is about; of several, the one with the first onset."""
+    fitting = [
+        at
+        for at, annotation in enumerate(annotations)
+        if _is_named(annotation, one)
+        and (at, one.column) not in done
+        and (not one.old or _cell(annotation, one.column) in (one.old, one.new))
+    ]
+    if len(fitting) > 1 and not one.old:
+        example = annotations[fitting[0]].name_with_onset.filename
+        raise InputError(
+            f"--corrections: {one} fits {len(fitting)} rows: give its old value, or name the "
+            f"clip with its onset ({example})"
+        )
+    return min(fitting, key=lambda at: annotations[at].onset or 0, default=None)
 
 
-def _holds(row: Annotated, one: Correction) -> bool:
-    return not one.old or _cell(row, one.column) in (one.old, one.new)
+def _is_named(annotation: Annotation, one: Correction) -> bool:
+    """Whether a correction names this clip; case differs between sheets and folders."""
+    names = {annotation.filename.casefold(), annotation.name_with_onset.filename.casefold()}
+    return annotation.subject == one.clip.subject and one.clip.filename.casefold() in names
 
 
-def _cell(row: Annotated, column: str) -> str:
-    if column == "apex":
-        return row.apex_text
-    return as_text(getattr(row, column))
+def _cell(annotation: Annotation, column: str) -> str:
+    return annotation.apex_text if column == "apex" else as_text(getattr(annotation, column))
 
 
-def _changed(row: Annotated, one: Correction) -> Annotated:
-    if one.column == "label":
-        return replace(row, label=one.new)
-    changed = replace(row, **{one.column: as_frame(one.new)})  # type: ignore[arg-type]
-    return replace(changed, apex_text=one.new) if one.column == "apex" else changed
+def _note(annotation: Annotation, one: Correction) -> str:
+    change = f"{one.column} {_cell(annotation, one.column) or 'empty'} -> {one.new}"
+    return f"{change} ({one.source})" if one.source else change
+
+
+def _change(annotation: Annotation, one: Correction) -> Annotation:
+    number = as_frame(one.new)
+    match one.column:
+        case "onset":
+            return replace(annotation, onset=number)
+        case "offset":
+            return replace(annotation, offset=number)
+        case "apex":
+            return replace(annotation, apex=number, apex_text=one.new)
+        case _:
+            return replace(annotation, label=one.new)

@@ -1,9 +1,9 @@
 """Label sets: which of a sheet's labels a study uses, and as which classes.
 
-IMAGES keeps every usable clip with the sheet's own label; a study maps labels to classes, by a
-published set's name or the user's YAML file. Labels outside the mapping are left out. Case and
-spaces do not matter, nor whether a release writes Other or Others. Several emotions of one clip
-are joined by a plus sign; only a mapping that names the combination uses such a clip.
+IMAGES keeps every usable clip with the sheet's own label. A study maps labels to classes, with a
+published set or with the user's YAML file, and leaves other labels out. Case, spaces and the
+spelling Other or Others do not matter. A clip with several emotions (joined with a plus sign) is
+used only by a mapping that names the combination.
 """
 
 from __future__ import annotations
@@ -16,71 +16,39 @@ from typing import Any
 import yaml
 
 from dianet_ray.artefacts import MIN_SUBJECTS_PER_CLASS
+from dianet_ray.datasets.catalogue import all_data_sets
+from dianet_ray.datasets.release import same_names
+from dianet_ray.datasets.releases import DATASETS
 from dianet_ray.errors import InputError
+from dianet_ray.storage.files import reason
 
 SEVERAL = "+"
 ALL = "all"
 
-_MMEW6 = ("happiness", "surprise", "anger", "disgust", "fear", "sadness")
-_CASME3 = ("happy", "disgust", "fear", "anger", "sad", "surprise", "others")
-_THREE = ("positive", "negative", "surprise")
-_CASME3_GROUPS = {
-    "happy": "positive",
-    **dict.fromkeys(("disgust", "fear", "anger", "sad"), "negative"),
-    "surprise": "surprise",
-}
-_MEGC2019 = {
-    "casme2/happiness": "positive",
-    "samm/happiness": "positive",
-    "smic/positive": "positive",
-    **dict.fromkeys(("casme2/disgust", "casme2/repression"), "negative"),
-    **dict.fromkeys(
-        (f"samm/{label}" for label in ("anger", "contempt", "disgust", "fear", "sadness")),
-        "negative",
-    ),
-    "smic/negative": "negative",
-    **dict.fromkeys(("casme2/surprise", "samm/surprise", "smic/surprise"), "surprise"),
-}
-
-
-def _same(*labels: str) -> dict[str, str]:
-    return {label: label for label in labels}
-
-
 NAMED: dict[str, dict[str, str]] = {
-    "casme2:5": _same("happiness", "disgust", "repression", "surprise", "others"),
-    "samm:5": _same("anger", "others", "happiness", "surprise", "contempt"),
-    "mmew:6": _same(*_MMEW6),
-    "mmew:4": _same("happiness", "surprise", "disgust", "others"),
-    "smic:3": _same(*_THREE),
-    "casme3:7": _same(*_CASME3),
-    "casme3:4": {**_CASME3_GROUPS, "others": "others"},
-    "casme3:3": _CASME3_GROUPS,
-    "fourdme:5": _same(*_THREE, "repression", "others"),
-    "megc2019:3": _MEGC2019,
+    f"{one.dataset}:{short}": dict(mapping)
+    for one in all_data_sets()
+    for short, mapping in one.label_sets.items()
 }
-"""Published sets; a key may say of which data set's subjects it holds (`samm/fear`)."""
+"""Published sets. A key may name the data set too (`samm/fear`), for composites."""
 
 COMMONEST = {
-    "casme2": "casme2:5",
-    "samm": "samm:5",
-    "mmew": "mmew:6",
-    "smic": "smic:3",
-    "casme3": "casme3:7",
-    "fourdme": "fourdme:5",
-    "megc2019": "megc2019:3",
+    one.dataset: f"{one.dataset}:{next(iter(one.label_sets))}"
+    for one in all_data_sets()
+    if one.label_sets
 }
-"""The set that `search` takes when none is named, by data set; `all` for any other."""
-
-_DATASETS = (*COMMONEST, "table")
+"""The set that `search` takes when the user names none; `all` for a data set without one."""
 
 
 @dataclass(frozen=True, slots=True)
 class LabelSet:
-    """`mapping` takes a plain label to a class; `classes` are in the order of their index.
+    """A mapping of labels to classes.
 
-    `dropped` says of each label that `all` does not use why, and of each key of the user's
-    mapping that no clip has that label.
+    Attributes:
+        name: of a published set, `all`, or derived from the user's file.
+        mapping: plain label, with or without its data set -> class.
+        dropped: what is not used, with the reason: labels that `all` leaves out, and keys of the
+            user's mapping that no clip has.
     """
 
     name: str
@@ -89,15 +57,15 @@ class LabelSet:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The classes, each once, in the mapping's order."""
+        """The classes in the order of their index: the order of the mapping."""
         return tuple(dict.fromkeys(self.mapping.values()))
 
     def class_of(self, label: str, subject: str) -> str | None:
-        """Find the class of a clip; None when the set does not use it.
+        """Find the class of a clip; None when the set does not use its label.
 
         Args:
-            label: As the sheet writes it.
-            subject: Name-spaced by the data set.
+            label: as the sheet writes it.
+            subject: name-spaced by the data set.
 
         >>> LabelSet("", {"samm/fear": "negative"}).class_of("Fear", "samm/006")
         'negative'
@@ -107,7 +75,7 @@ class LabelSet:
 
 
 def plain_label(label: str) -> str:
-    """Write a label as all releases could: case, spaces, Other(s) and order do not matter.
+    """Spell a label in one way: case, spaces, Other(s) and the order of emotions do not matter.
 
     >>> plain_label(" Other "), plain_label("Surprise+Positive")
     ('others', 'positive+surprise')
@@ -119,42 +87,48 @@ def plain_label(label: str) -> str:
 def label_set(
     name_or_file: str | None, dataset: str, *, clips: Sequence[tuple[str, str]] = ()
 ) -> LabelSet:
-    """Find a label set by name, or read a YAML mapping of labels to classes.
+    """Find a label set by name, or read it from a YAML file.
 
     Args:
-        name_or_file: A name, a file, or None for the commonest set of the data set.
-        dataset: Whose images they are.
-        clips: Label and subject of each clip, from which `all` makes its classes.
+        name_or_file: a name, a file, or None for the commonest set of the data set.
+        dataset: whose images they are.
+        clips: label and subject of each clip; `all` makes its classes from them.
 
     Raises:
-        InputError: an unknown name, or a file that is no mapping with two classes or more; what
-            YAML reads as nothing, as true or false, or as a list is no class.
+        InputError: an unknown name, or a file that does not map labels to two classes or more.
     """
     name = name_or_file or COMMONEST.get(dataset, ALL)
     if name == ALL:
-        return _all(clips)
+        return _every_label(clips)
     if name in NAMED:
         return LabelSet(name, NAMED[name])
     path = Path(name)
     if not path.is_file():
         known = ", ".join([*NAMED, ALL])
         raise InputError(f"--classes takes a file or one of {known}: got {name}")
+    return _from_file(path, clips)
+
+
+def _from_file(path: Path, clips: Sequence[tuple[str, str]]) -> LabelSet:
     mapping = _plain_mapping(_read_mapping(path), path)
     seen = {key for label, subject in clips for key in _keys(label, subject)}
     dropped = {key: "no clip has this label" for key in mapping if clips and key not in seen}
     found = LabelSet(_file_name(path), mapping, dropped)
     if len(found.classes) < 2:
-        raise InputError(f"--classes {path}: a mapping of labels to at least two classes")
+        raise InputError(
+            f"--classes {path} must map labels to at least two classes, got "
+            f"{', '.join(found.classes) or 'none'}"
+        )
     return found
 
 
 def _keys(label: str, subject: str) -> tuple[str, str]:
-    """List the keys of a mapping that take a clip, the first one first."""
+    """List the keys under which a mapping may hold a clip's label, the more specific one first."""
     name = plain_label(label)
     return f"{subject.partition('/')[0]}/{name}", name
 
 
-def _all(clips: Sequence[tuple[str, str]]) -> LabelSet:
+def _every_label(clips: Sequence[tuple[str, str]]) -> LabelSet:
     """Make a class of every label that enough subjects show."""
     subjects: dict[str, set[str]] = {}
     for label, subject in clips:
@@ -167,18 +141,20 @@ def _all(clips: Sequence[tuple[str, str]]) -> LabelSet:
             dropped[label] = f"{len(shown_by)} subject, a class needs {MIN_SUBJECTS_PER_CLASS}"
     kept = [label for label in sorted(subjects) if label not in dropped]
     if len(kept) < 2:
-        said = "; ".join(f"{label}: {why}" for label, why in dropped.items())
-        raise InputError(f"--classes all: {len(kept)} classes are left, two are needed ({said})")
-    return LabelSet(ALL, _same(*kept), dropped)
+        why = "; ".join(f"{label}: {cause}" for label, cause in dropped.items()) or "no clips"
+        raise InputError(
+            f"--classes all needs two labels that can be classes, got {len(kept)} ({why})"
+        )
+    return LabelSet(ALL, dict(same_names(*kept)), dropped)
 
 
 def _read_mapping(path: Path) -> dict[Any, Any]:
     try:
         mapping = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
-        raise InputError(f"--classes {path} is not YAML: {str(error).splitlines()[0]}") from None
+        raise InputError(f"--classes {path} is not YAML: {reason(error)}") from None
     if not isinstance(mapping, dict):
-        raise InputError(f"--classes {path}: not a mapping of labels to classes")
+        raise InputError(f"--classes {path} must be a mapping of labels to classes")
     return mapping
 
 
@@ -187,29 +163,30 @@ def _plain_mapping(mapping: Mapping[Any, Any], path: Path) -> dict[str, str]:
     for label, to in mapping.items():
         if not (_is_name(label) and _is_name(to)):
             raise InputError(
-                f"--classes {path}: a label and its class are words or numbers, got "
+                f"--classes {path}: labels and classes must be words or numbers, got "
                 f"{label!r}: {to!r}"
             )
         name = _plain_key(str(label))
         if plain.setdefault(name, str(to)) != str(to):
             raise InputError(
-                f"--classes {path}: {name} is written twice, as {plain[name]} and {to}"
+                f"--classes {path}: a label has one class, got {plain[name]} and {to} for {name}"
             )
     return plain
 
 
 def _plain_key(key: str) -> str:
-    """Write a key of a mapping plainly: a label, or a data set's label.
+    """Spell a key of a mapping in one way: a label, or a data set and its label.
 
     >>> _plain_key("SAMM/Other"), _plain_key("Other")
     ('samm/others', 'others')
     """
     part, _, label = key.partition("/")
     part = part.strip().casefold()
-    return f"{part}/{plain_label(label)}" if label and part in _DATASETS else plain_label(key)
+    return f"{part}/{plain_label(label)}" if label and part in DATASETS else plain_label(key)
 
 
 def _is_name(part: object) -> bool:
+    # YAML reads an unquoted yes or no as a boolean, and nothing as None.
     return isinstance(part, (str, int, float)) and not isinstance(part, bool) and part != ""
 
 

@@ -1,4 +1,4 @@
-"""The records of a manifest: its rows, the parts they come from, and the rows as CSV."""
+"""The manifest of a data set: what became of every clip, and where that is known from."""
 
 from __future__ import annotations
 
@@ -9,31 +9,39 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 from dianet_ray.artefacts import CORRECTED, LEFT_OUT, MANIFEST_COLUMNS
+from dianet_ray.datasets.annotations import ApexRule
+from dianet_ray.datasets.corrections import Correction
 from dianet_ray.datasets.numbering import Numbering
 from dianet_ray.datasets.sheets import Sheet
 from dianet_ray.storage import files
 from dianet_ray.storage.files import writing
 
 UNREADABLE = "unreadable: "
-"""How the reason starts of a clip whose files do not read; all other reasons are rules."""
+"""How the reason of a clip starts whose files cannot be read; all other reasons are rules."""
 
 NO_ROW = "no row: "
-
-ApexRule = Literal["annotated", "midpoint", "spot"]
+"""How the reason starts of a clip that has frames but no row in the sheet."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One clip; the fields are `schemas.MANIFEST_COLUMNS`.
+    """One clip, with the fields of `artefacts.MANIFEST_COLUMNS`.
 
-    `onset`, `apex` and `offset` are file numbers; `apex` is None for a clip whose apex will be
-    spotted. `n_frames` counts the files within onset..offset. `apex_from` is annotated,
-    correction, midpoint or spot. `box` is `x y width height` of the crop, empty without one.
-    `reason` is `kind: detail`, empty for a used clip. `frames_path` is relative to the data set
-    where it lies inside, else absolute.
+    Attributes:
+        clip_id: data set, subject and file name, joined with slashes.
+        subject: name-spaced by the data set.
+        label: as the sheet writes it.
+        onset: a file number, as are apex and offset; None where the sheet holds none.
+        apex: None also for a clip whose apex will be estimated from its frames.
+        offset: included in the clip.
+        n_frames: number of files within onset..offset.
+        apex_from: annotated, correction, midpoint or spot; empty for a clip left out.
+        box: `x y width height` of the crop in pixels; empty without a crop.
+        state: used, corrected or left_out.
+        reason: `kind: detail`; empty for a used clip.
+        frames_path: relative to the data set if the frames lie below it, else absolute.
     """
 
     clip_id: str
@@ -51,7 +59,7 @@ class Row:
 
 
 def with_crop(row: Row, box: str, note: str) -> Row:
-    """Add the crop to a row, and what must be said of it: then the clip counts as corrected."""
+    """Add the crop to a row; a clip with a note about it counts as corrected."""
     row = replace(row, box=box)
     if not note:
         return row
@@ -60,11 +68,17 @@ def with_crop(row: Row, box: str, note: str) -> Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """Where the rows of one data set come from; a composite has several parts.
+class Source:
+    """A data set that rows come from. A composite has several.
 
-    `frames_root` is the folder that was searched for frames. `n_fitting` clips have all their
-    frames by `numbering`.
+    Attributes:
+        dataset: its name in the catalogue.
+        sheet: the table that was read.
+        frames_root: the folder that was searched for frames.
+        numbering: what the sheet's frame numbers count.
+        n_fitting: number of clips that have all their frames with this numbering.
+        apex: what happened to clips without an apex.
+        unconfirmed: what no public source confirms about the layout, a sentence each.
     """
 
     dataset: str
@@ -78,31 +92,36 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """All clips of a data set, sorted by clip_id, and the sheets that they come from.
+    """All clips of a data set.
 
-    `unused` names the corrections that changed nothing.
+    Attributes:
+        dataset: its name in the catalogue.
+        root: its folder, absolute.
+        sources: where the rows come from.
+        rows: sorted by clip_id and onset.
+        unused: corrections that changed nothing.
     """
 
     dataset: str
     root: Path
-    parts: tuple[Part, ...]
+    sources: tuple[Source, ...]
     rows: tuple[Row, ...]
-    unused: tuple[str, ...] = ()
+    unused: tuple[Correction, ...] = ()
 
     def hash(self) -> str:
-        """Hash the content: equal wherever the data set, and its frame folder, lie."""
-        rows = [{**asdict(row), "frames_path": self.placeless(row)} for row in self.rows]
-        parts = [[p.dataset, p.sheet.name, p.sheet.sha256, p.numbering] for p in self.parts]
-        content = [self.dataset, parts, *rows]
+        """Hash the content; the hash does not change when data set or frame folder are moved."""
+        rows = [{**asdict(row), "frames_path": self.portable_path(row)} for row in self.rows]
+        sources = [[s.dataset, s.sheet.name, s.sheet.sha256, s.numbering] for s in self.sources]
+        content = [self.dataset, sources, *rows]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
-    def placeless(self, row: Row) -> str:
-        """Name the frames of a clip equally wherever the data set, or its frame folder, lies."""
+    def portable_path(self, row: Row) -> str:
+        """Name the frames of a clip independently of where the data set or its frames lie."""
         path = Path(row.frames_path)
         if not path.is_absolute():
             return row.frames_path
-        # The frame folder's own name stays: Cropped and raw frames make other images.
-        above = [p.frames_root for p in self.parts if path.is_relative_to(p.frames_root)]
+        # The name of the frame folder is kept: cropped and raw frames make different images.
+        above = [s.frames_root for s in self.sources if path.is_relative_to(s.frames_root)]
         return path.relative_to(above[0].parent).as_posix()
 
     def usable(self) -> tuple[Row, ...]:
@@ -115,7 +134,7 @@ class Manifest:
 
 
 def write_csv(rows: Iterable[Row], path: Path) -> None:
-    """Write rows as CSV, beside and then renamed; None becomes an empty cell.
+    """Write rows as CSV, whole or not at all; None becomes an empty cell.
 
     Raises:
         InputError: the file cannot be written.

@@ -1,254 +1,179 @@
-"""What a loader finds: the rows of a sheet and the frames of clips; `manifest` judges them.
+"""How a published data set is laid out, and how its sheet and frames are read.
 
-A loader is a `Release`: where one data set's sheet and frames are and how they are named. What is
-the same for all of them is here: looking for files, choosing among several, reading a row.
+Each module below `releases` describes one data set with a `Release` (or, for a composite, with a
+`Composite`). What differs between data sets is data in that module; what they share is here.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
-from dianet_ray.datasets.sheets import MERGED, Columns, Sheet, as_frame, as_text, read_table
+from dianet_ray.datasets.annotations import Annotation, ApexRule, ChosenPaths, Loaded
+from dianet_ray.datasets.discovery import Place, find_frames, find_sheet, frames_root
+from dianet_ray.datasets.sheets import Columns, SheetRow, read_table
 from dianet_ray.errors import InputError
-from dianet_ray.imaging.frames import is_video
 
-_MAC = "__MACOSX"  # what an archive made on a Mac unpacks to: the folders again, no frames
-
-Key = tuple[str, str]
-"""Subject and file name, as our names write them."""
+LabelMapping = Mapping[str, str]
+"""A plain label (`label_sets.plain_label`) -> the class that it belongs to."""
 
 
-@dataclass(frozen=True, slots=True)
-class Annotated:
-    """One row of a sheet: what was written, read as numbers where it is numbers.
-
-    `filename` is what the sheet calls the clip; `frames` what the loader found for it; `problem`
-    a reason to leave the clip out that only the loader can see.
-    """
-
-    subject: str
-    filename: str
-    label: str
-    onset: int | None
-    apex: int | None
-    offset: int | None
-    apex_text: str = ""
-    frames: Path | None = None
-    problem: str = ""
+class DataSet(Protocol):
+    """What every module below `releases` provides under the name RELEASE."""
 
     @property
-    def key(self) -> Key:
-        """Subject and file name."""
-        return self.subject, self.filename
+    def dataset(self) -> str:
+        """The name in the catalogue, equal to the module's name."""
 
     @property
-    def key_at_onset(self) -> Key:
-        """Tell clips of one recording apart by their onsets."""
-        return self.subject, f"{self.filename}@{'none' if self.onset is None else self.onset}"
+    def sources(self) -> tuple[str, ...]:
+        """The data sets it is made of: itself, or the sources of a composite."""
+
+    @property
+    def label_sets(self) -> Mapping[str, LabelMapping]:
+        """Published label sets by their short name; the first one is the default."""
+
+    @property
+    def subject_example(self) -> str:
+        """A subject as the manifest names it; empty when the data set has no rule."""
+
+    def read(self, root: Path, chosen: ChosenPaths) -> list[Loaded]:
+        """Read sheets and find frames, one result per source."""
 
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """How one data set is laid out.
+    r"""One published data set.
 
-    Args:
-        dataset: Our name of it.
-        tables: File patterns of its sheet.
-        columns: As `read_table`; `apex` may be missing: the data set annotates none.
-        subject: Names a subject as our names do.
-        place: Of a path below the data set (a clip's folder, or its video without suffix), whose
-            frames it holds: subject and file name, with `@onset` where it holds one of several
-            clips of a recording; None for any other path.
-        example: A path that `place` knows, to show people.
-        fps: Frames per second.
-        filename: Writes a file name as `place` does.
-        sheet: Name of the sheet in a workbook that holds several.
-        by_onset: Several rows share a recording: a clip's name is its file name and its onset.
-        unconfirmed: What no public source confirms of this layout, a sentence each.
+    Attributes:
+        dataset: its name in the catalogue.
+        sheet_patterns: file patterns of its sheet.
+        columns: our name of each column -> its titles in released sheets. Leave `apex` out when
+            the data set annotates no apexes.
+        subject: spells a subject as the folders do; `subject_rule` makes such a function.
+        place: which clip's frames a path below the data set holds (a folder, or a video without
+            its suffix); None for any other path.
+        example: a path that `place` recognises, shown to users.
+        fps: frames per second.
+        filename: spells a file name of the sheet as `place` does.
+        sheet_name: the sheet to read in a workbook that holds several.
+        by_onset: several rows share a recording, so a clip is named with its onset.
+        apex: what happens to clips without an apex unless the user decides otherwise.
+        label_sets: published label sets by their short name, the commonest first.
+        unconfirmed: what no public source confirms about this layout, a sentence each.
     """
 
     dataset: str
-    tables: tuple[str, ...]
+    sheet_patterns: tuple[str, ...]
     columns: Columns
     subject: Callable[[str], str]
-    place: Callable[[Path], Key | None]
+    place: Place
     example: str
     fps: float
     filename: Callable[[str], str] = str
-    sheet: str | None = None
+    sheet_name: str | None = None
     by_onset: bool = False
+    apex: ApexRule = "annotated"
+    label_sets: Mapping[str, LabelMapping] = field(default_factory=dict)
     unconfirmed: tuple[str, ...] = ()
 
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The data set itself."""
+        return (self.dataset,)
 
-@dataclass(frozen=True, slots=True)
-class Source:
-    """What a loader found: the sheet, its rows, and frames that no row names.
+    @property
+    def subject_example(self) -> str:
+        """The subject of the example path."""
+        name = self.place(Path(self.example))
+        return f"{self.dataset}/{name.subject}" if name else ""
 
-    `fps` is None when unknown; `has_apexes` is False when the data set annotates none.
-    """
+    def read(self, root: Path, chosen: ChosenPaths) -> list[Loaded]:
+        """Read the sheet and find the frames of its clips.
 
-    dataset: str
-    sheet: Sheet
-    annotated: tuple[Annotated, ...]
-    frames_root: Path
-    unnamed: Mapping[Key, Path] = field(default_factory=dict)
-    fps: float | None = None
-    has_apexes: bool = True
-    by_onset: bool = False
-    unconfirmed: tuple[str, ...] = ()
-
-
-def read_release(
-    release: Release, root: Path, annotations: Path | None, frames_dir: Path | None
-) -> Source:
-    """Read a data set's sheet and find the frames of its clips under `root`.
-
-    Raises:
-        InputError: no or several sheets and none was chosen, a sheet of something else, no frames,
-            or a clip whose frames are at several places and none was chosen.
-    """
-    path = find_table(root, release.tables, annotations)
-    sheet, rows = read_table(path, release.columns, sheet=release.sheet)
-    frames_root = root if frames_dir is None else given_path(frames_dir, root, "--frames-dir")
-    found = find_frames(frames_root, release)
-    annotated = [_annotated(release, row) for row in rows]
-    named = {key for clip in annotated for key in (clip.key, clip.key_at_onset)}
-    return Source(
-        release.dataset,
-        sheet,
-        tuple(
-            replace(clip, frames=found.get(clip.key_at_onset) or found.get(clip.key))
-            for clip in annotated
-        ),
-        frames_root,
-        {key: path for key, path in found.items() if key not in named},
-        release.fps,
-        "apex" in release.columns,
-        release.by_onset,
-        release.unconfirmed,
-    )
-
-
-def _annotated(release: Release, row: Mapping[str, Any]) -> Annotated:
-    problem = ""
-    if row[MERGED]:
-        problem = f"merged cells: {row[MERGED]} of this row belong to cells above or beside it"
-    return Annotated(
-        subject=release.subject(as_text(row["subject"])),
-        filename=release.filename(as_text(row["filename"])),
-        label=as_text(row["label"]),
-        onset=as_frame(row["onset"]),
-        apex=as_frame(row.get("apex")),
-        offset=as_frame(row["offset"]),
-        apex_text=as_text(row.get("apex")),
-        problem=problem,
-    )
-
-
-def tables_below(root: Path, patterns: Sequence[str]) -> list[Path]:
-    """Find the sheets of a data set, down to two folders below its own."""
-    found = {
-        path.resolve(): path
-        for pattern in patterns
-        for depth in ("", "*/", "*/*/")
-        for path in root.glob(depth + pattern)
-        # Not Excel's lock file beside an open workbook, nor what a Mac puts into archives.
-        if not path.name.startswith(("~$", "."))
-    }
-    return sorted(found.values())  # one that is linked to is one
-
-
-def find_table(root: Path, patterns: Sequence[str], given: Path | None) -> Path:
-    """Take the sheet that was given, else the only one there is.
-
-    Raises:
-        InputError: none, or several: they are listed with the flag that chooses.
-    """
-    if given is not None:
-        return given_path(given, root, "--annotations")
-    found = tables_below(root, patterns)
-    what = f"sheet {' or '.join(patterns)}"
-    if not found:
-        old = tables_below(root, [pattern.replace(".xlsx", ".xls") for pattern in patterns])
-        hint = f"save {old[0]} as .xlsx, or " if old else ""
-        raise InputError(f"{what}: none found under {root}; {hint}name it with --annotations FILE")
-    if len(found) > 1:
-        listed = ", ".join(map(str, found))
-        raise InputError(
-            f"{what}: {len(found)} found, choose one with --annotations FILE: {listed}"
+        Raises:
+            InputError: no sheet or no frames, or several of which none was chosen; or the sheet
+                is not this release's.
+        """
+        refuse_several(self.dataset, chosen)
+        path = find_sheet(root, self.sheet_patterns, next(iter(chosen.sheets), None))
+        sheet, rows = read_table(path, self.columns, sheet_name=self.sheet_name)
+        folder = frames_root(root, next(iter(chosen.frames), None))
+        expected = f"frames of {self.dataset} in folders like {self.example}"
+        found = find_frames(folder, self.place, expected=expected)
+        annotations = [self._annotation(row) for row in rows]
+        listed = {name for one in annotations for name in (one.name, one.name_with_onset)}
+        loaded = Loaded(
+            dataset=self.dataset,
+            sheet=sheet,
+            annotations=tuple(
+                replace(one, frames=found.get(one.name_with_onset) or found.get(one.name))
+                for one in annotations
+            ),
+            frames_root=folder,
+            unlisted={name: path for name, path in found.items() if name not in listed},
+            fps=self.fps,
+            has_apexes="apex" in self.columns,
+            apex=self.apex,
+            by_onset=self.by_onset,
+            unconfirmed=self.unconfirmed,
         )
-    return found[0]
+        return [loaded]
 
-
-def given_path(path: Path, root: Path, flag: str) -> Path:
-    """Resolve a path given on the command line, relative to here or to the data set.
-
-    Raises:
-        InputError: it is at neither place, or at both and they differ.
-    """
-    found = [place.absolute() for place in (path, root / path) if place.exists()]
-    if not found:
-        raise InputError(f"{flag}: no such file or folder: {path} (nor below {root})")
-    if len(found) > 1 and not found[0].samefile(found[1]):
-        raise InputError(f"{flag}: {path} is {found[0]} or {found[1]}; name it absolutely")
-    return found[0]
-
-
-def find_frames(root: Path, release: Release) -> dict[Key, Path]:
-    """Find the folder or video of every clip below `root`.
-
-    Raises:
-        InputError: none, or one clip's at several places: they are named with the flag that
-            chooses; or a folder does not open.
-    """
-    found: dict[Key, Path] = {}
-    for path in _walk(root, release.place):
-        inside = path.relative_to(root)
-        key = release.place(inside.with_suffix("") if is_video(path) else inside)
-        if key is None:
-            continue
-        if key in found:
-            raise InputError(
-                f"the frames of {'/'.join(key)} are at two places, choose with --frames-dir DIR: "
-                f"{found[key]} and {path}"
-            )
-        found[key] = path
-    if not found:
-        raise InputError(
-            f"frames of {release.dataset} lie in folders like {release.example}: none found "
-            f"under {root}; name the folder above them with --frames-dir DIR"
+    def _annotation(self, row: SheetRow) -> Annotation:
+        problem = ""
+        if row.merged:
+            problem = f"merged cells: {', '.join(row.merged)} of this row belong to another cell"
+        return Annotation(
+            subject=self.subject(row.text("subject")),
+            filename=self.filename(row.text("filename")),
+            label=row.text("label"),
+            onset=row.frame("onset"),
+            apex=row.frame("apex"),
+            offset=row.frame("offset"),
+            apex_text=row.text("apex"),
+            problem=problem,
         )
-    return found
 
 
-def _walk(root: Path, place: Callable[[Path], Key | None]) -> Iterator[Path]:
-    """List what may be a clip below `root`, sorted: folders, videos, and files without suffix.
+def subject_rule(pattern: str, form: str) -> Callable[[str], str]:
+    r"""Make a function that spells subjects in one way; other texts stay as they are.
 
-    A file in a clip's place is kept: it will not open as a folder, and that is said. Links are
-    followed, but not back to a folder above.
+    Args:
+        pattern: matches every spelling in use; group 1 is the subject's number.
+        form: the spelling of the folders.
+
+    >>> rule = subject_rule(r"(?:sub|s)?0*(\d+)", "sub{:02d}")
+    >>> rule("1"), rule("Sub01"), rule("anna")
+    ('sub01', 'sub01', 'anna')
     """
+    known = re.compile(pattern, re.IGNORECASE)
 
-    def refuse(error: OSError) -> None:
-        raise InputError(f"a folder does not open: {error.filename} ({error.strerror})")
+    def spell(text: str) -> str:
+        match = known.fullmatch(text)
+        return form.format(int(match[1])) if match else text
 
-    above = {str(root): {os.path.realpath(root)}}
-    for at, folders, files in os.walk(root, followlinks=True, onerror=refuse):
-        here, trail = Path(at), above.pop(at)
-        for name in sorted(files):
-            if is_video(Path(name)) or not (Path(name).suffix or name.startswith(".")):
-                yield here / name
-        deeper = []
-        for name in sorted(folders):
-            path, real = here / name, os.path.realpath(here / name)
-            if real in trail or name == _MAC:
-                continue
-            if place(path.relative_to(root)) is not None:
-                yield path  # nothing below a clip's folder is another clip
-            else:
-                deeper.append(name)
-                above[str(path)] = {*trail, real}
-        folders[:] = deeper
+    return spell
+
+
+def same_names(*labels: str) -> LabelMapping:
+    """Make a class of each label, under the label's name.
+
+    >>> same_names("fear", "anger")
+    {'fear': 'fear', 'anger': 'anger'}
+    """
+    return {label: label for label in labels}
+
+
+def refuse_several(dataset: str, chosen: ChosenPaths) -> None:
+    """Refuse options that are repeated for a data set with one sheet and one frame folder.
+
+    Raises:
+        InputError: an option was given twice.
+    """
+    for option, paths in (("--annotations", chosen.sheets), ("--frames-dir", chosen.frames)):
+        if len(paths) > 1:
+            raise InputError(f"{option} is given once for {dataset}: got {len(paths)}")

@@ -1,7 +1,7 @@
-"""The manifest of a data set: what becomes of every clip, by rules that hold for all data sets.
+"""What becomes of every clip of a data set, by rules that are the same for all data sets.
 
-Every row of the sheet and every folder of frames ends in exactly one row, so the states add up.
-Nothing is corrected or left out without being counted and named.
+Every row of the sheet and every folder of frames ends in exactly one row of the manifest, so the
+states add up. Nothing is corrected or left out without being counted and named.
 """
 
 from __future__ import annotations
@@ -13,178 +13,192 @@ from itertools import pairwise
 from pathlib import Path
 
 from dianet_ray.artefacts import CORRECTED, LEFT_OUT, USED
-from dianet_ray.datasets.catalogue import read_sources
+from dianet_ray.datasets.annotations import (
+    Annotation,
+    ApexRule,
+    ChosenPaths,
+    ClipName,
+    Loaded,
+)
+from dianet_ray.datasets.catalogue import read_data_set
 from dianet_ray.datasets.corrections import Correction, correct
-from dianet_ray.datasets.manifest import NO_ROW, UNREADABLE, ApexRule, Manifest, Part, Row
-from dianet_ray.datasets.numbering import Span, choose_numbering, fits, shift
-from dianet_ray.datasets.release import Annotated, Source
+from dianet_ray.datasets.manifest import NO_ROW, UNREADABLE, Manifest, Row, Source
+from dianet_ray.datasets.numbering import Interval, choose_numbering, fits, shift
 from dianet_ray.imaging.frames import FolderError, FrameError, frame_numbers
 
 _RUNS_LISTED = 5  # runs of missing frames in a reason
 
-MOST_S = 5.0
-"""Seconds that a clip may last, where the frame rate is known: a micro-expression takes half a
-second, and a sheet that says 24 means something else."""
+MAX_SECONDS = 5.0
+"""Longest clip where the frame rate is known. A micro-expression lasts about half a second; sheets
+that claim 24 seconds are wrong."""
 
 
-def read_manifest(  # noqa: PLR0913 - one parameter per option of `validate` and `prepare`
+def read_manifest(
     dataset: str,
     root: Path,
     *,
-    annotations: Sequence[Path] = (),
-    frames_dirs: Sequence[Path] = (),
+    chosen: ChosenPaths | None = None,
     apex: ApexRule | None = None,
     corrections: Sequence[Correction] = (),
 ) -> Manifest:
-    """Read a data set's sheet, look at its frames, and judge every clip.
+    """Read a data set's sheet, list its frames, and apply the rules to every clip.
 
     Args:
-        dataset: A name in `loaders.DATASETS`.
-        root: The data set's folder.
-        annotations: The sheet, when several are there.
-        frames_dirs: The folder of frames, when several are there.
-        apex: `annotated` leaves a clip without a usable apex out; `midpoint` gives it the middle
-            of onset..offset and marks it corrected; `spot` marks it corrected and leaves the apex
-            to be found in the frames. Other clips keep their annotated apex. None: annotated,
-            or midpoint for a data set that annotates no apexes at all.
-        corrections: Cells of the sheet to replace.
+        dataset: a name of the catalogue.
+        root: the data set's folder.
+        chosen: sheets and frame folders that the user named.
+        apex: what happens to clips without an apex; None takes the data set's default.
+        corrections: cells of the sheet to replace.
 
     Raises:
-        InputError: the data set cannot be read at all, or something must be chosen.
+        InputError: the data set cannot be read, or the user must choose between several files.
     """
     root = root.absolute()
-    sources = read_sources(dataset, root, annotations, frames_dirs)
     rows: list[Row] = []
-    parts: list[Part] = []
-    unused: list[str] = []
-    for source in sources:
-        part, found, idle = _read_part(source, root, apex, corrections)
-        parts.append(part)
-        rows += found
-        unused += idle
+    sources: list[Source] = []
+    unused: list[Correction] = []
+    for loaded in read_data_set(dataset, root, chosen or ChosenPaths()):
+        mine = [one for one in corrections if one.dataset == loaded.dataset]
+        corrected = correct(loaded.annotations, mine)
+        frames = _Frames(loaded, root, apex or loaded.apex)
+        rows += _rows(frames, loaded, corrected.annotations, corrected.notes)
+        sources.append(frames.source())
+        unused += corrected.unused
     names = {source.dataset for source in sources}
-    unused += [str(one) for one in corrections if one.dataset not in names]
+    unused += [one for one in corrections if one.dataset not in names]
     rows.sort(key=lambda row: (row.clip_id, row.onset or 0))
-    return Manifest(dataset, root, tuple(parts), tuple(rows), tuple(unused))
+    return Manifest(dataset, root, tuple(sources), tuple(rows), tuple(unused))
 
 
-def _read_part(
-    source: Source, root: Path, apex: ApexRule | None, corrections: Sequence[Correction]
-) -> tuple[Part, list[Row], list[str]]:
-    mine = [one for one in corrections if one.dataset == source.dataset]
-    corrected = correct(source.annotated, mine)
-    look = _Look(source, root, apex or ("annotated" if source.has_apexes else "midpoint"))
-    names = [clip.key_at_onset if source.by_onset else clip.key for clip in source.annotated]
-    n_rows_of = Counter(map("/".join, names))  # as clip_id has them: a subject may hold a slash
+def _rows(
+    frames: _Frames, loaded: Loaded, corrected: Sequence[Annotation], notes: Sequence[str]
+) -> list[Row]:
+    """Make the rows of one source: its annotations, and folders that no annotation names."""
+    names = [one.name_with_onset if loaded.by_onset else one.name for one in loaded.annotations]
+    # Counted as text, like clip_id: `a/b` + `c` and `a` + `b/c` are the same clip_id.
+    n_rows_of = Counter(map(str, names))
     rows = []
-    for clip, name, note in zip(corrected.annotated, names, corrected.notes, strict=True):
-        row = look.start(clip, name[1])
-        if (n_rows := n_rows_of["/".join(name)]) > 1:
+    for one, name, note in zip(corrected, names, notes, strict=True):
+        row = frames.new_row(one, name)
+        if (n_rows := n_rows_of[str(name)]) > 1:
             rows.append(_left_out(row, f"duplicate rows: {n_rows} rows of the sheet"))
         else:
-            rows.append(_with_note(look.judge(row, clip), clip, note))
-    for (subject, filename), path in source.unnamed.items():
-        clip = Annotated(subject, filename, "", None, None, None, frames=path)
-        row = look.start(clip, filename)
-        rows.append(_left_out(row, NO_ROW + "a folder of frames that the sheet does not name"))
-    part = Part(
-        source.dataset,
-        source.sheet,
-        source.frames_root,
-        look.numbering,
-        look.n_fitting,
-        look.apex,
-        source.unconfirmed,
-    )
-    return part, rows, [str(one) for one in corrected.unused]
+            rows.append(_with_note(frames.apply_rules(row, one), one, note))
+    for name, path in loaded.unlisted.items():
+        folder = Annotation(*name, "", None, None, None, frames=path)
+        reason = NO_ROW + "a folder of frames that the sheet does not name"
+        rows.append(_left_out(frames.new_row(folder, name), reason))
+    return rows
 
 
 def _left_out(row: Row, reason: str) -> Row:
     return replace(row, state=LEFT_OUT, reason=reason)
 
 
-def _with_note(row: Row, clip: Annotated, note: str) -> Row:
-    """Add what was corrected to a row that is not left out."""
+def _with_note(row: Row, one: Annotation, note: str) -> Row:
+    """Add to a row what was corrected, unless a rule left the clip out."""
     if not note or row.state == LEFT_OUT:
         return row
     reason = f"{row.reason}; {note}" if row.reason else f"correction: {note}"
-    changes = note.split("; ")  # a source may speak of the apex too
-    by_correction = row.apex_from == "annotated" and any(c.startswith("apex ") for c in changes)
-    return replace(
-        row,
-        state=CORRECTED,
-        reason=reason,
-        apex_from="correction" if by_correction else row.apex_from,
-    )
+    # Each change starts with its column; the source after it may mention the apex as well.
+    has_new_apex = any(change.startswith("apex ") for change in note.split("; "))
+    is_corrected = row.apex_from == "annotated" and has_new_apex
+    apex_from = "correction" if is_corrected else row.apex_from
+    return replace(row, state=CORRECTED, reason=reason, apex_from=apex_from)
 
 
-class _Look:
-    """The frames of one source's clips: a folder that several share is listed once."""
+class _Frames:
+    """The frames of one source's clips; a folder that several clips share is listed once."""
 
-    def __init__(self, source: Source, root: Path, apex: ApexRule) -> None:
-        self._source, self._root, self.apex = source, root, apex
+    def __init__(self, loaded: Loaded, root: Path, apex: ApexRule) -> None:
+        self._loaded, self._root, self._apex = loaded, root, apex
         self._numbers: dict[Path, Sequence[int] | FrameError] = {}
-        spans = [
-            ((clip.onset, clip.offset), numbers)
-            for clip in source.annotated
-            if clip.onset is not None and clip.offset is not None and clip.frames is not None
-            if not isinstance(numbers := self._list(clip.frames), FrameError)
+        clips = [
+            ((one.onset, one.offset), numbers)
+            for one in loaded.annotations
+            if one.onset is not None and one.offset is not None and one.frames is not None
+            if not isinstance(numbers := self._list(one.frames), FrameError)
         ]
-        self.numbering, self.n_fitting = choose_numbering(spans)
+        self._numbering, self._n_fitting = choose_numbering(clips)
 
-    def start(self, clip: Annotated, name: str) -> Row:
-        """Begin the row of a clip, still used."""
+    def source(self) -> Source:
+        """Describe where the rows come from."""
+        loaded = self._loaded
+        return Source(
+            dataset=loaded.dataset,
+            sheet=loaded.sheet,
+            frames_root=loaded.frames_root,
+            numbering=self._numbering,
+            n_fitting=self._n_fitting,
+            apex=self._apex,
+            unconfirmed=loaded.unconfirmed,
+        )
+
+    def new_row(self, one: Annotation, name: ClipName) -> Row:
+        """Make the row of a clip to which no rule has been applied."""
         path = ""
-        if clip.frames is not None:
-            inside = clip.frames.is_relative_to(self._root)
-            path = (clip.frames.relative_to(self._root) if inside else clip.frames).as_posix()
-        subject = f"{self._source.dataset}/{clip.subject}"
-        span = (clip.onset, clip.apex, clip.offset)
-        return Row(f"{subject}/{name}", subject, clip.label, *span, 0, "", "", USED, "", path)
+        if one.frames is not None:
+            inside = one.frames.is_relative_to(self._root)
+            path = (one.frames.relative_to(self._root) if inside else one.frames).as_posix()
+        subject = f"{self._loaded.dataset}/{one.subject}"
+        return Row(
+            clip_id=f"{subject}/{name.filename}",
+            subject=subject,
+            label=one.label,
+            onset=one.onset,
+            apex=one.apex,
+            offset=one.offset,
+            n_frames=0,
+            apex_from="",
+            box="",
+            state=USED,
+            reason="",
+            frames_path=path,
+        )
 
-    def judge(self, row: Row, clip: Annotated) -> Row:
-        """Apply every rule to a clip, the first that it breaks leaves it out."""
-        if reason := clip.problem or _unnamed(clip):
+    def apply_rules(self, row: Row, one: Annotation) -> Row:
+        """Apply the rules in order; the first one that a clip breaks leaves it out."""
+        if reason := one.problem or _missing_name(one):
             return _left_out(row, reason)
-        if clip.onset is None or clip.offset is None:
+        if one.onset is None or one.offset is None:
             return _left_out(row, "no onset or offset: not both are frame numbers")
-        span = (clip.onset, clip.offset)
-        if reason := _impossible(span, self._source.fps):
+        interval = (one.onset, one.offset)
+        if reason := _impossible(interval, self._loaded.fps):
             return _left_out(row, reason)
-        if clip.frames is None:
-            return _left_out(row, f"no frame folder: none for {clip.subject}/{clip.filename}")
-        numbers = self._list(clip.frames)
+        if one.frames is None:
+            return _left_out(row, f"no frame folder: none for {one.name}")
+        numbers = self._list(one.frames)
         if isinstance(numbers, FrameError):
             kind = UNREADABLE if isinstance(numbers, FolderError) else "unclear frames: "
-            # The row has the path; a reason that repeats it would depend on where the data lie.
-            said = str(numbers).replace(str(clip.frames), f"{clip.subject}/{clip.filename}")
-            return _left_out(row, kind + said)
+            # Without the path, so that the manifest's hash does not depend on where the data lie.
+            return _left_out(row, kind + str(numbers).replace(str(one.frames), str(one.name)))
         if not numbers:
-            said = f"no numbered jpg, png or bmp in {clip.subject}/{clip.filename}"
-            return _left_out(row, f"no frames: {said}")
-        return self._with_numbers(row, clip, span, numbers)
+            return _left_out(row, f"no frames: no numbered jpg, png or bmp in {one.name}")
+        return self._apply_frame_rules(row, one, interval, numbers)
 
-    def _with_numbers(self, row: Row, clip: Annotated, span: Span, numbers: Sequence[int]) -> Row:
-        """Judge onset, apex and offset by the files that are there."""
-        added = shift(self.numbering, span, numbers)
-        onset, offset = span[0] + added, span[1] + added
+    def _apply_frame_rules(
+        self, row: Row, one: Annotation, interval: Interval, numbers: Sequence[int]
+    ) -> Row:
+        """Compare onset, apex and offset with the frames that exist."""
+        added = shift(self._numbering, interval, numbers)
+        onset, offset = interval[0] + added, interval[1] + added
         present = [number for number in numbers if onset <= number <= offset]
-        apex = None if clip.apex is None else clip.apex + added
+        apex = None if one.apex is None else one.apex + added
         row = replace(row, onset=onset, apex=apex, offset=offset, n_frames=len(present))
         if missing := _missing(present, onset, offset):
             return _left_out(row, f"frames missing: {missing} of {onset}..{offset}")
-        if not fits(self.numbering, span, numbers):
-            said = f"{len(numbers)} renumbered files, the clip has {offset - onset + 1} frames"
-            return _left_out(row, f"unclear frames: {said}")
+        if not fits(self._numbering, interval, numbers):
+            counts = f"{len(numbers)} renumbered files, the clip has {offset - onset + 1} frames"
+            return _left_out(row, f"unclear frames: {counts}")
         if apex is not None and onset < apex < offset:
             return replace(row, apex_from="annotated")
-        if apex is not None:
-            reason = f"impossible apex: {apex} is not inside {onset}..{offset}"
-        else:
-            reason = f"missing apex: {clip.apex_text or 'empty'}"
-        if not self._source.has_apexes:
+        if not self._loaded.has_apexes:
             reason = "missing apex: the data set annotates none"
-        return _without_apex(row, reason, self.apex, (onset, offset))
+        elif apex is None:
+            reason = f"missing apex: {one.apex_text or 'empty'}"
+        else:
+            reason = f"impossible apex: {apex} is not inside {onset}..{offset}"
+        return _without_apex(row, reason, self._apex, (onset, offset))
 
     def _list(self, path: Path) -> Sequence[int] | FrameError:
         if path not in self._numbers:
@@ -195,30 +209,32 @@ class _Look:
         return self._numbers[path]
 
 
-def _unnamed(clip: Annotated) -> str:
-    if not (clip.subject and clip.filename):
-        return f"no name: subject {clip.subject!r}, file name {clip.filename!r}"
-    return "" if clip.label else "no label: the emotion is empty"
+def _missing_name(one: Annotation) -> str:
+    if not (one.subject and one.filename):
+        return f"no name: subject {one.subject!r}, file name {one.filename!r}"
+    return "" if one.label else "no label: the emotion is empty"
 
 
-def _impossible(span: Span, fps: float | None) -> str:
-    """Name what is wrong with onset and offset, whatever the frames are."""
-    onset, offset = span
+def _impossible(interval: Interval, fps: float | None) -> str:
+    """Say what is wrong with onset and offset, whatever the frames are."""
+    onset, offset = interval
     if onset > offset:
         return f"onset after offset: {onset} > {offset}"
     n_frames = offset - onset + 1
-    if fps and n_frames > MOST_S * fps:
-        return f"too long: {n_frames} frames are {n_frames / fps:.1f} s, more than {MOST_S:g} s"
+    if fps and n_frames > MAX_SECONDS * fps:
+        seconds = n_frames / fps
+        return f"too long: {n_frames} frames are {seconds:.1f} s, more than {MAX_SECONDS:g} s"
     return ""
 
 
-def _without_apex(row: Row, reason: str, rule: ApexRule, span: Span) -> Row:
-    onset, offset = span
+def _without_apex(row: Row, reason: str, rule: ApexRule, interval: Interval) -> Row:
+    onset, offset = interval
     if rule == "annotated":
         return _left_out(row, reason)
     if offset - onset < 2:
         return _left_out(row, f"{reason}, and there is no frame between")
     if rule == "spot":
+        # Estimated when the frames are decoded; see "Apex spotting" in docs/decisions.md.
         return replace(row, apex=None, apex_from="spot", state=CORRECTED, reason=reason)
     middle = (onset + offset) // 2
     reason += f", took the midpoint {middle}"
@@ -226,7 +242,7 @@ def _without_apex(row: Row, reason: str, rule: ApexRule, span: Span) -> Row:
 
 
 def _missing(present: list[int], first: int, last: int) -> str:
-    """Write what sorted numbers lack of first..last as runs, the first few of them.
+    """List the numbers of first..last that are missing, as runs; only the first few runs.
 
     >>> _missing([1, 2, 6, 7, 8], 1, 9)
     '3-5, 9'
@@ -235,4 +251,6 @@ def _missing(present: list[int], first: int, last: int) -> str:
     runs = [(a + 1, b - 1) for a, b in around if b - a > 1]
     listed = ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in runs[:_RUNS_LISTED])
     n_more = len(runs) - _RUNS_LISTED
-    return f"{listed} and {n_more} more runs" if n_more > 0 else listed
+    if n_more <= 0:
+        return listed
+    return f"{listed} and {n_more} more {'run' if n_more == 1 else 'runs'}"

@@ -27,10 +27,10 @@ def request_hash(manifest: Manifest, options: PrepareOptions) -> str:
 
 def apex_rule(manifest: Manifest) -> str:
     """Name the apex rule that was applied; of a composite whose parts differ, each part's."""
-    rules = {part.apex for part in manifest.parts}
+    rules = {part.apex for part in manifest.sources}
     if len(rules) == 1:
         return rules.pop()
-    return ", ".join(f"{part.dataset} {part.apex}" for part in manifest.parts)
+    return ", ".join(f"{part.dataset} {part.apex}" for part in manifest.sources)
 
 
 def describe(
@@ -64,7 +64,7 @@ def describe(
         recipe=options.recipe,
         apex=apex_rule(manifest),
         corrections=options.corrections,
-        sheets=tuple(_sheet(part) for part in manifest.parts),
+        sheets=tuple(_sheet(part) for part in manifest.sources),
         n_clips=len(rows) - n_left_out,
         n_left_out=n_left_out,
         unreadable=_unreadable(rows),

@@ -129,7 +129,7 @@ def _nodes(manifest: Manifest, out: Path) -> Iterator[Nodes | None]:
 
 def _sample_files(manifest: Manifest) -> list[Path]:
     """Choose one file of frames below the frame folder of each part."""
-    samples: dict[Path, Path | None] = {part.frames_root: None for part in manifest.parts}
+    samples: dict[Path, Path | None] = {part.frames_root: None for part in manifest.sources}
     for row in manifest.usable():
         path = manifest.frames(row)
         # Data sets of a composite may be mounted separately, so one file of each is read.

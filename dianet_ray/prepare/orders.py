@@ -113,7 +113,7 @@ def order_clip(manifest: Manifest, row: Row) -> ClipOrder:
         apex=row.apex,
         offset=row.offset or 0,
         frames=str(manifest.frames(row)),
-        frames_name=manifest.placeless(row),
+        frames_name=manifest.portable_path(row),
     )
 
 

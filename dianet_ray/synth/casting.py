@@ -1,7 +1,7 @@
-"""Who shows what: how many clips each invented person has, and of which emotion.
+"""Who shows what: how many clips each invented subject has, and with which labels.
 
-Sizes imitate CASME II: 2 to 34 clips of a person, some people with one class only; the shares of
-the classes are the caller's. Pure: integers in, labels out; knows nothing of faces or files.
+Numbers imitate CASME II: 2 to 34 clips per subject, and some subjects with one class only. The
+proportions of the classes are the caller's. Pure: no faces, no files.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import numpy as np
 
 FEWEST_SUBJECTS = 3
 FEWEST_EACH, MOST_EACH = 2, 34
-"""Clips of one person; the upper bound gives way when the mean needs it."""
+"""Clips of one subject. The upper bound is raised when the mean would not fit below it."""
 
 
 def fewest_clips(n_classes: int) -> int:
-    """Count the clips that `cast` needs: two of a class for the five sixths with several classes.
+    """Count the clips that `cast` needs to give every class two subjects with several classes.
 
     >>> fewest_clips(5)
     12
@@ -28,11 +28,16 @@ def fewest_clips(n_classes: int) -> int:
 def cast(
     rng: np.random.Generator, n_subjects: int, n_clips: int, proportions: Mapping[str, float]
 ) -> list[list[str]]:
-    """Deal labels to people, one list of labels per person, in random order.
+    """Deal labels to subjects: a list of labels per subject, in random order.
 
-    Class totals are the shares of `proportions`, at least 2; every class has at least two people;
-    a sixth of the people (4 of 26) have one class only where the totals allow it. Needs
-    FEWEST_SUBJECTS people, `fewest_clips` clips and FEWEST_EACH clips per person.
+    Every class has at least two subjects. A sixth of the subjects (4 of 26) have one class only,
+    if the class totals allow it.
+
+    Args:
+        rng: draws everything.
+        n_subjects: at least FEWEST_SUBJECTS.
+        n_clips: at least `fewest_clips`, and FEWEST_EACH per subject.
+        proportions: label -> any number; the class totals are proportional, but at least 2.
     """
     sizes = _sizes(rng, n_subjects, n_clips, n_classes=len(proportions))
     pool = _class_totals(n_clips, proportions)
@@ -60,18 +65,18 @@ def cast(
 
 
 def spare(clips: Sequence[tuple[int, str]]) -> list[int]:
-    """List which of the clips, (person, label), can be lost with every class keeping two people.
+    """List which clips, (subject, label), can each be lost so that every class keeps two subjects.
 
     >>> spare([(1, "joy"), (1, "joy"), (2, "joy")])
     [0, 1]
     """
     held = Counter(clips)
-    people = Counter(label for _, label in held)
-    return [k for k, clip in enumerate(clips) if held[clip] > 1 or people[clip[1]] > 2]
+    subjects = Counter(label for _, label in held)
+    return [k for k, clip in enumerate(clips) if held[clip] > 1 or subjects[clip[1]] > 2]
 
 
 def shuffle(rng: np.random.Generator, hands: list[list[str]]) -> list[list[str]]:
-    """Draw labels that say nothing of clips or people: a permutation, each class on two people."""
+    """Permute labels at random over clips and subjects, so that each class keeps two subjects."""
     labels = np.array([label for hand in hands for label in hand])
     classes = set(labels.tolist())
     ends = np.cumsum([len(hand) for hand in hands])[:-1]
@@ -82,7 +87,7 @@ def shuffle(rng: np.random.Generator, hands: list[list[str]]) -> list[list[str]]
 
 
 def _class_totals(n_clips: int, proportions: Mapping[str, float]) -> dict[str, int]:
-    """Share the clips by largest remainders, at least 2 of each class."""
+    """Apportion the clips to classes by largest remainders, with at least 2 of each class."""
     exact = np.array(list(proportions.values())) * n_clips / sum(proportions.values())
     totals = np.maximum(2, np.floor(exact)).astype(int)
     while totals.sum() < n_clips:
@@ -95,14 +100,14 @@ def _class_totals(n_clips: int, proportions: Mapping[str, float]) -> dict[str, i
 def _sizes(
     rng: np.random.Generator, n_subjects: int, n_clips: int, *, n_classes: int
 ) -> list[int]:
-    """Draw how many clips each person has: skewed, as in CASME II."""
+    """Draw how many clips each subject has: skewed, as in CASME II."""
     most = max(MOST_EACH, 2 * -(-n_clips // n_subjects))
     weights = np.exp(rng.normal(0, 0.9, n_subjects))
     sizes = np.full(n_subjects, FEWEST_EACH)
     for _ in range(n_clips - sizes.sum()):
         open_weights = weights * (sizes < most)
         sizes[rng.choice(n_subjects, p=open_weights / open_weights.sum())] += 1
-    # Few people: even them out until two of them can show each class.
+    # With few subjects the numbers are evened out until each class fits on two of them.
     n_several = n_subjects - n_subjects // 6
     while np.minimum(np.sort(sizes)[-n_several:], n_classes).sum() < 2 * n_classes:
         sizes[np.argmax(sizes)] -= 1

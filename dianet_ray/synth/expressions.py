@@ -1,10 +1,10 @@
-"""What the invented people do: emotions as action units over time, with each person's manner.
+"""What the invented subjects do: emotions as action units over time, in each subject's manner.
 
-An emotion holds units at the apex; others flare up on the way there (rise) or on the way back
-(fade) and are gone at onset, apex and offset. Of CASME II's five, disgust and others differ only
-in how they rise; happiness and repression differ only in how they fade; surprise holds units of
-its own. So each phase alone must confuse one pair. The other emotions hold the units of their
-prototypes (EMFACS). Knows neither pixels of a face nor files.
+An emotion holds action units at the apex. Other units flare up only on the way to the apex (rise)
+or back from it (fade), and are gone at onset, apex and offset. Of CASME II's five emotions,
+disgust and others differ only in the rise, happiness and repression only in the fade; surprise
+holds units of its own. A network that sees one phase must therefore confuse one pair. The other
+emotions hold the units of their prototypes (EMFACS). This module knows no pixels and no files.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from dianet_ray.synth.portraits import Floats
 
 @dataclass(frozen=True, slots=True)
 class Emotion:
-    """Strength of action units, 1 being plain: held at the apex, flaring in the rise or fade."""
+    """Strengths of action units, 1 being plain: held at the apex, flaring in rise or fade."""
 
     hold: Mapping[int, float]
     rise: Mapping[int, float] = field(default_factory=dict)
     fade: Mapping[int, float] = field(default_factory=dict)
 
     def weights(self) -> Floats:
-        """Return (3, K): hold, rise and fade of every unit."""
+        """Return (3, K), the strengths of every unit in hold, rise and fade."""
         parts = (self.hold, self.rise, self.fade)
         rows = [[part.get(unit, 0.0) for unit in UNITS] for part in parts]
         return np.array(rows, dtype=np.float32)
@@ -46,18 +46,18 @@ EMOTIONS = {
     "sadness": Emotion(hold={1: 0.8, 4: 0.5, 15: 1.0}),
     "contempt": Emotion(hold={12: 0.4, 14: 1.0}),
 }
-"""The same for every seed: another seed is other people with the same emotions."""
+"""They do not depend on the seed: another seed is other subjects with the same emotions."""
 
 _FIRST, _LATER = list(EMOTIONS)[:5], list(EMOTIONS)[5:]
 
-# The difficulty of the task, calibrated once with benchmarks/synth_difficulty.py.
-AMPLITUDE = 0.065  # displacement of a plain unit, face units
-LIMIT = 0.12  # how far skin gives at most, face units: warps beyond would fold
-STRENGTH = (0.25, 0.25)  # log-normal spread of all units together, over people and over clips
-GAIN = 0.30  # log-normal spread of each unit over people
-HABIT = 0.23  # spread of what a person adds to an emotion, the same in all their clips of it
+# These numbers decide how hard the task is; benchmarks/synth_difficulty.py measures it.
+AMPLITUDE = 0.065  # displacement by a unit of strength 1, face units
+LIMIT = 0.12  # largest displacement, face units: beyond it the image would fold
+STRENGTH = (0.25, 0.25)  # log-normal spread of all units together, over subjects and over clips
+GAIN = 0.30  # log-normal spread of each unit over subjects
+HABIT = 0.23  # spread of what a subject adds to an emotion, the same in all their clips of it
 JITTER = 0.12  # spread of what a clip adds
-NOD = 0.0018  # spread of the head movement a person makes with an emotion, share of the frame
+NOD = 0.0018  # spread of a subject's head movement with an emotion, share of the frame
 DRIFT = 0.0013  # head drift without meaning, share of the frame
 TWITCH_RATE = 0.6  # flares of units without meaning per clip
 BLINK_RATE = 0.15  # blinks per clip
@@ -65,11 +65,11 @@ BLINK_RATE = 0.15  # blinks per clip
 
 @dataclass(frozen=True, slots=True)
 class Manner:
-    """How one person moves.
+    """How one subject moves.
 
     gain: (K,) factor of each unit. habits: emotion -> (3, K) added to its weights.
     nods: emotion -> (2, 4) head movement in its rise and fade, as `faces.pose` takes motion
-    but x and y as shares of the frame. drift: size of the head's aimless movement.
+    but x and y as shares of the frame. drift: size of head movement without meaning.
     """
 
     gain: Floats
@@ -93,11 +93,11 @@ class Performance:
 
 
 def draw_manner(rng: np.random.Generator) -> Manner:
-    """Invent how a person moves."""
+    """Invent how a subject moves."""
     gain = np.exp(rng.normal(0, STRENGTH[0]) + rng.normal(0, GAIN, len(UNITS)))
     habits, nods = _habits(rng, _FIRST)
     drift = DRIFT * float(np.exp(rng.normal(0, 0.3)))
-    # Drawn last: the people of CASME II, on whom the task was calibrated, stay who they are.
+    # Drawn last, so that emotions added later leave the subjects of CASME II as they were.
     later_habits, later_nods = _habits(rng, _LATER)
     return Manner(gain, habits | later_habits, nods | later_nods, drift)
 
@@ -113,7 +113,7 @@ def _habits(
 def perform(
     rng: np.random.Generator, manner: Manner, emotion: str, *, n_frames: int
 ) -> Performance:
-    """Act one clip of an emotion; `n_frames` is the typical length, the real one varies."""
+    """Act one clip of an emotion; `n_frames` is the typical length, the actual one varies."""
     spans = draw_spans(rng, n_frames)
     n_total = sum(spans) + 1
     time = np.arange(n_total, dtype=np.float64)
@@ -137,19 +137,19 @@ def perform(
 
 
 def draw_spans(rng: np.random.Generator, n_frames: int) -> tuple[int, int]:
-    """Draw how many frames a clip takes to its apex and back; the first that `perform` draws."""
+    """Draw the numbers of frames to the apex and back; `perform` draws them before all else."""
     up, down = (max(4, round(n_frames / 2 * np.exp(rng.normal(0, 0.35)))) for _ in range(2))
     return up, down
 
 
 def _held(rng: np.random.Generator, rising: Floats, fading: Floats) -> Floats:
-    """Go from 0 at onset to 1 at the apex and back to a small rest, each at its own speed."""
+    """Rise from 0 to 1 at the apex and fall to a small remainder, each at its own speed."""
     up, down = (_ease(part ** float(np.exp(rng.normal(0, 0.3)))) for part in (rising, fading))
     return up * (1 - down * (1 - float(rng.uniform(0, 0.2))))
 
 
 def _flare(rng: np.random.Generator, part: Floats) -> Floats:
-    """Go from 0 to 1 and back to 0 within a phase, the peak a little before its middle."""
+    """Rise from 0 to 1 and fall back to 0 within a phase, with the peak near its middle."""
     power = np.log(0.5) / np.log(float(rng.uniform(0.36, 0.54)))
     return np.sin(np.pi * part**power) ** 2  # type: ignore[no-any-return]
 
@@ -159,7 +159,7 @@ def _ease(part: Floats) -> Floats:
 
 
 def _wander(rng: np.random.Generator, n_frames: int) -> Floats:
-    """Draw slow aimless movement, (n_frames, 4), that starts at 0."""
+    """Draw slow movement without meaning, (n_frames, 4), that starts at 0."""
     time = np.arange(n_frames)[:, None] / n_frames
     waves = [
         rng.normal(0, 1 / cycles, 4) * np.sin(2 * np.pi * (cycles * time + rng.uniform(0, 1, 4)))

@@ -1,8 +1,8 @@
-"""Move the face of an invented person: action units as smooth local warps of a portrait.
+"""Moving the face of an invented subject: action units as smooth local warps of a portrait.
 
-A frame is the portrait pulled through a displacement field, the sum of one warp per action unit
-and of the head's own motion; skin folds darken with the units that make them. Knows action units
-and pixels, but neither emotions nor time nor files.
+A frame is the portrait, displaced by the sum of one warp per action unit and of the head's motion;
+skin folds darken with the units that make them. This module knows action units and pixels, but no
+emotions, time or files.
 """
 
 from __future__ import annotations
@@ -14,25 +14,25 @@ import numpy as np
 
 from dianet_ray.synth.portraits import (
     FACE_SHARE,
+    Appearance,
     Floats,
     Form,
-    Person,
     blob,
-    draw_person,
+    draw_appearance,
     face_grid,
     paint,
 )
 
 OVERSAMPLING = 2
-"""Portrait pixels per frame pixel and axis: warps of a fraction of a pixel keep fine detail."""
+"""Portrait pixels per frame pixel and axis: sub-pixel displacements keep fine detail."""
 
 
 @dataclass(frozen=True, slots=True)
 class Patch:
-    """A Gaussian patch of skin near a landmark and where it is pulled, in face units.
+    """A Gaussian patch of skin near a landmark, and the direction it is pulled in, in face units.
 
-    The landmark is a pair of measures of the face ("" for the midline). Paired patches exist
-    left and right, mirrored.
+    The landmark is a pair of measures of the face ("" for the midline). Paired patches exist on
+    the left and, mirrored, on the right.
     """
 
     landmark: tuple[str, str]
@@ -70,10 +70,10 @@ ACTION_UNITS: dict[int, tuple[Patch, ...]] = {
     ),
     26: (Patch(_LIP, (0.0, 0.26), (0.36, 0.22), (0.0, 1.0), paired=False),),
 }
-"""The action units that are drawn, as pulls on the skin of the regions that define them."""
+"""Action units (FACS) that can be shown, as pulls on the skin of the regions that define them."""
 
 UNITS = tuple(ACTION_UNITS)
-"""Action units in the order of every array of activations: axis of length K."""
+"""The order of action units in every array of activations, an axis of length K."""
 
 FOLDS: dict[int, Patch] = {
     1: Patch(_BROW, (0.18, -0.26), (0.20, 0.022)),
@@ -87,19 +87,19 @@ FOLDS: dict[int, Patch] = {
     15: Patch(_CORNER, (0.03, 0.13), (0.03, 0.07)),
     17: Patch(_CHIN, (0.0, -0.27), (0.16, 0.03), paired=False),
 }
-"""The line of skin that darkens with a unit."""
+"""The fold of skin that darkens with an action unit."""
 
 FOLD_DEPTH = 2.0
-"""Share of the light a fold takes per face unit of displacement."""
+"""Share of the light that a fold takes away per face unit of displacement."""
 
 
 @dataclass(frozen=True, slots=True)
 class Face:
-    """One person, ready to be filmed at `size` pixels; float32 arrays.
+    """One subject, ready to be filmed at `size` pixels; float32 arrays.
 
     portrait, eyes_shut: (S, S, 3), S = OVERSAMPLING * size, RGB in 0..255.
     pulls: (K, 2, size, size), pixels of displacement, x then y, per face unit of activation.
-    folds: (K, size, size), share of the light taken per face unit of activation.
+    folds: (K, size, size), share of the light taken away per face unit of activation.
     head: (size, size), 1 on the head, falling to 0 on the background, which stays still.
     grid: (2, size, size), pixels x and y from the point between the eyes.
     """
@@ -114,16 +114,16 @@ class Face:
 
 
 def draw_face(rng: np.random.Generator, size: int) -> Face:
-    """Invent a person and prepare the face for frames of `size` x `size` pixels."""
-    person = draw_person(rng)
-    pulls, folds = _fields(rng, person, size)
-    x, y = face_grid(person, size)
+    """Invent a subject and prepare the face for frames of `size` x `size` pixels."""
+    looks = draw_appearance(rng)
+    pulls, folds = _fields(rng, looks, size)
+    x, y = face_grid(looks, size)
     unit_px = np.float32(size * FACE_SHARE)
     outside = np.clip((np.hypot(x / 1.15, (y + 0.1) / 1.35) - 1) / 0.35, 0, 1)
     return Face(
         size=size,
-        portrait=paint(person, size * OVERSAMPLING, eyes_open=1.0),
-        eyes_shut=paint(person, size * OVERSAMPLING, eyes_open=0.0),
+        portrait=paint(looks, size * OVERSAMPLING, eyes_open=1.0),
+        eyes_shut=paint(looks, size * OVERSAMPLING, eyes_open=0.0),
         pulls=pulls * unit_px,
         folds=folds * np.float32(FOLD_DEPTH),
         head=1 - outside * outside * (3 - 2 * outside),
@@ -135,7 +135,7 @@ def pose(face: Face, activation: Floats, motion: Floats, blink: float) -> Floats
     """Render one noiseless frame, (size, size, 3) float32 RGB.
 
     Args:
-        face: the person.
+        face: the subject.
         activation: (K,) of the action units, in face units of displacement.
         motion: (4,) of the head: x and y in pixels, turn in radians, growth (0 is none).
         blink: 0 with the eyes open, 1 with the eyes shut.
@@ -144,8 +144,8 @@ def pose(face: Face, activation: Floats, motion: Floats, blink: float) -> Floats
     x, y = face.grid
     shift_x += face.head * (motion[0] - motion[2] * y + motion[3] * x)
     shift_y += face.head * (motion[1] + motion[2] * x + motion[3] * y)
-    # A pixel shows what was moved there, so the displacement is subtracted; +0.5 - 0.5 because
-    # both grids count from the middle of their first pixel.
+    # A pixel shows what was moved there, so the displacement is subtracted. Both grids count from
+    # the middle of their first pixel, hence + 0.5 and - 0.5.
     pixels = np.arange(face.size, dtype=np.float32) + np.float32(0.5)
     map_x = (pixels[None, :] - shift_x) * OVERSAMPLING - np.float32(0.5)
     map_y = (pixels[:, None] - shift_y) * OVERSAMPLING - np.float32(0.5)
@@ -157,21 +157,21 @@ def pose(face: Face, activation: Floats, motion: Floats, blink: float) -> Floats
     return frame * light[:, :, None]  # type: ignore[no-any-return]
 
 
-def _fields(rng: np.random.Generator, person: Person, size: int) -> tuple[Floats, Floats]:
-    """Lay every unit on this face, its two sides unequally strong as on real faces."""
-    x, y = face_grid(person, size)
+def _fields(rng: np.random.Generator, looks: Appearance, size: int) -> tuple[Floats, Floats]:
+    """Lay every action unit on this face, stronger on one side as on real faces."""
+    x, y = face_grid(looks, size)
     pulls = np.zeros((len(UNITS), 2, size, size), dtype=np.float32)
     folds = np.zeros((len(UNITS), size, size), dtype=np.float32)
     for k, unit in enumerate(UNITS):
         lean = float(np.clip(rng.normal(0, 0.15), -0.5, 0.5))
         wander = (float(rng.normal(0, 0.03)), float(rng.normal(0, 0.03)))
         for patch in ACTION_UNITS[unit]:
-            for side, mask in _sides(patch, person.form, (x, y), wander):
+            for side, mask in _sides(patch, looks.form, (x, y), wander):
                 strength = 1 + side * lean if patch.paired else 1.0
                 pulls[k, 0] += strength * patch.pull[0] * (side if patch.paired else 1) * mask
                 pulls[k, 1] += strength * patch.pull[1] * mask
         if unit in FOLDS:
-            for side, mask in _sides(FOLDS[unit], person.form, (x, y), wander):
+            for side, mask in _sides(FOLDS[unit], looks.form, (x, y), wander):
                 folds[k] += (1 + side * lean) * mask
     return pulls, folds
 

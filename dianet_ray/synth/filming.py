@@ -1,7 +1,8 @@
-"""Film one clip of an invented person: what a camera makes of a performance, as images or a video.
+"""Filming one clip of an invented subject: what a camera makes of a performance.
 
-Owns the nuisance of a recording (lamp flicker and drift, sensor noise, compression). Everything
-about a clip follows from its scene, so clips can be filmed anywhere and in any order.
+This module owns the disturbances of a recording: flicker and drift of the light, sensor noise and
+compression. A scene decides everything about its clip, so clips can be filmed in any process and
+in any order.
 """
 
 from __future__ import annotations
@@ -31,10 +32,10 @@ VIDEO_FPS = 100.0
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """Where the frames of a clip go, below the data set.
+    """Where the frames of a clip are written, below the data set.
 
-    `frame` formats a frame's number into a file name of `folder`; where it is empty, `folder` is a
-    video file, whose first frame is number 1.
+    `frame` formats a frame's number into a file name. If it is empty, `folder` is a video file,
+    whose first frame is number 1.
     """
 
     folder: str
@@ -44,11 +45,19 @@ class Files:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A clip to film: who, which emotion is shown, how long, and the number of its onset frame.
+    """A clip to be filmed.
 
-    `key` names the clip among all of `seed`, for its chances. `n_frames` is the typical length,
-    the clip's own varies; frames are `size` x `size` pixels. The camera also runs for `lead`
-    frames before the onset and `tail` frames after the offset, in which nothing is acted.
+    Attributes:
+        seed: of the release.
+        subject: number of the subject.
+        key: tells the clip from all others of the seed; seeds its random generator.
+        files: where the frames are written.
+        emotion: what is shown.
+        onset: number of the onset frame.
+        n_frames: typical number of frames; the clip's own varies.
+        size: side of a frame in pixels.
+        lead: frames before the onset, in which nothing is acted.
+        tail: frames after the offset, likewise.
     """
 
     seed: int
@@ -62,13 +71,13 @@ class Scene:
     lead: int = 0
     tail: int = 0
 
-    def chances(self) -> np.random.Generator:
-        """Start the clip's own generator."""
+    def generator(self) -> np.random.Generator:
+        """Start the clip's own random generator."""
         return np.random.default_rng(derive_seed(self.seed, "synth", "clip", self.key))
 
     def length(self) -> int:
-        """Count the frames from onset to offset, which `film` will find."""
-        return sum(draw_spans(self.chances(), self.n_frames)) + 1
+        """Count the frames from onset to offset, as `film` will draw them."""
+        return sum(draw_spans(self.generator(), self.n_frames)) + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +90,9 @@ class Marks:
 
 
 def film(scene: Scene, root: Path) -> Marks:
-    """Write the frames of a clip below the data set's folder, onset - lead..offset + tail."""
-    face, manner = _person(scene.seed, scene.subject, scene.size)
-    rng = scene.chances()
+    """Write the frames onset - lead..offset + tail of a clip below the data set's folder."""
+    face, manner = _subject(scene.seed, scene.subject, scene.size)
+    rng = scene.generator()
     acted = perform(rng, manner, scene.emotion, n_frames=scene.n_frames)
     path = root / scene.files.folder
     (path if scene.files.frame else path.parent).mkdir(parents=True, exist_ok=True)
@@ -115,15 +124,15 @@ def _shoot(
         yield cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY) if scene.files.grey else pixels
 
 
-@lru_cache(maxsize=1)  # clips come person by person
-def _person(seed: int, subject: int, size: int) -> tuple[Face, Manner]:
+@lru_cache(maxsize=1)  # the clips of a subject follow each other
+def _subject(seed: int, subject: int, size: int) -> tuple[Face, Manner]:
     looks = np.random.default_rng(derive_seed(seed, "synth", "face", subject))
     moves = np.random.default_rng(derive_seed(seed, "synth", "manner", subject))
     return draw_face(looks, size), draw_manner(moves)
 
 
 def _light(rng: np.random.Generator, n_frames: int, size: int) -> Floats:
-    """Draw the lamps: (n_frames, size) factors, a column of pixels sharing one."""
+    """Draw the light as factors (n_frames, size), one for each column of pixels."""
     time = np.arange(n_frames)
     beat = np.sin(2 * np.pi * (rng.uniform(0.05, 0.45) * time + rng.uniform()))
     exposure = 1 + FLICKER * (beat + rng.normal(0, 0.4, n_frames))
@@ -133,7 +142,7 @@ def _light(rng: np.random.Generator, n_frames: int, size: int) -> Floats:
 
 
 def _write(path: Path, pixels: NDArray[np.uint8]) -> None:
-    # imencode, not imwrite: imwrite returns False instead of raising on a full disk.
+    # imencode, not imwrite, which returns False on a full disk instead of raising.
     quality = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY] if path.suffix == ".jpg" else []
     image = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR) if pixels.ndim == 3 else pixels
     _, data = cv2.imencode(path.suffix, image, quality)
@@ -145,7 +154,7 @@ def _write_video(path: Path, pictures: Iterable[NDArray[np.uint8]], size: int) -
     video = cv2.VideoWriter(str(path), api, cv2.VideoWriter.fourcc(*code), VIDEO_FPS, (size, size))
     if not video.isOpened():
         raise OSError(errno.EIO, "the video cannot be written", str(path))
-    video.set(cv2.VIDEOWRITER_PROP_QUALITY, JPEG_QUALITY)  # only MJPG has a say in it
+    video.set(cv2.VIDEOWRITER_PROP_QUALITY, JPEG_QUALITY)  # only MJPG obeys
     for pixels in pictures:
         video.write(cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
     video.release()

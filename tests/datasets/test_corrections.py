@@ -13,7 +13,9 @@ from dianet_ray.datasets.releases.casme2 import RELEASE as CASME2
 from dianet_ray.datasets.releases.casme3 import RELEASE as CASME3
 from dianet_ray.datasets.releases.samm import RELEASE as SAMM
 from dianet_ray.datasets.rules import read_manifest
-from dianet_ray.datasets.validation import Inspected, render, summarise
+from dianet_ray.datasets.summary import summarise
+from dianet_ray.datasets.terminal import render
+from dianet_ray.datasets.validation import Inspected
 from dianet_ray.errors import InputError
 from tests.support.casme2_files import Clip, clips, write_data_set
 
@@ -251,7 +253,7 @@ def test_unused_corrections_are_in_the_summary(tmp_path):
     text = "".join(f"casme2,{k},EP99_01,apex,,14,me\n" for k in range(1, 6))
     found = manifest(tmp_path, text, clips(3))
     summary = summarise(Inspected(found, {}, ()), found.hash())
-    assert summary["unused_corrections"] == [
+    assert summary.unused_corrections == [
         f"casme2/sub{k:02d}/EP99_01 apex" for k in range(1, 6)
     ]
     said = io.StringIO()

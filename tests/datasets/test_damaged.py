@@ -25,7 +25,8 @@ from dianet_ray.cli import app
 from dianet_ray.datasets.label_sets import plain_label
 from dianet_ray.datasets.releases.casme2 import RELEASE
 from dianet_ray.datasets.rules import read_manifest
-from dianet_ray.datasets.validation import inspect, summarise
+from dianet_ray.datasets.summary import summarise
+from dianet_ray.datasets.validation import inspect
 from dianet_ray.errors import InputError
 from dianet_ray.imaging.clip_images import Recipe, clip_images
 from dianet_ray.imaging.frames import FrameError, read_frame
@@ -65,7 +66,7 @@ def judge(root, dataset="casme2", *, crop="none", **options):
     quiet = Progress("", 0, unit="", console=Console(file=io.StringIO()))
     found = inspect(manifest, crop=crop, progress=quiet)
     summary = summarise(found, manifest.hash())
-    assert sum(summary["states"].values()) == summary["n_clips"] == len(manifest.rows)
+    assert sum(summary.states.values()) == summary.n_clips == len(manifest.rows)
     judged = [(row.clip_id, row.state, row.reason) for row in found.manifest.rows]
     for k, row in enumerate(found.manifest.rows):
         assert (row.state == "used") == (row.reason == "")
@@ -626,8 +627,8 @@ def test_spellings_of_a_label_are_one_line_of_the_summary(root, labels, rows):
     manifest = read_manifest("casme2", root)
     quiet = Progress("", 0, unit="", console=Console(file=io.StringIO()))
     summary = summarise(inspect(manifest, crop="none", progress=quiet), manifest.hash())
-    assert len({plain_label(label) for label in summary["classes"]}) == rows
-    assert sum(summary["classes"].values()) == 3
+    assert len({plain_label(label) for label in summary.classes}) == rows
+    assert sum(summary.classes.values()) == 3
 
 
 @pytest.mark.parametrize("cell", [6, 6.0, "6", "006", " 006 "])

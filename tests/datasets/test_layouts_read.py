@@ -20,7 +20,9 @@ from rich.console import Console
 from dianet_ray.datasets.catalogue import LOADERS
 from dianet_ray.datasets.releases import casme2, casme3, fourdme, mmew, samm, smic, table
 from dianet_ray.datasets.rules import read_manifest
-from dianet_ray.datasets.validation import Inspected, render, summarise
+from dianet_ray.datasets.summary import summarise
+from dianet_ray.datasets.terminal import render
+from dianet_ray.datasets.validation import Inspected
 
 FACTS = {
     path.stem: yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -302,7 +304,7 @@ def test_what_no_source_confirms_is_said_by_validate(tmp_path, dataset):
     summary = summarise(Inspected(manifest, {}, ()), manifest.hash())
     said = io.StringIO()
     render(summary, Console(file=said, width=100))
-    assert summary["parts"][0]["unconfirmed"] == list(RELEASES[dataset].unconfirmed)
+    assert summary.parts[0]["unconfirmed"] == list(RELEASES[dataset].unconfirmed)
     for sentence in RELEASES[dataset].unconfirmed:
         assert f"unconfirmed of {dataset}'s layout: {sentence}" in said.getvalue()
 

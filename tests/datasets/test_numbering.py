@@ -107,7 +107,7 @@ def read(root, move, n_moved):
 )
 def test_a_data_set_of_other_numbers_is_found_and_used(tmp_path, move, numbering, frames):
     manifest = read(tmp_path, move, 6)
-    (part,) = manifest.parts
+    (part,) = manifest.sources
     assert (part.numbering, part.n_fitting) == (numbering, 6)
     assert {row.state for row in manifest.rows} == {"used"}
     first = manifest.rows[0]
@@ -118,7 +118,7 @@ def test_a_data_set_of_other_numbers_is_found_and_used(tmp_path, move, numbering
 @pytest.mark.parametrize("n_moved", [1, 2, 3])
 def test_a_few_clips_of_other_numbers_are_left_out(tmp_path, move, n_moved):
     manifest = read(tmp_path, move, n_moved)
-    assert manifest.parts[0].numbering == "file_numbers"
+    assert manifest.sources[0].numbering == "file_numbers"
     left_out = [row for row in manifest.rows if row.state == "left_out"]
     assert len(left_out) == n_moved
     assert {row.reason.partition(":")[0] for row in left_out} == {"frames missing"}
@@ -130,7 +130,7 @@ def test_a_folder_that_is_not_its_clip_cannot_be_renumbered(tmp_path, files):
     rows = [renumbered(clip) for clip in clips(6)]
     rows[0] = replace(rows[0], onset=8, offset=16, frames=tuple(files))
     manifest = read_manifest("casme2", write_data_set(tmp_path, rows))
-    assert manifest.parts[0].numbering == "renumbered"
+    assert manifest.sources[0].numbering == "renumbered"
     states = {row.clip_id: row.state for row in manifest.rows}
     assert [name for name, state in states.items() if state != "used"] == ["casme2/sub01/EP00_01"]
 

@@ -13,7 +13,9 @@ from rich.console import Console
 from dianet_ray.artefacts import MANIFEST_COLUMNS
 from dianet_ray.datasets.manifest import UNREADABLE, write_csv
 from dianet_ray.datasets.rules import read_manifest
-from dianet_ray.datasets.validation import inspect, render, summarise
+from dianet_ray.datasets.summary import summarise
+from dianet_ray.datasets.terminal import render
+from dianet_ray.datasets.validation import inspect
 from dianet_ray.errors import InputError
 from dianet_ray.progress import Progress
 from tests.support.casme2_files import FRAMES, Clip, clips, write_data_set
@@ -162,14 +164,14 @@ def odd_data_set(root):
 def test_the_states_add_up_to_the_rows_and_the_folders(tmp_path, apex):
     summary = summary_of(read_manifest("casme2", odd_data_set(tmp_path), apex=apex))
     n_corrected = int(apex == "midpoint")
-    assert summary["states"] == {
+    assert summary.states == {
         "used": 6,
         "corrected": n_corrected,
         "left_out": 4 - n_corrected,
     }
-    assert summary["n_clips"] == sum(summary["states"].values()) == 10
+    assert summary.n_clips == sum(summary.states.values()) == 10
     listed = Counter()
-    for kinds in summary["reasons"].values():
+    for kinds in summary.reasons.values():
         listed.update({kind: len(found) for kind, found in kinds.items()})
     assert listed == {
         "missing apex": 1,
@@ -182,8 +184,8 @@ def test_the_states_add_up_to_the_rows_and_the_folders(tmp_path, apex):
 def test_classes_and_subjects_count_what_is_not_left_out(tmp_path):
     rows = [*clips(4), replace(GOOD, name="A", label="fear"), replace(GOOD, name="B", apex="/")]
     summary = summary_of(read_manifest("casme2", write_data_set(tmp_path, rows)))
-    assert summary["classes"] == {"happiness": 4, "fear": 1}
-    assert summary["subjects"] == {
+    assert summary.classes == {"happiness": 4, "fear": 1}
+    assert summary.subjects == {
         "casme2/sub01": {"fear": 1, "happiness": 2},
         "casme2/sub02": {"happiness": 1},
         "casme2/sub03": {"happiness": 1},
@@ -193,9 +195,9 @@ def test_classes_and_subjects_count_what_is_not_left_out(tmp_path):
 def test_the_summary_names_the_sheet_and_is_json(tmp_path):
     manifest = read_manifest("casme2", odd_data_set(tmp_path))
     summary = json.loads(json.dumps(summary_of(manifest)))
-    (part,) = summary["parts"]
-    assert (part["sheet"], part["sha256"]) == ("Sheet1", manifest.parts[0].sheet.sha256)
-    assert summary["manifest_hash"] == manifest.hash()
+    (part,) = summary.parts
+    assert (part["sheet"], part["sha256"]) == ("Sheet1", manifest.sources[0].sheet.sha256)
+    assert summary.manifest_hash == manifest.hash()
 
 
 def test_a_summary_for_people_lists_every_oddity(tmp_path):

@@ -13,7 +13,9 @@ from rich.console import Console
 
 from dianet_ray.datasets.corrections import Correction
 from dianet_ray.datasets.rules import read_manifest
-from dianet_ray.datasets.validation import Inspected, inspect, render, summarise
+from dianet_ray.datasets.summary import summarise
+from dianet_ray.datasets.terminal import render
+from dianet_ray.datasets.validation import Inspected, inspect
 from dianet_ray.progress import Progress
 from tests.support.casme2_files import FRAMES, Clip, clips, write_data_set, write_frame
 
@@ -110,26 +112,26 @@ def test_every_problem_is_counted_under_its_kind(problems):
     _, summary = problems
     found = {
         state: {kind: len(items) for kind, items in kinds.items()}
-        for state, kinds in summary["reasons"].items()
+        for state, kinds in summary.reasons.items()
     }
     assert found == KINDS
 
 
 def test_states_add_up_to_the_rows_and_the_folders_without_one(problems):
     found, summary = problems
-    assert summary["n_clips"] == len(found.manifest.rows) == 6 + 21 + 4
-    assert sum(summary["states"].values()) == summary["n_clips"]
-    assert summary["states"] == {"used": 8, "corrected": 1, "left_out": 22}
-    assert sum(summary["classes"].values()) == 9
-    assert sum(sum(n.values()) for n in summary["subjects"].values()) == 9
-    assert sum(summary["frame_sizes"].values()) == 9
+    assert summary.n_clips == len(found.manifest.rows) == 6 + 21 + 4
+    assert sum(summary.states.values()) == summary.n_clips
+    assert summary.states == {"used": 8, "corrected": 1, "left_out": 22}
+    assert sum(summary.classes.values()) == 9
+    assert sum(sum(n.values()) for n in summary.subjects.values()) == 9
+    assert sum(summary.frame_sizes.values()) == 9
 
 
 def test_a_clip_is_listed_once(problems):
     found, summary = problems
     listed = [
-        item["clip"]
-        for kinds in summary["reasons"].values()
+        item.clip
+        for kinds in summary.reasons.values()
         for items in kinds.values()
         for item in items
     ]
@@ -149,8 +151,8 @@ def test_a_summary_for_people_lists_every_kind_and_some_clips(problems):
     for state, kinds in KINDS.items():
         for kind, n_clips in kinds.items():
             assert f"{state.replace('_', ' ')}: {kind} ({n_clips})" in said
-            for item in summary["reasons"][state][kind][:2]:
-                assert item["clip"] in said
+            for item in summary.reasons[state][kind][:2]:
+                assert item.clip in said
     assert ", and 3 more (--manifest and --json list all)" in said
     assert "the same frames under two names (1): casme2/sub01/COPY1 and" in said
     assert "corrections that changed nothing (5)" in said
@@ -159,7 +161,7 @@ def test_a_summary_for_people_lists_every_kind_and_some_clips(problems):
 def test_every_problem_and_ninety_people_fit_on_a_screen(tmp_path):
     root = every_problem(tmp_path / "data", n_good=90)
     found, summary = look(root, corrections=FIXES)
-    assert len(summary["subjects"]) == 90
+    assert len(summary.subjects) == 90
     assert found.duplicates
     said = said_of(summary)
     assert len(said.splitlines()) < 45
@@ -196,25 +198,25 @@ def test_phases_are_lengths_with_both_ends(tmp_path):
         Clip(subject=3, name="EP04_01", onset=5, apex="/", offset=80),  # left out: counts nowhere
     ]
     _, summary = look(write_data_set(tmp_path, rows))
-    assert summary["phases"] == {
+    assert summary.phases == {
         "onset_apex": {"min": 3, "median": 4, "max": 6},
         "apex_offset": {"min": 3, "median": 4, "max": 8},
         "whole_clip": {"min": 7, "median": 8, "max": 10},
     }
-    assert summary["n_frames"] == 7 + 10 + 8
+    assert summary.n_frames == 7 + 10 + 8
     assert "onset to apex 3 to 6, median 4" in said_of(summary)
 
 
 def test_apexes_to_be_spotted_have_no_phases_yet(tmp_path):
     _, summary = look(write_data_set(tmp_path, [Clip(apex="/")]), apex="spot")
-    assert summary["phases"] == {"whole_clip": {"min": 7, "median": 7, "max": 7}}
-    assert summary["states"] == {"used": 0, "corrected": 1, "left_out": 0}
+    assert summary.phases == {"whole_clip": {"min": 7, "median": 7, "max": 7}}
+    assert summary.states == {"used": 0, "corrected": 1, "left_out": 0}
 
 
 def test_a_data_set_without_a_usable_clip_is_summed_up_too(tmp_path):
     _, summary = look(write_data_set(tmp_path, [Clip(apex="/")]))
-    assert summary["states"] == {"used": 0, "corrected": 0, "left_out": 1}
-    assert (summary["classes"], summary["phases"], summary["frame_sizes"]) == ({}, {}, {})
+    assert summary.states == {"used": 0, "corrected": 0, "left_out": 1}
+    assert (summary.classes, summary.phases, summary.frame_sizes) == ({}, {}, {})
     assert "frames  0 of unknown size" in said_of(summary)
 
 
@@ -223,10 +225,10 @@ def test_key_frames_that_do_not_open_are_found_without_reading_all(tmp_path, num
     root = write_data_set(tmp_path, [GOOD, *clips(2)])
     frame(root, GOOD, number).write_bytes(b"no image")
     found, summary = look(root)
-    (item,) = summary["reasons"]["left_out"]["unreadable"]
-    assert item["clip"] == "casme2/sub01/EP01_01"
-    assert f"img{number}.jpg" in item["detail"]
-    assert str(tmp_path) not in item["detail"]
+    (item,) = summary.reasons["left_out"]["unreadable"]
+    assert item.clip == "casme2/sub01/EP01_01"
+    assert f"img{number}.jpg" in item.detail
+    assert str(tmp_path) not in item.detail
     assert len(found.manifest.usable()) == 2
 
 
@@ -236,7 +238,7 @@ def test_sizes_of_frames_are_counted_by_clips(tmp_path):
     for number in range(rows[0].onset, rows[0].offset + 1):
         write_frame(frame(root, rows[0], number), number, shape=(30, 20))
     _, summary = look(root)
-    assert summary["frame_sizes"] == {"48x40": 2, "20x30": 1}
+    assert summary.frame_sizes == {"48x40": 2, "20x30": 1}
     assert "48x40, 20x30" in said_of(summary)
 
 
@@ -244,7 +246,7 @@ def test_labels_outside_the_commonest_classes_are_counted(tmp_path):
     labels = ["happiness", "others", "fear", "Sadness"]
     rows = [Clip(subject=k, name=f"EP{k}_01", label=x) for k, x in enumerate(labels, 1)]
     _, summary = look(write_data_set(tmp_path, rows))
-    chosen = summary["class_set"]
+    chosen = summary.class_set
     assert (chosen["name"], chosen["n_outside"]) == ("casme2:5", 2)
     assert chosen["classes"] == {
         **{"happiness": 1, "disgust": 0, "repression": 0, "surprise": 0, "others": 1}
@@ -255,7 +257,7 @@ def test_labels_outside_the_commonest_classes_are_counted(tmp_path):
 def test_another_numbering_is_said(tmp_path):
     rows = [replace(c, frames=tuple(range(1, c.offset - c.onset + 2))) for c in clips(4)]
     _, summary = look(write_data_set(tmp_path, rows))
-    assert summary["parts"][0]["numbering"] == "renumbered"
+    assert summary.parts[0]["numbering"] == "renumbered"
     assert "the sheet's frame numbers are renumbered: 4 clips" in said_of(summary)
 
 
@@ -264,7 +266,7 @@ def test_the_hash_of_the_manifest_does_not_depend_on_what_was_seen(tmp_path):
     before = read_manifest("casme2", root)
     frame(root, GOOD, 10).write_bytes(b"")
     found, summary = look(root)
-    assert summary["manifest_hash"] == before.hash() != found.manifest.hash()
+    assert summary.manifest_hash == before.hash() != found.manifest.hash()
 
 
 def test_progress_counts_the_clips_that_are_looked_at(tmp_path):
@@ -279,10 +281,10 @@ def test_a_found_face_is_in_the_row_and_a_centre_is_marked(tmp_path):
     found, summary = look(root, crop="face-or-centre")
     assert {row.box for row in found.manifest.rows} == {"4 0 40 40"}
     assert {row.state for row in found.manifest.rows} == {"corrected"}
-    assert "crop" in summary["reasons"]["corrected"]
+    assert "crop" in summary.reasons["corrected"]
     found, summary = look(root, crop="face")
     assert {row.box for row in found.manifest.rows} == {""}
-    assert list(summary["reasons"]["left_out"]) == ["no face"]
+    assert list(summary.reasons["left_out"]) == ["no face"]
 
 
 def test_a_corrected_clip_that_needs_the_centre_says_both(tmp_path):
@@ -301,7 +303,7 @@ def test_nothing_is_written_beside_the_data(tmp_path):
 def test_an_empty_look_at_an_empty_manifest_is_possible(tmp_path):
     manifest = replace(read_manifest("casme2", write_data_set(tmp_path, [GOOD])), rows=())
     summary = summarise(Inspected(manifest, {}, ()), "0" * 64)
-    assert summary["n_clips"] == 0
+    assert summary.n_clips == 0
     assert "0 subjects" in said_of(summary)
 
 
@@ -310,5 +312,5 @@ def test_grey_frames_have_a_signature_and_a_size(tmp_path):
     for file in root.rglob("*.jpg"):
         cv2.imwrite(str(file), cv2.imread(str(file), cv2.IMREAD_GRAYSCALE))
     found, summary = look(root)
-    assert summary["frame_sizes"] == {"48x40": 2}
+    assert summary.frame_sizes == {"48x40": 2}
     assert np.isfinite([one.correlation for one in found.duplicates]).all()

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from dianet_ray.datasets.rules import read_manifest
-from dianet_ray.datasets.validation import inspect, render, summarise
+from dianet_ray.datasets.summary import summarise
+from dianet_ray.datasets.terminal import render
+from dianet_ray.datasets.validation import inspect
 from dianet_ray.imaging import duplicates
 from dianet_ray.imaging.duplicates import (
     ALIKE,
@@ -83,7 +85,7 @@ def copy(root, subject, *, quality=None, change=as_it_is):
 def test_different_clips_are_not_reported_whatever_their_subjects(faces):
     found, summary = look(faces)
     assert len(found.manifest.usable()) >= 11
-    assert summary["duplicates"] == []
+    assert summary.duplicates == []
 
 
 def test_a_copied_clip_is_found_under_another_subject(root):
@@ -93,7 +95,7 @@ def test_a_copied_clip_is_found_under_another_subject(root):
     assert (one.first, one.second) == names
     assert one.across_subjects
     assert one.correlation > 0.999
-    assert summary["duplicates"] == [
+    assert summary.duplicates == [
         {"clips": list(names), "correlation": one.correlation, "across_subjects": True}
     ]
     said = io.StringIO()

@@ -106,7 +106,7 @@ def test_the_parts_have_canonical_tensor_columns_and_scales(made):
 
 def test_images_json_says_what_they_are_made_of(made, root):
     record, manifest = load_images(made[0]).record, read_manifest("casme2", root)
-    (part,) = manifest.parts
+    (part,) = manifest.sources
     assert record.manifest_hash == manifest.hash()
     assert (record.recipe, record.apex) == (Recipe(16), "annotated")
     assert record.sheets == (

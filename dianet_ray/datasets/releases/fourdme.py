@@ -1,6 +1,7 @@
-"""4DME's grey videos as released: `gray_micro/S01/001_01_1/Frame_000002410.jpg`.
+"""4DME, grey videos: `gray_micro/S01/001_01_1/Frame_000002410.jpg`.
 
-A cell of the sheet may join several emotions by a plus sign.
+A cell of the sheet may join several emotions with a plus sign. The sessions of one subject
+(`S09`, `S9_1st`) are one subject.
 """
 
 from __future__ import annotations
@@ -8,25 +9,26 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from dianet_ray.datasets.release import Key, Release
-from dianet_ray.datasets.subjects import fourdme_subject
+from dianet_ray.datasets.annotations import ClipName
+from dianet_ray.datasets.release import Release, same_names, subject_rule
 
 _SUBJECT = re.compile(r"S\d+(?:_[a-z0-9]+)?", re.IGNORECASE)
 _CLIP = re.compile(r"\d+_\d+_\d+")
 _JOINED = re.compile(r"(S\d+(?:_[a-z0-9]+)?)_(\d+_\d+_\d+)", re.IGNORECASE)
+_subject = subject_rule(r"S?0*(\d+)(?:_\w+)?", "S{:02d}")
 
 
-def _place(path: Path) -> Key | None:
+def _place(path: Path) -> ClipName | None:
     if match := _JOINED.fullmatch(path.name):
-        return fourdme_subject(match[1]), match[2]
+        return ClipName(_subject(match[1]), match[2])
     if _CLIP.fullmatch(path.name) and _SUBJECT.fullmatch(path.parent.name):
-        return fourdme_subject(path.parent.name), path.name
+        return ClipName(_subject(path.parent.name), path.name)
     return None
 
 
 RELEASE = Release(
     dataset="fourdme",
-    tables=("4DME_Labelling_Micro_release*.xlsx",),
+    sheet_patterns=("4DME_Labelling_Micro_release*.xlsx",),
     columns={
         "subject": ("sub_ID",),
         "filename": ("fold_name",),
@@ -35,10 +37,11 @@ RELEASE = Release(
         "offset": ("Offset",),
         "label": ("Emotion",),
     },
-    subject=fourdme_subject,
+    subject=_subject,
     place=_place,
     example="gray_micro/S01/001_01_1",
     fps=60,
+    label_sets={"5": same_names("positive", "negative", "surprise", "repression", "others")},
     unconfirmed=(
         "the names of the frame files, and that their numbers are the sheet's",
         "the order of the columns, and 60 frames a second",

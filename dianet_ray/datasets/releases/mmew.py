@@ -1,7 +1,7 @@
-"""MMEW as released: clips `S03-01-002` (person, emotion, sample) with frames `1.jpg`.
+"""MMEW: clips `S03-01-002` (subject, emotion, sample) with frames `1.jpg`.
 
-Clips are found by their folder's name, since releases nest them by emotion, by person and emotion,
-or not at all; the emotion is the sheet's, whose `others` lie in a folder `repression`.
+Releases nest the clips by emotion, by subject and emotion, or not at all, so clips are found by
+the name of their own folder. The label is the sheet's, whose `others` lie in `repression`.
 """
 
 from __future__ import annotations
@@ -9,20 +9,21 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from dianet_ray.datasets.release import Key, Release
-from dianet_ray.datasets.subjects import mmew_subject
+from dianet_ray.datasets.annotations import ClipName
+from dianet_ray.datasets.release import Release, same_names, subject_rule
 
 _CLIP = re.compile(r"(S\d+)-\d+-\d+", re.IGNORECASE)
+_subject = subject_rule(r"(?:sub|s)?0*(\d+)", "S{:02d}")
 
 
-def _place(path: Path) -> Key | None:
+def _place(path: Path) -> ClipName | None:
     match = _CLIP.fullmatch(path.name)
-    return (mmew_subject(match[1]), path.name.upper()) if match else None
+    return ClipName(_subject(match[1]), path.name.upper()) if match else None
 
 
 RELEASE = Release(
     dataset="mmew",
-    tables=("MMEW_Micro_Exp*.xlsx", "MMEW_Micro_Exp*.csv"),
+    sheet_patterns=("MMEW_Micro_Exp*.xlsx", "MMEW_Micro_Exp*.csv"),
     columns={
         "subject": ("Subject",),
         "filename": ("Filename",),
@@ -31,11 +32,15 @@ RELEASE = Release(
         "offset": ("OffsetFrame",),
         "label": ("Estimated Emotion",),
     },
-    subject=mmew_subject,
+    subject=_subject,
     place=_place,
     example="Micro_Expression/anger/S03-01-002",
     fps=90,
     filename=str.upper,
+    label_sets={
+        "6": same_names("happiness", "surprise", "anger", "disgust", "fear", "sadness"),
+        "4": same_names("happiness", "surprise", "disgust", "others"),
+    },
     unconfirmed=(
         "whether the sheet's numbers are file numbers in every release",
         "how the sheet writes a subject (3, 003 and S03 are read)",

@@ -1,6 +1,6 @@
-"""SAMM as released: `006/006_1_2/006_05562.jpg`, greyscale, one workbook below banner rows.
+"""SAMM: `006/006_1_2/006_05562.jpg`, greyscale, one workbook below 13 banner rows.
 
-Subjects are text of three digits; the padding of the frame numbers differs from clip to clip.
+Subjects are texts of three digits. The zero padding of frame numbers differs from clip to clip.
 """
 
 from __future__ import annotations
@@ -8,20 +8,20 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from dianet_ray.datasets.release import Key, Release
-from dianet_ray.datasets.subjects import samm_subject
+from dianet_ray.datasets.annotations import ClipName
+from dianet_ray.datasets.release import Release, same_names, subject_rule
 
 _CLIP = re.compile(r"(\d{3})_\d+_\d+")
 
 
-def _place(path: Path) -> Key | None:
+def _place(path: Path) -> ClipName | None:
     match = _CLIP.fullmatch(path.name)
-    return (match[1], path.name) if match else None
+    return ClipName(match[1], path.name) if match else None
 
 
 RELEASE = Release(
     dataset="samm",
-    tables=("SAMM_*Micro_FACS_Codes*.xlsx",),
+    sheet_patterns=("SAMM_*Micro_FACS_Codes*.xlsx",),
     columns={
         "subject": ("Subject",),
         "filename": ("Filename",),
@@ -30,9 +30,10 @@ RELEASE = Release(
         "offset": ("Offset Frame",),
         "label": ("Estimated Emotion",),
     },
-    subject=samm_subject,
+    subject=subject_rule(r"([0-9]+)(?:\.0)?", "{:03d}"),  # Excel turns 006 into 6 or 6.0
     place=_place,
     example="006/006_1_2",
     fps=200,
+    label_sets={"5": same_names("anger", "others", "happiness", "surprise", "contempt")},
     unconfirmed=("the name of the sheet, and that a folder holds onset..offset",),
 )

@@ -1,6 +1,6 @@
-"""SMIC-HS as released: `HS/s1/micro/negative/s1_ne_01/image559740.bmp`, no apexes.
+"""SMIC-HS: `HS/s1/micro/negative/s1_ne_01/image559740.bmp`, without apexes.
 
-The sheet describes recordings that hold several micro-expressions each; its first one is read, as
+The sheet describes recordings that hold up to three micro-expressions; the first one is read, as
 every public reader does.
 """
 
@@ -9,20 +9,21 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from dianet_ray.datasets.release import Key, Release
-from dianet_ray.datasets.subjects import smic_subject
+from dianet_ray.datasets.annotations import ClipName
+from dianet_ray.datasets.release import Release, same_names, subject_rule
 
 _CLIP = re.compile(r"(s\d+)_(?:ne|po|sur)_\d+", re.IGNORECASE)
+_subject = subject_rule(r"(?:sub|s)?0*(\d+)", "s{}")
 
 
-def _place(path: Path) -> Key | None:
+def _place(path: Path) -> ClipName | None:
     match = _CLIP.fullmatch(path.name)
-    return (smic_subject(match[1]), path.name.lower()) if match else None
+    return ClipName(_subject(match[1]), path.name.lower()) if match else None
 
 
 RELEASE = Release(
     dataset="smic",
-    tables=("SMIC-HS-E_annotation*.xlsx", "SMIC-HS*annotation*.xlsx"),
+    sheet_patterns=("SMIC-HS-E_annotation*.xlsx", "SMIC-HS*annotation*.xlsx"),
     columns={
         "subject": ("Subject",),
         "filename": ("Filename",),
@@ -30,12 +31,14 @@ RELEASE = Release(
         "offset": ("OffsetF",),
         "label": ("Emotion",),
     },
-    subject=smic_subject,
+    subject=_subject,
     place=_place,
     example="HS/s1/micro/negative/s1_ne_01",
     fps=100,
     filename=str.lower,
-    sheet="HS",
+    sheet_name="HS",
+    apex="midpoint",  # the release annotates none, so the midpoint is what published work takes
+    label_sets={"3": same_names("positive", "negative", "surprise")},
     unconfirmed=(
         "the name of the sheet, and the columns of the copy with 164 rows",
         "whether the HS release comes with a sheet of its own: SMIC-HS-E's describes recordings",

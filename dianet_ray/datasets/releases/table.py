@@ -1,22 +1,25 @@
 """Any other data set: a CSV, parquet or .xlsx table that says where each clip is.
 
-Columns: clip (a folder of frames or a video, relative to ROOT or to --frames-dir), subject, label,
-onset, apex, offset. A video's first frame is number 1.
+Columns: clip (a folder of frames or a video, relative to the data set or to --frames-dir),
+subject, label, onset, apex, offset. A video's first frame is number 1.
 """
 
 from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any
 
-from dianet_ray.datasets.release import Annotated, Source, find_table, given_path
-from dianet_ray.datasets.sheets import as_frame, as_text, read_table
+from dianet_ray.datasets.annotations import Annotation, ChosenPaths, Loaded
+from dianet_ray.datasets.discovery import find_sheet, frames_root
+from dianet_ray.datasets.release import LabelMapping, refuse_several
+from dianet_ray.datasets.sheets import Columns, SheetRow, read_table
 from dianet_ray.errors import InputError
 
-TABLES = ("*.csv", "*.parquet", "*.xlsx")
-COLUMNS = {
+SHEET_PATTERNS = ("*.csv", "*.parquet", "*.xlsx")
+COLUMNS: Columns = {
     "filename": ("clip",),
     "subject": ("subject",),
     "label": ("label",),
@@ -26,37 +29,54 @@ COLUMNS = {
 }
 
 
-def read(root: Path, annotations: Path | None, frames_dir: Path | None) -> Source:
-    """Read the table; where a clip repeats, all are named with their onsets.
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A data set whose table names the clips' paths; it publishes no label set."""
 
-    Raises:
-        InputError: no or several tables and none was chosen, columns are missing, or two subjects
-            differ in case only.
-    """
-    sheet, rows = read_table(_table(root, annotations), COLUMNS)
-    frames_root = root if frames_dir is None else given_path(frames_dir, root, "--frames-dir")
-    annotated = tuple(_annotated(row, frames_root) for row in rows)
+    dataset: str = "table"
+    sources: tuple[str, ...] = ("table",)
+    label_sets: Mapping[str, LabelMapping] = field(default_factory=dict)
+    subject_example: str = ""
+
+    def read(self, root: Path, chosen: ChosenPaths) -> list[Loaded]:
+        """Read the table; if any clip repeats, all clips are named with their onsets.
+
+        Raises:
+            InputError: no table, or several of which none was chosen; missing columns; or two
+                subjects that differ only in case.
+        """
+        refuse_several(self.dataset, chosen)
+        sheet, rows = read_table(_choose(root, next(iter(chosen.sheets), None)), COLUMNS)
+        folder = frames_root(root, next(iter(chosen.frames), None))
+        annotations = tuple(_annotation(row, folder) for row in rows)
+        _refuse_case(annotations, sheet.path)
+        most = max(Counter(one.name for one in annotations).values())
+        return [Loaded(self.dataset, sheet, annotations, folder, by_onset=most > 1)]
+
+
+RELEASE = Table()
+
+
+def _refuse_case(annotations: tuple[Annotation, ...], path: Path) -> None:
     written: dict[str, str] = {}
-    for clip in annotated:
-        if written.setdefault(clip.subject.casefold(), clip.subject) != clip.subject:
+    for one in annotations:
+        if written.setdefault(one.subject.casefold(), one.subject) != one.subject:
             raise InputError(
-                f"two subjects must differ in more than case: {clip.subject} and "
-                f"{written[clip.subject.casefold()]} in {sheet.path}"
+                f"subjects must differ in more than case: {one.subject} and "
+                f"{written[one.subject.casefold()]} in {path}"
             )
-    most = max(Counter(clip.key for clip in annotated).values())
-    return Source("table", sheet, annotated, frames_root, by_onset=most > 1)
 
 
-def _table(root: Path, given: Path | None) -> Path:
-    """Take the table of the folder itself; of several, the one that has the columns."""
-    found = [path for pattern in TABLES for path in sorted(root.glob(pattern))]
-    if given is not None or len(found) < 2:
-        return find_table(root, TABLES, given or next(iter(found), None))
-    fitting = [path for path in found if _fits(path)]
-    return fitting[0] if len(fitting) == 1 else find_table(root, TABLES, None)
+def _choose(root: Path, chosen: Path | None) -> Path:
+    """Take the table of the folder itself; of several, the only one that has the columns."""
+    found = [path for pattern in SHEET_PATTERNS for path in sorted(root.glob(pattern))]
+    if chosen is not None or len(found) < 2:
+        return find_sheet(root, SHEET_PATTERNS, chosen or next(iter(found), None))
+    fitting = [path for path in found if _has_columns(path)]
+    return fitting[0] if len(fitting) == 1 else find_sheet(root, SHEET_PATTERNS, None)
 
 
-def _fits(path: Path) -> bool:
+def _has_columns(path: Path) -> bool:
     try:
         read_table(path, COLUMNS)
     except InputError:
@@ -64,29 +84,29 @@ def _fits(path: Path) -> bool:
     return True
 
 
-def _annotated(row: dict[str, Any], frames_root: Path) -> Annotated:
-    filename = as_text(row["filename"])
+def _annotation(row: SheetRow, root: Path) -> Annotation:
+    clip = row.text("filename")
     problem, frames = "", None
-    if filename:  # `a/` and `./a` are one place
-        filename = PurePosixPath(filename).as_posix()
-    if not _stays_inside(filename):
-        problem = f"clip outside: {filename!r} must be a relative path below the data set"
-    elif filename and os.path.exists(frames_root / filename):  # False for a name too long
-        frames = frames_root / filename
-    return Annotated(
-        subject=as_text(row["subject"]),
-        filename=filename,
-        label=as_text(row["label"]),
-        onset=as_frame(row["onset"]),
-        apex=as_frame(row["apex"]),
-        offset=as_frame(row["offset"]),
-        apex_text=as_text(row["apex"]),
+    if clip:
+        clip = PurePosixPath(clip).as_posix()  # `a/` and `./a` are the same place
+    if not _stays_inside(clip):
+        problem = f"clip outside: {clip!r} must be a relative path below the data set"
+    elif clip and os.path.exists(root / clip):  # unlike Path.exists, no error for long names
+        frames = root / clip
+    return Annotation(
+        subject=row.text("subject"),
+        filename=clip,
+        label=row.text("label"),
+        onset=row.frame("onset"),
+        apex=row.frame("apex"),
+        offset=row.frame("offset"),
+        apex_text=row.text("apex"),
         frames=frames,
         problem=problem,
     )
 
 
 def _stays_inside(name: str) -> bool:
-    """Whether a path of a table stays below the data set, on any system."""
-    kinds = (PurePosixPath(name), PureWindowsPath(name))
-    return not any(path.is_absolute() or path.drive or ".." in path.parts for path in kinds)
+    """Whether a path of a table stays below the data set, on POSIX and on Windows."""
+    paths = (PurePosixPath(name), PureWindowsPath(name))
+    return not any(path.is_absolute() or path.drive or ".." in path.parts for path in paths)

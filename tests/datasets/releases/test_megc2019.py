@@ -80,8 +80,8 @@ def linked(root, tmp_path):
 
 def test_the_parts_are_read_each_by_its_own_loader(root):
     manifest = read_manifest("megc2019", root)
-    assert [part.dataset for part in manifest.parts] == ["casme2", "samm", "smic"]
-    assert [part.apex for part in manifest.parts] == ["annotated", "annotated", "midpoint"]
+    assert [part.dataset for part in manifest.sources] == ["casme2", "samm", "smic"]
+    assert [part.apex for part in manifest.sources] == ["annotated", "annotated", "midpoint"]
     assert len(manifest.rows) == 11
     for row in manifest.rows:
         assert manifest.frames(row).is_dir()
@@ -220,7 +220,7 @@ def test_a_sheet_is_given_to_the_part_that_it_lies_in(two_sheets, relative):
     sheet = Path("casme2/CASME2-coding-20190701.xlsx")
     given = sheet if relative else two_sheets / sheet
     manifest = read_manifest("megc2019", two_sheets, annotations=[given])
-    assert manifest.parts[0].sheet.path == two_sheets / sheet
+    assert manifest.sources[0].sheet.path == two_sheets / sheet
     assert len(manifest.usable()) == 8
 
 
@@ -234,7 +234,7 @@ def test_sheets_and_frames_are_given_per_part(two_sheets):
         ],
         frames_dirs=[two_sheets / "samm/006", two_sheets / "smic/HS"],
     )
-    roots = [part.frames_root for part in manifest.parts]
+    roots = [part.frames_root for part in manifest.sources]
     assert roots == [two_sheets / p for p in ("casme2", "samm/006", "smic/HS")]
     assert len(manifest.usable()) == 8
 

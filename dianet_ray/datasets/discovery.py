@@ -1,0 +1,133 @@
+"""Finding sheets and frames below a data set's folder; never choosing silently among several."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from dianet_ray.datasets.annotations import ClipName
+from dianet_ray.errors import InputError
+from dianet_ray.imaging.frames import is_video
+from dianet_ray.storage.files import reason
+
+_MACOS_COPY = "__MACOSX"  # holds the metadata of every file that macOS packed, under its name
+
+Place = Callable[[Path], ClipName | None]
+"""Tells which clip's frames a path holds; None for any other path."""
+
+
+def sheets_below(root: Path, patterns: Sequence[str]) -> list[Path]:
+    """Find the sheets of a data set in its folder and up to two folders below."""
+    found = {
+        path.resolve(): path  # a sheet and a link to it are one sheet
+        for pattern in patterns
+        for depth in ("", "*/", "*/*/")
+        for path in root.glob(depth + pattern)
+        # Excel leaves a lock file `~$NAME` beside an open workbook, macOS `._NAME` in archives.
+        if not path.name.startswith(("~$", "."))
+    }
+    return sorted(found.values())
+
+
+def find_sheet(root: Path, patterns: Sequence[str], chosen: Path | None) -> Path:
+    """Take the sheet that the user chose, else the only one there is.
+
+    Raises:
+        InputError: no sheet, or several; the message lists them and names the option.
+    """
+    if chosen is not None:
+        return chosen_path(chosen, root, "--annotations")
+    found = sheets_below(root, patterns)
+    what = f"sheet {' or '.join(patterns)}"
+    if not found:
+        old = sheets_below(root, [pattern.replace(".xlsx", ".xls") for pattern in patterns])
+        hint = f"save {old[0]} as .xlsx, or " if old else ""
+        raise InputError(f"{what}: none found under {root}; {hint}name it with --annotations FILE")
+    if len(found) > 1:
+        listed = ", ".join(map(str, found))
+        raise InputError(
+            f"{what}: {len(found)} found, choose one with --annotations FILE: {listed}"
+        )
+    return found[0]
+
+
+def chosen_path(path: Path, root: Path, option: str) -> Path:
+    """Resolve a path of the command line, relative to the working directory or to the data set.
+
+    Raises:
+        InputError: it exists at neither place, or two different files exist.
+    """
+    found = [place.absolute() for place in (path, root / path) if place.exists()]
+    if not found:
+        raise InputError(f"{option}: no such file or folder: {path} (nor below {root})")
+    if len(found) > 1 and not found[0].samefile(found[1]):
+        raise InputError(
+            f"{option}: {path} may be {found[0]} or {found[1]}; give the absolute path"
+        )
+    return found[0]
+
+
+def frames_root(root: Path, chosen: Path | None) -> Path:
+    """Take the folder of frames that the user chose, else the data set's own folder."""
+    return root if chosen is None else chosen_path(chosen, root, "--frames-dir")
+
+
+def find_frames(root: Path, place: Place, *, expected: str) -> dict[ClipName, Path]:
+    """Find the folder or video of every clip below `root`.
+
+    Args:
+        root: where to look.
+        place: tells the clips' folders from others.
+        expected: what was looked for, for the message when nothing is found.
+
+    Raises:
+        InputError: no clip, a clip at two places, or a folder that cannot be listed.
+    """
+    found: dict[ClipName, Path] = {}
+    for path in _candidates(root, place):
+        inside = path.relative_to(root)
+        name = place(inside.with_suffix("") if is_video(path) else inside)
+        if name is None:
+            continue
+        if name in found:
+            raise InputError(
+                f"the frames of {name} are at two places, choose with --frames-dir DIR: "
+                f"{found[name]} and {path}"
+            )
+        found[name] = path
+    if not found:
+        raise InputError(
+            f"{expected}: none found under {root}; name the folder above them with "
+            "--frames-dir DIR"
+        )
+    return found
+
+
+def _candidates(root: Path, place: Place) -> Iterator[Path]:
+    """List the folders, videos and files without a suffix below `root`, sorted.
+
+    A file where a clip's folder belongs is listed too: it cannot be opened as a folder, and the
+    user is told so. Links are followed unless they lead back to a folder above.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise InputError(f"a folder cannot be listed: {error.filename} ({reason(error)})")
+
+    real_parents = {str(root): {os.path.realpath(root)}}
+    for at, folders, files in os.walk(root, followlinks=True, onerror=refuse):
+        here, above = Path(at), real_parents.pop(at)
+        for name in sorted(files):
+            if is_video(Path(name)) or not (Path(name).suffix or name.startswith(".")):
+                yield here / name
+        deeper = []
+        for name in sorted(folders):
+            path, real = here / name, os.path.realpath(here / name)
+            if real in above or name == _MACOS_COPY:
+                continue
+            if place(path.relative_to(root)) is not None:
+                yield path  # clips are not nested, so the walk ends here
+            else:
+                deeper.append(name)
+                real_parents[str(path)] = {*above, real}
+        folders[:] = deeper

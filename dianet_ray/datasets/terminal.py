@@ -1,0 +1,122 @@
+"""The summary of a data set on a terminal: about one screen, however large the data set is."""
+
+from __future__ import annotations
+
+import functools
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from dianet_ray.datasets.label_sets import plain_label
+from dianet_ray.datasets.summary import DuplicateClips, Summary
+
+Say = Callable[[str], None]
+
+_LISTED = 2  # clips per kind of reason; --manifest and --json list all
+_PHASES = {"onset_apex": "onset to apex", "apex_offset": "apex to offset", "whole_clip": "clip"}
+
+
+def render(summary: Summary, console: Console) -> None:
+    """Print a summary."""
+    # Labels and paths are the user's: nothing in them is markup.
+    say = functools.partial(
+        console.print, markup=False, emoji=False, highlight=False, soft_wrap=True
+    )
+    _say_sources(summary, say)
+    states = ", ".join(f"{n} {_words(state)}" for state, n in summary.states.items())
+    say(f"clips   {summary.n_clips}: {states}")
+    _say_frames(summary, say)
+    console.print(_class_table(summary))
+    if chosen := summary.class_set:
+        counts = ", ".join(f"{name} {n}" for name, n in chosen.classes.items())
+        verb = "has another label" if chosen.n_outside == 1 else "have other labels"
+        say(f"classes {chosen.name}: {counts}; {_count(chosen.n_outside, 'clip')} {verb}")
+    _say_reasons(summary, say)
+    _say_some(say, "the same frames under two names", [_pair(one) for one in summary.duplicates])
+    _say_some(say, "corrections that changed nothing", summary.unused_corrections)
+    for source in summary.parts:
+        for sentence in source.unconfirmed:
+            say(f"unconfirmed for {source.dataset}: {sentence}")
+
+
+def _say_sources(summary: Summary, say: Say) -> None:
+    for source in summary.parts:
+        say(f"{source.dataset}: sheet {source.sheet} of {source.annotations}")
+        if source.numbering != "file_numbers":
+            say(
+                f"  the sheet's frame numbers are {_words(source.numbering)}; "
+                f"clips that have all their frames this way: {source.n_fitting}"
+            )
+
+
+def _say_frames(summary: Summary, say: Say) -> None:
+    sizes = list(summary.frame_sizes)
+    n_more = len(sizes) - _LISTED
+    more = f" and {_count(n_more, 'other size')}" if n_more > 0 else ""
+    shown = (", ".join(sizes[:_LISTED]) or "unknown size") + more
+    note = "a few of each clip were decoded, prepare reads all"
+    say(f"frames  {summary.n_frames} of {shown}; {note}")
+    lengths = [
+        f"{_PHASES[phase]} {found.min} to {found.max}, median {found.median:g}"
+        for phase, found in summary.phases.items()
+    ]
+    say(f"lengths {'; '.join(lengths) or 'none'} (frames)")
+
+
+def _class_table(summary: Summary) -> Table:
+    table = Table("label", "clips", "subjects")
+    clips_of: Counter[str] = Counter()
+    for label, n_clips in summary.classes.items():
+        clips_of[plain_label(label)] += n_clips
+    subjects = summary.subjects.values()
+    shown = [{plain_label(label) for label in counts} for counts in subjects]
+    for name, n_clips in clips_of.most_common():
+        table.add_row(Text(name), str(n_clips), str(sum(name in labels for labels in shown)))
+    table.add_section()
+    each = [sum(counts.values()) for counts in subjects] or [0]
+    table.add_row(
+        f"{_count(len(subjects), 'subject')}, {min(each)} to {max(each)} clips each",
+        str(sum(summary.classes.values())),
+        str(len(subjects)),
+    )
+    return table
+
+
+def _say_reasons(summary: Summary, say: Say) -> None:
+    for state, kinds in summary.reasons.items():
+        for kind, clips in kinds.items():
+            listed = [f"{one.clip}: {one.detail}" for one in clips]
+            _say_some(say, f"{_words(state)}: {kind}", listed)
+
+
+def _say_some(say: Say, what: str, items: Sequence[str]) -> None:
+    """Say how many there are, and name the first few."""
+    if len(items) == 1:
+        say(f"{what} (1): {items[0]}")
+    elif items:
+        n_more = len(items) - _LISTED
+        end = f", and {n_more} more (--manifest and --json list all)" if n_more > 0 else ""
+        say("\n  ".join([f"{what} ({len(items)})", *items[:_LISTED]]) + end)
+
+
+def _pair(one: DuplicateClips) -> str:
+    leak = (
+        ", two subjects: one would test what the other has taught" if one.across_subjects else ""
+    )
+    return f"{one.clips[0]} and {one.clips[1]} ({one.correlation}{leak})"
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _count(n: int, noun: str) -> str:
+    """Write a number and its noun.
+
+    >>> _count(1, "clip"), _count(2, "clip")
+    ('1 clip', '2 clips')
+    """
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
