@@ -22,7 +22,7 @@ from dianet_ray.artefacts import Crop, Recipe
 from dianet_ray.datasets.label_sets import plain_label
 from dianet_ray.datasets.manifest import Manifest, Row
 from dianet_ray.errors import InputError
-from dianet_ray.imaging.clip_images import ClipImages, FrameSpan, clip_images
+from dianet_ray.imaging.clip_images import FrameSpan, clip_images
 from dianet_ray.imaging.display import pixels
 from dianet_ray.imaging.faces import Box
 from dianet_ray.imaging.frames import FrameError, read_frames

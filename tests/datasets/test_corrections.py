@@ -253,9 +253,7 @@ def test_unused_corrections_are_in_the_summary(tmp_path):
     text = "".join(f"casme2,{k},EP99_01,apex,,14,me\n" for k in range(1, 6))
     found = manifest(tmp_path, text, clips(3))
     summary = summarise(Inspected(found, {}, ()), found.hash())
-    assert summary.unused_corrections == [
-        f"casme2/sub{k:02d}/EP99_01 apex" for k in range(1, 6)
-    ]
+    assert summary.unused_corrections == [f"casme2/sub{k:02d}/EP99_01 apex" for k in range(1, 6)]
     said = io.StringIO()
     render(summary, Console(file=said, width=100))
     assert "corrections that changed nothing (5)" in said.getvalue()

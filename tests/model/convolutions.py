@@ -14,11 +14,11 @@ from itertools import product
 from typing import get_args
 
 import torch
-from dianet_ray.artefacts import N_CHANNELS
 from torch import Tensor
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
+from dianet_ray.artefacts import N_CHANNELS
 from dianet_ray.model.network import build, phase_numbers
 from dianet_ray.options import PrepareOptions
 from dianet_ray.settings import Settings
