@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dianet_ray.artefacts import DRIVER_FOLDER, IMAGES_JSON
+from dianet_ray.artefacts import DRIVER_FOLDER, IMAGES_JSON, to_plain
 from dianet_ray.cluster.autoscaler import can_come
 from dianet_ray.cluster.connection import (
     LOCAL,
@@ -32,8 +32,10 @@ from dianet_ray.errors import InputError, Stopped, StudyFailed
 from dianet_ray.options import TrackingOptions
 from dianet_ray.prepare.images import Images, load_images
 from dianet_ray.protocol.correction import champion
+from dianet_ray.protocol.standing import standing
 from dianet_ray.protocol.study import Study
 from dianet_ray.report import page
+from dianet_ray.report.records import Report
 from dianet_ray.search import tuner
 from dianet_ray.search.forecast import describe
 from dianet_ray.search.plan import Plan
@@ -199,7 +201,7 @@ def publish(
     else:
         names = [clip.clip_id for clip in study.clips]
         prints = dict(zip(names, study.about["fingerprints"], strict=True))
-        writer.finish(study, card.make(study, prints))
+        writer.finish(study, to_plain(card.make(standing(study), prints)))
 
 
 def images_of(study: Study) -> Images | None:
@@ -231,7 +233,7 @@ def track(path: Path, tracking: TrackingOptions) -> str:
 
 def collect_models(
     out: Path, *, study_path: Path | None, model: str | None, tracking_uri: str | None
-) -> Any:
+) -> card.Card:
     """Fetch a model folder from MLflow, verify it and put it at `out`; return its card.
 
     Raises:
@@ -251,7 +253,7 @@ def collect_models(
         return collect.collect(fetched, out)
 
 
-def write_page(study: Study, report: dict[str, Any], path: Path, *, with_faces: bool) -> None:
+def write_page(study: Study, report: Report, path: Path, *, with_faces: bool) -> None:
     """Write the page, with a few dynamic images while IMAGES is where it was."""
     images = images_of(study) if with_faces else None
     examples = None

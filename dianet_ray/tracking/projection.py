@@ -116,7 +116,7 @@ class Projection:
                     },
                     params=content.configuration_run(study, champion).params,
                     n_classes=len(study.classes),
-                    image_size=int(card["preprocessing"]["image_size"]),
+                    image_size=int(card["recipe"]["image_size"]),
                 )
                 register(self._client, self._experiment, ensemble, files=files)
         write_faces(self._client, runs.study, self._faces)
