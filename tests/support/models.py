@@ -1,12 +1,17 @@
 """Small real weights for made-up studies, so that models can be written, collected and used."""
 
+import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from dianet_ray.artefacts import weights_path
+from dianet_ray.artefacts import CARD_JSON, to_json, weights_path
+from dianet_ray.ensemble import card
 from dianet_ray.model import fit, network
+from dianet_ray.protocol.standing import standing
 from dianet_ray.protocol.study import Study, Weights
 from dianet_ray.settings import derive_seed
 
@@ -30,3 +35,30 @@ def with_weights(study: Study, path: Path) -> Study:
         trainings[key] = replace(training, weights=Weights(name, n_bytes, sha256))
     about = {**study.about, "images": {**study.about["images"], "options": OPTIONS}}
     return replace(study, trainings=trainings, about=about)
+
+
+def write_model(study: Study, folder: Path, fingerprints: Mapping[str, str] | None = None) -> Path:
+    """Write a model folder as it is collected, into a new `folder`.
+
+    Args:
+        study: a study of `with_weights`, written to `folder`/../study.
+        folder: the new folder.
+        fingerprints: of the clips that the model shall recognise.
+    """
+    folder.mkdir()
+    decided = standing(study)
+    described = card.make(decided, fingerprints or {})
+    champion = decided.champion()
+    assert champion is not None
+    for training, fold in zip(study.of(champion.number), described.folds, strict=True):
+        assert training.weights is not None
+        weights = folder.parent / "study" / training.weights.path
+        (folder / fold.file).write_bytes(weights.read_bytes())
+    (folder / CARD_JSON).write_text(to_json(described))
+    return folder
+
+
+def edit(folder: Path, **changes: Any) -> None:
+    """Change or add keys of the card of a model folder."""
+    path = folder / CARD_JSON
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
