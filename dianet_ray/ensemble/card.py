@@ -141,6 +141,7 @@ def subject_hash(subject: str) -> str:
     >>> subject_hash("casme2/sub01") == subject_hash("casme2/sub02")
     False
     """
+    # Data set licences keep subjects within the group that signed; model folders are passed on.
     return hashlib.sha256(f"dianet:{subject}".encode()).hexdigest()[:16]
 
 
@@ -205,6 +206,7 @@ class _Versioned(BaseModel):
 
 def _check_format(text: bytes, path: Path) -> None:
     """Refuse a card of another version; one that has none is left to `from_json`."""
+    # Checked before the rest: the other keys of another version would be reported as damage.
     try:
         found = _Versioned.model_validate_json(text).format
     except ValidationError:
@@ -236,5 +238,6 @@ def _check_file(folder: Path, fold: FoldFile) -> None:
 
 def _is_plain_name(name: str) -> bool:
     """Whether a name stays in its folder, on any system."""
+    # A card may come from anybody, and must not lead out of its folder.
     is_name = name == PurePosixPath(name).name == PureWindowsPath(name).name
     return is_name and name.endswith(".safetensors") and "\0" not in name

@@ -24,7 +24,7 @@ def collect(fetched: Path, out: Path) -> Card:
         InputError: a file is missing or damaged, or `out` holds something else.
     """
     card = read(fetched)
-    if _is_same(fetched, out):
+    if _is_same(fetched, out):  # its files may have been damaged since, so they are checked too
         return read(out)
     check_out(out)
     with output_folder(out) as beside:

@@ -132,8 +132,10 @@ def choose_models(card: Card, images: np.ndarray, subject: str | None) -> Choice
     Raises:
         InputError: the images are of another subject of the study than the one named.
     """
+    # A model that has seen the subject in training would predict too well to say anything.
     name = None if subject is None else _full_name(card, subject)
     named = None if name is None else subject_hash(name)
+    # Images recognise a subject that nobody names, or that is named wrongly.
     recognised = card.clips.get(fingerprint(images))
     in_study = {one for fold in card.folds for one in fold.test_subjects}
     found = {one for one in (named, recognised) if one in in_study}

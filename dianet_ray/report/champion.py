@@ -68,6 +68,7 @@ def describe(
 
 def _corrected(study: Study, counts: Sequence[Counts]) -> dict[str, Corrected] | None:
     """Take off what the choice adds; with one configuration there was none."""
+    # Promotion is a choice too, so the first rung counts, also when one finished LOSO.
     if len(counts[0]) < 2:
         return None
     found = correction.corrected(counts, study.objective, seed=int(study.identity["seed"]))

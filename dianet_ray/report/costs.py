@@ -16,6 +16,7 @@ def seconds(study: Study) -> Seconds:
     driven = _by_span(study)
     if not driven:
         return Seconds(float(wall), float(training), startup=None, busy_fraction=None)
+    # Until a driver's first training, workers start and images load: that is start-up, not idling.
     first_span, first_trainings = driven[0]
     available = sum(_worker_seconds(span, trainings) for span, trainings in driven)
     return Seconds(
@@ -38,6 +39,7 @@ def _by_span(study: Study) -> list[tuple[Span, list[Training]]]:
     trainings: list[list[Training]] = [[] for _ in spans]
     for training in study.trainings.values():
         place = sum(span.started_at <= training.finished_at for span in spans) - 1
+        # A worker's clock may be behind the driver's: nothing ends before the first driver starts.
         trainings[max(0, place)].append(training)
     return [(span, found) for span, found in zip(spans, trainings, strict=True) if found]
 

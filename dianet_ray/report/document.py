@@ -32,6 +32,7 @@ from dianet_ray.report.settings_effect import effects, searched
 def summarise(standing: Standing) -> Report:
     """Compute the report of a study from where its configurations stand."""
     study, winner = standing.study, standing.champion()
+    # Counting predictions is most of the work, so every section reads the same counts.
     counts = [_finished(standing, rung) for rung in range(len(study.rungs))]
     configs = tuple(_configuration(standing, one, counts) for one in study.configurations)
     chance = _chance(study, winner)

@@ -36,6 +36,7 @@ PLAIN_METADATA = {"Date": None, "Creator": None}
 def confusion(counts: Sequence[Sequence[int]], classes: Sequence[str]) -> str:
     """Draw a confusion matrix: counts, shaded by the share of the true class."""
     matrix = np.array(counts)
+    # Shares, because classes differ in size: by counts the largest class alone would be dark.
     shares = matrix / matrix.sum(axis=1, keepdims=True)
 
     def draw(axes: Axes) -> None:

@@ -39,4 +39,5 @@ def _rows(standing: Standing) -> Iterator[list[str]]:
     yield ["clip_id", "subject", "label", "predicted", *columns]
     for clip, index, row in zip(study.clips, classify(probabilities), probabilities, strict=True):
         label, predicted = study.classes[clip.label], study.classes[index]
+        # The text of a float32 is the shortest one that reads back as the same number.
         yield [clip.clip_id, clip.subject, label, predicted, *map(str, row)]

@@ -84,6 +84,7 @@ def write(report: Report, examples: Sequence[Example] | None, path: Path) -> Non
 
 
 def _template() -> jinja2.Template:
+    # Names and labels are the user's, so everything is escaped; a misspelt variable is an error.
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )

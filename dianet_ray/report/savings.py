@@ -49,6 +49,7 @@ def _rung_flow(study: Study, runs: Sequence[Run], place: int, rung: Rung) -> Run
 
 def _saved(study: Study, rungs: Sequence[RungFlow]) -> Saved:
     """Price the trainings that were not made by the mean of the LOSO trainings."""
+    # Trainings of lower rungs may have fewer steps and larger folds, and so cost something else.
     loso = rungs[-1]
     n_exhaustive = len(study.configurations) * loso.folds
     seconds = None

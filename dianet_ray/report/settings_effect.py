@@ -85,6 +85,7 @@ def _thirds(values: Sequence[float], scores: Sequence[float], within: Range | No
     if within is not None:
         low, high = min(low, within.low), max(high, within.high)
     is_log = within is not None and within.is_log and low > 0
+    # Thirds of the range, not of the configurations: where nothing was drawn, the report says so.
     edges = np.geomspace(low, high, 4) if is_log else np.linspace(low, high, 4)
     places = np.digitize(values, edges[1:3])
     rounded = [float(f"{edge:.6g}") for edge in edges]

@@ -16,7 +16,7 @@ N_ROWS = 10
 
 
 def render(report: Report, console: Console) -> None:
-    """Print a report for people."""
+    """Print a report as text and tables."""
     _say(console, _what(report))
     if report.champion is None:
         _say(console, ["No configuration is complete yet, so there is no champion."])

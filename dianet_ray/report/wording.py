@@ -18,6 +18,7 @@ from dianet_ray.report.records import (
 )
 
 METRIC_NAMES = {"accuracy": "accuracy", "uf1": "UF1", "uar": "UAR"}
+# The JSON keeps the states' own names, which scripts rely on.
 STATE_NAMES = {"waiting": "awaiting promotion", "screened": "not promoted"}
 """What a reader is told instead of the states of a configuration that need an explanation."""
 RUNG_STATE_NAMES = {"complete": "finished"}

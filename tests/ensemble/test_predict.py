@@ -54,8 +54,8 @@ def known(tmp_path):
 def expected(model, images, folds):
     card = read(model)
     weights = [fit.load_weights(model / card.folds[i].file) for i in folds]
-    votes = fit.predict(card.settings, weights, images[None], n_classes=len(card.classes))
-    return votes.mean(axis=0)[0]
+    found = fit.predict(card.settings, weights, images[None], n_classes=len(card.classes))
+    return found.mean(axis=0)[0]
 
 
 def test_a_strangers_clip_is_predicted_by_every_model(known):
