@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from dianet_ray.artefacts import CARD_JSON, to_json, weights_path
+from dianet_ray.artefacts import CARD_JSON, to_json, to_plain, weights_path
 from dianet_ray.ensemble import card
 from dianet_ray.model import fit, network
 from dianet_ray.protocol.standing import standing
@@ -56,6 +56,12 @@ def write_model(study: Study, folder: Path, fingerprints: Mapping[str, str] | No
         (folder / fold.file).write_bytes(weights.read_bytes())
     (folder / CARD_JSON).write_text(to_json(described))
     return folder
+
+
+def card_of(study: Study) -> dict[str, Any]:
+    """Make the card of a study's champion as it is written to MLflow."""
+    plain: dict[str, Any] = to_plain(card.make(standing(study), {}))
+    return plain
 
 
 def edit(folder: Path, **changes: Any) -> None:

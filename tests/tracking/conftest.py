@@ -6,11 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from dianet_ray.artefacts import to_plain
-from dianet_ray.ensemble import card
-from dianet_ray.protocol.standing import standing
 from dianet_ray.tracking import store
-from tests.support.models import with_weights
+from tests.support.models import card_of, with_weights
 from tests.support.studies import make_study
 
 
@@ -33,7 +30,7 @@ def made(client, tmp_path, request):
         about={**study.about, "dataset": name},
         spans=(replace(study.spans[0], started_at=started_at),),
     )
-    described = to_plain(card.make(standing(study), {}))
+    described = card_of(study)
     return SimpleNamespace(client=client, name=name, path=path, study=study, card=described)
 
 
