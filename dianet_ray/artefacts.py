@@ -9,20 +9,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from dianet_ray.errors import InputError, first_problem
 
-FORMAT = 1
-"""Version of every artefact's layout; a reader refuses another one."""
-
 STUDY_FORMAT = 4
-"""The same for STUDY. CHANGELOG.md says what changed with each version."""
+"""Version of STUDY's layout; a reader refuses another one. CHANGELOG.md says what changed."""
 
 IMAGES_FORMAT = 3
 """The same for IMAGES."""
+
+CARD_FORMAT: Final = 2
+"""The same for a model folder."""
 
 PHASES = ("onset_apex", "apex_offset", "whole_clip")
 """The dynamic images of a clip, in storage order: axis 1 of every image array."""

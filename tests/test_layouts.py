@@ -17,13 +17,13 @@ from dianet_ray.options import PrepareOptions, SearchOptions
 from dianet_ray.prepare.driver import prepare
 from dianet_ray.prepare.images import load_images
 from dianet_ray.progress import Progress
-from dianet_ray.report.document import summarise as report_of
 from dianet_ray.search.plan import make_plan
 from dianet_ray.search.space_file import read_space
 from dianet_ray.search.trial import FoldTrial
 from dianet_ray.synth.data_set import write_data_set
 from dianet_ray.synth.layouts import LAYOUTS
 from tests.support.fake_search import run_plan
+from tests.support.reports import report_of
 
 pytestmark = [
     pytest.mark.ray,
@@ -83,15 +83,15 @@ def test_a_layout_is_written_validated_prepared_and_searched(layout, ray_local, 
     assert study.classes == expected.classes
     assert {clip.label for clip in study.clips} == set(range(len(expected.classes)))
     document = report_of(study)
-    assert document["n_trainings"] == len(study.folds) == len({c.subject for c in study.clips})
-    parts = document["champion"]["parts"]
+    assert document.n_trainings == len(study.folds) == len({c.subject for c in study.clips})
+    parts = document.champion.parts
     assert set(parts) == ({"casme2", "samm", "smic"} if layout == "megc2019" else set())
     answers, truth = study.pooled(0).argmax(axis=1), study.labels()
     every = list(range(len(study.classes)))
     for name, part in parts.items():
         mine = [i for i, c in enumerate(study.clips) if c.subject.startswith(f"{name}/")]
-        assert part["clips"] == len(mine)
+        assert part.clips == len(mine)
         asked = {"labels": every, "average": "macro", "zero_division": 0}
-        assert part["uf1"] == pytest.approx(f1_score(truth[mine], answers[mine], **asked))
-        assert part["uar"] == pytest.approx(recall_score(truth[mine], answers[mine], **asked))
-        assert part["accuracy"] == pytest.approx((truth[mine] == answers[mine]).mean())
+        assert part.uf1 == pytest.approx(f1_score(truth[mine], answers[mine], **asked))
+        assert part.uar == pytest.approx(recall_score(truth[mine], answers[mine], **asked))
+        assert part.accuracy == pytest.approx((truth[mine] == answers[mine]).mean())

@@ -19,6 +19,7 @@ import typer
 from rich.console import Console
 from typer.exceptions import TyperException
 
+from dianet_ray.artefacts import to_plain
 from dianet_ray.cli import flags
 from dianet_ray.cluster.connection import check_python
 from dianet_ray.errors import InputError, Stopped, StudyFailed
@@ -414,19 +415,22 @@ def report(
 ) -> None:
     """Report a study: scores, intervals, chance, and what the search adds to them."""
     from dianet_ray.cli import commands
-    from dianet_ray.report import document as reports
+    from dianet_ray.protocol.standing import standing
+    from dianet_ray.report.document import summarise
+    from dianet_ray.report.held_out import write_predictions
+    from dianet_ray.report.terminal import render
     from dianet_ray.search.study_file import load_study
 
-    found = load_study(study)
-    document = reports.summarise(found)
+    found = standing(load_study(study))
+    document = summarise(found)
     if html is not None:
-        commands.write_page(found, document, output_path(html), with_faces=not no_faces)
+        commands.write_page(found.study, document, output_path(html), with_faces=not no_faces)
     if predictions is not None:
-        reports.write_predictions(found, output_path(predictions))
+        write_predictions(found, output_path(predictions))
     if as_json:
-        _print_json(document)
+        _print_json(to_plain(document))
         return
-    reports.render(document, tables)
+    render(document, tables)
     for path in (html, predictions):
         if path is not None:
             out.print(f"written: {path.absolute()}")
@@ -463,19 +467,20 @@ def predict(
     as_json: flags.Json = False,
 ) -> None:
     """Predict clips with the collected fold models."""
-    from dianet_ray.ensemble import predict as predictions
+    from dianet_ray.ensemble.predict import Moments
+    from dianet_ray.ensemble.predict import predict as predict_clips
 
-    found = predictions.predict(
-        model, clips, onset=onset, apex=apex, offset=offset, subject=subject
-    )
+    moments = Moments(onset=onset, apex=apex, offset=offset)
+    found = predict_clips(model, clips, moments=moments, subject=subject)
     if as_json:
-        _print_json(found)
+        _print_json([to_plain(one) for one in found])
         return
-    for answer in found:
-        shares = "  ".join(f"{name} {p:.2f}" for name, p in answer["probabilities"].items())
-        out.print(f"{answer['clip']}: {answer['label']}  ({shares})")
+    for one in found:
+        shares = "  ".join(f"{name} {p:.2f}" for name, p in one.probabilities.items())
+        apex_from = "spotted" if one.apex_from == "spot" else "given"
+        models = f"{one.n_models} model{'' if one.n_models == 1 else 's'}"
+        out.print(f"{one.clip}: {one.label}  ({shares})")
         out.print(
-            f"  frames {answer['onset']}, {answer['apex']} ({answer['apex_from']}), "
-            f"{answer['offset']}; {answer['n_models']} models, {answer['models']}: "
-            f"{answer['note']}"
+            f"  onset {one.onset}, apex {one.apex} ({apex_from}), offset {one.offset}; "
+            f"{models} ({one.models}): {one.note}"
         )

@@ -45,7 +45,7 @@ from dianet_ray.search.workers import Resources, Workers, make_workers, resource
 from dianet_ray.storage import files
 from dianet_ray.storage.lock import Lock
 from dianet_ray.tracking import store
-from dianet_ray.tracking.content import json_text
+from dianet_ray.tracking.champion import ModelCard
 from dianet_ray.tracking.thread import ProjectionThread
 
 if TYPE_CHECKING:
@@ -201,7 +201,7 @@ def publish(
         return
     names = [clip.clip_id for clip in study.clips]
     prints = dict(zip(names, study.origin.fingerprints, strict=True))
-    text = json_text(card.make(standing, prints))
+    text = to_json(card.make(standing, prints))
     writer.finish(standing, ModelCard(text, winner.config_id, study.origin.recipe.image_size))
 
 

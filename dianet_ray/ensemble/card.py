@@ -1,112 +1,130 @@
 """The card of a model folder: what the fold models are, and what they were trained on.
 
-`make` writes it from a study, `read` reads a folder's and checks every file against it. People are
-in it by hash only, images by fingerprint only.
+`make` describes the champion of a study, `read` reads a folder's card and checks every file that
+it names. Subjects are in a card by hash only, images by fingerprint only.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
-from dianet_ray.artefacts import CARD_JSON, FORMAT, METRICS, fold_file
+from dianet_ray.artefacts import (
+    CARD_FORMAT,
+    CARD_JSON,
+    METRICS,
+    Recipe,
+    Record,
+    fold_file,
+    from_json,
+)
 from dianet_ray.errors import InputError
-from dianet_ray.protocol.correction import champion
-from dianet_ray.protocol.study import Configuration, Study
+from dianet_ray.protocol.standing import Standing
+from dianet_ray.protocol.study import Study, Training
 from dianet_ray.report.document import summarise
+from dianet_ray.report.records import Corrected, Interval, Report
 from dianet_ray.settings import Settings
 
 VERSIONS = ("torch", "device", "threads", "block")
 """What a training's record says that can change its weights."""
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
+@dataclass(frozen=True, slots=True)
+class CardScore(Record):
+    """The ensemble's configuration in one metric, as its study's report has it; 0..1.
+
+    `corrected` is None where the study had one configuration to choose from.
+    """
+
+    value: float
+    ci95: Interval
+    corrected: Corrected | None
+    chance: float
 
 
-class Preprocessing(_Part):
-    """How a clip becomes dynamic images."""
-
-    image_size: int = Field(ge=1)
-    coefficients: Literal["harmonic", "linear"]
-    crop: Literal["none", "face", "face-or-centre"] = "none"
-
-
-class FoldFile(_Part):
-    """One fold model's file, and who was held out of its training."""
+@dataclass(frozen=True, slots=True)
+class FoldFile(Record):
+    """The file of one fold model, and the hashes of the subjects held out of its training."""
 
     file: str
     sha256: str
     test_subjects: tuple[str, ...]
 
 
-class Card(_Part):
-    """What collecting and predicting need of a card; `make` writes more."""
+@dataclass(frozen=True, slots=True)
+class Card(Record):
+    """Everything that is known of a model folder, as its card.json holds it.
 
-    format: Literal[1]
+    `recipe` and `apex` (annotated, midpoint or spot) say how the images that it was trained on
+    were made, `images_hash` which they were; the statistics that normalise images are in each
+    weights file. `metrics` is by metric. `subjects` are hashes; `clips` holds a subject's hash by
+    the fingerprint of the clip's images. `versions` lists by key what the fold models were trained
+    with; more than one value means a mixture.
+    """
+
+    format: Literal[2]
     dataset: str
-    classes: tuple[str, ...] = Field(min_length=2)
+    classes: Annotated[tuple[str, ...], Field(min_length=2)]
     config_id: str
     settings: Settings
-    preprocessing: Preprocessing
-    folds: tuple[FoldFile, ...] = Field(min_length=1)
+    recipe: Recipe
+    apex: str
+    images_hash: str
+    protocol: str
+    objective: str
+    metrics: dict[str, CardScore]
+    n_configs: int
+    subjects: tuple[str, ...]
+    folds: Annotated[tuple[FoldFile, ...], Field(min_length=1)]
     clips: dict[str, str]
+    versions: dict[str, tuple[str, ...]]
 
 
-def make(study: Study, fingerprints: Mapping[str, str]) -> dict[str, Any]:
+def make(standing: Standing, fingerprints: Mapping[str, str]) -> Card:
     """Describe the champion's fold models.
 
     Args:
-        study: a study with a champion, whose weights the ledger recorded.
-        fingerprints: of every clip's images, by clip_id; a clip without one will not be
-            recognised by `predict`.
+        standing: of a study with a champion, whose weights the ledger recorded.
+        fingerprints: of every clip's images, by clip_id; `predict` does not recognise a clip
+            without one.
 
     Raises:
-        InputError: no configuration is complete.
+        InputError: no configuration is complete, or weights are not recorded.
     """
-    winner = champion(study)
+    study, winner = standing.study, standing.champion()
     if winner is None:
         raise InputError(
-            f"a model needs a complete configuration: {study.name} has "
-            f"{len(study.trainings)} trainings of {len(study.configurations)} configurations"
+            f"a model needs a complete configuration: none of the {len(study.configurations)} "
+            f"configurations of {study.name} is complete, after {len(study.trainings)} trainings"
         )
-    images = study.about["images"]
-    recipe = images["recipe"]
-    return {
-        "format": FORMAT,
-        "dataset": study.about["dataset"],
-        "classes": list(study.classes),
-        "config_id": winner.config_id,
-        "settings": winner.settings.model_dump(),
-        "preprocessing": {
-            "image_size": recipe["image_size"],
-            "coefficients": recipe["coefficients"],
-            "apex": images["apex"],
-            "crop": recipe["crop"],
-        },
-        "images_hash": study.identity["images"],
-        "normalisation": {
-            "kind": winner.settings.normalisation,
-            "statistics": "in each weights file, from that fold's training subjects",
-        },
-        "protocol": study.identity["protocol"],
-        "objective": study.objective,
-        "metrics": _metrics(study),
-        "n_configs": len(study.configurations),
-        "subjects": sorted(subject_hash(s) for fold in study.folds for s in fold.test_subjects),
-        "folds": _folds(study, winner),
-        "clips": {
+    trainings = study.of(winner.number)
+    return Card(
+        format=CARD_FORMAT,
+        dataset=study.origin.dataset,
+        classes=study.classes,
+        config_id=winner.config_id,
+        settings=winner.settings,
+        recipe=study.origin.recipe,
+        apex=study.origin.apex,
+        images_hash=study.identity.images,
+        protocol=study.identity.protocol,
+        objective=study.objective,
+        metrics=_metrics(summarise(standing)),
+        n_configs=len(study.configurations),
+        subjects=tuple(sorted(subject_hash(s) for f in study.folds for s in f.test_subjects)),
+        folds=tuple(_fold(study, training) for training in trainings),
+        clips={
             fingerprints[clip.clip_id]: subject_hash(clip.subject)
             for clip in study.clips
             if clip.clip_id in fingerprints
         },
-        "versions": _versions(study, winner),
-    }
+        versions=_versions(trainings),
+    )
 
 
 def subject_hash(subject: str) -> str:
@@ -115,94 +133,106 @@ def subject_hash(subject: str) -> str:
     >>> subject_hash("casme2/sub01") == subject_hash("casme2/sub02")
     False
     """
+    # Data set licences keep subjects within the group that signed; model folders are passed on.
     return hashlib.sha256(f"dianet:{subject}".encode()).hexdigest()[:16]
 
 
-def _metrics(study: Study) -> dict[str, Any]:
-    """Score the champion, with its interval, what is left on new people, and chance."""
-    found = summarise(study)
-    mine, chance = found["champion"], found["chance"]
+def _metrics(report: Report) -> dict[str, CardScore]:
+    champion = report.champion
+    assert champion is not None  # `make` has refused a study without one
     return {
-        metric: {
-            "value": mine[metric],
-            "ci95": mine["ci95"][metric],
-            "corrected": mine["corrected"][metric] if mine["corrected"] else None,
-            "chance": chance[metric]["level"],
-        }
+        metric: CardScore(
+            value=champion.of(metric),
+            ci95=champion.ci95[metric],
+            corrected=champion.corrected[metric] if champion.corrected else None,
+            chance=report.chance[metric].level,
+        )
         for metric in METRICS
     }
 
 
-def _folds(study: Study, winner: Configuration) -> list[dict[str, Any]]:
-    folds = []
-    for training in study.of(winner.number):
-        if training.weights is None:
-            raise InputError(
-                f"the champion's weights must be recorded: fold {training.fold} of {study.name} "
-                "has none; run the same search again"
-            )
-        folds.append(
-            {
-                "file": fold_file(training.fold),
-                "sha256": training.weights.sha256,
-                "test_subjects": sorted(
-                    subject_hash(s) for s in study.folds[training.fold].test_subjects
-                ),
-            }
+def _fold(study: Study, training: Training) -> FoldFile:
+    weights = training.result.weights
+    if weights is None:
+        raise InputError(
+            f"the champion's weights must be recorded: fold {training.fold} of {study.name} "
+            "has none; run the same search again"
         )
-    return folds
+    subjects = study.folds[training.fold].test_subjects
+    return FoldFile(
+        file=fold_file(training.fold),
+        sha256=weights.sha256,
+        test_subjects=tuple(sorted(map(subject_hash, subjects))),
+    )
 
 
-def _versions(study: Study, winner: Configuration) -> dict[str, list[str]]:
-    """List what trained the fold models; more than one value means a mixture."""
-    records = [training.environment for training in study.of(winner.number)]
-    named = {key: {str(r[key]) for r in records if key in r} for key in VERSIONS}
-    return {key: sorted(values) for key, values in named.items() if values}
+def _versions(trainings: Sequence[Training]) -> dict[str, tuple[str, ...]]:
+    records = [training.result.environment for training in trainings]
+    return {
+        key: tuple(sorted({str(getattr(record, key)) for record in records if record}))
+        for key in VERSIONS
+    }
 
 
 def read(folder: Path) -> Card:
     """Read a folder's card and check every file that it names.
 
     Raises:
-        InputError: no card, a card that is wrong, or a file that is missing or changed; one line.
+        InputError: no card, a card that is damaged or of another format, or a file that is
+            missing or changed.
     """
     path = folder / CARD_JSON
     try:
-        card = Card(**json.loads(path.read_text(encoding="utf-8")))
+        text = path.read_bytes()
     except FileNotFoundError:
-        raise InputError(f"a model folder holds {CARD_JSON}: none in {folder}") from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"{path} is no model card: {where}: {first['msg']}") from None
-    except (OSError, ValueError, TypeError) as error:
-        raise InputError(f"{path} cannot be read: {_one_line(error)}") from None
+        raise InputError(f"a model folder holds a {CARD_JSON}: none in {folder}") from None
+    except OSError as error:
+        raise InputError(f"a model card must be readable: {path}: {error.strerror}") from None
+    _check_format(text, path)
+    card = from_json(Card, text, str(path))
     for fold in card.folds:
         _check_file(folder, fold)
     return card
 
 
+class _Versioned(BaseModel):
+    format: int
+
+
+def _check_format(text: bytes, path: Path) -> None:
+    """Refuse a card of another version; one that has none is left to `from_json`."""
+    # Checked before the rest: the other keys of another version would be reported as damage.
+    try:
+        found = _Versioned.model_validate_json(text).format
+    except ValidationError:
+        return
+    if found != CARD_FORMAT:
+        raise InputError(
+            f"this version reads model folders of format {CARD_FORMAT}: {path} has format "
+            f"{found}; collect the model again, from a study that this version can read"
+        )
+
+
 def _check_file(folder: Path, fold: FoldFile) -> None:
     if not _is_plain_name(fold.file):
-        raise InputError(f"a card names files of its own folder: {fold.file!r}, in {folder}")
+        raise InputError(
+            f"a card names weights files of its own folder: got {fold.file!r}, in {folder}"
+        )
     path = folder / fold.file
     try:
         with path.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise InputError(f"a model file cannot be read: {path}: {_one_line(error)}") from None
+        raise InputError(f"a model file must be readable: {path}: {error.strerror}") from None
     if found != fold.sha256:
         raise InputError(
             f"a model file must be as its card says: {path} has sha256 {found[:12]}..., the card "
-            f"{fold.sha256[:12]}..."
+            f"says {fold.sha256[:12]}...; collect the model again"
         )
 
 
 def _is_plain_name(name: str) -> bool:
     """Whether a name stays in its folder, on any system."""
+    # A card may come from anybody, and must not lead out of its folder.
     is_name = name == PurePosixPath(name).name == PureWindowsPath(name).name
     return is_name and name.endswith(".safetensors") and "\0" not in name
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

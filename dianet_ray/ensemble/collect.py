@@ -8,6 +8,7 @@ from pathlib import Path
 from dianet_ray.artefacts import CARD_JSON
 from dianet_ray.ensemble.card import Card, read
 from dianet_ray.errors import InputError
+from dianet_ray.storage.outputs import output_folder
 
 
 def collect(fetched: Path, out: Path) -> Card:
@@ -23,22 +24,12 @@ def collect(fetched: Path, out: Path) -> Card:
         InputError: a file is missing or damaged, or `out` holds something else.
     """
     card = read(fetched)
-    if _is_same(fetched, out):
+    if _is_same(fetched, out):  # its files may have been damaged since, so they are checked too
         return read(out)
     check_out(out)
-    beside = out.with_name(f".{out.name}.part")
-    if beside.exists():
-        shutil.rmtree(beside)
-    try:
-        beside.mkdir(parents=True)
-        for fold in card.folds:
-            shutil.copyfile(fetched / fold.file, beside / fold.file)
-        shutil.copyfile(fetched / CARD_JSON, beside / CARD_JSON)
-        if out.exists():
-            out.rmdir()
-        beside.rename(out)
-    except OSError as error:
-        raise InputError(f"collect cannot write {out}: {error.strerror}") from None
+    with output_folder(out) as beside:
+        for name in (*(fold.file for fold in card.folds), CARD_JSON):
+            shutil.copyfile(fetched / name, beside / name)
     return read(out)
 
 
@@ -49,7 +40,7 @@ def check_out(out: Path) -> None:
         InputError: it is a file, or a folder that is not empty.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"collect writes a new or empty folder: {out} holds something else")
+        raise InputError(f"collect needs a new or empty folder: {out} holds something else")
 
 
 def _is_same(fetched: Path, out: Path) -> bool:

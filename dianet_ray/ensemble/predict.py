@@ -1,7 +1,7 @@
 """Predict clips with a collected model folder: frames in, class probabilities out.
 
-Image size and coefficients come from the card, normalisation from the weights. A person who was
-in the study is judged only by the fold models that never saw that person.
+How images are made comes from the card, how they are normalised from the weights. The clips of a
+subject of the study are predicted only by the fold models that subject was held out of.
 """
 
 from __future__ import annotations
@@ -9,109 +9,164 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from safetensors import SafetensorError
 
-from dianet_ray.artefacts import Recipe
+from dianet_ray.artefacts import Record
 from dianet_ray.datasets.subjects import COMPOSITES, EXAMPLES, full_name
 from dianet_ray.ensemble.card import Card, read, subject_hash
 from dianet_ray.errors import InputError
-from dianet_ray.imaging.clip_images import FrameSpan, clip_images
+from dianet_ray.imaging.clip_images import ClipImages, FrameSpan, clip_images
 from dianet_ray.imaging.frames import FrameError, UnfitError, frame_numbers
 from dianet_ray.model import fit
 from dianet_ray.prepare.images import fingerprint
 
+Members = Literal["all", "held-out only"]
+
 
 @dataclass(frozen=True, slots=True)
 class Moments:
-    """Frame numbers of a clip; `apex_from` is `given` or `spot`."""
+    """Frame numbers of a clip as they were given.
 
+    None means the first frame (onset), the last one (offset), or the frame of largest motion
+    between them (apex).
+    """
+
+    onset: int | None = None
+    apex: int | None = None
+    offset: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The fold models that predict a clip: their places in the card, and why these, in words."""
+
+    folds: tuple[int, ...]
+    members: Members
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction(Record):
+    """What the fold models predict of one clip, which is a path.
+
+    Onset, apex and offset are frame numbers; `apex_from` says whether the apex was given or
+    spotted. `probabilities` is by class, the mean over `n_models` fold models; `label` has the
+    largest. `models` says which models those are, `note` why.
+    """
+
+    clip: str
     onset: int
     apex: int
     offset: int
-    apex_from: str
+    apex_from: Literal["given", "spot"]
+    probabilities: dict[str, float]
+    label: str
+    n_models: int
+    models: Members
+    note: str
 
 
-def predict(  # noqa: PLR0913 - one flag each
+def predict(
     model: Path,
     clips: Sequence[Path],
     *,
-    onset: int | None = None,
-    apex: int | None = None,
-    offset: int | None = None,
+    moments: Moments | None = None,
     subject: str | None = None,
-) -> list[dict[str, Any]]:
-    """Predict clips with the fold models that may judge them.
+) -> list[Prediction]:
+    """Predict clips with the fold models that may predict them.
 
     Args:
         model: a collected model folder.
         clips: folders of frames, or videos.
-        onset: number of the first frame; the folder's first one by default.
-        apex: number of the apex frame; spotted by default, the frame of largest motion.
-        offset: number of the last frame; the folder's last one by default.
+        moments: frame numbers, for one clip; found in the frames by default.
         subject: who it is, in any way that the data set writes it (`1`, `sub01`,
             `casme2/sub01`).
 
-    Returns:
-        One JSON-able dict per clip: clip, onset, apex, offset, apex_from, probabilities by class,
-        label, n_models, models (`all` or `held-out only`) and note.
-
     Raises:
         InputError: a damaged model folder, frames that cannot be used, numbers out of order,
-            or flags for more than one clip; one line.
+            or numbers for more than one clip.
     """
-    if len(clips) > 1 and any(flag is not None for flag in (onset, apex, offset)):
+    moments = moments or Moments()
+    if len(clips) > 1 and moments != Moments():
         raise InputError(f"--onset, --apex and --offset describe one clip: got {len(clips)} clips")
     card = read(model)
     weights = _load(model, card)
-    found = []
-    for clip in clips:
-        moments, images = _images(clip, card, (onset, apex, offset))
-        voters, models, note = choose_voters(card, images, subject)
-        votes = fit.predict(
-            card.settings,
-            [weights[i] for i in voters],
-            images[None],
-            n_classes=len(card.classes),
-        )
-        found.append(_answer(clip, moments, card, votes[:, 0].mean(axis=0)))
-        found[-1] |= {"n_models": len(voters), "models": models, "note": note}
-    return found
+    return [_predict_clip(clip, card, weights, moments, subject) for clip in clips]
 
 
-def choose_voters(
-    card: Card, images: np.ndarray, subject: str | None
-) -> tuple[list[int], str, str]:
-    """Choose the folds whose models may judge a clip.
+def _predict_clip(
+    clip: Path,
+    card: Card,
+    weights: Sequence[dict[str, Any]],
+    moments: Moments,
+    subject: str | None,
+) -> Prediction:
+    span, made = _images(clip, card, moments)
+    choice = choose_models(card, made.images, subject)
+    probabilities = fit.predict(
+        card.settings,
+        [weights[fold] for fold in choice.folds],
+        made.images[None],
+        n_classes=len(card.classes),
+    )[:, 0].mean(axis=0)
+    return Prediction(
+        clip=str(clip),
+        onset=span[0],
+        apex=made.apex,
+        offset=span[2],
+        apex_from="spot" if moments.apex is None else "given",
+        probabilities=dict(zip(card.classes, map(float, probabilities), strict=True)),
+        label=card.classes[int(probabilities.argmax())],
+        n_models=len(choice.folds),
+        models=choice.members,
+        note=choice.note,
+    )
 
-    Returns:
-        Their indices in the card, `all` or `held-out only`, and why, in words.
+
+def choose_models(card: Card, images: np.ndarray, subject: str | None) -> Choice:
+    """Choose the fold models that may predict a clip, (3, H, W, 3) dynamic images.
 
     Raises:
-        InputError: the images are of another person of the study than the one named.
+        InputError: the images are of another subject of the study than the one named.
     """
-    known = {person for fold in card.folds for person in fold.test_subjects}
-    if subject is not None and "/" not in subject and card.dataset in COMPOSITES:
-        form = EXAMPLES[card.dataset]
-        raise InputError(f"--subject of {card.dataset} names the data set too ({form}): {subject}")
-    name = None if subject is None else full_name(card.dataset, subject)
+    # A model that has seen the subject in training would predict too well to say anything.
+    name = None if subject is None else _full_name(card, subject)
     named = None if name is None else subject_hash(name)
-    seen = card.clips.get(fingerprint(images))
-    people = {person for person in (named, seen) if person in known}
-    if len(people) > 1:
-        raise InputError(f"--subject {name}: these images are of another person of the study")
-    if people:
-        voters = [i for i, fold in enumerate(card.folds) if people <= set(fold.test_subjects)]
-        who = f"{name} is in the study" if seen is None else "these images are in the study"
-        return voters, "held-out only", f"{who}: only models that never saw this person vote"
-    everyone = list(range(len(card.folds)))
-    if name is not None:
-        form = EXAMPLES.get(card.dataset, f"{card.dataset}/NAME")
-        note = f"no person of the study is named {name} (names look like {form}): all models vote"
-        return everyone, "all", note
-    return everyone, "all", "these images are not in the study: all models vote"
+    # Images recognise a subject that nobody names, or that is named wrongly.
+    recognised = card.clips.get(fingerprint(images))
+    in_study = {one for fold in card.folds for one in fold.test_subjects}
+    found = {one for one in (named, recognised) if one in in_study}
+    if len(found) > 1:
+        raise InputError(
+            f"--subject must be the subject of the clip: got {name}, but these images are of "
+            "another subject of the study"
+        )
+    if found:
+        who = f"{name} is in the study" if recognised is None else "these images are in the study"
+        note = f"{who}: only models that never saw this subject are used"
+        folds = [i for i, fold in enumerate(card.folds) if found <= set(fold.test_subjects)]
+        return Choice(tuple(folds), "held-out only", note)
+    return Choice(tuple(range(len(card.folds))), "all", _unknown(card, name))
+
+
+def _full_name(card: Card, subject: str) -> str:
+    if "/" not in subject and card.dataset in COMPOSITES:
+        form = EXAMPLES[card.dataset]
+        raise InputError(
+            f"--subject must name the data set too with a model of {card.dataset}, as in {form}: "
+            f"got {subject}"
+        )
+    return full_name(card.dataset, subject)
+
+
+def _unknown(card: Card, name: str | None) -> str:
+    if name is None:
+        return "these images are not in the study: all models are used"
+    form = EXAMPLES.get(card.dataset, f"{card.dataset}/NAME")
+    return f"no subject of the study is named {name} (names look like {form}): all models are used"
 
 
 def _load(model: Path, card: Card) -> list[dict[str, Any]]:
@@ -119,51 +174,38 @@ def _load(model: Path, card: Card) -> list[dict[str, Any]]:
         return [fit.load_weights(model / fold.file) for fold in card.folds]
     except (SafetensorError, OSError, ValueError) as error:
         reason = " ".join(str(error).split())
-        raise InputError(f"the model files in {model} cannot be read: {reason}") from None
+        raise InputError(f"model files must be readable: {model}: {reason}") from None
 
 
-def _images(
-    clip: Path, card: Card, flags: tuple[int | None, int | None, int | None]
-) -> tuple[Moments, np.ndarray]:
-    how = card.preprocessing
+def _images(clip: Path, card: Card, moments: Moments) -> tuple[FrameSpan, ClipImages]:
+    span = _span(clip, moments)
     try:
-        span = _span(clip, flags)
-        made = clip_images(clip, span, Recipe(how.image_size, how.coefficients, how.crop))
+        return span, clip_images(clip, span, card.recipe)
     except UnfitError as error:
         raise InputError(f"{error}, in {clip}") from None
     except FrameError as error:
         raise InputError(str(error)) from None
-    apex_from = "spot" if flags[1] is None else "given"
-    return Moments(span[0], made.apex, span[2], apex_from), made.images
 
 
-def _span(clip: Path, flags: tuple[int | None, int | None, int | None]) -> FrameSpan:
+def _span(clip: Path, moments: Moments) -> FrameSpan:
     """Fill in the ends that were not given, and check the order."""
-    numbers = frame_numbers(clip)
+    try:
+        numbers = frame_numbers(clip)
+    except FrameError as error:
+        raise InputError(str(error)) from None
     if not numbers:
         raise InputError(
             "a clip is a folder of numbered jpg, png or bmp frames, or an mp4 or avi video: "
             f"none in {clip}"
         )
-    onset = numbers[0] if flags[0] is None else flags[0]
-    offset = numbers[-1] if flags[2] is None else flags[2]
-    apex = flags[1]
-    inside = offset - onset >= 2 if apex is None else onset < apex < offset
-    if not inside:
-        said = "a frame between" if apex is None else str(apex)
+    onset = numbers[0] if moments.onset is None else moments.onset
+    offset = numbers[-1] if moments.offset is None else moments.offset
+    apex = moments.apex
+    is_ordered = offset - onset >= 2 if apex is None else onset < apex < offset
+    if not is_ordered:
+        between = "no apex given" if apex is None else f"apex {apex}"
         raise InputError(
-            f"a clip has onset < apex < offset: got {onset}, {said}, {offset}, in {clip}"
+            f"a clip needs onset < apex < offset: got onset {onset}, {between}, offset {offset}, "
+            f"in {clip}"
         )
     return FrameSpan(onset, apex, offset)
-
-
-def _answer(clip: Path, moments: Moments, card: Card, mean: np.ndarray) -> dict[str, Any]:
-    return {
-        "clip": str(clip),
-        "onset": moments.onset,
-        "apex": moments.apex,
-        "offset": moments.offset,
-        "apex_from": moments.apex_from,
-        "probabilities": dict(zip(card.classes, map(float, mean), strict=True)),
-        "label": card.classes[int(mean.argmax())],
-    }

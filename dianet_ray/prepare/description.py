@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from dianet_ray import __version__
 from dianet_ray.artefacts import IMAGES_FORMAT, LEFT_OUT, Duplicate, to_plain
-from dianet_ray.datasets.manifest import UNREADABLE, Manifest, Part, Row
+from dianet_ray.datasets.manifest import UNREADABLE, Manifest, Row, Source
 from dianet_ray.imaging.duplicates import find_duplicates
 from dianet_ray.options import PrepareOptions
 from dianet_ray.prepare.images import ImagesRecord, SheetRecord
@@ -74,7 +74,7 @@ def describe(
     )
 
 
-def _sheet(part: Part) -> SheetRecord:
+def _sheet(part: Source) -> SheetRecord:
     sheet = part.sheet
     return SheetRecord(part.dataset, sheet.path.name, sheet.name, sheet.sha256, part.numbering)
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
 import matplotlib
 import numpy as np
@@ -14,6 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from dianet_ray.imaging.display import png
+from dianet_ray.report.records import Champion, Chance, SubjectScore
+from dianet_ray.report.wording import METRIC_NAMES
 
 INK, MUTED, BLUE, ORANGE, GREY = "#1f2933", "#7b8794", "#2b6cb0", "#c05621", "#cbd2d9"
 STYLE = {
@@ -32,9 +33,10 @@ STYLE = {
 PLAIN_METADATA = {"Date": None, "Creator": None}
 
 
-def confusion(counts: list[list[int]], classes: list[str]) -> str:
+def confusion(counts: Sequence[Sequence[int]], classes: Sequence[str]) -> str:
     """Draw a confusion matrix: counts, shaded by the share of the true class."""
     matrix = np.array(counts)
+    # Shares, because classes differ in size: by counts the largest class alone would be dark.
     shares = matrix / matrix.sum(axis=1, keepdims=True)
 
     def draw(axes: Axes) -> None:
@@ -46,7 +48,7 @@ def confusion(counts: list[list[int]], classes: list[str]) -> str:
         names = [_literal(name) for name in classes]
         axes.set_xticks(places, names, rotation=30, ha="right")
         axes.set_yticks(places, names)
-        axes.set_xlabel("answered")
+        axes.set_xlabel("predicted")
         axes.set_ylabel("true")
         axes.spines[:].set_visible(False)
         axes.tick_params(length=0)
@@ -55,15 +57,15 @@ def confusion(counts: list[list[int]], classes: list[str]) -> str:
     return _svg(draw, width=side + 0.6, height=side)
 
 
-def per_subject(subjects: dict[str, dict[str, Any]], mean: float) -> str:
-    """Draw each person's accuracy, best first, and the accuracy over all clips."""
-    ordered = sorted(subjects.items(), key=lambda item: (item[1]["accuracy"], item[0]))
-    names = [_literal(f"{name} ({found['clips']})") for name, found in ordered]
-    values = [found["accuracy"] for _, found in ordered]
+def per_subject(subjects: Mapping[str, SubjectScore], accuracy: float) -> str:
+    """Draw each subject's accuracy, best first, and the accuracy over all clips."""
+    ordered = sorted(subjects.items(), key=lambda item: (item[1].accuracy, item[0]))
+    names = [_literal(f"{name} ({found.clips})") for name, found in ordered]
+    values = [found.accuracy for _, found in ordered]
 
     def draw(axes: Axes) -> None:
         axes.barh(range(len(names)), values, color=BLUE, height=0.7)
-        axes.axvline(mean, color=ORANGE, linewidth=1.2)
+        axes.axvline(accuracy, color=ORANGE, linewidth=1.2)
         axes.set_yticks(range(len(names)), names, fontsize=8)
         axes.set_ylim(-0.7, len(names) - 0.3)
         axes.set_xlim(0, 1)
@@ -72,31 +74,40 @@ def per_subject(subjects: dict[str, dict[str, Any]], mean: float) -> str:
     return _svg(draw, width=6, height=0.9 + 0.2 * len(names))
 
 
-def ranking(scored: list[float], report: dict[str, Any], name: str) -> str:
-    """Draw the scores of all complete configurations, best first, with what they mean."""
-    champion, objective = report["champion"], report["objective"]
-    low, high = champion["ci95"][objective]
-    corrected = champion["corrected"]
+def ranking(
+    scores: Sequence[float], champion: Champion, *, metric: str, chance: Mapping[str, Chance]
+) -> str:
+    """Draw the scores of all complete configurations, best first, with what they mean.
+
+    Args:
+        scores: of one metric, in the order of the ranking.
+        champion: the first of them.
+        metric: which one, of METRICS.
+        chance: what guessing scores, by metric.
+    """
 
     def draw(axes: Axes) -> None:
-        places = np.arange(1, len(scored) + 1)
-        axes.plot(places, scored, "o", color=BLUE, markersize=4, label="a configuration")
-        axes.plot([1, 1], [low, high], color=BLUE, linewidth=2, label="95 % of the best")
-        if corrected:
-            expected = corrected[objective]["estimate"]
-            axes.axhline(expected, color=ORANGE, linewidth=1.2, label="expected on new people")
-        level = report["chance"][objective]["level"]
+        places = np.arange(1, len(scores) + 1)
+        axes.plot(places, scores, "o", color=BLUE, markersize=4, label="one configuration")
+        interval = champion.ci95[metric]
+        axes.plot([1, 1], interval, color=BLUE, linewidth=2, label="95 % of the champion")
+        if champion.corrected:
+            expected = champion.corrected[metric].estimate
+            axes.axhline(expected, color=ORANGE, linewidth=1.2, label="corrected")
+        level = chance[metric].level
         axes.axhline(level, color=MUTED, linewidth=1.2, linestyle="--", label="chance")
-        axes.set_xlim(0.3, len(scored) + 0.7)
-        axes.set_ylim(0, 1)
-        axes.set_xlabel("complete configurations, best first")
-        axes.set_ylabel(name)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.legend(
-            frameon=False, fontsize=8, ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1)
-        )
+        _frame_ranking(axes, len(scores))
+        axes.set_ylabel(METRIC_NAMES[metric])
 
     return _svg(draw, width=6, height=3.2)
+
+
+def _frame_ranking(axes: Axes, n: int) -> None:
+    axes.set_xlim(0.3, n + 0.7)
+    axes.set_ylim(0, 1)
+    axes.set_xlabel("complete configurations, best first")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.legend(frameon=False, fontsize=8, ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1))
 
 
 def picture(image: np.ndarray) -> str:

@@ -1,14 +1,14 @@
 """The report as one plain web page that needs nothing but itself.
 
-Reads the document of `report.summarise`, fills page.html.jinja, writes the file whole or not.
+Reads the report document, fills page.html.jinja, writes the file whole or not at all.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.resources import files
+from dataclasses import dataclass
+from importlib.resources import files as resources
 from pathlib import Path
-from typing import Any
 
 import jinja2
 import numpy as np
@@ -16,15 +16,31 @@ import numpy as np
 from dianet_ray.artefacts import METRICS, PHASES
 from dianet_ray.progress import duration
 from dianet_ray.protocol.study import Study
-from dianet_ray.report import figures, savings
-from dianet_ray.report.document import write_whole
-from dianet_ray.report.terminal import NAMES, part_lines, ranked, show, span, states, trainings
+from dianet_ray.report import figures, wording
+from dianet_ray.report.records import Report
+from dianet_ray.storage import files
 
 MAX_EXAMPLES = 6
 TEMPLATE = "page.html.jinja"
+PHASE_NAMES = {
+    "onset_apex": "onset to apex",
+    "apex_offset": "apex to offset",
+    "whole_clip": "whole clip",
+}
 
-Example = tuple[str, str, np.ndarray]
-"""Clip id, label, and (3, H, W, 3) dynamic images in the order of PHASES."""
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A clip to show: `images` (3, H, W, 3) are its dynamic images in the order of PHASES."""
+
+    clip_id: str
+    label: str
+    images: np.ndarray
+
+    def pictures(self) -> list[tuple[str, str]]:
+        """Name each phase, and make a picture of its dynamic image."""
+        names = [PHASE_NAMES[phase] for phase in PHASES]
+        return list(zip(names, map(figures.picture, self.images), strict=True))
 
 
 def examples(study: Study, clip_ids: Sequence[str], images: np.ndarray) -> list[Example]:
@@ -39,65 +55,60 @@ def examples(study: Study, clip_ids: Sequence[str], images: np.ndarray) -> list[
     chosen = []
     for label, name in enumerate(study.classes[:MAX_EXAMPLES]):
         clip_id = min(clip.clip_id for clip in study.clips if clip.label == label)
-        chosen.append((clip_id, name, images[place[clip_id]]))
+        chosen.append(Example(clip_id, name, images[place[clip_id]]))
     return chosen
 
 
-def write(report: dict[str, Any], images: Sequence[Example] | None, path: Path) -> None:
+def write(report: Report, examples: Sequence[Example] | None, path: Path) -> None:
     """Write the page.
 
     Args:
-        report: the document of `report.summarise`.
-        images: examples to show; None shows no image of a person, and says so.
+        report: the report of a study.
+        examples: clips to show; None shows no image of a person, and says so.
         path: the HTML file.
 
     Raises:
         InputError: the file cannot be written.
     """
+    html = _template().render(
+        report=report,
+        metrics=METRICS,
+        names=wording.METRIC_NAMES,
+        wording=wording,
+        figures=_figures(report),
+        examples=examples or (),
+    )
+    with files.writing(path):
+        files.make_folder(path.parent)
+        files.put(path, html.encode())
+
+
+def _template() -> jinja2.Template:
+    # Names and labels are the user's, so everything is escaped; a misspelt variable is an error.
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
-    environment.filters.update(show=show, span=span, duration=duration)
-    template = environment.from_string(
-        files("dianet_ray.report").joinpath(TEMPLATE).read_text(encoding="utf-8")
+    environment.filters.update(
+        show=wording.show,
+        interval=wording.interval,
+        duration=duration,
+        count=wording.count,
+        score=lambda value: f"{value:.3f}",
+        rounded=lambda value: f"{value:.2f}",
+        spaced=lambda name: name.replace("_", " "),
     )
-    html = template.render(
-        report=report,
-        metrics=METRICS,
-        names=NAMES,
-        states=states(report),
-        rows=ranked(report),
-        figures=_figures(report),
-        images=_pictures(images or ()),
-        parts=part_lines(report),
-        flow=savings.lines(report),
-        trainings=trainings(report),
-    )
-    write_whole(path, html)
+    source = resources("dianet_ray.report").joinpath(TEMPLATE)
+    return environment.from_string(source.read_text(encoding="utf-8"))
 
 
-def _figures(report: dict[str, Any]) -> dict[str, str]:
-    champion = report["champion"]
+def _figures(report: Report) -> dict[str, str]:
+    """Draw the figures of the champion, if there is one, by name."""
+    champion, metric = report.champion, report.objective
     if champion is None:
         return {}
-    objective = report["objective"]
-    scored = [row["rungs"][-1]["scores"][objective] for row in ranked(report)]
+    scores = [config.scores.of(metric) for config in report.ranking]
     return {
-        "ranking": figures.ranking(scored, report, NAMES[objective]),
-        "confusion": figures.confusion(champion["confusion"], list(report["dataset"]["classes"])),
-        "per_subject": figures.per_subject(champion["per_subject"], champion["accuracy"]),
+        "ranking": figures.ranking(scores, champion, metric=metric, chance=report.chance),
+        "confusion": figures.confusion(champion.confusion, list(report.dataset.classes)),
+        "per_subject": figures.per_subject(champion.per_subject, champion.accuracy),
     }
-
-
-def _pictures(images: Sequence[Example]) -> list[dict[str, Any]]:
-    return [
-        {
-            "clip_id": clip_id,
-            "label": label,
-            "phases": [
-                (phase.replace("_", " to ") if phase != "whole_clip" else "whole clip", uri)
-                for phase, uri in zip(PHASES, map(figures.picture, phases), strict=True)
-            ],
-        }
-        for clip_id, label, phases in images
-    ]

@@ -1,77 +1,59 @@
-"""How configurations climbed the ladder, and what that saved against training every LOSO fold."""
+"""How configurations were promoted, and what the ladder saved against every LOSO fold."""
 
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
+from collections.abc import Sequence
 
-from dianet_ray.protocol.standing import ladder_of, standing
+from dianet_ray.protocol.decisions import Run
+from dianet_ray.protocol.ladder import Rung
+from dianet_ray.protocol.standing import Standing
 from dianet_ray.protocol.study import Study
+from dianet_ray.report.records import Flow, RungFlow, Saved
 
 
-def name(study: Study, rung: int) -> str:
-    """Name a rung's partition: `groups-3`, or `loso`."""
-    n_groups = ladder_of(study)[rung].groups
-    return "loso" if n_groups is None else f"groups-{n_groups}"
+def partition(rung: Rung) -> str:
+    """Name a rung's partition.
 
-
-def flow(study: Study) -> dict[str, Any]:
-    """Count who reached, left and climbed past each rung, and what was saved.
-
-    Returns:
-        `rungs`, for each its partition, share of the steps, trainings and seconds, how many
-        configurations `reached` it, `climbed` past it, and how many are in each state of it;
-        `saved`, the trainings and the seconds that training every LOSO fold of every drawn
-        configuration would have taken more, the seconds by the mean of the LOSO trainings (None
-        before the first).
+    >>> partition(Rung(3)), partition(Rung())
+    ('groups-3', 'loso')
     """
-    decided, rules = standing(study), ladder_of(study)
-    runs = [run for c in study.configurations for run in decided.runs(c.number)]
-    rungs = []
-    for rung, rule in enumerate(rules):
-        here = [run for run in runs if run.rung == rung]
-        seconds = [t.seconds for t in study.trainings.values() if t.rung == rung]
-        rungs.append(
-            {
-                "partition": name(study, rung),
-                "folds": len(study.rungs[rung]),
-                "steps": rule.steps,
-                "keep": rule.keep,
-                "reached": len(here),
-                "climbed": sum(run.rung == rung + 1 for run in runs),
-                "states": dict(sorted(Counter(run.state for run in here).items())),
-                "trainings": len(seconds),
-                "seconds": sum(seconds),
-            }
-        )
-    return {"rungs": rungs, "saved": _saved(study, rungs)}
+    return "loso" if rung.groups is None else f"groups-{rung.groups}"
 
 
-def _saved(study: Study, rungs: list[dict[str, Any]]) -> dict[str, float | None]:
+def flow(standing: Standing) -> Flow:
+    """Count who reached, left and was promoted from each rung, and what was saved."""
+    study = standing.study
+    runs = [run for c in study.configurations for run in standing.runs(c.number)]
+    rungs = tuple(
+        _rung_flow(study, runs, place, rung) for place, rung in enumerate(study.ladder)
+    )
+    return Flow(rungs=rungs, saved=_saved(study, rungs))
+
+
+def _rung_flow(study: Study, runs: Sequence[Run], place: int, rung: Rung) -> RungFlow:
+    here = [run for run in runs if run.rung == place]
+    seconds = [training.seconds for training in study.trainings.values() if training.rung == place]
+    return RungFlow(
+        partition=partition(rung),
+        folds=len(study.rungs[place]),
+        steps=rung.steps,
+        keep=rung.keep,
+        reached=len(here),
+        climbed=sum(run.rung == place + 1 for run in runs),
+        states=dict(sorted(Counter(run.state for run in here).items())),
+        trainings=len(seconds),
+        seconds=float(sum(seconds)),
+    )
+
+
+def _saved(study: Study, rungs: Sequence[RungFlow]) -> Saved:
+    """Price the trainings that were not made by the mean of the LOSO trainings."""
+    # Trainings of lower rungs may have fewer steps and larger folds, and so cost something else.
     loso = rungs[-1]
-    n_exhaustive = len(study.configurations) * loso["folds"]
+    n_exhaustive = len(study.configurations) * loso.folds
     seconds = None
-    if loso["trainings"]:
-        mean = loso["seconds"] / loso["trainings"]
-        seconds = n_exhaustive * mean - sum(rung["seconds"] for rung in rungs)
-    return {"trainings": n_exhaustive - len(study.trainings), "seconds": seconds}
-
-
-def lines(report: dict[str, Any]) -> list[str]:
-    """Say the flow for people, a line per rung; nothing under one rung alone."""
-    rungs = report["flow"]["rungs"]
-    if len(rungs) < 2:
-        return []
-    said = []
-    for rung in rungs:
-        states = ", ".join(f"{n} {state}" for state, n in rung["states"].items()) or "none yet"
-        climbed = f"; {rung['climbed']} climbed" if rung is not rungs[-1] else ""
-        share = "" if rung["steps"] == 1 else f" with {rung['steps']:g} of the steps"
-        said.append(
-            f"{rung['partition']}{share}: {rung['reached']} configurations ({states})"
-            f"{climbed}; {rung['trainings']} trainings, {rung['seconds'] / 3600:.2f} hours"
-        )
-    saved = report["flow"]["saved"]
-    hours = "" if saved["seconds"] is None else f" and {saved['seconds'] / 3600:.2f} hours"
-    said.append(f"saved against every LOSO fold: {saved['trainings']} trainings{hours}")
-    return said
+    if loso.trainings:
+        mean = loso.seconds / loso.trainings
+        seconds = n_exhaustive * mean - sum(rung.seconds for rung in rungs)
+    return Saved(trainings=n_exhaustive - len(study.trainings), seconds=seconds)

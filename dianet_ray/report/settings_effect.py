@@ -6,77 +6,79 @@ Settings vary together in a search, so these are observations to look at, not an
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
 import numpy as np
 
-from dianet_ray.settings import Settings
+from dianet_ray.protocol.study import Study
+from dianet_ray.report.records import Effects, RangeEffect, ValueEffect
+from dianet_ray.settings import Choice, Dimension, Range, Settings
 
 MAX_VALUES = 4
 """A number that took more values than this is shown in thirds of its range."""
 FIRST = ("heads", "learning_rate")
 
 
-def effects(
-    points: Sequence[tuple[Settings, float]], space: Mapping[str, Any]
-) -> dict[str, list[dict[str, Any]]]:
+Searched = Mapping[str, Dimension]
+"""The settings that a space searches, and what they may be."""
+
+
+def effects(points: Sequence[tuple[Settings, float]], searched: Searched) -> dict[str, Effects]:
     """Group the scores of configurations by the value of each setting that varies.
 
     Args:
-        points: settings and pooled objective of every complete configuration.
-        space: the space of the study's identity; `search` gives a list of values, or a range
-            as `low`, `high`, `log`, for each dimension.
+        points: settings and score of each configuration.
+        searched: the settings that are searched; others vary where a space lists points.
 
     Returns:
-        For each setting that takes two values or more, heads and learning rate first, one dict
-        per value (`value`) or third (`range`, [low, high]) with `n`, `median` and `best`; the
-        last two are None in a third where nothing was drawn.
+        For each setting that takes two values or more, heads and learning rate first: its values
+        in order, or the thirds of its range.
     """
     names = [*FIRST, *(name for name in Settings.model_fields if name not in FIRST)]
     scores = [score for _, score in points]
     found = {}
     for name in names:
         values = [getattr(settings, name) for settings, _ in points]
-        if len(set(values)) > 1:
-            found[name] = _groups(values, scores, space.get("search", {}).get(name))
+        if len(set(values)) < 2:
+            continue
+        within = searched.get(name)
+        is_numeric = not isinstance(values[0], bool | str)
+        if is_numeric and not isinstance(within, Choice) and len(set(values)) > MAX_VALUES:
+            found[name] = _thirds(values, scores, within)
+        else:
+            found[name] = _by_value(values, scores)
     return found
 
 
-def _groups(values: list[Any], scores: list[float], dimension: Any) -> list[dict[str, Any]]:
-    is_numeric = not isinstance(values[0], bool | str)
-    if is_numeric and len(set(values)) > MAX_VALUES and not isinstance(dimension, list):
-        return _thirds(values, scores, dimension or {})
-    return [
-        {
-            "value": value,
-            **_summary([s for v, s in zip(values, scores, strict=True) if v == value]),
-        }
-        for value in sorted(set(values))
-    ]
+def _by_value(values: Sequence[Any], scores: Sequence[float]) -> Effects:
+    groups = []
+    for value in sorted(set(values)):
+        found = [score for v, score in zip(values, scores, strict=True) if v == value]
+        groups.append(ValueEffect(value, len(found), median(found), max(found)))
+    return tuple(groups)
 
 
-def _thirds(
-    values: list[float], scores: list[float], dimension: Mapping[str, Any]
-) -> list[dict[str, Any]]:
+def _thirds(values: Sequence[float], scores: Sequence[float], within: Range | None) -> Effects:
     # Points that a space file lists may lie outside the range that it searches.
-    low = min(dimension.get("low", values[0]), *values)
-    high = max(dimension.get("high", values[0]), *values)
-    is_log = bool(dimension.get("log")) and low > 0
+    low, high = min(values), max(values)
+    if within is not None:
+        low, high = min(low, within.low), max(high, within.high)
+    is_log = within is not None and within.log and low > 0
+    # Thirds of the range, not of the configurations: where nothing was drawn, the report says so.
     edges = np.geomspace(low, high, 4) if is_log else np.linspace(low, high, 4)
     places = np.digitize(values, edges[1:3])
-    return [
-        {
-            "range": [float(f"{edges[third]:.6g}"), float(f"{edges[third + 1]:.6g}")],
-            **_summary([s for place, s in zip(places, scores, strict=True) if place == third]),
-        }
-        for third in range(3)
-    ]
-
-
-def _summary(scores: list[float]) -> dict[str, Any]:
-    return {
-        "n": len(scores),
-        "median": median(scores) if scores else None,
-        "best": max(scores, default=None),
-    }
+    rounded = [float(f"{edge:.6g}") for edge in edges]
+    groups = []
+    for third in range(3):
+        found = [score for place, score in zip(places, scores, strict=True) if place == third]
+        groups.append(
+            RangeEffect(
+                range=(rounded[third], rounded[third + 1]),
+                n=len(found),
+                median=median(found) if found else None,
+                best=max(found, default=None),
+            )
+        )
+    return tuple(groups)

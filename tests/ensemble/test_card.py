@@ -4,12 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from dianet_ray.artefacts import CARD_JSON, METRICS
+from dianet_ray.artefacts import CARD_JSON, METRICS, Recipe, from_json, to_json
 from dianet_ray.ensemble import card
+from dianet_ray.ensemble.card import Card
 from dianet_ray.errors import InputError
-from dianet_ray.protocol.correction import champion
-from dianet_ray.report.document import summarise
-from tests.support.models import with_weights
+from dianet_ray.protocol.standing import standing
+from tests.support.models import IMAGE_SIZE, edit, with_weights, write_model
+from tests.support.reports import report_of
 from tests.support.studies import make_study
 
 
@@ -21,55 +22,59 @@ def study(tmp_path):
 @pytest.fixture
 def model(study, tmp_path):
     """A model folder as it is collected."""
-    return write_model(study, tmp_path)
+    return write_model(study, tmp_path / "model")
 
 
-def write_model(study, tmp_path, fingerprints=None):
-    folder = tmp_path / "model"
-    folder.mkdir()
-    described = card.make(study, fingerprints or {})
-    for training, fold in zip(study.of(champion(study).number), described["folds"], strict=True):
-        source = tmp_path / "study" / training.weights.path
-        (folder / fold["file"]).write_bytes(source.read_bytes())
-    (folder / CARD_JSON).write_text(json.dumps(described))
-    return folder
+def fingerprints_of(study):
+    return {clip.clip_id: f"{i:064d}" for i, clip in enumerate(study.clips)}
 
 
-def edit(folder, **changes):
-    path = folder / CARD_JSON
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+@pytest.mark.parametrize("n_configs", [1, 3])
+def test_a_card_comes_back_from_its_json_as_it_was(tmp_path, n_configs):
+    study = with_weights(make_study(4, n_configs), tmp_path / "study")
+    made = card.make(standing(study), fingerprints_of(study))
+    assert from_json(Card, to_json(made), "a card") == made
 
 
 def test_a_card_holds_what_the_report_says_of_the_champion(study):
-    found, said = card.make(study, {}), summarise(study)
+    found, said = card.make(standing(study), {}), report_of(study)
     for metric in METRICS:
-        assert found["metrics"][metric] == {
-            "value": said["champion"][metric],
-            "ci95": said["champion"]["ci95"][metric],
-            "corrected": said["champion"]["corrected"][metric],
-            "chance": said["chance"][metric]["level"],
-        }
-    assert found["settings"] == champion(study).settings.model_dump()
-    assert found["classes"] == list(study.classes)
-    assert found["images_hash"] == study.identity["images"]
+        score = found.metrics[metric]
+        assert score.value == said.champion.of(metric)
+        assert score.ci95 == said.champion.ci95[metric]
+        assert score.corrected == said.champion.corrected[metric]
+        assert score.chance == said.chance[metric].level
+    assert found.settings == standing(study).champion().settings
+    assert found.classes == study.classes
+
+
+def test_a_card_says_how_the_images_were_made_and_what_trained_the_models(study):
+    found = card.make(standing(study), {})
+    assert (found.recipe, found.apex) == (Recipe(image_size=IMAGE_SIZE), "annotated")
+    assert found.images_hash == "f" * 64
+    assert found.versions == {
+        "torch": ("2.13.0",),
+        "device": ("cpu",),
+        "threads": ("1",),
+        "block": ("1",),
+    }
 
 
 def test_nobody_is_named_in_a_card(study):
-    fingerprints = {clip.clip_id: f"{i:064d}" for i, clip in enumerate(study.clips)}
-    text = json.dumps(card.make(study, fingerprints))
+    text = to_json(card.make(standing(study), fingerprints_of(study)))
     assert not re.search(r"sub\d\d", text)
     for clip in study.clips:
         assert clip.subject not in text
         assert clip.clip_id not in text
 
 
-def test_a_card_says_whom_each_fold_never_saw_and_whose_each_clip_is(study):
-    fingerprints = {clip.clip_id: f"{i:064d}" for i, clip in enumerate(study.clips)}
-    found = card.make(study, fingerprints)
-    for fold, described in zip(study.folds, found["folds"], strict=True):
-        assert described["test_subjects"] == [card.subject_hash(s) for s in fold.test_subjects]
+def test_a_card_says_which_subjects_each_fold_never_saw_and_whose_each_clip_is(study):
+    fingerprints = fingerprints_of(study)
+    found = card.make(standing(study), fingerprints)
+    for fold, described in zip(study.folds, found.folds, strict=True):
+        assert described.test_subjects == tuple(map(card.subject_hash, fold.test_subjects))
     for clip in study.clips:
-        assert found["clips"][fingerprints[clip.clip_id]] == card.subject_hash(clip.subject)
+        assert found.clips[fingerprints[clip.clip_id]] == card.subject_hash(clip.subject)
 
 
 def test_equal_studies_have_equal_cards_whatever_the_time_and_the_host(study):
@@ -83,19 +88,23 @@ def test_equal_studies_have_equal_cards_whatever_the_time_and_the_host(study):
         )
         for key, t in study.trainings.items()
     }
-    assert card.make(replace(study, trainings=later), {}) == card.make(study, {})
+    again = replace(study, trainings=later)
+    assert card.make(standing(again), {}) == card.make(standing(study), {})
 
 
 def test_a_study_without_a_complete_configuration_has_no_card(study):
-    with pytest.raises(InputError, match="complete configuration"):
-        card.make(replace(study, trainings={}), {})
+    with pytest.raises(InputError, match=r"complete configuration: none of the 3 .* 0 trainings"):
+        card.make(standing(replace(study, trainings={})), {})
+
+
+def test_a_champion_without_recorded_weights_has_no_card(study):
+    bare = {key: replace(t, weights=None) for key, t in study.trainings.items()}
+    with pytest.raises(InputError, match="weights must be recorded: fold 0 of demo-study"):
+        card.make(standing(replace(study, trainings=bare)), {})
 
 
 def test_a_made_card_reads_back(study, model):
-    found = card.read(model)
-    assert found.settings == champion(study).settings
-    assert found.classes == study.classes
-    assert len(found.folds) == len(study.folds)
+    assert card.read(model) == card.make(standing(study), {})
 
 
 @pytest.mark.parametrize(
@@ -112,19 +121,29 @@ def test_a_card_cannot_name_a_file_outside_its_folder(model, name):
 
 
 @pytest.mark.parametrize(
-    "changes",
+    ("changes", "where"),
     [
-        {"format": 2},
-        {"classes": ["one"]},
-        {"settings": {"heads": 5, "embedding": 16}},
-        {"folds": []},
-        {"preprocessing": {"image_size": 64, "coefficients": "magic"}},
-        {"clips": None},
+        ({"format": "two"}, "format"),
+        ({"classes": ["one"]}, "classes"),
+        ({"settings": {"heads": 5, "embedding": 16}}, "heads must divide"),
+        ({"folds": []}, "folds"),
+        ({"recipe": {"image_size": 64, "coefficients": "magic"}}, "coefficients.*magic"),
+        ({"clips": None}, "clips"),
+        ({"clip": {}}, "unknown key clip"),
     ],
 )
-def test_a_wrong_card_is_refused_in_one_line(model, changes):
+def test_a_wrong_card_is_refused_in_one_line(model, changes, where):
     edit(model, **changes)
-    with pytest.raises(InputError, match=r"card\.json is no model card") as error:
+    with pytest.raises(InputError, match=rf"{CARD_JSON} is damaged: .*{where}") as error:
+        card.read(model)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("format", [1, 7])
+def test_a_model_folder_of_another_format_is_refused_saying_what_to_do(model, format):
+    edit(model, format=format, surplus_key=1)
+    rule = rf"format 2: .*{CARD_JSON} has format {format}; collect the model again"
+    with pytest.raises(InputError, match=rule) as error:
         card.read(model)
     assert "\n" not in str(error.value)
 
@@ -141,11 +160,11 @@ def test_missing_and_changed_files_are_named(model):
     file = model / "fold-002.safetensors"
     content = file.read_bytes()
     file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-    with pytest.raises(InputError, match="fold-002"):
+    with pytest.raises(InputError, match=r"as its card says: .*fold-002.* sha256"):
         card.read(model)
     file.unlink()
-    with pytest.raises(InputError, match="fold-002"):
+    with pytest.raises(InputError, match=r"must be readable: .*fold-002"):
         card.read(model)
     (model / CARD_JSON).unlink()
-    with pytest.raises(InputError, match=r"card\.json: none"):
+    with pytest.raises(InputError, match=rf"{CARD_JSON}: none in {model}"):
         card.read(model)

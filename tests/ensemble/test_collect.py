@@ -6,14 +6,13 @@ from dianet_ray.artefacts import CARD_JSON
 from dianet_ray.ensemble.card import read
 from dianet_ray.ensemble.collect import collect
 from dianet_ray.errors import InputError
-from tests.ensemble.test_card import edit, write_model
-from tests.support.models import with_weights
+from tests.support.models import edit, with_weights, write_model
 from tests.support.studies import make_study
 
 
 @pytest.fixture
 def fetched(tmp_path):
-    return write_model(with_weights(make_study(3, 2), tmp_path / "study"), tmp_path)
+    return write_model(with_weights(make_study(3, 2), tmp_path / "study"), tmp_path / "model")
 
 
 def names(folder):

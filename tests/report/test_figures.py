@@ -3,8 +3,8 @@ import base64
 import numpy as np
 import pytest
 
-from dianet_ray.report.document import summarise
 from dianet_ray.report.figures import confusion, per_subject, picture, ranking
+from tests.support.reports import report_of
 from tests.support.studies import make_study
 
 
@@ -21,14 +21,14 @@ def test_a_picture_is_a_png():
 
 @pytest.mark.parametrize("n_configs", [1, 3])
 def test_figures_are_svg_and_repeat_to_the_byte(n_configs):
-    report = summarise(make_study(n_configs=n_configs))
-    champion = report["champion"]
+    report = report_of(make_study(n_configs=n_configs))
+    champion = report.champion
 
     def draw():
         return (
-            confusion(champion["confusion"], list(report["dataset"]["classes"])),
-            per_subject(champion["per_subject"], champion["accuracy"]),
-            ranking([0.5] * n_configs, report, "UF1"),
+            confusion(champion.confusion, list(report.dataset.classes)),
+            per_subject(champion.per_subject, champion.accuracy),
+            ranking([0.5] * n_configs, champion, metric="uf1", chance=report.chance),
         )
 
     for uri in draw():

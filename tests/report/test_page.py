@@ -4,9 +4,9 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from dianet_ray.report.document import summarise
 from dianet_ray.report.page import examples, write
-from tests.support.studies import make_study
+from tests.support.reports import report_of
+from tests.support.studies import laddered, make_study
 
 VOID = {"meta", "img", "link", "br"}
 
@@ -51,7 +51,7 @@ def images_of(study):
 
 
 def page_of(study, tmp_path, images=None):
-    write(summarise(study), images, tmp_path / "report.html")
+    write(report_of(study), images, tmp_path / "report.html")
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
     return Page(tmp_path / "report.html")
 
@@ -68,46 +68,65 @@ def test_the_page_needs_nothing_but_itself(study, tmp_path):
 
 
 def test_the_page_says_in_sentences_what_was_found(study, tmp_path):
-    report = summarise(study)
+    report = report_of(study)
     text = page_of(study, tmp_path).text
-    best = report["champion"]
-    assert f"6 configurations of DIANet on {len(study.clips)} clips of 8 people" in text
-    assert f"is number {best['number']}" in text
-    assert f"UF1 {best['uf1']:.2f} (95 % interval over people" in text
-    assert f"UF1 {best['corrected']['uf1']['estimate']:.2f} on new people" in text
-    assert f"Guessing scores UF1 {report['chance']['uf1']['level']:.2f}" in text
+    best = report.champion
+    assert f"6 configurations (6 complete) on {len(study.clips)} clips of 8 subjects" in text
+    assert f"The champion is configuration {best.number}" in text
+    assert f"UF1 {best.uf1:.2f} (95 % interval" in text
+    assert f"UF1 {best.corrected['uf1'].estimate:.2f} (95 % interval" in text
+    assert f"Guessing scores UF1 {report.chance['uf1'].level:.2f}" in text
     assert "the champion is above chance" in text
     assert "workers were busy 100.0 % of the time" in text
-    assert "The first training started after 10.0 s" in text
+    assert "started 10.0 s after" in text
     assert text.index("What the settings did") < text.index("learning rate", text.index("hint"))
     assert all(name in text for name in study.classes)
 
 
 def test_guessing_is_called_guessing(tmp_path):
     page = page_of(make_study(n_subjects=8, n_configs=1, seed=3, signal=0), tmp_path)
-    text = page.text
     assert len(page.alts) == 2  # nothing to rank
-    assert "The one complete configuration is number 0." in text
-    assert "the champion is not above chance" in text
-    assert "only one configuration to choose from" in text
+    assert "configuration 0, the only complete one" in page.text
+    assert "the champion is not above chance" in page.text
+    assert "Only one configuration was tried" in page.text
 
 
 def test_a_corrected_interval_that_reaches_chance_is_a_warning(study, tmp_path):
-    report = summarise(study)
-    low = report["chance"]["uf1"]["level"] - 0.01
-    report["champion"]["corrected"]["uf1"]["ci95"][0] = low
-    write(report, None, tmp_path / "report.html")
-    assert "be careful with this result" in Page(tmp_path / "report.html").text
+    report = report_of(study)
+    assert "with caution" not in page_of(study, tmp_path).text
+    corrected = report.champion.corrected["uf1"]
+    low = report.chance["uf1"].level - 0.01
+    wide = dataclasses.replace(corrected, ci95=(low, corrected.ci95[1]))
+    champion = dataclasses.replace(
+        report.champion, corrected={**report.champion.corrected, "uf1": wide}
+    )
+    write(dataclasses.replace(report, champion=champion), None, tmp_path / "report.html")
+    assert "with caution" in Page(tmp_path / "report.html").text
+
+
+def test_what_the_effects_of_settings_are_measured_by_is_said(study, tmp_path):
+    assert "UF1 of each complete configuration, by the value" in page_of(study, tmp_path).text
+    text = page_of(laddered(), tmp_path).text
+    assert "UF1 in rung 1 (3 groups of subjects) of each configuration that finished it" in text
+
+
+def test_a_ladder_is_told_rung_by_rung(tmp_path):
+    report = report_of(laddered())
+    text = page_of(laddered(), tmp_path).text
+    assert "a ladder of 2 rungs" in text
+    assert f"{report.flow.rungs[0].climbed} promoted" in text
+    assert "Rung 2 (leave one subject out)" in text
+    assert "ranked by UF1 summed over all rungs" in text
 
 
 def test_one_dynamic_image_per_phase_of_one_clip_per_class(study, tmp_path):
     chosen = examples(study, *images_of(study))
-    assert [label for _, label, _ in chosen] == list(study.classes)
+    assert [example.label for example in chosen] == list(study.classes)
     label_of = {clip.clip_id: study.classes[clip.label] for clip in study.clips}
-    assert all(label_of[clip_id] == label for clip_id, label, _ in chosen)
+    assert all(label_of[example.clip_id] == example.label for example in chosen)
     page = page_of(study, tmp_path, chosen)
     assert sum(address.startswith("data:image/png") for address in page.addresses) == 9
-    assert f"onset to apex of {chosen[0][0]}" in page.alts
+    assert f"onset to apex of {chosen[0].clip_id}" in page.alts
 
 
 def test_without_faces_no_image_is_on_the_page_and_it_says_so(study, tmp_path):
@@ -128,14 +147,14 @@ def test_mixed_devices_are_a_note(study, tmp_path):
     trainings = dict(study.trainings)
     trainings[0, 0, 0] = dataclasses.replace(trainings[0, 0, 0], environment={"device": "cuda"})
     text = page_of(dataclasses.replace(study, trainings=trainings), tmp_path).text
-    assert "The trainings of this study differ in device." in text
+    assert "The trainings differ in device:" in text
 
 
 def test_surplus_trainings_are_counted(study, tmp_path):
     failed = dataclasses.replace(study.trainings[0, 0, 0], outcome="failed", probabilities=None)
     trainings = {**study.trainings, (0, 0, 0): failed}
     text = page_of(dataclasses.replace(study, trainings=trainings), tmp_path).text
-    assert "7 trainings are surplus: no decision, score or report reads them" in text
+    assert "7 trainings are surplus" in text
 
 
 def test_names_are_escaped(study, tmp_path):

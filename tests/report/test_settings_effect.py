@@ -2,8 +2,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dianet_ray.report.settings_effect import effects
+from dianet_ray.report.records import RangeEffect, ValueEffect
+from dianet_ray.report.settings_effect import Range, effects, searched
 from dianet_ray.settings import Settings
+from tests.support.studies import make_study
 
 
 def points(**columns):
@@ -34,61 +36,66 @@ def test_heads_and_learning_rate_come_first():
 
 def test_few_values_are_shown_one_by_one_in_order():
     found = effects(points(heads=[4, 1, 4, 1], flip=[True, False, True, True]), {})
-    assert found["heads"] == [
-        {"value": 1, "n": 2, "median": 2.0, "best": 3.0},
-        {"value": 4, "n": 2, "median": 1.0, "best": 2.0},
-    ]
-    assert [(group["value"], group["n"]) for group in found["flip"]] == [(False, 1), (True, 3)]
+    assert found["heads"] == (
+        ValueEffect(1, n=2, median=2.0, best=3.0),
+        ValueEffect(4, n=2, median=1.0, best=2.0),
+    )
+    assert [(group.value, group.n) for group in found["flip"]] == [(False, 1), (True, 3)]
 
 
 def test_many_numbers_are_shown_in_thirds_of_the_declared_range():
-    space = {"search": {"dropout": {"low": 0.0, "high": 0.9, "log": False}}}
+    space = {"dropout": Range(0.0, 0.9, is_log=False)}
     found = effects(points(dropout=[0.0, 0.1, 0.2, 0.29, 0.3, 0.5]), space)
-    assert found["dropout"] == [
-        {"range": [0.0, 0.3], "n": 4, "median": 1.5, "best": 3.0},
-        {"range": [0.3, 0.6], "n": 2, "median": 4.5, "best": 5.0},
-        {"range": [0.6, 0.9], "n": 0, "median": None, "best": None},
-    ]
+    assert found["dropout"] == (
+        RangeEffect((0.0, 0.3), n=4, median=1.5, best=3.0),
+        RangeEffect((0.3, 0.6), n=2, median=4.5, best=5.0),
+        RangeEffect((0.6, 0.9), n=0, median=None, best=None),
+    )
 
 
 def test_a_logarithmic_range_is_cut_on_its_scale():
-    space = {"search": {"learning_rate": {"low": 1e-5, "high": 1e-2, "log": True}}}
+    space = {"learning_rate": Range(1e-5, 1e-2, is_log=True)}
     found = effects(points(learning_rate=[1e-5, 2e-5, 2e-4, 3e-3, 1e-2]), space)
-    assert [group["range"] for group in found["learning_rate"]] == [
-        [1e-5, 1e-4],
-        [1e-4, 1e-3],
-        [1e-3, 1e-2],
+    assert [group.range for group in found["learning_rate"]] == [
+        (1e-5, 1e-4),
+        (1e-4, 1e-3),
+        (1e-3, 1e-2),
     ]
-    assert [group["n"] for group in found["learning_rate"]] == [2, 1, 2]
+    assert [group.n for group in found["learning_rate"]] == [2, 1, 2]
 
 
 def test_listed_values_stay_values_however_many():
-    found = effects(points(width=[4, 8, 16, 32, 64]), {"search": {"width": [4, 8, 16, 32, 64]}})
-    assert [group["value"] for group in found["width"]] == [4, 8, 16, 32, 64]
+    found = effects(points(width=[4, 8, 16, 32, 64]), {"width": None})
+    assert [group.value for group in found["width"]] == [4, 8, 16, 32, 64]
 
 
 def test_listed_points_outside_the_range_are_counted():
-    space = {"search": {"steps": {"low": 100, "high": 200, "log": False}}}
+    space = {"steps": Range(100, 200, is_log=False)}
     found = effects(points(steps=[10, 100, 120, 200, 310]), space)
-    assert found["steps"][0]["range"] == [10, 110]
-    assert found["steps"][2]["range"] == [210, 310]
-    assert [group["n"] for group in found["steps"]] == [2, 2, 1]
+    assert found["steps"][0].range == (10, 110)
+    assert found["steps"][2].range == (210, 310)
+    assert [group.n for group in found["steps"]] == [2, 2, 1]
 
 
 @given(
     st.lists(st.floats(1e-6, 1, allow_nan=False), min_size=2, max_size=30),
-    st.sampled_from([None, {"low": 1e-5, "high": 1e-1, "log": True}, {"low": 0.0, "high": 0.5}]),
+    st.sampled_from([None, Range(1e-5, 1e-1, is_log=True), Range(0.0, 0.5, is_log=False)]),
 )
 def test_every_configuration_is_counted_once_per_setting(rates, dimension):
-    space = {} if dimension is None else {"search": {"learning_rate": dimension}}
+    space = {} if dimension is None else {"learning_rate": dimension}
     found = effects(points(learning_rate=rates), space)
     for groups in found.values():
-        assert sum(group["n"] for group in groups) == len(rates)
-        assert max(group["best"] for group in groups if group["n"]) == len(rates) - 1
+        assert sum(group.n for group in groups) == len(rates)
+        assert max(group.best for group in groups if group.n) == len(rates) - 1
     assert bool(found) == (len(set(rates)) > 1)
 
 
 def test_the_median_is_of_the_scores():
     settings = [Settings(heads=heads) for heads in (1, 1, 1, 2)]
     found = effects(list(zip(settings, [0.1, 0.5, 0.2, 0.9], strict=True)), {})
-    assert found["heads"][0]["median"] == pytest.approx(0.2)
+    assert found["heads"][0].median == pytest.approx(0.2)
+
+
+def test_what_is_searched_is_read_from_the_space_of_the_study():
+    found = searched(make_study())
+    assert found == {"heads": None, "learning_rate": Range(1e-4, 1e-2, is_log=True)}

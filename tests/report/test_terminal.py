@@ -1,31 +1,106 @@
 import dataclasses
+import io
 
-from dianet_ray.report.document import summarise
-from dianet_ray.report.terminal import ranked, show, states
-from tests.support.studies import make_study
+import pytest
+from rich.console import Console
 
-
-def test_ranking_is_by_objective_with_ties_to_the_lower_number():
-    study = make_study(n_configs=4)
-    trainings = {
-        (number, rung, fold): dataclasses.replace(
-            training, probabilities=study.trainings[number % 2, rung, fold].probabilities
-        )
-        for (number, rung, fold), training in study.trainings.items()
-    }
-    del trainings[2, 0, 0]
-    report = summarise(dataclasses.replace(study, trainings=trainings))
-    order = [row["number"] for row in ranked(report)]
-    assert order in ([0, 1, 3], [1, 3, 0])
-    assert order[0] == report["champion"]["number"]
-    assert states(report) == "3 complete, 1 running"
+from dianet_ray.report.terminal import render
+from tests.support.reports import report_of
+from tests.support.studies import laddered, make_study
 
 
-def test_values_are_written_for_people():
-    assert [show(value) for value in (True, False, 4, 0.00012345, "concat")] == [
-        "yes",
-        "no",
-        "4",
-        "0.000123",
-        "concat",
-    ]
+@pytest.fixture(scope="module")
+def study():
+    return make_study(n_subjects=8, n_configs=12)
+
+
+@pytest.fixture(scope="module")
+def report(study):
+    return report_of(study)
+
+
+def printed(report, *, width=80):
+    text = io.StringIO()
+    render(report, Console(file=text, width=width))
+    return text.getvalue()
+
+
+def words(report):
+    """The text with every run of blanks and line breaks as one blank."""
+    return " ".join(printed(report, width=300).split())
+
+
+@pytest.mark.parametrize("width", [80, 200])
+def test_the_result_fits_the_terminal(report, width):
+    text = printed(report, width=width)
+    joined = " ".join(text.split())
+    best = report.champion
+    assert "Best 10 of 12 complete configurations" in joined
+    assert best.config_id in text
+    for value in (best.uf1, best.corrected["uf1"].estimate, report.chance["uf1"].level):
+        assert f"{value:.3f}" in text
+    assert max(map(len, text.splitlines())) <= width
+
+
+def test_the_costs_are_said(report):
+    text = words(report)
+    assert "started after 10.0 s" in text
+    assert "busy 100.0 %" in text
+
+
+def test_a_champion_that_was_chosen_has_a_corrected_score_and_another_has_none(report):
+    assert "BBC-CV over subjects" in words(report)
+    alone = words(report_of(make_study(n_configs=1)))
+    assert "corrected" not in alone
+    assert "Only one configuration was tried" in alone
+
+
+def test_a_ladder_is_told_rung_by_rung():
+    report = report_of(laddered())
+    groups, loso = report.flow.rungs
+    text = words(report)
+    assert f"{report.n_configs} configurations (" in text
+    assert f"{groups.reached - groups.climbed} not promoted" in text
+    assert "screened" not in text
+    assert f"Rung 1 (3 groups of subjects): {groups.reached} configurations" in text
+    assert f"{groups.climbed} promoted" in text
+    assert f"Rung 2 (leave one subject out): {loso.reached} configuration" in text
+    assert "BBC-CV over subjects" in text
+
+
+def test_an_unfinished_study_has_no_champion(study):
+    kept = {key: t for key, t in study.trainings.items() if key[2] < 3}
+    text = words(report_of(dataclasses.replace(study, trainings=kept)))
+    assert "No configuration is complete yet" in text
+    assert "12 running" in text
+    assert "36 of 96 trainings" in text
+
+
+def test_a_study_without_a_draw_can_be_reported(study):
+    empty = dataclasses.replace(study, trainings={}, configurations=(), spans=())
+    assert "0 configurations drawn so far" in words(report_of(empty))
+
+
+def test_a_mixture_of_devices_is_said(study):
+    trainings = dict(study.trainings)
+    trainings[0, 0, 0] = dataclasses.replace(trainings[0, 0, 0], environment={"device": "cuda"})
+    text = words(report_of(dataclasses.replace(study, trainings=trainings)))
+    assert "The trainings differ in device:" in text
+
+
+def test_one_of_a_kind_is_singular(report):
+    dataset = dataclasses.replace(report.dataset, clips=1, subjects=1, left_out=1)
+    text = words(dataclasses.replace(report, dataset=dataset, n_surplus=1))
+    assert "1 clip of 1 subject " in text
+    assert "1 clip left out" in text
+    assert "1 training is surplus" in text
+
+
+def test_names_are_printed_as_they_are(study):
+    strange = dataclasses.replace(
+        study, name="[red]x[/red]:smile:", classes=("[a]", "[b]", ":heart:")
+    )
+    text = words(report_of(strange))
+    assert "[red]x[/red]:smile:" in text
+    assert "[a]" in text
+    assert ":heart:" in text

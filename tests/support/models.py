@@ -1,17 +1,25 @@
 """Small real weights for made-up studies, so that models can be written, collected and used."""
 
+import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from dianet_ray.artefacts import weights_path
+from dianet_ray.artefacts import CARD_JSON, Recipe, to_json, weights_path
+from dianet_ray.ensemble import card
 from dianet_ray.model import fit, network
-from dianet_ray.protocol.study import Study, Weights
+from dianet_ray.protocol.results import Weights
+from dianet_ray.protocol.standing import standing_of
+from dianet_ray.protocol.study import Study
 from dianet_ray.settings import derive_seed
+from dianet_ray.tracking.champion import ModelCard
+from tests.support import studies
 
 IMAGE_SIZE = 16
-RECIPE = {"image_size": IMAGE_SIZE, "coefficients": "harmonic", "crop": "none"}
+RECIPE = Recipe(IMAGE_SIZE)
 
 
 def with_weights(study: Study, path: Path) -> Study:
@@ -27,7 +35,39 @@ def with_weights(study: Study, path: Path) -> Study:
         name = weights_path(training.config_id, training.fold)
         (path / name).parent.parent.mkdir(parents=True, exist_ok=True)
         n_bytes, sha256 = fit.save_weights(path / name, network.member_state(built, 0), {})
-        trainings[key] = replace(training, weights=Weights(name, n_bytes, sha256))
-    images = {**study.about["images"], "recipe": RECIPE, "apex": "annotated"}
-    about = {**study.about, "images": images}
-    return replace(study, trainings=trainings, about=about)
+        trainings[key] = studies.with_weights(training, Weights(name, n_bytes, sha256))
+    return replace(study, trainings=trainings, origin=replace(study.origin, recipe=RECIPE))
+
+
+def write_model(study: Study, folder: Path, fingerprints: Mapping[str, str] | None = None) -> Path:
+    """Write a model folder as it is collected, into a new `folder`.
+
+    Args:
+        study: a study of `with_weights`, written to `folder`/../study.
+        folder: the new folder.
+        fingerprints: of the clips that the model shall recognise.
+    """
+    folder.mkdir()
+    decided = standing_of(study)
+    described = card.make(decided, fingerprints or {})
+    champion = decided.champion()
+    assert champion is not None
+    for training, fold in zip(study.of(champion.number), described.folds, strict=True):
+        weights = training.result.weights
+        assert weights is not None
+        source = folder.parent / "study" / weights.path
+        (folder / fold.file).write_bytes(source.read_bytes())
+    (folder / CARD_JSON).write_text(to_json(described))
+    return folder
+
+
+def card_of(study: Study) -> ModelCard:
+    """Make the card of a study's champion as it is written to MLflow."""
+    described = card.make(standing_of(study), {})
+    return ModelCard(to_json(described), described.config_id, described.recipe.image_size)
+
+
+def edit(folder: Path, **changes: Any) -> None:
+    """Change or add keys of the card of a model folder."""
+    path = folder / CARD_JSON
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))

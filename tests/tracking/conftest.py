@@ -6,9 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from dianet_ray.ensemble import card
 from dianet_ray.tracking import store
-from tests.support.models import with_weights
+from tests.support.models import card_of, with_weights
 from tests.support.studies import make_study
 
 
@@ -28,10 +27,10 @@ def made(client, tmp_path, request):
     started_at = 1000 + zlib.crc32(name.encode()) % 10**6  # no study but this one started then
     study = replace(
         study,
-        about={**study.about, "dataset": name},
+        origin=replace(study.origin, dataset=name),
         spans=(replace(study.spans[0], started_at=started_at),),
     )
-    described = card.make(study, {})
+    described = card_of(study)
     return SimpleNamespace(client=client, name=name, path=path, study=study, card=described)
 
 

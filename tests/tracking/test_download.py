@@ -3,7 +3,6 @@ from pathlib import Path
 
 import pytest
 
-from dianet_ray.ensemble import card
 from dianet_ray.ensemble.card import read
 from dianet_ray.errors import InputError
 from dianet_ray.protocol.correction import champion
@@ -11,6 +10,7 @@ from dianet_ray.tracking import store
 from dianet_ray.tracking.download import download_model, download_study
 from dianet_ray.tracking.projection import Projection
 from tests.support.mlflow_tree import dump_tree
+from tests.support.models import card_of
 
 pytestmark = [pytest.mark.usefixtures("empty_working_directory")]
 
@@ -47,7 +47,7 @@ def test_a_former_champion_is_not_handed_out_until_track_writes_the_new_one(made
     )
     assert champion(before).config_id != champion(made.study).config_id
     for experiment in (made.name, f"{made.name}-too"):
-        Projection(made.client, experiment, made.path).finish(before, card.make(before, {}))
+        Projection(made.client, experiment, made.path).finish(before, card_of(before))
     Projection(made.client, made.name, made.path).update(made.study)
     with pytest.raises(InputError, match="write it with track"):
         download_study(made.client, made.study, tmp_path)

@@ -5,11 +5,11 @@ import pytest
 from mlflow import MlflowClient
 
 from dianet_ray.artefacts import fold_file
-from dianet_ray.ensemble import card
 from dianet_ray.errors import InputError
 from dianet_ray.protocol.correction import champion
 from dianet_ray.tracking.projection import Projection
 from tests.support.mlflow_tree import dump_tree
+from tests.support.models import card_of
 
 pytestmark = [pytest.mark.usefixtures("empty_working_directory")]
 
@@ -164,7 +164,7 @@ def test_a_run_that_exists_twice_loses_its_copy(made):
 @pytest.mark.parametrize("outcome", ["failed", "lost"])
 def test_a_configuration_that_failed_has_its_state_and_no_scores(made, outcome):
     study = outcome_of(made.study, 0, outcome)
-    tree = project(made, made.name, study, card.make(study, {}))
+    tree = project(made, made.name, study, card_of(study))
     (run,) = tree["runs"][f"study/000-{study.configurations[0].config_id}"]
     assert run["status"] == "FAILED"
     assert run["tags"]["dianet.state"] == outcome
@@ -190,7 +190,7 @@ def still_running(study):
 
 def test_the_champion_of_an_unfinished_study_is_written_and_the_study_stays_open(made):
     before = first_two(made.study)
-    project(made, made.name, before, card.make(before, {}))
+    project(made, made.name, before, card_of(before))
     (study,) = project(made, made.name, still_running(made.study))["runs"]["study"]
     assert (study["status"], study["tags"]["dianet.state"]) == ("RUNNING", "running")
     winner = champion(made.study)
@@ -207,7 +207,7 @@ def test_writing_the_champion_on_the_way_leaves_the_tree_of_a_study_written_at_i
     n_folds = len(made.study.folds)
     for n_trainings in (n_folds + 1, 2 * n_folds + 2):
         part = after(made.study, n_trainings)
-        project(made, made.name, part, card.make(part, {}))
+        project(made, made.name, part, card_of(part))
     assert project(made, made.name) == project(made, f"{made.name}-at-once")
 
 
@@ -232,7 +232,7 @@ def test_when_a_study_grows_a_new_champion_takes_the_place_of_the_former(made):
     winner = champion(made.study)
     assert winner.number == 2
     small = first_two(made.study)
-    project(made, made.name, small, card.make(small, {}))
+    project(made, made.name, small, card_of(small))
     grown = project(made, made.name)
     at_once = project(made, f"{made.name}-at-once")
     for run in [*grown["runs"].values(), *at_once["runs"].values()]:

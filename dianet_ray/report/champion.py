@@ -1,0 +1,108 @@
+"""The champion's section of a report: scores, intervals, correction, confusion, subjects."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from dianet_ray.artefacts import METRICS
+from dianet_ray.protocol import correction, predictions
+from dianet_ray.protocol.metrics import scores
+from dianet_ray.protocol.study import Configuration, Study
+from dianet_ray.report.records import (
+    Champion,
+    Chance,
+    Corrected,
+    DatasetScores,
+    Scores,
+    SubjectScore,
+)
+
+Counts = dict[int, np.ndarray]
+"""The configurations that finished a rung, in number order: (S, C, C) counts per subject."""
+
+
+def scores_of(confusion: np.ndarray) -> Scores:
+    """Score a confusion matrix, (C, C) counts."""
+    return Scores(**{metric: float(score) for metric, score in scores(confusion).items()})
+
+
+def describe(
+    study: Study,
+    winner: Configuration,
+    counts: Sequence[Counts],
+    chance: Mapping[str, Chance],
+) -> Champion:
+    """Describe the champion.
+
+    Args:
+        study: the study.
+        winner: its champion.
+        counts: of each rung, the last one LOSO.
+        chance: what guessing scores, by metric.
+    """
+    mine = counts[-1][winner.number]
+    total = mine.sum(axis=0)
+    found = predictions.interval(mine, study.identity.seed)
+    subjects = sorted({clip.subject for clip in study.clips})
+    by_subject = dict(zip(subjects, mine, strict=True))
+    recall = np.diagonal(total) / total.sum(axis=1)
+    of_all = scores_of(total)
+    return Champion(
+        accuracy=of_all.accuracy,
+        uf1=of_all.uf1,
+        uar=of_all.uar,
+        number=winner.number,
+        config_id=winner.config_id,
+        settings=winner.settings,
+        ci95={metric: found[metric] for metric in METRICS},
+        corrected=_corrected(study, counts),
+        above_chance={metric: found[metric][0] > chance[metric].level for metric in METRICS},
+        confusion=tuple(map(tuple, total.tolist())),
+        recall=dict(zip(study.classes, recall.tolist(), strict=True)),
+        per_subject={subject: _subject(one) for subject, one in by_subject.items()},
+        parts=_parts(by_subject),
+    )
+
+
+def _corrected(study: Study, counts: Sequence[Counts]) -> dict[str, Corrected] | None:
+    """Take off what the choice adds; with one configuration there was none."""
+    # Promotion is a choice too, so the first rung counts, also when one finished LOSO.
+    if len(counts[0]) < 2:
+        return None
+    found = correction.corrected(counts, study.objective, seed=study.identity.seed)
+    return {
+        metric: Corrected(estimate=one["estimate"], ci95=tuple(one["ci95"]))  # type: ignore[arg-type]
+        for metric, one in found.items()
+    }
+
+
+def _subject(confusion: np.ndarray) -> SubjectScore:
+    n_clips, n_correct = int(confusion.sum()), int(confusion.trace())
+    return SubjectScore(clips=n_clips, correct=n_correct, accuracy=n_correct / n_clips)
+
+
+def _parts(by_subject: Mapping[str, np.ndarray]) -> dict[str, DatasetScores]:
+    """Score the data sets of a composite apart; empty for a single one.
+
+    As published: every data set over all the classes of the study, by the same predictions.
+    """
+    parts: dict[str, list[np.ndarray]] = {}
+    for subject, one in by_subject.items():
+        parts.setdefault(subject.partition("/")[0], []).append(one)
+    if len(parts) < 2:
+        return {}
+    return {part: _dataset_scores(found) for part, found in parts.items()}
+
+
+def _dataset_scores(per_subject: Sequence[np.ndarray]) -> DatasetScores:
+    total = np.sum(per_subject, axis=0)
+    found = scores_of(total)
+    return DatasetScores(
+        accuracy=found.accuracy,
+        uf1=found.uf1,
+        uar=found.uar,
+        clips=int(total.sum()),
+        subjects=len(per_subject),
+    )

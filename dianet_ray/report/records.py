@@ -1,0 +1,267 @@
+"""The records of a report: the document that `report --json` prints.
+
+Field names are the keys of the JSON, which scripts rely on. Scores are in 0..1, times in seconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from dianet_ray.artefacts import Record
+from dianet_ray.protocol.study import RungState, State
+from dianet_ray.settings import Settings
+
+Interval = tuple[float, float]
+"""The lower and the upper end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scores(Record):
+    """Every metric of some pooled predictions."""
+
+    accuracy: float
+    uf1: float
+    uar: float
+
+    def of(self, metric: str) -> float:
+        """Look a metric up by its name, one of METRICS."""
+        return float(getattr(self, metric))
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut(Record):
+    """How many clips `prepare` could not use, and how many have a label outside the classes."""
+
+    prepare: int
+    classes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset(Record):
+    """The clips of the study: how many, of how many subjects, and of each class by its name."""
+
+    name: str
+    clips: int
+    subjects: int
+    classes: dict[str, int]
+    left_out: int
+    left_out_by: LeftOut
+
+
+@dataclass(frozen=True, slots=True)
+class RungFlow(Record):
+    """How many configurations reached a rung, and what its trainings took.
+
+    `steps` is the share of the training steps that its trainings get, `keep` the share of the
+    configurations that is promoted, `climbed` how many were promoted. `states` counts those that
+    reached the rung.
+    """
+
+    partition: str
+    folds: int
+    steps: float
+    keep: float
+    reached: int
+    climbed: int
+    states: dict[RungState, int]
+    trainings: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Saved(Record):
+    """What training every LOSO fold of every configuration would have taken more.
+
+    Less than 0 where it would have taken less; `seconds` is None before the first LOSO training.
+    """
+
+    trainings: int
+    seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Flow(Record):
+    """The way of the configurations up the ladder, by rung, the last one LOSO."""
+
+    rungs: tuple[RungFlow, ...]
+    saved: Saved
+
+
+@dataclass(frozen=True, slots=True)
+class Chance(Record):
+    """What guessing scores in one metric; `level` is the larger of the two ways to guess.
+
+    `majority`: every fold predicts the commonest class of its training clips. `shuffled`: the
+    champion's predictions against permuted labels, on average; None without a champion.
+    """
+
+    majority: float
+    shuffled: float | None
+    level: float
+
+
+@dataclass(frozen=True, slots=True)
+class Corrected(Record):
+    """A score less what choosing the best configuration adds to it, and its 95 % interval."""
+
+    estimate: float
+    ci95: Interval
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectScore(Record):
+    """The champion on the clips of one subject, which were held out together."""
+
+    clips: int
+    correct: int
+    accuracy: float
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetScores(Scores):
+    """The champion on one data set of a composite, over all the classes of the study."""
+
+    clips: int
+    subjects: int
+
+
+@dataclass(frozen=True, slots=True)
+class Champion(Scores):
+    """The champion and its LOSO scores.
+
+    `ci95`, `corrected` and `above_chance` are by metric; `corrected` is None where there was one
+    configuration to choose from. `confusion` counts clips by true class (rows) and predicted
+    class, in the order of the data set's classes; `recall` is by class, `per_subject` by subject
+    and `parts` by data set, empty unless the study is of a composite.
+    """
+
+    number: int
+    config_id: str
+    settings: Settings
+    ci95: dict[str, Interval]
+    corrected: dict[str, Corrected] | None
+    above_chance: dict[str, bool]
+    confusion: tuple[tuple[int, ...], ...]
+    recall: dict[str, float]
+    per_subject: dict[str, SubjectScore]
+    parts: dict[str, DatasetScores]
+
+
+@dataclass(frozen=True, slots=True)
+class ValueEffect(Record):
+    """The scores of the `n` configurations in which a setting has one value."""
+
+    value: bool | int | float | str
+    n: int
+    median: float
+    best: float
+
+
+@dataclass(frozen=True, slots=True)
+class RangeEffect(Record):
+    """The scores of the `n` configurations in which a setting lies in a third of its range.
+
+    `median` and `best` are None where there is no such configuration.
+    """
+
+    range: Interval
+    n: int
+    median: float | None
+    best: float | None
+
+
+Effects = tuple[ValueEffect, ...] | tuple[RangeEffect, ...]
+"""What one setting did: its values in order, or the thirds of its range."""
+
+
+@dataclass(frozen=True, slots=True)
+class RungResult(Record):
+    """A configuration in one rung; `scores` is None unless it finished the rung."""
+
+    partition: str
+    state: RungState
+    n_trainings: int
+    scores: Scores | None
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigurationResult(Record):
+    """A configuration, and each rung that it reached, from the first."""
+
+    number: int
+    config_id: str
+    settings: Settings
+    rungs: tuple[RungResult, ...]
+    state: State
+
+    @property
+    def scores(self) -> Scores:
+        """The scores in the highest rung that it finished; it finished one at least."""
+        return next(rung.scores for rung in reversed(self.rungs) if rung.scores is not None)
+
+    def total(self, metric: str) -> float:
+        """Sum a metric over the rungs that it finished."""
+        return sum(rung.scores.of(metric) for rung in self.rungs if rung.scores is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class Seconds(Record):
+    """Where the time went.
+
+    `wall`: the drivers' time; `training`: the sum over trainings; `startup`: from the start of the
+    first driver that trained to its first training; `busy_fraction`: training time over workers x
+    time from each driver's first training to the end of its last one. The last two are None before
+    the first training.
+    """
+
+    wall: float
+    training: float
+    startup: float | None
+    busy_fraction: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Environment(Record):
+    """What the trainings ran on.
+
+    `trainings`: every value that each recorded key took; `mixed`: the keys that took several and
+    decide whether a repetition is equal to the bit; `driver`: what the last driver recorded.
+    """
+
+    trainings: dict[str, tuple[str | int, ...]]
+    mixed: tuple[str, ...]
+    driver: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Report(Record):
+    """The report of a study. `chance` is by metric; `champion` is None before any is complete.
+
+    `n_trainings_exhaustive` trainings are every LOSO fold of every configuration. No decision,
+    score or report reads the `n_surplus`. `settings_effect` is by setting, of the scores in the
+    first rung.
+    """
+
+    study: str
+    dataset: Dataset
+    strategy: str
+    protocol: str
+    objective: str
+    n_configs: int
+    n_trainings: int
+    n_surplus: int
+    n_trainings_exhaustive: int
+    flow: Flow
+    chance: dict[str, Chance]
+    champion: Champion | None
+    settings_effect: dict[str, Effects]
+    configs: tuple[ConfigurationResult, ...]
+    seconds: Seconds
+    environment: Environment
+
+    @property
+    def ranking(self) -> list[ConfigurationResult]:
+        """The complete configurations by the rule that chooses the champion, best first."""
+        complete = [config for config in self.configs if config.state == "complete"]
+        return sorted(complete, key=lambda c: (-c.total(self.objective), c.number))

@@ -1,0 +1,186 @@
+"""How a report is put into words, on the terminal and on the page alike."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+from dianet_ray.artefacts import METRICS
+from dianet_ray.progress import duration
+from dianet_ray.report.records import (
+    Champion,
+    Interval,
+    RangeEffect,
+    Report,
+    RungFlow,
+    Saved,
+    ValueEffect,
+)
+
+METRIC_NAMES = {"accuracy": "accuracy", "uf1": "UF1", "uar": "UAR"}
+# The JSON keeps the states' own names, which scripts rely on.
+STATE_NAMES = {"waiting": "awaiting promotion", "screened": "not promoted"}
+"""What a reader is told instead of the states of a configuration that need an explanation."""
+RUNG_STATE_NAMES = {"complete": "finished"}
+"""The same for its states in one rung."""
+
+CORRECTED = (
+    "The best of many scores is optimistic, because it was picked for being high. The corrected "
+    "score takes that off (BBC-CV over subjects): it is what to expect on new subjects."
+)
+NOT_CORRECTED = "Only one configuration was tried, so no choice has to be discounted."
+
+
+def count(n: int, noun: str) -> str:
+    """Write how many there are.
+
+    >>> count(1, "clip"), count(2, "clip")
+    ('1 clip', '2 clips')
+    """
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+def show(value: bool | float | str) -> str:
+    """Write a setting's value.
+
+    >>> show(True), show(4), show(0.00012345)
+    ('yes', '4', '0.000123')
+    """
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def interval(ends: Interval) -> str:
+    """Write an interval.
+
+    >>> interval((0.412, 0.6))
+    '0.41 to 0.60'
+    """
+    return f"{ends[0]:.2f} to {ends[1]:.2f}"
+
+
+def states(counts: Mapping[str, int]) -> str:
+    """Write how many configurations are in each state.
+
+    >>> states({"complete": 2, "screened": 30})
+    '2 complete, 30 not promoted'
+    """
+    named = (f"{n} {STATE_NAMES.get(state, state)}" for state, n in sorted(counts.items()))
+    return ", ".join(named)
+
+
+def configurations(report: Report) -> str:
+    """Count the configurations, by state."""
+    drawn = count(report.n_configs, "configuration")
+    found = states(Counter(config.state for config in report.configs))
+    return f"{drawn} ({found})" if found else f"{drawn} drawn so far"
+
+
+def trainings(report: Report) -> str:
+    """Count the trainings; under one rung there are as many to do as LOSO folds."""
+    n, every = report.n_trainings, report.n_trainings_exhaustive
+    if len(report.flow.rungs) == 1:
+        return f"{n} of {count(every, 'training')} done"
+    return f"{count(n, 'training')} done (every LOSO fold of every configuration would be {every})"
+
+
+def surplus(report: Report) -> str:
+    """Say which trainings were in vain, for a sentence of its own; empty when none was."""
+    n = report.n_surplus
+    if not n:
+        return ""
+    are = "is" if n == 1 else "are"
+    return f"{count(n, 'training')} {are} surplus: no decision, score or report reads them."
+
+
+def partition(name: str) -> str:
+    """Write a rung's partition.
+
+    >>> partition("groups-3"), partition("loso")
+    ('3 groups of subjects', 'leave one subject out')
+    """
+    if name == "loso":
+        return "leave one subject out"
+    return f"{name.rpartition('-')[2]} groups of subjects"
+
+
+def flow(report: Report) -> list[str]:
+    """Say what each rung of the ladder did, and what was saved; nothing under one rung alone."""
+    rungs = report.flow.rungs
+    if len(rungs) < 2:
+        return []
+    lines = [_rung(place, rung, is_last=rung is rungs[-1]) for place, rung in enumerate(rungs, 1)]
+    return [*lines, _saved(report.flow.saved)]
+
+
+def _rung(place: int, rung: RungFlow, *, is_last: bool) -> str:
+    share = "" if rung.steps == 1 else f", {100 * rung.steps:g} % of the steps"
+    name = f"Rung {place} ({partition(rung.partition)}{share})"
+    if not rung.reached:
+        return f"{name}: no configuration yet."
+    found = [f"{n} {RUNG_STATE_NAMES.get(state, state)}" for state, n in rung.states.items()]
+    found += [] if is_last else [f"{rung.climbed} promoted"]
+    spent = f"{count(rung.trainings, 'training')} in {duration(rung.seconds)}"
+    return f"{name}: {count(rung.reached, 'configuration')} ({', '.join(found)}); {spent}."
+
+
+def _saved(saved: Saved) -> str:
+    fewer = "fewer" if saved.trainings >= 0 else "more"
+    found = count(abs(saved.trainings), f"{fewer} training")
+    if saved.seconds is not None:
+        less = "less" if saved.seconds >= 0 else "more"
+        found += f", {duration(abs(saved.seconds))} {less} training"
+    return f"Compared with training every LOSO fold of every configuration: {found}."
+
+
+def datasets(champion: Champion) -> list[str]:
+    """Say what the champion scores on each data set of a composite; nothing for a single one."""
+    return [
+        f"{name}: {', '.join(f'{METRIC_NAMES[m]} {found.of(m):.3f}' for m in METRICS)} "
+        f"({count(found.clips, 'clip')} of {count(found.subjects, 'subject')})"
+        for name, found in champion.parts.items()
+    ]
+
+
+def effect_source(report: Report) -> str:
+    """Say whose scores, and which, the effects of the settings are shown by."""
+    name, first = METRIC_NAMES[report.objective], report.flow.rungs[0]
+    if len(report.flow.rungs) == 1:
+        return f"{name} of each complete configuration"
+    return (
+        f"{name} in rung 1 ({partition(first.partition)}) of each configuration that finished it"
+    )
+
+
+def effect_value(effect: ValueEffect | RangeEffect) -> str:
+    """Write the value, or the third of the range, that a row of effects is about."""
+    if isinstance(effect, ValueEffect):
+        return show(effect.value)
+    return f"{show(effect.range[0])} to {show(effect.range[1])}"
+
+
+def mixed(report: Report) -> str:
+    """Say in what the trainings differ that changes results; empty when in nothing."""
+    keys = report.environment.mixed
+    if not keys:
+        return ""
+    return (
+        f"The trainings differ in {', '.join(keys)}: the same search on one kind of worker gives "
+        "equal results only up to rounding."
+    )
+
+
+def chance(report: Report) -> str:
+    """Explain the chance level of the objective, with the two ways to guess."""
+    name, found = METRIC_NAMES[report.objective], report.chance[report.objective]
+    majority = (
+        f"Chance: {name} is {found.majority:.3f} when each fold predicts the commonest class of "
+        "its training clips"
+    )
+    if found.shuffled is None:
+        return f"{majority}."
+    return (
+        f"{majority}, and {found.shuffled:.3f} when the champion's predictions are scored against "
+        "shuffled labels. The larger one counts."
+    )

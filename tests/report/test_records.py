@@ -1,0 +1,119 @@
+"""The report as JSON: what scripts rely on, and that nothing is lost on the way."""
+
+import dataclasses
+import json
+
+import pytest
+
+from dianet_ray.artefacts import METRICS, from_json, to_json, to_plain
+from dianet_ray.errors import InputError
+from dianet_ray.report.records import (
+    ConfigurationResult,
+    Report,
+    RungResult,
+    Scores,
+)
+from dianet_ray.settings import Settings
+from tests.support.reports import report_of
+from tests.support.studies import laddered, make_study
+
+STUDIES = {
+    "exhaustive": lambda: make_study(n_subjects=8, n_configs=12),
+    "laddered": laddered,
+    "of one configuration": lambda: make_study(n_configs=1),
+    "without a training": lambda: dataclasses.replace(make_study(), trainings={}),
+    "without a draw": lambda: dataclasses.replace(
+        make_study(), trainings={}, configurations=(), spans=()
+    ),
+}
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_a_report_comes_back_from_its_json_as_it_was(name):
+    report = report_of(STUDIES[name]())
+    assert from_json(Report, to_json(report), name) == report
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_a_report_is_plain_json_without_nan(name):
+    plain = to_plain(report_of(STUDIES[name]()))
+    assert json.loads(json.dumps(plain, allow_nan=False)) == plain
+
+
+def test_a_misspelt_key_of_a_report_is_refused():
+    plain = to_plain(report_of(make_study()))
+    plain["seconds"]["busy"] = 1
+    with pytest.raises(InputError, match=r"a report is damaged: .*seconds\.busy"):
+        from_json(Report, json.dumps(plain), "a report")
+
+
+def test_the_json_has_the_keys_that_scripts_rely_on():
+    report = to_plain(report_of(make_study(n_subjects=8, n_configs=12)))
+    assert set(report) == {
+        *("study", "dataset", "strategy", "protocol", "objective"),
+        *("n_configs", "n_trainings", "n_surplus", "n_trainings_exhaustive"),
+        *("flow", "chance", "champion", "settings_effect", "configs", "seconds", "environment"),
+    }
+    dataset = {"name", "clips", "subjects", "classes", "left_out", "left_out_by"}
+    assert set(report["dataset"]) == dataset
+    assert set(report["dataset"]["left_out_by"]) == {"prepare", "classes"}
+    assert set(report["seconds"]) == {"wall", "training", "startup", "busy_fraction"}
+    assert set(report["environment"]) == {"trainings", "mixed", "driver"}
+    assert set(report["champion"]) == {
+        *("number", "config_id", "settings", *METRICS, "ci95", "corrected", "above_chance"),
+        *("confusion", "recall", "per_subject", "parts"),
+    }
+    assert set(report["configs"][0]) == {"number", "config_id", "settings", "rungs", "state"}
+    rung = {"partition", "state", "n_trainings", "scores"}
+    assert set(report["configs"][0]["rungs"][0]) == rung
+    for metric in METRICS:
+        assert set(report["chance"][metric]) == {"majority", "shuffled", "level"}
+        assert set(report["champion"]["corrected"][metric]) == {"estimate", "ci95"}
+        assert len(report["champion"]["ci95"][metric]) == 2
+
+
+def test_the_json_of_a_ladder_says_what_each_rung_did():
+    flow = to_plain(report_of(laddered()))["flow"]
+    assert set(flow) == {"rungs", "saved"}
+    assert set(flow["saved"]) == {"trainings", "seconds"}
+    assert set(flow["rungs"][0]) == {
+        *("partition", "folds", "steps", "keep", "reached", "climbed", "states"),
+        *("trainings", "seconds"),
+    }
+    assert [rung["partition"] for rung in flow["rungs"]] == ["groups-3", "loso"]
+
+
+def test_the_json_of_effects_has_a_value_or_a_range():
+    effects = to_plain(report_of(make_study(n_configs=12)))["settings_effect"]
+    assert list(effects) == ["heads", "learning_rate"]
+    assert {frozenset(one) for one in effects["heads"]} == {
+        frozenset({"value", "n", "median", "best"})
+    }
+    assert {frozenset(one) for one in effects["learning_rate"]} == {
+        frozenset({"range", "n", "median", "best"})
+    }
+
+
+def configuration(number, state, *uf1):
+    """A configuration that finished so many rungs, with these scores."""
+    rungs = [RungResult("a", "complete", 3, Scores(0.0, score, 0.0)) for score in uf1]
+    return ConfigurationResult(number, f"c{number}", Settings(), tuple(rungs), state)
+
+
+def test_the_ranking_sums_the_objective_over_rungs_with_ties_to_the_lower_number():
+    report = report_of(make_study())
+    configs = (
+        configuration(0, "complete", 0.5, 0.5),
+        configuration(1, "screened", 0.9),
+        configuration(2, "complete", 0.25, 1.0),
+        configuration(3, "complete", 0.75, 0.25),
+    )
+    ranked = dataclasses.replace(report, configs=configs).ranking
+    assert [config.number for config in ranked] == [2, 0, 3]
+    assert ranked[0].scores.uf1 == 1.0
+
+
+def test_the_first_of_the_ranking_is_the_champion():
+    for study in (make_study(n_configs=6), laddered()):
+        report = report_of(study)
+        assert report.ranking[0].number == report.champion.number
