@@ -26,7 +26,7 @@ from dianet_ray.report.records import (
     RungResult,
     Scores,
 )
-from dianet_ray.report.settings_effect import effects, searched
+from dianet_ray.report.settings_effect import effects
 
 
 def summarise(standing: Standing) -> Report:

@@ -25,9 +25,7 @@ def flow(standing: Standing) -> Flow:
     """Count who reached, left and was promoted from each rung, and what was saved."""
     study = standing.study
     runs = [run for c in study.configurations for run in standing.runs(c.number)]
-    rungs = tuple(
-        _rung_flow(study, runs, place, rung) for place, rung in enumerate(study.ladder)
-    )
+    rungs = tuple(_rung_flow(study, runs, place, rung) for place, rung in enumerate(study.ladder))
     return Flow(rungs=rungs, saved=_saved(study, rungs))
 
 

@@ -6,13 +6,11 @@ Settings vary together in a search, so these are observations to look at, not an
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
 import numpy as np
 
-from dianet_ray.protocol.study import Study
 from dianet_ray.report.records import Effects, RangeEffect, ValueEffect
 from dianet_ray.settings import Choice, Dimension, Range, Settings
 
