@@ -19,7 +19,7 @@ import numpy as np
 
 from dianet_ray.protocol.metrics import scores
 from dianet_ray.protocol.predictions import classify, quantiles, subject_confusions
-from dianet_ray.protocol.standing import standing
+from dianet_ray.protocol.standing import standing_of
 from dianet_ray.protocol.study import Study
 from dianet_ray.search.study_file import load_study
 
@@ -33,7 +33,7 @@ def confusions(study: Study) -> dict[tuple[str, str], np.ndarray]:
         (c.settings.phases, c.settings.fusion): subject_confusions(
             study.clips, classify(study.pooled(c.number)), len(study.classes)
         )[1]
-        for c in standing(study).complete()
+        for c in standing_of(study).complete()
     }
 
 

@@ -415,13 +415,13 @@ def report(
 ) -> None:
     """Report a study: scores, intervals, chance, and what the search adds to them."""
     from dianet_ray.cli import commands
-    from dianet_ray.protocol.standing import standing
+    from dianet_ray.protocol.standing import standing_of
     from dianet_ray.report.document import summarise
     from dianet_ray.report.held_out import write_predictions
     from dianet_ray.report.terminal import render
     from dianet_ray.search.study_file import load_study
 
-    found = standing(load_study(study))
+    found = standing_of(load_study(study))
     document = summarise(found)
     if html is not None:
         commands.write_page(found.study, document, output_path(html), with_faces=not no_faces)

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dianet_ray.artefacts import DRIVER_FOLDER, IMAGES_JSON
+from dianet_ray.artefacts import DRIVER_FOLDER, IMAGES_JSON, to_json
 from dianet_ray.cluster.autoscaler import can_come
 from dianet_ray.cluster.connection import (
     LOCAL,
@@ -34,6 +34,7 @@ from dianet_ray.prepare.images import Images, load_images
 from dianet_ray.protocol.standing import Standing, standing_of
 from dianet_ray.protocol.study import Study
 from dianet_ray.report import page
+from dianet_ray.report.records import Report
 from dianet_ray.search import tuner
 from dianet_ray.search.forecast import describe
 from dianet_ray.search.plan import Plan
@@ -256,7 +257,7 @@ def collect_models(
         return collect.collect(fetched, out)
 
 
-def write_page(study: Study, report: dict[str, Any], path: Path, *, with_faces: bool) -> None:
+def write_page(study: Study, report: Report, path: Path, *, with_faces: bool) -> None:
     """Write the page, with a few dynamic images while IMAGES is where it was."""
     images = images_of(study) if with_faces else None
     examples = None

@@ -24,8 +24,9 @@ from dianet_ray.artefacts import (
     from_json,
 )
 from dianet_ray.errors import InputError
+from dianet_ray.protocol.results import Training
 from dianet_ray.protocol.standing import Standing
-from dianet_ray.protocol.study import Study, Training
+from dianet_ray.protocol.study import Study
 from dianet_ray.report.document import summarise
 from dianet_ray.report.records import Corrected, Interval, Report
 from dianet_ray.settings import Settings

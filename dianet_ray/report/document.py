@@ -39,7 +39,7 @@ def summarise(standing: Standing) -> Report:
     return Report(
         study=study.name,
         dataset=_dataset(study),
-        strategy="exhaustive" if ladder_of(study) == EXHAUSTIVE else "ladder",
+        strategy="exhaustive" if study.ladder == EXHAUSTIVE else "ladder",
         protocol=study.identity.protocol,
         objective=study.objective,
         n_configs=len(study.configurations),

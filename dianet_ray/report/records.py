@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from dianet_ray.artefacts import Record
-from dianet_ray.protocol.study import RungState, State
+from dianet_ray.protocol.decisions import RungState
+from dianet_ray.protocol.study import State
 from dianet_ray.settings import Settings
 
 Interval = tuple[float, float]

@@ -21,7 +21,7 @@ import ray
 import torch
 from ray import tune
 
-from dianet_ray.artefacts import weights_path
+from dianet_ray.artefacts import LoggedStep, weights_path
 from dianet_ray.cluster.probe import Probe, find_problem
 from dianet_ray.errors import StorageAway, one_line
 from dianet_ray.model import fit as fitting
@@ -143,7 +143,15 @@ def train(material: Material, order: Order, on_progress: Callable[[int], None]) 
         started_at=started_at,
         finished_at=time.time(),
         probabilities=fitted.probabilities,
-        history=fitted.history,
+        history=tuple(
+            LoggedStep(
+                step=round(point["step"]),
+                loss=point["loss"],
+                accuracy=point["accuracy"],
+                learning_rate=point["learning_rate"],
+            )
+            for point in fitted.history
+        ),
         weights=weights,
         environment=describe_worker(len(order.folds), device),
     )

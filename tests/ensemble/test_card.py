@@ -8,7 +8,7 @@ from dianet_ray.artefacts import CARD_JSON, METRICS, Recipe, from_json, to_json
 from dianet_ray.ensemble import card
 from dianet_ray.ensemble.card import Card
 from dianet_ray.errors import InputError
-from dianet_ray.protocol.standing import standing
+from dianet_ray.protocol.standing import standing_of
 from tests.support.models import IMAGE_SIZE, edit, with_weights, write_model
 from tests.support.reports import report_of
 from tests.support.studies import make_study
@@ -32,24 +32,24 @@ def fingerprints_of(study):
 @pytest.mark.parametrize("n_configs", [1, 3])
 def test_a_card_comes_back_from_its_json_as_it_was(tmp_path, n_configs):
     study = with_weights(make_study(4, n_configs), tmp_path / "study")
-    made = card.make(standing(study), fingerprints_of(study))
+    made = card.make(standing_of(study), fingerprints_of(study))
     assert from_json(Card, to_json(made), "a card") == made
 
 
 def test_a_card_holds_what_the_report_says_of_the_champion(study):
-    found, said = card.make(standing(study), {}), report_of(study)
+    found, said = card.make(standing_of(study), {}), report_of(study)
     for metric in METRICS:
         score = found.metrics[metric]
         assert score.value == said.champion.of(metric)
         assert score.ci95 == said.champion.ci95[metric]
         assert score.corrected == said.champion.corrected[metric]
         assert score.chance == said.chance[metric].level
-    assert found.settings == standing(study).champion().settings
+    assert found.settings == standing_of(study).champion().settings
     assert found.classes == study.classes
 
 
 def test_a_card_says_how_the_images_were_made_and_what_trained_the_models(study):
-    found = card.make(standing(study), {})
+    found = card.make(standing_of(study), {})
     assert (found.recipe, found.apex) == (Recipe(image_size=IMAGE_SIZE), "annotated")
     assert found.images_hash == "f" * 64
     assert found.versions == {
@@ -61,7 +61,7 @@ def test_a_card_says_how_the_images_were_made_and_what_trained_the_models(study)
 
 
 def test_nobody_is_named_in_a_card(study):
-    text = to_json(card.make(standing(study), fingerprints_of(study)))
+    text = to_json(card.make(standing_of(study), fingerprints_of(study)))
     assert not re.search(r"sub\d\d", text)
     for clip in study.clips:
         assert clip.subject not in text
@@ -70,7 +70,7 @@ def test_nobody_is_named_in_a_card(study):
 
 def test_a_card_says_which_subjects_each_fold_never_saw_and_whose_each_clip_is(study):
     fingerprints = fingerprints_of(study)
-    found = card.make(standing(study), fingerprints)
+    found = card.make(standing_of(study), fingerprints)
     for fold, described in zip(study.folds, found.folds, strict=True):
         assert described.test_subjects == tuple(map(card.subject_hash, fold.test_subjects))
     for clip in study.clips:
@@ -89,22 +89,22 @@ def test_equal_studies_have_equal_cards_whatever_the_time_and_the_host(study):
         for key, t in study.trainings.items()
     }
     again = replace(study, trainings=later)
-    assert card.make(standing(again), {}) == card.make(standing(study), {})
+    assert card.make(standing(again), {}) == card.make(standing_of(study), {})
 
 
 def test_a_study_without_a_complete_configuration_has_no_card(study):
     with pytest.raises(InputError, match=r"complete configuration: none of the 3 .* 0 trainings"):
-        card.make(standing(replace(study, trainings={})), {})
+        card.make(standing_of(replace(study, trainings={})), {})
 
 
 def test_a_champion_without_recorded_weights_has_no_card(study):
     bare = {key: replace(t, weights=None) for key, t in study.trainings.items()}
     with pytest.raises(InputError, match="weights must be recorded: fold 0 of demo-study"):
-        card.make(standing(replace(study, trainings=bare)), {})
+        card.make(standing_of(replace(study, trainings=bare)), {})
 
 
 def test_a_made_card_reads_back(study, model):
-    assert card.read(model) == card.make(standing(study), {})
+    assert card.read(model) == card.make(standing_of(study), {})
 
 
 @pytest.mark.parametrize(

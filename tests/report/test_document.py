@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dianet_ray.artefacts import METRICS
-from dianet_ray.protocol.standing import standing
+from dianet_ray.protocol.standing import standing_of
 from tests.support.reports import report_of
 from tests.support.studies import laddered, make_study
 
@@ -33,7 +33,7 @@ def test_equal_studies_have_equal_reports(study, report):
 
 def test_the_numbers_agree_with_each_other(study, report):
     best = report.champion
-    assert best.config_id == standing(study).champion().config_id
+    assert best.config_id == standing_of(study).champion().config_id
     assert best.uf1 == max(config.scores.uf1 for config in report.configs)
     assert np.sum(best.confusion) == len(study.clips) == report.dataset.clips
     assert sum(report.dataset.classes.values()) == len(study.clips)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from dianet_ray.errors import InputError
-from dianet_ray.protocol.standing import standing
+from dianet_ray.protocol.standing import standing_of
 from dianet_ray.report.held_out import write_predictions
 from tests.support.reports import report_of
 from tests.support.studies import make_study
@@ -18,7 +18,7 @@ def study():
 
 def test_the_rows_are_the_champions_held_out_predictions(study, tmp_path):
     path = tmp_path / "made" / "predictions.csv"
-    decided = standing(study)
+    decided = standing_of(study)
     write_predictions(decided, path)
     with path.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
@@ -49,6 +49,6 @@ def test_a_file_that_cannot_be_written_is_refused_by_name(study, tmp_path):
     (tmp_path / "file").write_text("old")
     for path in (tmp_path / "folder", tmp_path / "file" / "below"):
         with pytest.raises(InputError, match=f"cannot be written: {path}"):
-            write_predictions(standing(study), path)
+            write_predictions(standing_of(study), path)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "folder"]
     assert (tmp_path / "file").read_text() == "old"

@@ -2,7 +2,7 @@ import dataclasses
 
 import pytest
 
-from dianet_ray.protocol.standing import standing
+from dianet_ray.protocol.standing import standing_of
 from dianet_ray.report.savings import flow
 from tests.support.studies import SECONDS, laddered, make_study
 
@@ -27,7 +27,7 @@ def test_exhaustive_search_saves_nothing():
 def test_what_was_not_trained_is_priced_by_the_mean_of_the_loso_trainings():
     study = make_study(n_subjects=6, n_configs=4)
     some = {key: t for key, t in study.trainings.items() if key[0] < 3}
-    saved = flow(standing(dataclasses.replace(study, trainings=some))).saved
+    saved = flow(standing_of(dataclasses.replace(study, trainings=some))).saved
     assert saved.trainings == 6
     assert saved.seconds == pytest.approx(6 * SECONDS)
 
@@ -35,6 +35,6 @@ def test_what_was_not_trained_is_priced_by_the_mean_of_the_loso_trainings():
 def test_before_the_first_loso_training_the_seconds_are_unknown():
     study = laddered()
     lower = {key: t for key, t in study.trainings.items() if key[1] == 0}
-    saved = flow(standing(dataclasses.replace(study, trainings=lower))).saved
+    saved = flow(standing_of(dataclasses.replace(study, trainings=lower))).saved
     assert saved.trainings == 8 * 9 - 8 * 3
     assert saved.seconds is None

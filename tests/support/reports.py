@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dianet_ray.protocol.standing import standing
+from dianet_ray.protocol.standing import standing_of
 from dianet_ray.protocol.study import Study
 from dianet_ray.report.document import summarise
 from dianet_ray.report.records import Report
@@ -10,4 +10,4 @@ from dianet_ray.report.records import Report
 
 def report_of(study: Study) -> Report:
     """Compute the report of a study as the command does."""
-    return summarise(standing(study))
+    return summarise(standing_of(study))
