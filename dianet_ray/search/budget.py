@@ -1,6 +1,7 @@
-"""Budgets: after which wave drawing stops. Nothing else is decided by one.
+"""Budgets only stop new waves from being drawn.
 
-So a study that a budget ended equals a study of that many configurations.
+What has been drawn is always finished, so a study that a budget ended equals a study of that many
+configurations.
 """
 
 from __future__ import annotations
@@ -52,6 +53,18 @@ class Budget:
         )
         hours = (elapsed_s(study, now) + left_s / max(1, n_workers)) / 3600
         return f"--max-hours {self.hours:g}" if hours > self.hours else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """How far to go with a study: configurations to draw, budgets, and weights to keep.
+
+    `n_kept` configurations keep their weights; None for all.
+    """
+
+    n_configs: int
+    budget: Budget
+    n_kept: int | None = None
 
 
 def rung_seconds(study: Study) -> list[float]:

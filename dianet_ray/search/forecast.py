@@ -1,4 +1,4 @@
-"""What a planned search will take, and how its plan is said."""
+"""What a planned search will take, and the lines that say so."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _largest(space: Space) -> Settings | None:
 
 
 def most_disk_bytes(plan: Plan) -> int:
-    """Bound the weights on disk at any time: those kept, and two waves before they are judged."""
+    """Bound the weights on disk at any time: those kept, and those of two waves that still run."""
     n_in_loso = plan.entering(plan.n_configs)[-1]
     kept = n_in_loso if plan.options.keep_weights == "all" else plan.options.keep_weights
     open_waves = 2 * plan.study.identity.wave_size

@@ -57,7 +57,7 @@ class Ledger:
 
         Raises:
             InputError: the part exists, so another driver writes this study.
-            StorageAway: when patience ends.
+            StorageAway: the storage stayed away for too long.
         """
         written: list[Event] = []
         while self._tried or self._waiting:

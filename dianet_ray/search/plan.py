@@ -5,7 +5,6 @@ Everything here happens before Ray starts or a file is written, so a wrong comma
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,11 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dianet_ray.artefacts import DRIVER_FOLDER, STUDY_JSON, to_plain
-from dianet_ray.datasets.label_sets import LabelSet, label_set, plain_label
 from dianet_ray.errors import InputError
 from dianet_ray.options import SearchOptions
-from dianet_ray.prepare.images import fingerprint
-from dianet_ray.protocol.folds import Clip
 from dianet_ray.protocol.ladder import (
     EXHAUSTIVE,
     Ladder,
@@ -27,10 +23,11 @@ from dianet_ray.protocol.ladder import (
     parse_ladder,
 )
 from dianet_ray.protocol.standing import standing_of
-from dianet_ray.protocol.study import Identity, Origin, Study, new_study
+from dianet_ray.protocol.study import Identity, Study, new_study
 from dianet_ray.search.budget import Budget
 from dianet_ray.search.space import Space
 from dianet_ray.search.study_file import load_study
+from dianet_ray.search.used_clips import clips_of, labels_of, origin_of
 from dianet_ray.storage import files
 
 if TYPE_CHECKING:
@@ -84,13 +81,13 @@ class Plan:
         return Budget(self.options.max_trainings, self.options.max_hours)
 
     def most_trainings(self, n_configs: int | None = None) -> int:
-        """Bound the trainings of a search of so many configurations, by default the whole one."""
+        """Bound the trainings of a search of n configurations, by default of the whole search."""
         n = self.n_configs if n_configs is None else n_configs
         n_folds = [len(folds) for folds in self.study.rungs]
         return sum(n_in * n for n_in, n in zip(self.entering(n), n_folds, strict=True))
 
     def entering(self, n_configs: int) -> list[int]:
-        """Bound the configurations that enter each rung, of so many."""
+        """Bound how many of n configurations enter each rung."""
         return entering(self.ladder, n_configs, self.study.identity.wave_size)
 
     @property
@@ -112,10 +109,10 @@ def make_plan(images: Images, path: Path, *, space: Space, options: SearchOption
             below what is drawn; too few clips, subjects or classes.
     """
     existing = _existing(path)
-    labels = _labels(images, existing, options)
+    labels = labels_of(images, existing, options)
     if existing is not None:
         _check_same("images", existing.identity.images, images.hash, path)
-    used = _used(images, labels)
+    used = clips_of(images, labels)
     n_asked, wave_size = _sizes(existing, options)
     before = None if existing is None else existing.identity
     identity = Identity(
@@ -137,7 +134,7 @@ def make_plan(images: Images, path: Path, *, space: Space, options: SearchOption
     study = existing or new_study(
         path.name,
         identity=identity,
-        origin=_origin(images, labels, used),
+        origin=origin_of(images, labels, used),
         clips=used.clips,
         classes=tuple(labels.classes),
     )
@@ -157,59 +154,8 @@ def _existing(path: Path) -> Study | None:
     return None
 
 
-@dataclass(frozen=True, slots=True)
-class _Used:
-    """The clips of IMAGES whose label is in a class: `rows` (clips,) index IMAGES.
-
-    `other_labels` counts the labels of the clips that are not used.
-    """
-
-    rows: np.ndarray
-    clips: tuple[Clip, ...]
-    other_labels: dict[str, int]
-
-
-def _used(images: Images, labels: LabelSet) -> _Used:
-    """Choose the clips of a study.
-
-    Raises:
-        InputError: no clip has a label of the set.
-    """
-    named = zip(images.labels, images.subjects, strict=True)
-    class_of = [labels.class_of(label, subject) for label, subject in named]
-    rows = np.array([i for i, name in enumerate(class_of) if name is not None])
-    if not len(rows):
-        raise InputError(f"no clip has a label of {labels.name}: {images.path}")
-    clips = tuple(
-        Clip(images.clip_ids[i], images.subjects[i], labels.classes.index(str(class_of[i])))
-        for i in rows
-    )
-    others = (
-        plain_label(label)
-        for label, name in zip(images.labels, class_of, strict=True)
-        if name is None
-    )
-    return _Used(rows, clips, dict(Counter(others)))
-
-
-def _origin(images: Images, labels: LabelSet, used: _Used) -> Origin:
-    record = images.record
-    return Origin(
-        dataset=record.dataset,
-        images_path=str(images.path),
-        recipe=record.recipe,
-        apex=record.apex,
-        n_left_out=record.n_left_out,
-        n_unlabelled=len(images.labels) - len(used.rows),
-        other_labels=used.other_labels,
-        dropped_labels=labels.dropped,
-        duplicates=record.duplicates,
-        fingerprints=tuple(fingerprint(images.images[i]) for i in used.rows),
-    )
-
-
 def _ladder(space: Space, options: SearchOptions, n_subjects: int) -> Ladder:
-    """Take the ladder of the options, else of the space, else the default for so many people."""
+    """Take the ladder of the options, else of the space, else the default for n subjects."""
     if options.strategy == "exhaustive":
         if options.ladder or options.keep or options.drop:
             raise InputError("--ladder, --keep and --drop belong to --strategy ladder")
@@ -218,7 +164,7 @@ def _ladder(space: Space, options: SearchOptions, n_subjects: int) -> Ladder:
         ladder = parse_ladder(options.ladder)
     else:
         ladder = space.ladder or default_ladder(n_subjects)
-    if len(ladder) == 1:  # a handful of people
+    if len(ladder) == 1:  # a data set of few subjects
         return ladder
     drop = options.drop or "bootstrap"
     keep = None if options.keep is None else parse_keep(options.keep, "--keep")
@@ -228,12 +174,14 @@ def _ladder(space: Space, options: SearchOptions, n_subjects: int) -> Ladder:
     )
     small = next((r for r in changed if r.groups and r.groups > n_subjects), None)
     if small is not None:
-        raise InputError(f"{small.groups} groups need as many people: the study has {n_subjects}")
+        raise InputError(
+            f"{small.groups} groups need as many subjects: the study has {n_subjects}"
+        )
     return changed
 
 
 def _n_configs(study: Study, n_asked: int, options: SearchOptions) -> int:
-    """Count the configurations to draw: what ended an equal command ends this one too."""
+    """Count the configurations to draw. A budget that ended an equal command ends this one too."""
     asked = Budget(options.max_trainings, options.max_hours).asked(n_asked)
     end = study.end_of_drawing
     if end is None or end.asked != asked:
@@ -266,13 +214,6 @@ def _check_new(path: Path, found: list[str]) -> None:
     """Refuse a folder that holds more than what a driver that was killed at its start leaves."""
     if any(name != DRIVER_FOLDER and not name.startswith(".") for name in found):
         raise InputError(f"a new study needs a new or empty folder: {path} holds other files")
-
-
-def _labels(images: Images, existing: Study | None, options: SearchOptions) -> LabelSet:
-    if options.classes is None and existing is not None:
-        return LabelSet(existing.identity.classes, existing.identity.labels)
-    clips = list(zip(images.labels, images.subjects, strict=True))
-    return label_set(options.classes, images.record.dataset, clips=clips)
 
 
 def _sizes(existing: Study | None, options: SearchOptions) -> tuple[int, int]:

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
+from dianet_ray.artefacts import WEIGHTS_FOLDER
 from dianet_ray.protocol.results import Training
 from dianet_ray.protocol.standing import Standing
 from dianet_ray.storage import files
@@ -27,6 +28,33 @@ def damaged_weights(path: Path, standing: Standing, n_kept: int | None) -> list[
         for training in study.of(number)
         if not _is_whole(path, training)
     ]
+
+
+class Retention:
+    """Deletes the fold weights that are no longer needed, as a search goes on.
+
+    `n_kept` of the configurations that finished LOSO keep their weights, the best ones; None
+    for all.
+    """
+
+    def __init__(self, path: Path, n_kept: int | None) -> None:
+        self._folder, self._n_kept = path / WEIGHTS_FOLDER, n_kept
+        self._weightless: set[int] = set()  # configurations whose weights are deleted
+
+    def written(self, number: int) -> None:
+        """Take note that a training of a configuration may just have written weights."""
+        self._weightless.discard(number)
+
+    def delete_surplus(self, standing: Standing) -> None:
+        """Delete the weights of configurations that ended and are not among the best."""
+        study = standing.study
+        wanted = set(kept(standing.totals(), self._n_kept))
+        for run in standing.decisions.runs(study.loso_rung):
+            if run.number in wanted or run.number in self._weightless:
+                continue
+            folder = self._folder / study.configurations[run.number].config_id
+            if not (run.is_in and run.state == "running") and files.remove(folder):
+                self._weightless.add(run.number)
 
 
 def _is_whole(path: Path, training: Training) -> bool:

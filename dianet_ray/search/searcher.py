@@ -10,18 +10,17 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ray.tune.search import Searcher
 
-from dianet_ray.artefacts import WEIGHTS_FOLDER
 from dianet_ray.protocol.results import Training, TrainingResult
 from dianet_ray.protocol.schedule import MAX_ATTEMPTS, Done, DrawWave, Schedule, Train, Wait
 from dianet_ray.protocol.standing import Standing, comparison_of
 from dianet_ray.protocol.study import Configuration, EndOfDrawing, Study
-from dianet_ray.search.budget import Budget
+from dianet_ray.search.budget import Extent
 from dianet_ray.search.draw import Past, draw
 from dianet_ray.search.events import (
     DrawingEnded,
@@ -33,38 +32,25 @@ from dianet_ray.search.events import (
     answer_of,
 )
 from dianet_ray.search.ledger import Ledger
-from dianet_ray.search.retention import kept
+from dianet_ray.search.retention import Retention, kept
 from dianet_ray.search.silence import Silence
 from dianet_ray.search.space import Space
 from dianet_ray.search.study_file import extended
-from dianet_ray.storage import files
 
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Extent:
-    """How far to go with a study: configurations to draw, budgets, and weights to keep.
-
-    `n_kept` configurations keep their weights; None for all.
-    """
-
-    n_configs: int
-    budget: Budget
-    n_kept: int | None = None
-
-
 class StudySearcher(Searcher):  # type: ignore[misc]
-    """Feeds Tune with trainings until the schedule is done or somebody stops it."""
+    """Gives Ray Tune one training after another, until the study is done or interrupted."""
 
     def __init__(self, path: Path, study: Study, *, space: Space, extent: Extent) -> None:
         super().__init__()
         self.study = study
         self.path = path
         self.is_stopping = False
-        self.failure = ""  # why the study cannot go on
-        self.n_workers: int | None = None  # trials at once; follows the nodes
-        self.avoided: tuple[str, ...] = ()  # nodes that must get none
+        self.failure = ""  # why the study cannot continue; empty while it can
+        self.n_workers: int | None = None  # trials that may run at once; follows the nodes
+        self.avoided: tuple[str, ...] = ()  # ids of nodes that must get no trial
         self.on_refused: Callable[[str, str], None] = lambda node_id, problem: None
         self.on_change: Callable[[Study], None] = lambda study: None
         self.live: dict[str, Train] = {}
@@ -80,7 +66,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         )
         self._totals: dict[int, float] = {}  # of the configurations that finished LOSO
         self._silence = Silence()
-        self._weightless: set[int] = set()  # configurations whose weights are deleted
+        self._retention = Retention(path, extent.n_kept)
         self._repairs: list[Train] = []
         self._next: Train | Wait | Done | None = None
         self.best = ""  # the best so far with its interval, for the progress line
@@ -88,18 +74,18 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         self._settle()
 
     def repair(self, damaged: list[tuple[int, int]]) -> None:
-        """Train again, before anything else, what lost its weights file."""
+        """Queue the trainings whose weights file was lost, ahead of everything else."""
         rung = self.study.loso_rung
         self._repairs = [Train(number, (fold,), rung) for number, fold in damaged]
 
     def has_work(self) -> bool:
-        """Replay what the ledger holds; say whether anything is left to train."""
+        """Replay the ledger, and say whether anything is left to train."""
         if self._next is None:
             self._next = self._decide()
         return isinstance(self._next, Train)
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        """Answer Tune: a training, None for later, or FINISHED."""
+        """Tell Tune what to start: a training, None while it has to wait, or FINISHED."""
         self.tick()
         if self.is_stopping:
             return None if self.live else Searcher.FINISHED
@@ -113,7 +99,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         return None if isinstance(action, Wait) or self.live else Searcher.FINISHED
 
     def _decide(self) -> Train | Wait | Done:
-        """Ask the schedule until it names a training or has to wait, drawing waves on the way."""
+        """Ask the schedule for the next training, and draw the waves that it asks for."""
         if self._repairs:
             return self._repairs.pop()
         while True:
@@ -121,17 +107,17 @@ class StudySearcher(Searcher):  # type: ignore[misc]
             if isinstance(action, Train):
                 if action.is_sure or not self.flush():
                     return action
-                self._schedule.returned(action)  # what waited for the ledger may settle it
+                self._schedule.returned(action)  # the results just flushed may make it surplus
                 continue
             if isinstance(action, DrawWave):
                 self._draw(action)
-            elif not self.flush():  # nothing that waits for the ledger could change the answer
+            elif not self.flush():  # no unflushed result can change the decision
                 return action
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """Record a training, or queue it again when its worker was lost."""
+        """Record a training. Queue it again when its worker was lost or its node refused it."""
         train = self.live.pop(trial_id, None)
         if train is None:
             return
@@ -145,12 +131,19 @@ class StudySearcher(Searcher):  # type: ignore[misc]
             self._finished(train, answer)
 
     def tick(self) -> None:
-        """Flush what is due. Not done where Tune hands results over: it swallows errors there."""
+        """Flush what is due.
+
+        Tune swallows the exceptions of `on_trial_complete`, so nothing is flushed there.
+        """
         if self.ledger.is_due:
             self.flush()
 
     def flush(self) -> bool:
-        """Make waiting records durable, then let the schedule and the listeners know of them."""
+        """Make waiting events durable, then tell the schedule and the listener.
+
+        Returns:
+            Whether anything was waiting.
+        """
         written = self.ledger.flush()
         if not written:
             return False
@@ -158,7 +151,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         for event in written:
             if isinstance(event, TrainingEnded):
                 training = event.training
-                self._weightless.discard(training.number)  # it may have just written some
+                self._retention.written(training.number)
                 self._schedule.finished(*training.key, training.outcome)
         self._settle()
         self.on_change(self.study)
@@ -171,7 +164,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         """Restore nothing: the ledger is the state."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Tune pickles its tuner to scratch, which nobody reads: keep study and threads out of it.
+        # Tune pickles its searcher to scratch, which is never read. Study and threads stay out.
         return Searcher, ()
 
     @property
@@ -194,7 +187,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         )
 
     def _draw(self, action: DrawWave) -> None:
-        """Draw a wave; what the ledger already holds of it stands, whatever a budget says now."""
+        """Draw a wave. What the ledger already holds of it stands, whatever a budget says now."""
         n_recorded = max(0, len(self.study.configurations) - action.first)
         limit = self._limit(action) if n_recorded < action.n else ""
         if limit:
@@ -217,7 +210,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         recorded = [c for c in self.study.configurations if c.wave == action.wave]
         if [c.settings for c in recorded] != settings[: len(recorded)]:
             logger.warning(
-                "wave %d would be drawn differently today (another Optuna?): the ledger stands",
+                "wave %d would be drawn differently now (another version of Optuna?): the ledger stands",
                 action.wave,
             )
         fresh = tuple(settings[len(recorded) :])
@@ -244,14 +237,14 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         )
 
     def _end_drawing(self, n_configs: int, reason: str) -> None:
-        """Write with how many configurations drawing ends, and what was asked for."""
+        """Record with how many configurations drawing ends, and what was asked for."""
         logger.warning("drawing ends with %d configurations: %s", n_configs, reason)
         asked = self._extent.budget.asked(self._extent.n_configs)
         self.ledger.append(DrawingEnded(time.time(), EndOfDrawing(n_configs, reason, asked)))
         self.flush()
 
     def _past(self, configuration: Configuration) -> Past:
-        """Tell the draw what became of a configuration in the first rung."""
+        """Say how a configuration fared in the first rung, for the sampler."""
         run = self._schedule.decisions.run(configuration.number, 0)
         assert run is not None
         n_folds = run.n_decided if run.state in ("complete", "dropped") else 0
@@ -265,7 +258,9 @@ class StudySearcher(Searcher):  # type: ignore[misc]
             return
         name = self.study.configurations[train.number].config_id
         training = Training(train.number, name, train.rung, fold, train.attempt, result)
-        is_urgent = result.outcome != "ok"  # before another fold of it starts
+        is_urgent = (
+            result.outcome != "ok"
+        )  # durable before another fold of this configuration starts
         self.ledger.append(TrainingEnded(training), is_urgent=is_urgent)
 
     def _repaired(self, number: int, fold: int, result: TrainingResult) -> None:
@@ -298,30 +293,20 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         self._finished(train, TrainingResult("lost", now, now, error=error))
 
     def _returned(self, train: Train) -> None:
-        """Queue again what a node that cannot take part was given."""
+        """Queue a training again that a node refused."""
         if train.key in self.study.trainings:
             self._repairs.append(train)
         else:
             self._schedule.returned(train)
 
     def _settle(self) -> None:
-        """Rank what has finished LOSO, and delete the weights that nobody needs any more."""
+        """Rank the complete configurations, and delete the weights that are no longer needed."""
         standing = Standing(self.study, self._schedule.decisions)
         before = kept(self._totals, 1)
         self._totals = standing.totals()
         if self._totals and (best := kept(self._totals, 1)) != before:
             self.best = f"best {self.study.objective} {standing.score(best[0])}"
-        self._delete_surplus_weights()
+        self._retention.delete_surplus(standing)
         self.n_most = sum(self._schedule.most_trainings())
         self.failure = self.failure or standing.first_wave_failure()
         self.is_stopping = self.is_stopping or bool(self.failure)
-
-    def _delete_surplus_weights(self) -> None:
-        wanted = set(kept(self._totals, self._extent.n_kept))
-        for run in self._schedule.decisions.runs(self.study.loso_rung):
-            number = run.number
-            if number in wanted or number in self._weightless:
-                continue
-            folder = self.path / WEIGHTS_FOLDER / self.study.configurations[number].config_id
-            if not (run.is_in and run.state == "running") and files.remove(folder):
-                self._weightless.add(number)

@@ -192,7 +192,7 @@ class _Growing:
 
 
 def _check_weights(weights: Weights | None, config_id: str, fold: int) -> None:
-    """Refuse a ledger, perhaps somebody else's, that leads out of its study."""
+    """Refuse a ledger that leads out of its study; it may come from somebody else."""
     if weights is None:
         return
     if not config_id.isalnum() or weights.path != weights_path(config_id, fold):

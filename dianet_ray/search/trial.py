@@ -120,7 +120,7 @@ def watch(limit_s: float) -> None:
 def train(material: Material, order: Order, on_progress: Callable[[int], None]) -> TrainingResult:
     """Train one fold.
 
-    Only LOSO weights are kept: nobody predicts with the models of another rung.
+    Only LOSO weights are kept: the models of other rungs predict nothing.
     """
     started_at = time.time()
     settings = shortened(order.settings, order.steps)
@@ -179,7 +179,7 @@ def shortened(settings: Settings, share: float) -> Settings:
 def _save(
     material: Material, order: Order, fitted: fitting.Fitted, on_wait: Callable[[], None]
 ) -> Weights:
-    """Save the weights of a LOSO fold, patiently: the storage may be away or full."""
+    """Save the weights of a LOSO fold, and wait while the storage is away or full."""
     path = weights_path(order.config_id, order.fold)
     file = material.study_path / path
     about = {"config_id": order.config_id, "fold": str(order.fold)}

@@ -29,9 +29,10 @@ from dianet_ray.artefacts import WEIGHTS_FOLDER
 from dianet_ray.errors import Stopped, StorageAway, StudyFailed
 from dianet_ray.progress import Progress
 from dianet_ray.protocol.study import DriverEnvironment
+from dianet_ray.search.budget import Extent
 from dianet_ray.search.events import Ended, Reason, Started, WorkersChanged
 from dianet_ray.search.plan import Plan
-from dianet_ray.search.searcher import Extent, StudySearcher
+from dianet_ray.search.searcher import StudySearcher
 from dianet_ray.search.study_file import write_study
 from dianet_ray.search.workers import Workers
 from dianet_ray.storage import files
@@ -39,7 +40,7 @@ from dianet_ray.storage import files
 logger = logging.getLogger(__name__)
 
 HOPELESS_S = 600.0
-"""How long every node may be bad; an administrator, or the next probe, may make one good."""
+"""How long no node may be usable. An administrator, or the next probe, may bring one back."""
 
 STOPPED = "stopped at once; the same command resumes"
 _NO_LIMIT = 10**9
@@ -73,7 +74,7 @@ def run(searcher: StudySearcher, plan: Plan, workers: Workers, *, started_at: fl
     Args:
         searcher: of `make_searcher`.
         plan: what to run.
-        workers: who trains; the caller is connected to Ray.
+        workers: where trainings run; the caller is connected to Ray.
         started_at: when the command was started, in seconds since the epoch.
 
     Raises:
@@ -93,8 +94,8 @@ def run(searcher: StudySearcher, plan: Plan, workers: Workers, *, started_at: fl
         raise
     except StorageAway as error:
         raise StudyFailed(
-            f"the storage stayed away or full for {files.PATIENCE_S / 60:.0f} min: {plan.path}: "
-            f"{error}; what is recorded stays, the same command resumes"
+            f"the storage was unreachable or full for {files.PATIENCE_S / 60:.0f} min: {plan.path}: "
+            f"{error}; what is recorded stays, and the same command resumes"
         ) from None
     finally:
         _stop(searcher, reason)
@@ -103,7 +104,7 @@ def run(searcher: StudySearcher, plan: Plan, workers: Workers, *, started_at: fl
 
 
 def _stop(searcher: StudySearcher, reason: Reason) -> None:
-    """Record the end, unless the storage is away: then nothing waits for it again."""
+    """Record the end. A storage that is away is not waited for again."""
     searcher.ledger.append(Ended(time.time(), reason))
     searcher.ledger.on_wait = _give_up
     with contextlib.suppress(StorageAway):
@@ -136,7 +137,9 @@ def _tune(searcher: StudySearcher, plan: Plan, workers: Workers) -> None:
     os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
     os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = str(_NO_LIMIT)
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # its table of errors goes to stdout
-    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # the driver says what was lost
+    logging.getLogger("ray.tune").setLevel(
+        logging.CRITICAL
+    )  # the driver itself says what was lost
     progress = Progress(
         "search",
         plan.most_trainings(),
@@ -165,33 +168,33 @@ def _tune(searcher: StudySearcher, plan: Plan, workers: Workers) -> None:
         )
         with interrupts(driver), progress, contextlib.suppress(_NothingRuns):
             tuner.fit()
-    searcher.live.clear()  # of what was only queued nothing is recorded
+    searcher.live.clear()  # queued trainings leave no record
 
 
 class _AsQueued(FIFOScheduler):  # type: ignore[misc]
-    """Start trials in the order in which the searcher gave them, which Tune does by itself.
+    """Starts trials in the order in which the searcher gave them.
 
-    The base class names the oldest pending trial, which has an actor that is starting; Tune then
-    gives it a finished trial's actor and kills the starting one, so no new worker ever gets up
-    while trainings are shorter than its start.
+    The base class chooses the oldest pending trial, whose actor is still starting. Tune then
+    gives it the actor of a finished trial and kills the starting one, so no new worker ever comes
+    up while trainings are shorter than its start.
     """
 
     def choose_trial_to_run(self, tune_controller: Any) -> None:
-        """Choose none: the queue decides."""
+        """Choose none, so that Tune takes them in order."""
 
 
 class _NothingRuns(Exception):
-    """An interrupted search has no training in flight, only some that wait for room."""
+    """An interrupted search has no training in flight; only queued ones are left."""
 
 
 class _Driver(tune.Callback):  # type: ignore[misc]
-    """What the driver does at every step of Tune's loop, about ten times a second."""
+    """The driver's work at every step of Tune's loop, about ten times a second."""
 
     def __init__(self, searcher: StudySearcher, progress: Progress, workers: Workers) -> None:
         self._searcher, self._progress, self._workers = searcher, progress, workers
         self.is_stopped = False
         self._n_workers = workers.n_workers()
-        self._last: set[str] | None = None  # trials that ran when somebody interrupted
+        self._last: set[str] | None = None  # ids of the trials that ran at the interruption
         self._hopeless_since: float | None = None
         searcher.ledger.on_wait = self.wait
         searcher.on_refused = workers.nodes.refuse
@@ -204,14 +207,14 @@ class _Driver(tune.Callback):  # type: ignore[misc]
         self._searcher.is_stopping = True
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return tune.Callback, ()  # as the searcher: nothing of it belongs in Tune's scratch
+        return tune.Callback, ()  # like the searcher, it stays out of Tune's scratch
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Say why a worker was lost, as Tune wrote it down."""
+        """Say why a worker was lost, from the file that Tune wrote."""
         error = Path(trial.error_file or "none")
         lines = error.read_text().split("\n") if error.is_file() else []
         reason = next((line.strip() for line in reversed(lines) if line.strip()), "unknown")
-        logger.warning("the worker's end: %s", reason)
+        logger.warning("the worker ended with: %s", reason)
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """Flush what is due, show progress, follow the nodes, and leave when asked to."""
@@ -230,7 +233,7 @@ class _Driver(tune.Callback):  # type: ignore[misc]
     def _leave_when_idle(self, running: set[str]) -> None:
         """End when the trainings that ran at the interruption have ended.
 
-        A worker that becomes free may begin a queued one meanwhile; it is not waited for.
+        A worker that becomes free may begin a queued training meanwhile. Nothing waits for it.
         """
         self._last = running if self._last is None else self._last & running
         if not self._last:
@@ -238,24 +241,26 @@ class _Driver(tune.Callback):  # type: ignore[misc]
             raise _NothingRuns
 
     def _check_nodes(self) -> None:
-        """End the study when every node has been bad for long; another look costs nothing."""
+        """End the search when no node has been usable for `HOPELESS_S`."""
         nodes = self._workers.nodes
         if not nodes.is_hopeless:
             self._hopeless_since = None
             return
         now = time.monotonic()
         self._hopeless_since = self._hopeless_since or now
-        patience_s = HOPELESS_S if nodes.probe else 0.0  # nobody repairs our own machine
+        patience_s = (
+            HOPELESS_S if nodes.probe else 0.0
+        )  # on this machine alone there is no other node to wait for
         if now - self._hopeless_since >= patience_s:
             raise StudyFailed(f"no node can take part: {nodes.problems[0]}")
 
     def wait(self, error: Exception) -> None:
-        """Let an impatient user go while the storage is away, of which the lock tells."""
+        """Stop waiting for the storage when the user interrupts; the lock says that it is away."""
         if self.is_stopped:
             raise Stopped(STOPPED)
 
     def _follow_nodes(self) -> None:
-        """Tell the searcher how many trials fit now, and where none may run."""
+        """Tell the searcher how many trials fit now, and which nodes must get none."""
         searcher, workers = self._searcher, self._workers
         searcher.avoided = workers.nodes.avoided
         searcher.n_workers = workers.n_asked_for()

@@ -1,4 +1,4 @@
-"""Who trains: the good nodes, what a trial takes of one, and what runs there."""
+"""Where trainings run: the usable nodes, what a trial takes of one, and what runs there."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def resources(plan: Plan, cluster: Cluster) -> Resources:
 
 @dataclass(frozen=True, slots=True)
 class Workers:
-    """Who trains: the nodes, what a trial takes of one, and the trainable that runs there."""
+    """The nodes, what a trial takes of one, and the trainable that runs there."""
 
     nodes: Nodes
     needs: Resources
