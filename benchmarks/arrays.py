@@ -15,6 +15,7 @@ from dianet_ray.datasets.rules import read_manifest
 from dianet_ray.imaging.clip_images import FrameSpan, clip_images
 from dianet_ray.progress import Progress
 from dianet_ray.synth.data_set import write_data_set
+from dianet_ray.synth.planning import SynthOptions
 
 
 def make_arrays(
@@ -28,10 +29,11 @@ def make_arrays(
         seed: of the data set.
         n_workers: processes.
         image_size: pixels.
-        how: more arguments of `write_data_set`.
+        how: other fields of `SynthOptions`.
     """
     with Progress(f"synth {folder.name}", how.get("n_clips", 250), unit="clips") as progress:
-        write_data_set(folder / "data", **how, seed=seed, n_workers=n_workers, progress=progress)
+        options = SynthOptions(**how, seed=seed)
+        write_data_set(folder / "data", options, n_workers=n_workers, progress=progress)
     manifest = read_manifest("casme2", folder / "data")
     rows = manifest.usable()
     clips = [(manifest.frames(row), FrameSpan(row.onset, row.apex, row.offset)) for row in rows]

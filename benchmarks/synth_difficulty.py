@@ -31,7 +31,7 @@ from dianet_ray.search.draw import draw
 from dianet_ray.search.space_file import load_space
 from dianet_ray.settings import Settings, derive_seed
 from dianet_ray.synth.data_set import n_processors
-from dianet_ray.synth.layouts import CASME2
+from dianet_ray.synth.layout import read_layouts
 
 IMAGE_SIZE = 64
 FRESH = {"n_subjects": 104, "n_clips": 1000}
@@ -126,13 +126,15 @@ def _hits(job: Job, folder: Path) -> np.ndarray:
     n_train, n_test = len(job.train), len(job.test)
     member = Member(np.arange(n_train), n_train + np.arange(n_test), job.seed)
     together = np.concatenate([images, fresh_images]), np.concatenate([labels, fresh_labels])
-    fitted = fit(job.settings, *together, [member], n_classes=len(CASME2.proportions))[0]
+    fitted = fit(
+        job.settings, *together, [member], n_classes=len(read_layouts("casme2")[0].labels)
+    )[0]
     return fitted.probabilities.argmax(axis=1) == fresh_labels  # type: ignore[no-any-return]
 
 
 def _load(folder: Path, clips: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     images = np.load(folder / "images.npy", mmap_mode="r")
-    names = list(CASME2.proportions)
+    names = list(read_layouts("casme2")[0].labels)
     labels = [names.index(label) for label in np.load(folder / "labels.npy")[clips]]
     return images[clips], np.array(labels)
 

@@ -22,6 +22,7 @@ from dianet_ray.search.space_file import read_space
 from dianet_ray.search.trial import FoldTrial
 from dianet_ray.synth.data_set import write_data_set
 from dianet_ray.synth.layouts import LAYOUTS
+from dianet_ray.synth.planning import SynthOptions
 from tests.support.fake_search import run_plan
 from tests.support.reports import report_of
 
@@ -47,22 +48,21 @@ def search(images, path):
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_a_layout_is_written_validated_prepared_and_searched(layout, ray_local, tmp_path):
-    made = write_data_set(
-        tmp_path / "data",
+    options = SynthOptions(
         layout=layout,
         n_subjects=9,
         n_clips=N_CLIPS.get(layout, 36),
         image_size=32,
         n_frames=10,
-        n_workers=1,
     )
+    made = write_data_set(tmp_path / "data", options, n_workers=1)
     manifest = read_manifest(layout, tmp_path / "data")
     with silent("validate") as progress:
         seen = inspect(manifest, crop="none", progress=progress)
     summary = summarise(seen, manifest.hash())
     notes = sum(row.reason.startswith("no name") for row in manifest.rows)  # SMIC's text rows
     assert summary.n_clips - notes == made.n_clips
-    assert summary.duplicates == []
+    assert summary.duplicates == ()
     with silent("prepare") as progress:
         result = prepare(
             manifest, tmp_path / "images", PrepareOptions(recipe=Recipe(32)), progress=progress

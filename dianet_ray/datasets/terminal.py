@@ -103,9 +103,9 @@ def _say_some(say: Say, what: str, items: Sequence[str]) -> None:
 
 
 def _pair(one: DuplicateClips) -> str:
-    leak = (
-        ", two subjects: one would test what the other has taught" if one.across_subjects else ""
-    )
+    leak = ""
+    if one.across_subjects:
+        leak = ", two subjects: one would be tested on what the other has taught"
     return f"{one.clips[0]} and {one.clips[1]} ({one.correlation}{leak})"
 
 

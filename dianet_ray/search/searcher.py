@@ -210,7 +210,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         recorded = [c for c in self.study.configurations if c.wave == action.wave]
         if [c.settings for c in recorded] != settings[: len(recorded)]:
             logger.warning(
-                "wave %d would be drawn differently now (another version of Optuna?): the ledger stands",
+                "wave %d would be drawn differently now (another Optuna?): the ledger stands",
                 action.wave,
             )
         fresh = tuple(settings[len(recorded) :])

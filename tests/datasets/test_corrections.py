@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
+from dianet_ray.datasets.annotations import Annotation, ClipName
 from dianet_ray.datasets.catalogue import DATASETS
 from dianet_ray.datasets.corrections import PUBLISHED, Correction, correct, read_corrections
-from dianet_ray.datasets.release import Annotated
 from dianet_ray.datasets.releases.casme2 import RELEASE as CASME2
 from dianet_ray.datasets.releases.casme3 import RELEASE as CASME3
 from dianet_ray.datasets.releases.samm import RELEASE as SAMM
@@ -25,14 +25,14 @@ HEADER = "dataset,subject,clip,column,old,new,source\n"
 GOOD = Clip()
 
 
-def annotated(subject="s", filename="c", onset=10, apex=13, offset=16, label="joy"):
+def annotation(subject="s", filename="c", onset=10, apex=13, offset=16, label="joy"):
     text = "" if apex is None else str(apex)
     number = apex if isinstance(apex, int) else None
-    return Annotated(subject, filename, label, onset, number, offset, apex_text=text)
+    return Annotation(subject, filename, label, onset, number, offset, apex_text=text)
 
 
 def correction(column, new, old="", key=("s", "c"), source=""):
-    return Correction("casme2", key, column, old, new, source)
+    return Correction("casme2", ClipName(*key), column, old, new, source)
 
 
 # The published table.
@@ -43,8 +43,8 @@ def test_a_published_correction_names_a_cell_that_a_loader_knows(one):
     assert one.dataset in DATASETS
     release = RELEASES[one.dataset]
     assert one.column in release.columns
-    subject, clip = one.key
-    assert (release.subject(subject), release.filename(clip)) == one.key
+    subject, clip = one.clip
+    assert (release.subject(subject), release.filename(clip)) == one.clip
     assert int(one.new) >= 0
     assert one.old != one.new
     assert "Apache-2.0" in one.source
@@ -54,7 +54,7 @@ def test_a_published_correction_is_of_the_issues_list():
     """Counts and a few cells of the list in the data sets' published corrections."""
     count = {name: sum(one.dataset == name for one in TABLE) for name in RELEASES}
     assert count == {"casme2": 19, "samm": 4, "casme3": 7}
-    cells = {(*one.key, one.column, one.new) for one in TABLE}
+    cells = {(*one.clip, one.column, one.new) for one in TABLE}
     assert {
         ("sub04", "EP12_01f", "apex", "279"),
         ("sub25", "EP18_04f", "apex", "98"),
@@ -66,7 +66,7 @@ def test_a_published_correction_is_of_the_issues_list():
 
 
 def test_no_cell_is_corrected_twice_but_those_that_share_a_recording():
-    cells = [(one.dataset, one.key, one.column) for one in TABLE]
+    cells = [(one.dataset, one.clip, one.column) for one in TABLE]
     repeated = {cell for cell in cells if cells.count(cell) > 1}
     assert repeated == {("casme3", ("spNO.40", "e"), "offset")}
 
@@ -85,9 +85,9 @@ def test_no_cell_is_corrected_twice_but_those_that_share_a_recording():
     ],
 )
 def test_a_correction_changes_its_cell_and_says_so(one, field, value, note):
-    found = correct([annotated(), annotated(filename="d")], [one])
-    assert getattr(found.annotated[0], field) == value
-    assert found.annotated[1] == annotated(filename="d")
+    found = correct([annotation(), annotation(filename="d")], [one])
+    assert getattr(found.annotations[0], field) == value
+    assert found.annotations[1] == annotation(filename="d")
     assert found.notes == (note, "")
     assert found.unused == ()
 
@@ -104,26 +104,26 @@ def test_a_correction_changes_its_cell_and_says_so(one, field, value, note):
     ],
 )
 def test_a_correction_that_changes_nothing_is_unused(one):
-    found = correct([annotated()], [one])
-    assert found.annotated == (annotated(),)
+    found = correct([annotation()], [one])
+    assert found.annotations == (annotation(),)
     assert (found.notes, found.unused) == (("",), (one,))
 
 
 def test_an_old_value_may_be_a_slash():
-    found = correct([annotated(apex="/")], [correction("apex", "14", old="/")])
-    assert found.annotated[0].apex == 14
+    found = correct([annotation(apex="/")], [correction("apex", "14", old="/")])
+    assert found.annotations[0].apex == 14
     assert found.notes == ("apex / -> 14",)
 
 
 def test_an_empty_cell_is_named_empty():
-    found = correct([annotated(apex=None)], [correction("apex", "14")])
+    found = correct([annotation(apex=None)], [correction("apex", "14")])
     assert found.notes == ("apex empty -> 14",)
 
 
 def test_two_cells_of_a_row_are_both_corrected():
     both = [correction("onset", "1", old="0"), correction("apex", "1", old="0")]
-    found = correct([annotated(onset=0, apex=0)], both)
-    assert (found.annotated[0].onset, found.annotated[0].apex) == (1, 1)
+    found = correct([annotation(onset=0, apex=0)], both)
+    assert (found.annotations[0].onset, found.annotations[0].apex) == (1, 1)
     assert found.notes == ("onset 0 -> 1; apex 0 -> 1",)
 
 
@@ -131,24 +131,24 @@ def test_two_cells_of_a_row_are_both_corrected():
 def test_equal_keys_are_corrected_in_the_order_of_their_onsets(order):
     """As spNO.40/e: two clips of one recording whose offsets are both 0."""
     both = [correction("offset", new, old="0") for new in ("1845", "2403")]
-    rows = [annotated(onset=1830, offset=0), annotated(onset=2390, offset=0)]
+    rows = [annotation(onset=1830, offset=0), annotation(onset=2390, offset=0)]
     found = correct([rows[k] for k in order], both)
-    ends = {row.onset: row.offset for row in found.annotated}
+    ends = {row.onset: row.offset for row in found.annotations}
     assert ends == {1830: 1845, 2390: 2403}
     assert found.unused == ()
 
 
 def test_the_second_of_two_equal_keys_is_corrected_where_the_first_is_already():
     both = [correction("offset", new, old="0") for new in ("1845", "2403")]
-    rows = [annotated(onset=1830, offset=1845), annotated(onset=2390, offset=0)]
+    rows = [annotation(onset=1830, offset=1845), annotation(onset=2390, offset=0)]
     found = correct(rows, both)
-    assert [row.offset for row in found.annotated] == [1845, 2403]
+    assert [row.offset for row in found.annotations] == [1845, 2403]
     assert found.unused == (both[0],)
 
 
 def test_no_corrections_change_nothing():
-    rows = [annotated(), annotated(filename="d")]
-    assert correct(rows, []) == replace(correct(rows, []), annotated=tuple(rows))
+    rows = [annotation(), annotation(filename="d")]
+    assert correct(rows, []) == replace(correct(rows, []), annotations=tuple(rows))
 
 
 # A user's file.
@@ -159,11 +159,11 @@ def test_no_corrections_change_nothing():
     [
         ("subject,clip\n1,EP01_01\n", "lacks columns dataset"),
         (HEADER, "no row below its titles"),
-        (HEADER + "casme2,1,EP01_01,emotion,,fear,me\n", "offset or label: 'emotion'"),
-        (HEADER + "CASME II,1,EP01_01,apex,,14,me\n", "a data set is one of casme2, samm"),
-        (HEADER + "casme2,1,EP01_01,apex,,/,me\n", "apex is a frame number: '/', row 2"),
-        (HEADER + "casme2,1,EP01_01,apex,,,me\n", "new are needed: row 2"),
-        (HEADER + "casme2,,EP01_01,apex,,14,me\n", "subject, clip and new are needed: row 2"),
+        (HEADER + "casme2,1,EP01_01,emotion,,fear,me\n", "offset or label: got 'emotion', row 2"),
+        (HEADER + "CASME II,1,EP01_01,apex,,14,me\n", "got 'CASME II', row 2"),
+        (HEADER + "casme2,1,EP01_01,apex,,/,me\n", "apex must be a frame number: got '/', row 2"),
+        (HEADER + "casme2,1,EP01_01,apex,,,me\n", "new are required: row 2"),
+        (HEADER + "casme2,,EP01_01,apex,,14,me\n", "subject, clip and new are required: row 2"),
         (HEADER + "casme2,1,EP01_01,apex,,14,me\ncasme2,1,,apex,,14,me\n", "row 3"),
         ("\0\0", "lacks columns"),
     ],
@@ -186,11 +186,11 @@ def test_what_is_neither_the_table_nor_a_file_is_one_line(tmp_path, monkeypatch,
 
 
 @pytest.mark.parametrize("subject", ["1", "01", "sub01", "Sub1"])
-def test_people_are_named_as_anybody_writes_them(tmp_path, subject):
+def test_a_subject_is_recognised_in_every_spelling(tmp_path, subject):
     path = tmp_path / "mine.csv"
     path.write_text(f"{HEADER}casme2,{subject},EP01_01,apex,,14,me\n")
     (one,) = read_corrections(str(path), ["casme2"])
-    assert one.key == ("sub01", "EP01_01")
+    assert one.clip == ("sub01", "EP01_01")
 
 
 # In a manifest.
@@ -245,7 +245,7 @@ def test_a_clip_may_be_corrected_twice(tmp_path):
 
 def test_a_users_correction_of_another_data_set_is_said_to_change_nothing(tmp_path):
     found = manifest(tmp_path, "samm,6,006_1_2,apex,,14,me\n")
-    assert found.unused == ("samm/006/006_1_2 apex",)
+    assert [str(one) for one in found.unused] == ["samm/006/006_1_2 apex"]
     assert found.rows[0].state == "used"
 
 
@@ -253,7 +253,9 @@ def test_unused_corrections_are_in_the_summary(tmp_path):
     text = "".join(f"casme2,{k},EP99_01,apex,,14,me\n" for k in range(1, 6))
     found = manifest(tmp_path, text, clips(3))
     summary = summarise(Inspected(found, {}, ()), found.hash())
-    assert summary.unused_corrections == [f"casme2/sub{k:02d}/EP99_01 apex" for k in range(1, 6)]
+    assert summary.unused_corrections == tuple(
+        f"casme2/sub{k:02d}/EP99_01 apex" for k in range(1, 6)
+    )
     said = io.StringIO()
     render(summary, Console(file=said, width=100))
     assert "corrections that changed nothing (5)" in said.getvalue()
@@ -270,13 +272,13 @@ def test_the_published_table_finds_its_clips(tmp_path):
 
 
 def test_a_correction_that_may_mean_several_rows_is_refused_and_may_name_the_onset():
-    rows = [Annotated("spNO.1", "b", "sad", onset, onset + 2, onset + 9) for onset in (10, 100)]
-    vague = Correction("casme3", ("spNO.1", "b"), "apex", "", "104", "")
-    with pytest.raises(InputError, match=r"one of 2 rows: give its old value.*b@10") as error:
+    rows = [Annotation("spNO.1", "b", "sad", onset, onset + 2, onset + 9) for onset in (10, 100)]
+    vague = Correction("casme3", ClipName("spNO.1", "b"), "apex", "", "104", "")
+    with pytest.raises(InputError, match=r"fits 2 rows: give its old value.*b@10") as error:
         correct(rows, [vague])
     assert "\n" not in str(error.value)
-    named = replace(vague, key=("spNO.1", "b@100"))
-    assert [row.apex for row in correct(rows, [named]).annotated] == [12, 104]
+    named = replace(vague, clip=ClipName("spNO.1", "b@100"))
+    assert [row.apex for row in correct(rows, [named]).annotations] == [12, 104]
 
 
 def test_corrections_change_the_hash_of_a_manifest(tmp_path):

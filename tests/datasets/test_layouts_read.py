@@ -17,8 +17,9 @@ import pytest
 import yaml
 from rich.console import Console
 
-from dianet_ray.datasets.catalogue import LOADERS
-from dianet_ray.datasets.releases import casme2, casme3, fourdme, mmew, samm, smic, table
+from dianet_ray.datasets.catalogue import all_data_sets
+from dianet_ray.datasets.release import Release
+from dianet_ray.datasets.releases import DATASETS, smic, table
 from dianet_ray.datasets.rules import read_manifest
 from dianet_ray.datasets.summary import summarise
 from dianet_ray.datasets.terminal import render
@@ -28,10 +29,7 @@ FACTS = {
     path.stem: yaml.safe_load(path.read_text(encoding="utf-8"))
     for path in sorted((Path(__file__).parent / "layouts").glob("*.yaml"))
 }
-RELEASES = {
-    module.RELEASE.dataset: module.RELEASE
-    for module in (casme2, samm, mmew, smic, casme3, fourdme)
-}
+RELEASES = {one.dataset: one for one in all_data_sets() if isinstance(one, Release)}
 SPANS = [(12, 15, 19), (14, 16, 18), (12, 14, 20)]  # onset, apex, offset; two share an onset
 
 
@@ -217,7 +215,7 @@ NAMES = [
 @pytest.mark.parametrize(("dataset", "name"), NAMES)
 def test_every_published_name_of_a_sheet_is_found(tmp_path, dataset, name):
     facts = FACTS[dataset]
-    known = table.TABLES if dataset == "table" else RELEASES[dataset].tables
+    known = table.SHEET_PATTERNS if dataset == "table" else RELEASES[dataset].sheet_patterns
     assert any(fnmatch.fnmatchcase(name, pattern) for pattern in known)
     clips = write_release(facts, tmp_path / "data", patterns(facts)[0], name)
     check(read_manifest(dataset, tmp_path / "data"), facts, clips)
@@ -242,7 +240,7 @@ def expected_place(dataset, path):
 @pytest.mark.parametrize(
     ("dataset", "path"), [(name, path) for name in RELEASES for path in FACTS[name]["paths"]]
 )
-def test_every_example_path_is_a_clip_of_the_right_person(dataset, path):
+def test_every_example_path_is_a_clip_of_the_right_subject(dataset, path):
     release = RELEASES[dataset]
     place = release.place(Path(path).parent)
     subject, clip = expected_place(dataset, path)
@@ -304,17 +302,18 @@ def test_what_no_source_confirms_is_said_by_validate(tmp_path, dataset):
     summary = summarise(Inspected(manifest, {}, ()), manifest.hash())
     said = io.StringIO()
     render(summary, Console(file=said, width=100))
-    assert summary.parts[0]["unconfirmed"] == list(RELEASES[dataset].unconfirmed)
+    assert summary.parts[0].unconfirmed == RELEASES[dataset].unconfirmed
     for sentence in RELEASES[dataset].unconfirmed:
-        assert f"unconfirmed of {dataset}'s layout: {sentence}" in said.getvalue()
+        assert f"unconfirmed for {dataset}: {sentence}" in said.getvalue()
 
 
 def test_our_own_table_leaves_nothing_unconfirmed(tmp_path):
     facts = FACTS["table"]
     assert facts["unconfirmed"] == []
     write_release(facts, tmp_path / "data", patterns(facts)[0], "clips.csv")
-    assert read_manifest("table", tmp_path / "data").parts[0].unconfirmed == ()
+    assert read_manifest("table", tmp_path / "data").sources[0].unconfirmed == ()
 
 
-def test_every_loader_has_published_facts():
-    assert set(LOADERS) | {"megc2019"} == set(FACTS)
+def test_every_data_set_has_published_facts_and_its_modules_name():
+    assert set(DATASETS) == set(FACTS)
+    assert [one.dataset for one in all_data_sets()] == list(DATASETS)

@@ -10,7 +10,8 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from dianet_ray.artefacts import MANIFEST_COLUMNS
+from dianet_ray.artefacts import MANIFEST_COLUMNS, to_json
+from dianet_ray.datasets.annotations import ChosenPaths
 from dianet_ray.datasets.manifest import UNREADABLE, write_csv
 from dianet_ray.datasets.rules import read_manifest
 from dianet_ray.datasets.summary import summarise
@@ -194,13 +195,13 @@ def test_classes_and_subjects_count_what_is_not_left_out(tmp_path):
 
 def test_the_summary_names_the_sheet_and_is_json(tmp_path):
     manifest = read_manifest("casme2", odd_data_set(tmp_path))
-    summary = json.loads(json.dumps(summary_of(manifest)))
-    (part,) = summary.parts
-    assert (part["sheet"], part["sha256"]) == ("Sheet1", manifest.sources[0].sheet.sha256)
-    assert summary.manifest_hash == manifest.hash()
+    document = json.loads(to_json(summary_of(manifest)))
+    (source,) = document["parts"]
+    assert (source["sheet"], source["sha256"]) == ("Sheet1", manifest.sources[0].sheet.sha256)
+    assert document["manifest_hash"] == manifest.hash()
 
 
-def test_a_summary_for_people_lists_every_oddity(tmp_path):
+def test_the_terminal_lists_every_oddity(tmp_path):
     text = io.StringIO()
     summary = summary_of(read_manifest("casme2", odd_data_set(tmp_path)))
     render(summary, Console(file=text, width=100))
@@ -245,7 +246,7 @@ def test_the_hash_does_not_depend_on_the_place_of_frames_outside_but_on_their_fo
     hashes = []
     for place in ("here/faces", "there/faces", "here/bodies"):
         shutil.copytree(root / FRAMES, tmp_path / place)
-        manifest = read_manifest("casme2", root, frames_dirs=[tmp_path / place])
+        manifest = read_manifest("casme2", root, chosen=ChosenPaths(frames=(tmp_path / place,)))
         assert manifest.frames(manifest.rows[1]).is_relative_to(tmp_path / place)
         hashes.append(manifest.hash())
     assert hashes[0] == hashes[1] != hashes[2]
@@ -263,6 +264,6 @@ def test_a_csv_that_cannot_be_written_is_one_line(tmp_path):
 def test_a_missing_root_and_an_unknown_data_set_are_said_in_one_line(tmp_path):
     with pytest.raises(InputError, match=r"must be a folder.*nowhere") as missing:
         read_manifest("casme2", tmp_path / "nowhere")
-    with pytest.raises(InputError, match="unknown data set: casme9; known: casme2, ") as unknown:
+    with pytest.raises(InputError, match=r"casme9; known: .*\bcasme2\b") as unknown:
         read_manifest("casme9", tmp_path)
     assert "\n" not in f"{missing.value}{unknown.value}"

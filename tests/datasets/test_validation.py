@@ -1,7 +1,6 @@
 """What `validate` says of a data set."""
 
 import io
-import json
 import re
 import shutil
 from dataclasses import replace
@@ -11,9 +10,11 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from dianet_ray.artefacts import from_json, to_json, to_plain
+from dianet_ray.datasets.annotations import ClipName
 from dianet_ray.datasets.corrections import Correction
 from dianet_ray.datasets.rules import read_manifest
-from dianet_ray.datasets.summary import summarise
+from dianet_ray.datasets.summary import ClassSetSummary, Lengths, Summary, summarise
 from dianet_ray.datasets.terminal import render
 from dianet_ray.datasets.validation import Inspected, inspect
 from dianet_ray.progress import Progress
@@ -79,8 +80,11 @@ def every_problem(root, n_good=6):
 
 
 FIXES = [
-    Correction("casme2", ("sub01", "FIXED"), "apex", "", "12", "me"),
-    *(Correction("casme2", ("sub01", f"GONE{k}"), "apex", "", "12", "me") for k in range(5)),
+    Correction("casme2", ClipName("sub01", "FIXED"), "apex", "", "12", "me"),
+    *(
+        Correction("casme2", ClipName("sub01", f"GONE{k}"), "apex", "", "12", "me")
+        for k in range(5)
+    ),
 ]
 KINDS = {
     "left_out": {
@@ -139,13 +143,29 @@ def test_a_clip_is_listed_once(problems):
     assert sorted([*listed, *used]) == sorted(row.clip_id for row in found.manifest.rows)
 
 
-def test_a_summary_is_json_and_is_the_same_after_reading_it(problems):
+def test_a_summary_is_the_same_after_it_was_written_and_read(problems):
     _, summary = problems
-    assert json.loads(json.dumps(summary)) == summary
-    assert said_of(json.loads(json.dumps(summary))) == said_of(summary)
+    assert from_json(Summary, to_json(summary), "the summary") == summary
 
 
-def test_a_summary_for_people_lists_every_kind_and_some_clips(problems):
+def test_the_keys_of_the_document_are_those_that_scripts_read(problems):
+    document = to_plain(problems[1])
+    assert list(document) == [
+        *("dataset", "root", "parts", "manifest_hash", "n_clips", "states", "classes"),
+        *("class_set", "subjects", "n_frames", "frame_sizes", "phases", "reasons"),
+        *("unused_corrections", "duplicates"),
+    ]
+    assert set(document["parts"][0]) == {
+        *("dataset", "annotations", "sheet", "sha256", "frames", "numbering", "n_fitting"),
+        *("apex", "unconfirmed"),
+    }
+    assert set(document["class_set"]) == {"name", "classes", "n_outside"}
+    assert set(document["phases"]["whole_clip"]) == {"min", "median", "max"}
+    assert set(document["reasons"]["left_out"]["no label"][0]) == {"clip", "detail"}
+    assert set(document["duplicates"][0]) == {"clips", "correlation", "across_subjects"}
+
+
+def test_the_terminal_lists_every_kind_and_some_clips(problems):
     _, summary = problems
     said = said_of(summary)
     for state, kinds in KINDS.items():
@@ -158,7 +178,7 @@ def test_a_summary_for_people_lists_every_kind_and_some_clips(problems):
     assert "corrections that changed nothing (5)" in said
 
 
-def test_every_problem_and_ninety_people_fit_on_a_screen(tmp_path):
+def test_every_problem_and_ninety_subjects_fit_on_a_screen(tmp_path):
     root = every_problem(tmp_path / "data", n_good=90)
     found, summary = look(root, corrections=FIXES)
     assert len(summary.subjects) == 90
@@ -167,7 +187,7 @@ def test_every_problem_and_ninety_people_fit_on_a_screen(tmp_path):
     assert len(said.splitlines()) < 45
 
 
-def test_people_are_a_range_and_no_list(tmp_path):
+def test_subjects_are_a_range_and_not_a_list(tmp_path):
     rows = [Clip(subject=1 + k // 2, name=f"EP{k:02d}_01") for k in range(9)]
     _, summary = look(write_data_set(tmp_path, rows))
     assert "5 subjects, 1 to 2 clips each" in said_of(summary)
@@ -199,9 +219,9 @@ def test_phases_are_lengths_with_both_ends(tmp_path):
     ]
     _, summary = look(write_data_set(tmp_path, rows))
     assert summary.phases == {
-        "onset_apex": {"min": 3, "median": 4, "max": 6},
-        "apex_offset": {"min": 3, "median": 4, "max": 8},
-        "whole_clip": {"min": 7, "median": 8, "max": 10},
+        "onset_apex": Lengths(min=3, median=4, max=6),
+        "apex_offset": Lengths(min=3, median=4, max=8),
+        "whole_clip": Lengths(min=7, median=8, max=10),
     }
     assert summary.n_frames == 7 + 10 + 8
     assert "onset to apex 3 to 6, median 4" in said_of(summary)
@@ -209,7 +229,7 @@ def test_phases_are_lengths_with_both_ends(tmp_path):
 
 def test_apexes_to_be_spotted_have_no_phases_yet(tmp_path):
     _, summary = look(write_data_set(tmp_path, [Clip(apex="/")]), apex="spot")
-    assert summary.phases == {"whole_clip": {"min": 7, "median": 7, "max": 7}}
+    assert summary.phases == {"whole_clip": Lengths(min=7, median=7, max=7)}
     assert summary.states == {"used": 0, "corrected": 1, "left_out": 0}
 
 
@@ -246,19 +266,17 @@ def test_labels_outside_the_commonest_classes_are_counted(tmp_path):
     labels = ["happiness", "others", "fear", "Sadness"]
     rows = [Clip(subject=k, name=f"EP{k}_01", label=x) for k, x in enumerate(labels, 1)]
     _, summary = look(write_data_set(tmp_path, rows))
-    chosen = summary.class_set
-    assert (chosen["name"], chosen["n_outside"]) == ("casme2:5", 2)
-    assert chosen["classes"] == {
-        **{"happiness": 1, "disgust": 0, "repression": 0, "surprise": 0, "others": 1}
-    }
+    counts = {"happiness": 1, "disgust": 0, "repression": 0, "surprise": 0, "others": 1}
+    assert summary.class_set == ClassSetSummary("casme2:5", counts, n_outside=2)
     assert "2 clips have other labels" in said_of(summary)
 
 
 def test_another_numbering_is_said(tmp_path):
     rows = [replace(c, frames=tuple(range(1, c.offset - c.onset + 2))) for c in clips(4)]
     _, summary = look(write_data_set(tmp_path, rows))
-    assert summary.parts[0]["numbering"] == "renumbered"
-    assert "the sheet's frame numbers are renumbered: 4 clips" in said_of(summary)
+    assert summary.parts[0].numbering == "renumbered"
+    assert summary.parts[0].n_fitting == 4
+    assert "frame numbers are renumbered" in said_of(summary)
 
 
 def test_the_hash_of_the_manifest_does_not_depend_on_what_was_seen(tmp_path):

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
+from dianet_ray.artefacts import to_plain
 from dianet_ray.datasets.rules import read_manifest
 from dianet_ray.datasets.summary import summarise
 from dianet_ray.datasets.terminal import render
@@ -27,6 +28,7 @@ from dianet_ray.imaging.duplicates import (
 )
 from dianet_ray.progress import Progress
 from dianet_ray.synth.data_set import write_data_set
+from dianet_ray.synth.planning import SynthOptions
 from tests.support.casme2_files import FRAMES, WORKBOOK, Clip, clips
 from tests.support.casme2_files import write_data_set as write_noise
 
@@ -37,7 +39,8 @@ SIZE = 128  # below about this, compression hides the motion
 def faces(tmp_path_factory):
     """Write clips of three subjects, once."""
     root = tmp_path_factory.mktemp("faces") / "data"
-    write_data_set(root, n_subjects=3, n_clips=12, image_size=SIZE, n_frames=14, n_workers=1)
+    options = SynthOptions(n_subjects=3, n_clips=12, image_size=SIZE, n_frames=14)
+    write_data_set(root, options, n_workers=1)
     return root
 
 
@@ -85,7 +88,7 @@ def copy(root, subject, *, quality=None, change=as_it_is):
 def test_different_clips_are_not_reported_whatever_their_subjects(faces):
     found, summary = look(faces)
     assert len(found.manifest.usable()) >= 11
-    assert summary.duplicates == []
+    assert summary.duplicates == ()
 
 
 def test_a_copied_clip_is_found_under_another_subject(root):
@@ -95,13 +98,13 @@ def test_a_copied_clip_is_found_under_another_subject(root):
     assert (one.first, one.second) == names
     assert one.across_subjects
     assert one.correlation > 0.999
-    assert summary.duplicates == [
+    assert to_plain(summary)["duplicates"] == [
         {"clips": list(names), "correlation": one.correlation, "across_subjects": True}
     ]
     said = io.StringIO()
     render(summary, Console(file=said, width=120))
     assert "the same frames under two names (1): casme2/sub0" in said.getvalue()
-    assert "two subjects: a fold would test what it trained on" in said.getvalue()
+    assert "two subjects: one would be tested on what the other has taught" in said.getvalue()
 
 
 @pytest.mark.parametrize("change", [as_it_is, smaller])
@@ -121,7 +124,7 @@ def test_a_copy_within_a_subject_is_not_called_a_leak(root):
 
 
 def test_two_clips_of_noise_are_not_alike(tmp_path):
-    assert look(write_noise(tmp_path, clips(6)))[1]["duplicates"] == []
+    assert look(write_noise(tmp_path, clips(6)))[1].duplicates == ()
 
 
 def test_clips_in_which_nothing_moves_are_not_alike(tmp_path):
@@ -131,7 +134,7 @@ def test_clips_in_which_nothing_moves_are_not_alike(tmp_path):
         files = sorted(clip.iterdir())
         for file in files[1:]:
             shutil.copy(files[0], file)
-    assert look(root)[1]["duplicates"] == []
+    assert look(root)[1].duplicates == ()
 
 
 @pytest.mark.parametrize(

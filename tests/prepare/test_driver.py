@@ -14,6 +14,7 @@ import pytest
 from rich.console import Console
 
 from dianet_ray.artefacts import Recipe
+from dianet_ray.datasets.annotations import ChosenPaths
 from dianet_ray.datasets.corrections import read_corrections
 from dianet_ray.datasets.rules import read_manifest
 from dianet_ray.errors import InputError
@@ -265,7 +266,7 @@ def test_frames_of_another_folder_are_made_again_even_with_equal_names_sizes_and
         os.utime(file, ns=(0, 0))
         os.utime(root / FRAMES / file.relative_to(root / "Cropped"), ns=(0, 0))
     for folder, n_reused in ((FRAMES, 0), (FRAMES, 6), ("Cropped", 0)):
-        manifest = read_manifest("casme2", root, frames_dirs=[root / folder])
+        manifest = read_manifest("casme2", root, chosen=ChosenPaths(frames=(root / folder,)))
         with Progress("p", 6, unit="clips", console=Console(file=io.StringIO())) as progress:
             result = prepare(manifest, out, OPTIONS, progress=progress)
         assert result.n_reused == n_reused

@@ -22,21 +22,21 @@ def flat(hands):
 
 
 def clips(hands):
-    return [(person, label) for person, hand in enumerate(hands) for label in hand]
+    return [(subject, label) for subject, hand in enumerate(hands) for label in hand]
 
 
-def people_of(label, hands):
+def subjects_of(label, hands):
     return sum(label in hand for hand in hands)
 
 
 @given(sizes(), st.integers(0, 2**32))
-def test_every_clip_is_dealt_once_and_every_class_keeps_two_people(size, seed):
+def test_every_clip_is_dealt_once_and_every_class_keeps_two_subjects(size, seed):
     n_subjects, n_clips, shares = size
     hands = casting.cast(np.random.default_rng(seed), n_subjects, n_clips, shares)
     assert len(hands) == n_subjects
     assert sum(map(len, hands)) == n_clips
     assert min(map(len, hands)) >= casting.FEWEST_EACH
-    assert all(people_of(label, hands) >= 2 for label in shares)
+    assert all(subjects_of(label, hands) >= 2 for label in shares)
 
 
 @given(sizes(), st.integers(0, 2**32))
@@ -48,8 +48,8 @@ def test_all_but_two_clips_of_a_label_can_be_lost_one_by_one(size, seed):
     for _ in range(n_lost):
         spare = casting.spare(left)
         del left[spare[int(rng.integers(len(spare)))]]
-    people = {label: {person for person, of in left if of == label} for label in size[2]}
-    assert all(len(held) >= 2 for held in people.values())
+    subjects = {label: {subject for subject, of in left if of == label} for label in size[2]}
+    assert all(len(held) >= 2 for held in subjects.values())
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -67,13 +67,13 @@ def test_the_defaults_imitate_casme2(seed):
 
 @settings(deadline=None)  # drawn again and again until they are
 @given(sizes(), st.integers(0, 2**32))
-def test_null_labels_are_a_permutation_that_leaves_every_class_two_people(size, seed):
+def test_null_labels_are_a_permutation_that_leaves_every_class_two_subjects(size, seed):
     rng = np.random.default_rng(seed)
     hands = casting.cast(rng, *size)
     drawn = casting.shuffle(rng, hands)
     assert [len(hand) for hand in drawn] == [len(hand) for hand in hands]
     assert sorted(flat(drawn)) == sorted(flat(hands))
-    assert all(people_of(label, drawn) >= 2 for label in size[2])
+    assert all(subjects_of(label, drawn) >= 2 for label in size[2])
 
 
 def test_null_labels_say_nothing_of_what_is_shown():

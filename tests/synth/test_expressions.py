@@ -4,14 +4,15 @@ import pytest
 from dianet_ray.synth import expressions
 from dianet_ray.synth.expressions import EMOTIONS, Manner, draw_manner, perform
 from dianet_ray.synth.faces import UNITS
-from dianet_ray.synth.layouts import CASME2, LAYOUTS
+from dianet_ray.synth.layout import read_layouts
+from dianet_ray.synth.layouts import LAYOUTS
 
 HOLD, RISE, FADE = range(3)
 
 
 @pytest.fixture
 def plain(monkeypatch):
-    """A person without manners, in a world without chance but for timing."""
+    """A subject without manners or randomness, except in timing."""
     for name in ("JITTER", "TWITCH_RATE", "BLINK_RATE"):
         monkeypatch.setattr(expressions, name, 0.0)
     monkeypatch.setattr(expressions, "STRENGTH", (0.0, 0.0))
@@ -24,7 +25,7 @@ def act(manner, emotion, seed=0, n_frames=40):
 
 
 def test_the_emotions_are_those_that_releases_show():
-    releases = [release for releases in LAYOUTS.values() for release in releases]
+    releases = [release for name in LAYOUTS for release in read_layouts(name)]
     assert set(EMOTIONS) == {r.emotion(label) for r in releases for label in r.proportions}
 
 
@@ -45,7 +46,7 @@ def test_happiness_and_repression_differ_only_in_how_they_fade(plain):
 
 
 def test_surprise_holds_units_that_no_other_emotion_of_casme2_holds():
-    others = set(CASME2.proportions) - {"surprise"}
+    others = set(read_layouts("casme2")[0].labels) - {"surprise"}
     held = {unit for name in others for unit in EMOTIONS[name].hold}
     assert not held & set(EMOTIONS["surprise"].hold)
 
@@ -83,7 +84,7 @@ def test_clips_differ_in_length_and_in_where_the_apex_lies():
     assert max(shares) > 0.6
 
 
-def test_a_person_repeats_a_manner_that_another_does_not_have():
+def test_a_subject_repeats_a_manner_that_another_does_not_have():
     mine, yours = (draw_manner(np.random.default_rng(seed)) for seed in (0, 1))
     again = draw_manner(np.random.default_rng(0))
     assert all(np.array_equal(mine.habits[name], again.habits[name]) for name in EMOTIONS)

@@ -23,7 +23,7 @@ def test_a_frame_is_an_rgb_picture_with_the_contrast_of_a_photograph(face):
     assert frame.std() > 20
 
 
-def test_the_same_generator_draws_the_same_person_and_another_draws_another():
+def test_the_same_generator_draws_the_same_subject_and_another_draws_another():
     first, again, other = (draw_face(np.random.default_rng(n), SIZE).portrait for n in (1, 1, 2))
     assert np.array_equal(first, again)
     assert np.abs(first - other).mean() > 5

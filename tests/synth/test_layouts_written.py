@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from dianet_ray.synth.data_set import write_data_set
+from dianet_ray.synth.planning import SynthOptions
 
 FACTS = {
     path.stem: yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -24,7 +25,7 @@ CASES += [("megc2019", part, part) for part in FACTS["megc2019"]["parts"]]
 SIZES = {"n_subjects": 4, "n_clips": 24, "image_size": 32, "n_frames": 10}
 KINDS = {"integer": int, "text": str, "integer_or_text": (int, str)}
 
-# Flaws of other copies of a release, or of nobody's business: each with the reason.
+# Flaws of other copies of a release, or that no reader meets: each with the reason.
 NOT_WRITTEN = {
     "casme2": {
         "apex_at_the_edge": "the benchmarks are calibrated on the bytes of this layout",
@@ -97,7 +98,7 @@ def make(tmp_path_factory):
         if layout not in made:
             size = SIZES if layout != "megc2019" else SIZES | {"n_subjects": 9, "n_clips": 40}
             made[layout] = tmp_path_factory.mktemp("written") / layout
-            write_data_set(made[layout], layout=layout, **size, n_workers=1)
+            write_data_set(made[layout], SynthOptions(layout=layout, **size), n_workers=1)
         return made[layout]
 
     return write

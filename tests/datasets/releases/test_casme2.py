@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from dianet_ray.datasets.catalogue import LOADERS
+from dianet_ray.datasets.annotations import ChosenPaths
+from dianet_ray.datasets.releases.casme2 import RELEASE
 from dianet_ray.errors import InputError
 from tests.support.casme2_files import (
     FRAMES,
@@ -18,13 +19,16 @@ from tests.support.casme2_files import (
     write_workbook,
 )
 
-read = LOADERS["casme2"]
+
+def read(root, sheet, frames):
+    chosen = ChosenPaths(*(() if path is None else (path,) for path in (sheet, frames)))
+    return RELEASE.read(root, chosen)[0]
 
 
 def frames_of(source):
     """Where the frames of each clip are, found for a row or not."""
-    of_rows = {clip.key: clip.frames for clip in source.annotated if clip.frames is not None}
-    return {**of_rows, **source.unnamed}
+    of_rows = {clip.name: clip.frames for clip in source.annotations if clip.frames is not None}
+    return {**of_rows, **source.unlisted}
 
 
 def one_line(error):
@@ -48,7 +52,7 @@ def test_any_workbook_name_is_found_up_to_two_levels_down(tmp_path, place):
     (tmp_path / WORKBOOK).rename(tmp_path / place)
     source = read(tmp_path, None, None)
     assert source.sheet.path == tmp_path / place
-    assert len(source.annotated) == 6
+    assert len(source.annotations) == 6
 
 
 @pytest.mark.parametrize(
@@ -76,9 +80,9 @@ def test_several_workbooks_are_listed_with_the_flag_that_chooses(tmp_path):
         read(tmp_path, None, None)
     for words in ("--annotations FILE", str(tmp_path / WORKBOOK), str(other)):
         assert words in one_line(error)
-    assert len(read(tmp_path, other, None).annotated) == 2
+    assert len(read(tmp_path, other, None).annotations) == 2
     below = other.relative_to(tmp_path)
-    assert len(read(tmp_path, below, None).annotated) == 2
+    assert len(read(tmp_path, below, None).annotations) == 2
 
 
 def test_several_frame_folders_are_listed_with_the_flag_that_chooses(tmp_path):
@@ -119,9 +123,9 @@ def test_a_relative_path_is_taken_from_here_unless_the_data_set_has_another(tmp_
     monkeypatch.chdir(tmp_path)
     assert len(frames_of(read(root, None, Path(FRAMES)))) == 6
     write_workbook(tmp_path / "other.xlsx", clips(2))
-    assert len(read(root, Path("other.xlsx"), None).annotated) == 2
+    assert len(read(root, Path("other.xlsx"), None).annotations) == 2
     monkeypatch.chdir(here)
-    with pytest.raises(InputError, match="--frames-dir: CASME2_RAW_selected is") as error:
+    with pytest.raises(InputError, match="--frames-dir: CASME2_RAW_selected may be") as error:
         read(root, None, Path(FRAMES))
     for place in (here, root):
         assert str(place / FRAMES) in one_line(error)
@@ -147,7 +151,7 @@ def test_a_subject_folder_that_does_not_open_is_one_line(tmp_path, monkeypatch):
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", locked)  # root may open everything
-    with pytest.raises(InputError, match=r"not open: .*sub02 \(Permission denied\)") as error:
+    with pytest.raises(InputError, match=r"listed: .*sub02 \(Permission denied\)") as error:
         read(tmp_path, None, None)
     one_line(error)
 
@@ -184,7 +188,7 @@ def test_titles_may_differ_in_case_and_spaces_and_the_nameless_may_have_names(tm
         "Estimated  emotion ",
     )
     write_workbook(tmp_path / WORKBOOK, clips(), header=titles)
-    first = read(tmp_path, None, None).annotated[0]
+    first = read(tmp_path, None, None).annotations[0]
     assert (first.subject, first.filename, first.onset, first.label) == (
         "sub01",
         "EP00_01",
@@ -198,7 +202,7 @@ def test_a_subject_finds_its_folder_however_it_is_written(tmp_path, subject):
     write_data_set(tmp_path, [Clip(subject=3)])
     write_workbook(tmp_path / WORKBOOK, [replace(Clip(), subject=subject, name=" EP01_01 ")])
     source = read(tmp_path, None, None)
-    (row,) = source.annotated
+    (row,) = source.annotations
     assert row.frames == tmp_path / FRAMES / "sub03" / "EP01_01"
 
 
@@ -206,5 +210,5 @@ def test_blank_rows_are_no_clips_and_frame_numbers_may_be_text(tmp_path):
     write_data_set(tmp_path, [Clip()])
     blank = Clip(subject=None, name=None, onset=None, apex=None, offset=None, label=None)
     write_workbook(tmp_path / WORKBOOK, [replace(Clip(), onset="10", apex=13.0), blank])
-    (row,) = read(tmp_path, None, None).annotated
+    (row,) = read(tmp_path, None, None).annotations
     assert (row.onset, row.apex) == (10, 13)

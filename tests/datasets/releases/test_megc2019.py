@@ -1,4 +1,4 @@
-"""The composite of three data sets: parts, people, classes, and what is chosen per part."""
+"""The composite of three data sets: its sources, subjects, classes and chosen files."""
 
 from pathlib import Path
 
@@ -7,6 +7,7 @@ import numpy as np
 import openpyxl
 import pytest
 
+from dianet_ray.datasets.annotations import ChosenPaths
 from dianet_ray.datasets.label_sets import COMMONEST, label_set
 from dianet_ray.datasets.rules import read_manifest
 from dianet_ray.errors import InputError
@@ -80,8 +81,8 @@ def linked(root, tmp_path):
 
 def test_the_parts_are_read_each_by_its_own_loader(root):
     manifest = read_manifest("megc2019", root)
-    assert [part.dataset for part in manifest.sources] == ["casme2", "samm", "smic"]
-    assert [part.apex for part in manifest.sources] == ["annotated", "annotated", "midpoint"]
+    assert [source.dataset for source in manifest.sources] == ["casme2", "samm", "smic"]
+    assert [source.apex for source in manifest.sources] == ["annotated", "annotated", "midpoint"]
     assert len(manifest.rows) == 11
     for row in manifest.rows:
         assert manifest.frames(row).is_dir()
@@ -152,14 +153,14 @@ def test_a_part_that_is_not_there_is_one_line(linked, part):
     (linked / part).unlink()
     with pytest.raises(InputError) as refused:
         read_manifest("megc2019", linked)
-    assert f"{part} is there 0 times under {linked}: none" in str(refused.value)
+    assert f"0 for {part} under {linked}: none" in str(refused.value)
     assert "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize("doubled", ["CASME-II", "CASME2_cropped", "CASME2-RAW"])
 def test_a_part_that_is_there_twice_is_one_line_with_both(linked, doubled):
     (linked / doubled).mkdir()
-    with pytest.raises(InputError, match="casme2 is there 2 times") as refused:
+    with pytest.raises(InputError, match="2 for casme2 under") as refused:
         read_manifest("megc2019", linked)
     assert str(linked / doubled) in str(refused.value)
     assert str(linked / "casme2") in str(refused.value)
@@ -177,7 +178,7 @@ def test_folders_are_known_by_how_their_names_start(root, tmp_path, names):
     for part, name in zip(("casme2", "samm", "smic"), names, strict=True):
         (tmp_path / name).symlink_to(root / part)
     if names[2] == "s":
-        with pytest.raises(InputError, match="smic is there 0 times"):
+        with pytest.raises(InputError, match="0 for smic under"):
             read_manifest("megc2019", tmp_path)
     else:
         assert len(read_manifest("megc2019", tmp_path).usable()) == 9
@@ -219,7 +220,7 @@ def test_two_sheets_of_a_part_are_one_line(two_sheets):
 def test_a_sheet_is_given_to_the_part_that_it_lies_in(two_sheets, relative):
     sheet = Path("casme2/CASME2-coding-20190701.xlsx")
     given = sheet if relative else two_sheets / sheet
-    manifest = read_manifest("megc2019", two_sheets, annotations=[given])
+    manifest = read_manifest("megc2019", two_sheets, chosen=ChosenPaths((given,)))
     assert manifest.sources[0].sheet.path == two_sheets / sheet
     assert len(manifest.usable()) == 8
 
@@ -228,13 +229,15 @@ def test_sheets_and_frames_are_given_per_part(two_sheets):
     manifest = read_manifest(
         "megc2019",
         two_sheets,
-        annotations=[
-            two_sheets / "smic/SMIC-HS-E_annotation_2019.xlsx",
-            two_sheets / "casme2/CASME2-coding-20190701.xlsx",
-        ],
-        frames_dirs=[two_sheets / "samm/006", two_sheets / "smic/HS"],
+        chosen=ChosenPaths(
+            sheets=(
+                two_sheets / "smic/SMIC-HS-E_annotation_2019.xlsx",
+                two_sheets / "casme2/CASME2-coding-20190701.xlsx",
+            ),
+            frames=(two_sheets / "samm/006", two_sheets / "smic/HS"),
+        ),
     )
-    roots = [part.frames_root for part in manifest.sources]
+    roots = [source.frames_root for source in manifest.sources]
     assert roots == [two_sheets / p for p in ("casme2", "samm/006", "smic/HS")]
     assert len(manifest.usable()) == 8
 
@@ -244,8 +247,8 @@ def test_a_sheet_of_no_part_or_a_second_one_is_one_line(two_sheets, which):
     sheets = sorted((two_sheets / "casme2").glob("*.xlsx"))
     if which == "outside":
         sheets = [write_workbook(two_sheets / "CASME2-coding-x.xlsx", CASME2)]
-    with pytest.raises(InputError, match="one sheet and one frame folder per part") as refused:
-        read_manifest("megc2019", two_sheets, annotations=sheets)
+    with pytest.raises(InputError, match="at most one sheet and") as refused:
+        read_manifest("megc2019", two_sheets, chosen=ChosenPaths(tuple(sheets)))
     assert sheets[-1].name in str(refused.value)
 
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from dianet_ray.datasets.annotations import ChosenPaths
 from dianet_ray.datasets.rules import read_manifest
 from dianet_ray.imaging.clip_images import Recipe, clip_images
 from dianet_ray.imaging.frames import read_frames
@@ -146,7 +147,7 @@ def test_clips_may_lie_below_another_folder(tmp_path, where):
     (row,) = read_manifest("table", root).rows
     assert row.reason == "no frame folder: none for p1/a"
     given = Path("disk") if where == "inside" else frames
-    manifest = read_manifest("table", root, frames_dirs=[given])
+    manifest = read_manifest("table", root, chosen=ChosenPaths(frames=(given,)))
     (row,) = manifest.rows
     assert row.state == "used"
     assert manifest.frames(row) == frames / "a"
@@ -157,8 +158,8 @@ def test_the_hash_does_not_depend_on_where_the_frames_lie(tmp_path):
     for place in ("one", "two"):
         write_folder(tmp_path / place / "disk" / "a", pictures())
     hashes = {
-        read_manifest("table", root, frames_dirs=[tmp_path / place / "disk"]).hash()
-        for place in ("one", "two")
+        read_manifest("table", root, chosen=ChosenPaths(frames=(folder / "disk",))).hash()
+        for folder in (tmp_path / "one", tmp_path / "two")
     }
     assert len(hashes) == 1
 
@@ -205,7 +206,7 @@ def test_a_table_of_any_name_and_kind_may_be_given(tmp_path, name):
     else:
         write_table(tmp_path, [row], name)
     write_table(tmp_path, [("lost", "p1", "joy", 1, 3, 5)], "another.csv")
-    (found,) = read_manifest("table", tmp_path, annotations=[path]).rows
+    (found,) = read_manifest("table", tmp_path, chosen=ChosenPaths((path,))).rows
     assert (found.state, found.frames_path) == ("used", "a")
 
 

@@ -1,0 +1,150 @@
+"""What cannot be read at all is refused in one line: sheets, folders, wrong names."""
+
+import os
+
+import pytest
+from openpyxl.chart import BarChart
+
+from dianet_ray.datasets.annotations import ChosenPaths
+from dianet_ray.datasets.releases import DATASETS
+from tests.support.casme2_files import FRAMES, WORKBOOK
+from tests.support.damage import (
+    cropped_beside_raw,
+    edit,
+    judge,
+    lose_columns,
+    no_frames,
+    refusal,
+    rewrite,
+)
+
+
+def two_fitting_sheets(book):
+    copied = book.copy_worksheet(book.active)
+    copied.title = "Copy"
+
+
+def charts_only(book):
+    sheet = book.active
+    book.create_chartsheet("Chart").add_chart(BarChart())
+    book.remove(sheet)
+
+
+def cut_workbook(root, share):
+    path = root / WORKBOOK
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
+
+
+def csv_named_xlsx(root):
+    (root / WORKBOOK).write_text("Subject,Filename\n1,EP00_01\n")
+
+
+def xls_named_xlsx(root):
+    (root / WORKBOOK).write_bytes(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600))
+
+
+def xls_alone(root):
+    (root / WORKBOOK).rename((root / WORKBOOK).with_suffix(".xls"))
+
+
+def zip_of_something_else(root):
+    (root / WORKBOOK).write_bytes(b"PK\x05\x06" + bytes(18))
+
+
+def folder_named_like_the_workbook(root):
+    (root / WORKBOOK).unlink()
+    (root / WORKBOOK).mkdir()
+
+
+def dangling_workbook(root):
+    (root / WORKBOOK).unlink()
+    (root / WORKBOOK).symlink_to(root / "gone.xlsx")
+
+
+def no_workbook(root):
+    (root / WORKBOOK).unlink()
+
+
+REFUSED = {
+    "a sheet without columns": (
+        lose_columns,
+        ["lacks columns", "Filename", "ApexFrame", "Sheet1"],
+    ),
+    "a sheet with nothing": (lambda r: edit(r, lambda b: b.active.delete_rows(1, 99)), ["lacks"]),
+    "a sheet with titles only": (lambda r: rewrite(r, []), ["no row below its titles", "Sheet1"]),
+    "two sheets that fit": (lambda r: edit(r, two_fitting_sheets), ["Sheet1, Copy"]),
+    "a workbook of charts": (lambda r: edit(r, charts_only), ["no sheet of cells", WORKBOOK]),
+    "a workbook cut to 95 %": (lambda r: cut_workbook(r, 0.95), ["not a readable workbook"]),
+    "a workbook cut to 30 %": (lambda r: cut_workbook(r, 0.3), ["not a readable workbook"]),
+    "an empty workbook": (lambda r: cut_workbook(r, 0), ["not a readable workbook", WORKBOOK]),
+    "a CSV renamed .xlsx": (csv_named_xlsx, ["not a readable workbook (.xlsx)"]),
+    "an .xls renamed .xlsx": (xls_named_xlsx, ["not a readable workbook (.xlsx)"]),
+    "an .xls alone": (xls_alone, ["none found", "--annotations"]),
+    "an archive of nothing": (zip_of_something_else, ["not a readable workbook (.xlsx)"]),
+    "a folder named like it": (folder_named_like_the_workbook, ["cannot be opened", WORKBOOK]),
+    "a workbook that is a lost link": (dangling_workbook, ["sheet", WORKBOOK]),
+    "no workbook": (no_workbook, ["none found", "--annotations"]),
+    "no frames": (no_frames, ["none found", "--frames-dir", "sub01"]),
+    "raw and cropped frames": (cropped_beside_raw, ["two places", "--frames-dir", "Cropped"]),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_cannot_be_read_is_refused_in_one_line(root, case):
+    damage, says = REFUSED[case]
+    damage(root)
+    said = refusal(root)
+    assert [words for words in says if words not in said] == [], said
+
+
+def test_several_frame_folders_are_read_when_one_is_chosen(root):
+    cropped_beside_raw(root)
+    judged = judge(root, chosen=ChosenPaths(frames=(root / "Cropped",)))
+    assert {state for _, state, _ in judged} == {"used"}
+
+
+@pytest.mark.parametrize("dataset", ["samm", "mmew", "smic", "casme3", "fourdme"])
+def test_another_data_sets_folder_is_named_for_what_it_is(root, dataset):
+    said = refusal(root, dataset)
+    assert f"looks like casme2, not {dataset}" in said
+    assert WORKBOOK in said
+
+
+def test_an_unknown_data_set_is_answered_with_the_known_ones(root):
+    said = refusal(root, "casme")
+    assert "unknown data set: casme" in said
+    assert all(name in said for name in DATASETS)
+
+
+@pytest.mark.parametrize("there", ["file", "nothing", "lost link", "workbook"])
+def test_a_root_that_is_no_folder_is_named(root, tmp_path, there):
+    path = root / WORKBOOK if there == "workbook" else tmp_path / "elsewhere"
+    if there == "file":
+        path.touch()
+    if there == "lost link":
+        path.symlink_to(tmp_path / "gone")
+    assert str(path) in refusal(path)
+
+
+def test_an_annotation_file_that_is_not_there_is_named(root, tmp_path):
+    said = refusal(root, chosen=ChosenPaths((tmp_path / "gone.xlsx",)))
+    assert "--annotations" in said
+    assert "gone.xlsx" in said
+
+
+def test_a_folder_given_as_annotations_is_named(root):
+    assert "cannot be opened" in refusal(root, chosen=ChosenPaths((root / FRAMES,)))
+
+
+def test_a_folder_that_does_not_open_is_one_line(root, monkeypatch):
+    """Root opens everything, so the system's answer is put in its place."""
+    scandir = os.scandir
+    closed = str(root / FRAMES / "sub02")
+
+    def refuse(path="."):
+        if os.fspath(path) == closed:
+            raise PermissionError(13, "Permission denied", closed)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert f"a folder cannot be listed: {closed} (Permission denied)" in refusal(root)
