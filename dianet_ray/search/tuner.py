@@ -94,7 +94,8 @@ def run(searcher: StudySearcher, plan: Plan, workers: Workers, *, started_at: fl
         raise
     except StorageAway as error:
         raise StudyFailed(
-            f"the storage was unreachable or full for {files.PATIENCE_S / 60:.0f} min: {plan.path}: "
+            f"the storage was unreachable or full for {files.PATIENCE_S / 60:.0f} min: "
+            f"{plan.path}: "
             f"{error}; what is recorded stays, and the same command resumes"
         ) from None
     finally:
