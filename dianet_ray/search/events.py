@@ -1,7 +1,8 @@
 """What a ledger holds: one typed event per line, and what a worker is asked and answers.
 
 The ledger's events are the study's truth; `study_file` adds them up. Orders and answers travel
-through Ray Tune as JSON text, because Tune flattens nested results.
+through Ray Tune as JSON text, because Tune flattens nested results:
+docs/decisions.md: Results travel as JSON text.
 """
 
 from __future__ import annotations

@@ -147,6 +147,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         written = self.ledger.flush()
         if not written:
             return False
+        # Nothing is decided on a result that a crash could still take away.
         self.study = extended(self.study, written)
         for event in written:
             if isinstance(event, TrainingEnded):
@@ -208,6 +209,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
             history=[self._past(c) for c in before],
         )
         recorded = [c for c in self.study.configurations if c.wave == action.wave]
+        # A driver may have been killed between a wave's first record and its last.
         if [c.settings for c in recorded] != settings[: len(recorded)]:
             logger.warning(
                 "wave %d would be drawn differently now (another Optuna?): the ledger stands",

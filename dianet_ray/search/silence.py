@@ -11,10 +11,12 @@ SILENCE_S = 600.0
 
 
 class Silence:
-    """Remembers medians: to take one for every training handed out would be quadratic."""
+    """Sets how long a training may be silent, from the medians of its rung."""
 
     def __init__(self) -> None:
-        self._medians: dict[int, tuple[int, float]] = {}  # by rung: of how many records, seconds
+        # By rung: the number of records and their median. Taking a median for every training that
+        # is handed out would be quadratic in their number.
+        self._medians: dict[int, tuple[int, float]] = {}
 
     def limit_s(self, study: Study, rung: int) -> float:
         """Set a training's limit; the median is taken again when a tenth more is recorded."""

@@ -58,12 +58,15 @@ class FoldTrial(tune.Trainable):  # type: ignore[misc]
         """Keep the material; the configuration is read anew for each trial."""
         assert material is not None
         self._material = material
+        # The number of threads changes the order of sums, so it is part of the study's identity.
         torch.set_num_threads(material.threads)
         self._node_id = ray.get_runtime_context().get_node_id()
         self._problem = gpu_problem()
         if not self._problem and material.probe and self._node_id not in material.probed:
             self._problem = find_problem(material.probe)
 
+    # A function trainable could not be reused safely: a thread of it that still runs after 2 s
+    # marks the next trial as failed (ray-project/ray issue 29268).
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Accept the next trial, so that the actor is reused."""
         return True
@@ -91,6 +94,7 @@ class FoldTrial(tune.Trainable):  # type: ignore[misc]
             StorageAway: the weights cannot be written, so the node cannot take part.
             torch.AcceleratorError: this process has lost its GPU.
         """
+        # docs/decisions.md: Detecting a worker that hangs
         watch(order.silence_s)
         started_at = time.time()
         try:

@@ -17,6 +17,7 @@ from dianet_ray.search.plan import Plan
 from dianet_ray.search.trial import FoldTrial, Material
 
 AUTO_GPUS = 0.25
+"""Share of a GPU that a trial takes by default. Shares only count trials: Ray caps no memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,7 @@ def make_workers(
         probe=nodes.probe,
         probed=frozenset(nodes.good),
     )
+    # Tune copies a trial's configuration for every trial, so the images must not be in it.
     bound = tune.with_parameters(trial, material=material)
     trainable = tune.with_resources(bound, partial(_request, needs))
     demand = None if nodes.probe is None else Demand(needs.trial)  # no one grows our own machine
@@ -104,6 +106,7 @@ def make_workers(
 
 def _request(needs: Resources, config: dict[str, Any]) -> tune.PlacementGroupFactory:
     """Ask for a trial's room, on no node that must be avoided."""
+    # docs/decisions.md: Keeping trials off a bad node
     order = order_of(config)
     selector = elsewhere(order.avoid if order else ())
     chosen = {"bundle_label_selector": [selector]} if selector else {}
