@@ -35,7 +35,7 @@ from rich.table import Table
 from benchmarks.repeater_driver import SPACE
 from dianet_ray.cluster import local_cpus
 from dianet_ray.data.images import load_images
-from dianet_ray.model.fit import Member, fit
+from dianet_ray.model.fit import LabelledImages, Member, fit
 from dianet_ray.options import SearchOptions
 from dianet_ray.protocol.predictions import pooled_score
 from dianet_ray.protocol.selection import champion
@@ -161,8 +161,8 @@ class Judge:
         found = []
         for number in range(N_JUDGES):
             member = Member(known, fresh, derive_seed(self._seed, "judge", number))
-            data, n = (self._images, self._labels), len(self._classes)
-            (fitted,) = fit(settings, *data, [member], n_classes=n)
+            n = len(self._classes)
+            (fitted,) = fit(settings, LabelledImages(self._images, self._labels, n), [member])
             answers = fitted.probabilities
             found.append(pooled_score(self._labels[fresh], answers, n_classes=n, objective="uf1"))
         return float(np.mean(found))

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import torch
 
-from dianet_ray.model import fit, network
+from dianet_ray.model import network
+from dianet_ray.model.weights import save_weights
 from dianet_ray.protocol.study import Study, Weights
 from dianet_ray.schemas import weights_path
 from dianet_ray.settings import derive_seed
@@ -26,7 +27,7 @@ def with_weights(study: Study, path: Path) -> Study:
         built.reset([torch.Generator().manual_seed(seed)])
         name = weights_path(training.config_id, training.fold)
         (path / name).parent.parent.mkdir(parents=True, exist_ok=True)
-        n_bytes, sha256 = fit.save_weights(path / name, network.member_state(built, 0), {})
+        n_bytes, sha256 = save_weights(path / name, network.member_state(built, 0), {})
         trainings[key] = replace(training, weights=Weights(name, n_bytes, sha256))
     about = {**study.about, "images": {**study.about["images"], "options": OPTIONS}}
     return replace(study, trainings=trainings, about=about)

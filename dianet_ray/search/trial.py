@@ -25,6 +25,7 @@ from ray import tune
 from dianet_ray import storage
 from dianet_ray.errors import StorageAway
 from dianet_ray.model import fit as fitting
+from dianet_ray.model.weights import save_weights
 from dianet_ray.probe import Probe, find_problem
 from dianet_ray.protocol.study import Fold
 from dianet_ray.schemas import weights_path
@@ -135,10 +136,8 @@ def train(material: Material, work: dict[str, Any], on_progress: Any) -> dict[st
     )
     (fitted,) = fitting.fit(
         settings,
-        material.images,
-        material.labels,
+        fitting.LabelledImages(material.images, material.labels, material.n_classes),
         [member],
-        n_classes=material.n_classes,
         device=device,
         on_progress=on_progress,
     )
@@ -171,7 +170,7 @@ def _save(
     path = weights_path(work["config_id"], index)
     file, about = material.study_path / path, {"config_id": work["config_id"], "fold": str(index)}
     n_bytes, sha256 = storage.patiently(
-        lambda: fitting.save_weights(file, fitted.weights, about), lambda error: on_wait()
+        lambda: save_weights(file, fitted.weights, about), lambda error: on_wait()
     )
     return {"path": path, "n_bytes": n_bytes, "sha256": sha256}
 

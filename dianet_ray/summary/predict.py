@@ -20,6 +20,7 @@ from dianet_ray.data.images import fingerprint
 from dianet_ray.data.subjects import COMPOSITES, EXAMPLES, full_name
 from dianet_ray.errors import InputError
 from dianet_ray.model import fit
+from dianet_ray.model.weights import load_weights
 from dianet_ray.summary.card import Card, read, subject_hash
 
 
@@ -115,7 +116,7 @@ def choose_voters(
 
 def _load(model: Path, card: Card) -> list[dict[str, Any]]:
     try:
-        return [fit.load_weights(model / fold.file) for fold in card.folds]
+        return [load_weights(model / fold.file) for fold in card.folds]
     except (SafetensorError, OSError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"the model files in {model} cannot be read: {reason}") from None

@@ -9,6 +9,7 @@ from dianet_ray.data.clips import Recipe, clip_images
 from dianet_ray.data.images import fingerprint
 from dianet_ray.errors import InputError
 from dianet_ray.model import fit
+from dianet_ray.model.weights import load_weights
 from dianet_ray.summary.card import read
 from dianet_ray.summary.predict import predict
 from tests.models import IMAGE_SIZE, with_weights
@@ -52,7 +53,7 @@ def known(tmp_path):
 
 def expected(model, images, folds):
     card = read(model)
-    weights = [fit.load_weights(model / card.folds[i].file) for i in folds]
+    weights = [load_weights(model / card.folds[i].file) for i in folds]
     votes = fit.predict(card.settings, weights, images[None], n_classes=len(card.classes))
     return votes.mean(axis=0)[0]
 
