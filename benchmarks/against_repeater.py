@@ -34,7 +34,7 @@ from rich.table import Table
 
 from benchmarks.repeater_driver import SPACE
 from dianet_ray.cluster.connection import local_cpus
-from dianet_ray.model.fit import Member, fit
+from dianet_ray.model.fit import LabelledImages, Member, fit
 from dianet_ray.options import SearchOptions
 from dianet_ray.prepare.images import load_images
 from dianet_ray.protocol.correction import champion
@@ -161,8 +161,8 @@ class Comparison:
         found = []
         for number in range(N_JUDGES):
             member = Member(known, fresh, derive_seed(self._seed, "comparison", number))
-            data, n = (self._images, self._labels), len(self._classes)
-            (fitted,) = fit(settings, *data, [member], n_classes=n)
+            n = len(self._classes)
+            (fitted,) = fit(settings, LabelledImages(self._images, self._labels, n), [member])
             answers = fitted.probabilities
             found.append(pooled_score(self._labels[fresh], answers, n_classes=n, objective="uf1"))
         return float(np.mean(found))

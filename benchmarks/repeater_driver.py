@@ -35,7 +35,7 @@ from ray.tune.search.optuna import OptunaSearch
 from ray.tune.search.repeater import TRIAL_INDEX, Repeater
 
 from dianet_ray.cluster.connection import LOCAL, connected
-from dianet_ray.model.fit import Member, fit
+from dianet_ray.model.fit import LabelledImages, Member, fit
 from dianet_ray.options import SearchOptions
 from dianet_ray.prepare.images import load_images
 from dianet_ray.protocol.folds import Fold
@@ -92,8 +92,8 @@ class OneFold(tune.Trainable):  # type: ignore[misc]
             test,
             derive_seed(known.seed, config_id(settings), known.rung, fold.index),
         )
-        data = known.images, known.labels
-        (fitted,) = fit(settings, *data, [member], n_classes=known.n_classes)
+        clips = LabelledImages(known.images, known.labels, known.n_classes)
+        (fitted,) = fit(settings, clips, [member])
         hits = classify(fitted.probabilities) == known.labels[test]
         return {
             "done": True,

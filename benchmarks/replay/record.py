@@ -28,7 +28,7 @@ import torch
 from benchmarks.arrays import make_arrays
 from benchmarks.replay.matrix import rung_name
 from dianet_ray.datasets.label_sets import label_set
-from dianet_ray.model.fit import Member, fit
+from dianet_ray.model.fit import LabelledImages, Member, fit
 from dianet_ray.progress import Progress
 from dianet_ray.protocol.folds import Clip, Fold, groups, loso
 from dianet_ray.protocol.metrics import confusion
@@ -144,7 +144,7 @@ def _record(job: tuple[Path, argparse.Namespace, Path, Settings]) -> None:
                 seed=derive_seed(asked.seed, config_id(settings), name, fold.index),
             )
             started_at = time.process_time()  # of one thread: other work beside it does not count
-            fitted = fit(shortened, images, labels, [member], n_classes=n_classes)[0]
+            fitted = fit(shortened, LabelledImages(images, labels, n_classes), [member])[0]
             answers[test] = fitted.probabilities[: len(test)]
             seconds.append(time.process_time() - started_at)
             if n is None:

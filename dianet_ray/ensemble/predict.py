@@ -21,6 +21,7 @@ from dianet_ray.errors import InputError
 from dianet_ray.imaging.clip_images import ClipImages, FrameSpan, clip_images
 from dianet_ray.imaging.frames import FrameError, UnfitError, frame_numbers
 from dianet_ray.model import fit
+from dianet_ray.model.weights import load_weights
 from dianet_ray.prepare.images import fingerprint
 
 Members = Literal["all", "held-out only"]
@@ -171,7 +172,7 @@ def _unknown(card: Card, name: str | None) -> str:
 
 def _load(model: Path, card: Card) -> list[dict[str, Any]]:
     try:
-        return [fit.load_weights(model / fold.file) for fold in card.folds]
+        return [load_weights(model / fold.file) for fold in card.folds]
     except (SafetensorError, OSError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"model files must be readable: {model}: {reason}") from None

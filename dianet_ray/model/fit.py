@@ -1,50 +1,58 @@
-"""Fit a stack of networks, predict with fitted ones, keep their weights.
+"""Train a stack of networks, and predict with trained ones.
 
-Arrays in, arrays out: no Ray, no clock but the stopwatch, no global random state. The budget is
-optimiser steps and the last step is what counts: no held-out clip chooses anything.
+Arrays in, arrays out: no Ray, no clock, no file, no global random state. The budget is a number
+of optimiser steps and the networks after the last step are the result, so no held-out clip
+influences which weights are kept.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import os
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-import safetensors.torch
 import torch
 from torch import Tensor
 
+from dianet_ray.artefacts import LoggedStep
 from dianet_ray.model.batches import Pixels, batches, steps
 from dianet_ray.model.network import DIANet, build, member_state, phase_numbers
-from dianet_ray.model.training import Log, NonFiniteLoss, Point, targets, train
+from dianet_ray.model.training import Log, NonFiniteLoss, targets, train
 from dianet_ray.settings import Settings, derive_seed
-from dianet_ray.storage import files
 
-__all__ = [
-    "Fitted",
-    "Member",
-    "NonFiniteLoss",
-    "fit",
-    "load_weights",
-    "predict",
-    "repeatable",
-    "save_weights",
-]
+__all__ = ["Fitted", "LabelledImages", "Member", "NonFiniteLoss", "fit", "predict", "repeatable"]
 
 CLIPS_AT_ONCE = 64
-"""Clips evaluated together, fixed so that a list of clips is always cut in the same places."""
+"""Clips that are predicted together. Fixed, because the size of a batch changes the rounding."""
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledImages:
+    """All clips of a study, which folds index by position.
+
+    Attributes:
+        images: (N, 3, H, W, 3) float16, dynamic images as stored; phases as in `schemas.PHASES`.
+        labels: (N,) int64, class numbers from 0.
+        n_classes: number of classes; a class may have no clip.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    n_classes: int
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One network of a stack: indices (int64) of its training and held-out clips, and its seed."""
+    """One network of a stack: the fold that it is trained for.
+
+    Attributes:
+        train: (n,) int64, positions of the training clips; at least one.
+        test: (m,) int64, positions of the held-out clips; may be empty.
+        seed: decides start values, order of clips, augmentation and dropout.
+    """
 
     train: np.ndarray
     test: np.ndarray
@@ -53,27 +61,26 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """What became of a member.
+    """The result of training one member.
 
-    `probabilities` is (test clips, classes) float32 in the order of `Member.test`; `history` one
-    dict per point with the step (from 1), the mean loss and accuracy on the training batches
-    since the point before, and the learning rate; `seconds` the member's share of the stack's
-    time; `weights` the state dict of the ordinary network, on the CPU.
+    Attributes:
+        probabilities: (m, n_classes) float32, of the held-out clips in the order of
+            `Member.test`; rows add up to 1.
+        history: some of the steps (from 1): the mean loss and accuracy over the
+            training batches since the point before, and the learning rate of the step.
+        weights: state dict of the network without its stack, on the CPU.
     """
 
     probabilities: np.ndarray
-    history: list[Point]
-    seconds: float
+    history: tuple[LoggedStep, ...]
     weights: dict[str, Tensor]
 
 
-def fit(  # noqa: PLR0913 - a stack of trainings needs its data, its people and its device
+def fit(
     settings: Settings,
-    images: np.ndarray,
-    labels: np.ndarray,
+    clips: LabelledImages,
     members: Sequence[Member],
     *,
-    n_classes: int,
     device: str = "cpu",
     on_progress: Callable[[int], None] | None = None,
 ) -> list[Fitted]:
@@ -84,43 +91,25 @@ def fit(  # noqa: PLR0913 - a stack of trainings needs its data, its people and 
 
     Args:
         settings: the configuration.
-        images: (N, 3, H, W, 3) float16, phases as in `schemas.PHASES`.
-        labels: (N,) int64; only the training clips' are read.
-        members: the folds; each has at least one training clip.
-        n_classes: number of classes.
+        clips: images and labels; only the labels of training clips are read.
+        members: the folds.
         device: where to train, as torch names it.
-        on_progress: called with the step now and then, at least every tenth.
+        on_progress: called with the number of steps done, at least at every tenth step.
 
     Raises:
         NonFiniteLoss: a member's loss or its prediction is not a finite number.
     """
-    started_at = time.perf_counter()
-    place = torch.device(device)
     log = Log(settings.steps, len(members), on_progress or _ignore)
-    known = [(torch.from_numpy(np.array(member.train)), member.seed) for member in members]
-    tables = [targets(settings, labels[member.train], n_classes) for member in members]
-    with repeatable(place):
-        pixels = Pixels(images, phase_numbers(settings), device=place)
-        network = build(settings, n_classes, images.shape[2], len(members))
-        _start(network, known, pixels)
-        plan = steps(settings, known, n_features=network.n_features, device=place)
-        answers = torch.from_numpy(np.array(labels)).to(place)
-        train(
-            settings,
-            network.to(place),
-            batches=batches(settings, plan, pixels=pixels, labels=answers),
-            tables=torch.stack(tables).to(place),
-            log=log,
-        )
-    weights = [member_state(network, number) for number in range(len(members))]
+    network = _train(settings, clips, members, device=torch.device(device), log=log)
     fitted = []
-    for state, member, points in zip(weights, members, log.points, strict=True):
-        held_out = images[member.test]
-        chances = predict(settings, [state], held_out, n_classes=n_classes, device=device)[0]
-        if not np.isfinite(chances).all():
+    for number, (member, history) in enumerate(zip(members, log.histories, strict=True)):
+        weights, held_out = member_state(network, number), clips.images[member.test]
+        (probabilities,) = predict(
+            settings, [weights], held_out, n_classes=clips.n_classes, device=device
+        )
+        if not np.isfinite(probabilities).all():
             raise NonFiniteLoss(math.nan, settings.steps)
-        seconds = (time.perf_counter() - started_at) / len(members)
-        fitted.append(Fitted(chances, points, seconds, state))
+        fitted.append(Fitted(probabilities, tuple(history), weights))
     return fitted
 
 
@@ -136,8 +125,8 @@ def predict(
 
     Args:
         settings: the configuration that the weights belong to.
-        weights: state dicts of ordinary networks.
-        images: (N, 3, H, W, 3), phases as in `schemas.PHASES`, stored values.
+        weights: state dicts, as in `Fitted.weights`.
+        images: (N, 3, H, W, 3), any float type, as in `LabelledImages.images`.
         n_classes: number of classes.
         device: where to compute, as torch names it.
     """
@@ -158,9 +147,9 @@ def predict(
 
 @contextmanager
 def repeatable(device: torch.device) -> Iterator[None]:
-    """Choose CUDA algorithms that repeat to the bit in full float32; the CPU's always do.
+    """Make CUDA compute the same bits every time, in full float32; a CPU always does.
 
-    What was chosen before comes back at the end.
+    The process's own choices come back at the end.
     """
     if device.type != "cuda":
         yield
@@ -176,41 +165,41 @@ def repeatable(device: torch.device) -> Iterator[None]:
         torch.use_deterministic_algorithms(before, warn_only=warns)
 
 
-def save_weights(
-    path: Path, weights: dict[str, Tensor], metadata: dict[str, str]
-) -> tuple[int, str]:
-    """Write a safetensors file whole or not at all; equal content gives equal bytes.
-
-    Returns:
-        Its size in bytes and its sha256 in hex.
-    """
-    content = _canonical(safetensors.torch.save(weights, metadata))
-    files.make_folder(path.parent, parents=False)  # not above: STUDY may be unmounted
-    files.put(path, content)
-    return len(content), hashlib.sha256(content).hexdigest()
-
-
-def load_weights(path: Path) -> dict[str, Tensor]:
-    """Read what `save_weights` wrote, to the CPU."""
-    return safetensors.torch.load_file(path)
+def _train(
+    settings: Settings,
+    clips: LabelledImages,
+    members: Sequence[Member],
+    *,
+    device: torch.device,
+    log: Log,
+) -> DIANet:
+    # Copies, because arrays out of Ray's object store are read-only, which torch refuses.
+    known = [(torch.from_numpy(np.array(member.train)), member.seed) for member in members]
+    labels = torch.from_numpy(np.array(clips.labels)).to(device)
+    tables = [targets(settings, clips.labels[member.train], clips.n_classes) for member in members]
+    with repeatable(device):
+        pixels = Pixels(clips.images, phase_numbers(settings), device=device)
+        network = build(settings, clips.n_classes, clips.images.shape[2], len(members))
+        _start(network, known, pixels)
+        plan = steps(settings, known, n_features=network.n_features, device=device)
+        train(
+            settings,
+            network.to(device),
+            batches=batches(settings, plan, pixels=pixels, labels=labels),
+            tables=torch.stack(tables).to(device),
+            log=log,
+        )
+    return network
 
 
 def _start(network: DIANet, known: Sequence[tuple[Tensor, int]], pixels: Pixels) -> None:
-    """Draw start values and keep what the training clips say of the images, for each member."""
+    """Draw each member's start values and keep the statistics of its training images."""
     seeds = [derive_seed(seed, "start") for _, seed in known]
     network.reset([torch.Generator().manual_seed(seed) for seed in seeds])
     if network.normalise.kind == "standard":
         for number, (clips, _) in enumerate(known):
             mean, deviation = pixels.statistics(clips)
             network.normalise.set(number, mean.cpu(), deviation.cpu())
-
-
-def _canonical(content: bytes) -> bytes:
-    """Sort a safetensors header, whose metadata come in an order that differs per process."""
-    end = 8 + int.from_bytes(content[:8], "little")
-    header = json.dumps(json.loads(content[8:end]), sort_keys=True, separators=(",", ":"))
-    padded = header.encode() + b" " * (-len(header.encode()) % 8)  # keeps tensors aligned
-    return len(padded).to_bytes(8, "little") + padded + content[end:]
 
 
 def _ignore(step: int) -> None:

@@ -14,15 +14,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from dianet_ray.artefacts import LoggedStep
 from dianet_ray.model.batches import Batch
 from dianet_ray.model.layers import Conv2d, Linear
 from dianet_ray.model.network import DIANet
 from dianet_ray.settings import Settings
 
-N_POINTS = 15
-"""About how many points a history holds."""
-
-Point = dict[str, float]
+N_LOGGED_STEPS = 15
+"""About how many steps a history holds."""
 
 
 class NonFiniteLoss(RuntimeError):
@@ -44,11 +43,11 @@ class Log:
 
     def __init__(self, n_steps: int, n_members: int, report: Callable[[int], None]) -> None:
         self._look_every = max(1, min(10, n_steps // 100))
-        self._point_every = max(1, n_steps // N_POINTS)
+        self._log_every = max(1, n_steps // N_LOGGED_STEPS)
         self._n_steps, self._report = n_steps, report
         self._waiting: list[Tensor] = []
-        self._since_point: list[np.ndarray] = []
-        self.points: list[list[Point]] = [[] for _ in range(n_members)]
+        self._since_logged: list[np.ndarray] = []
+        self.histories: list[list[LoggedStep]] = [[] for _ in range(n_members)]
 
     def add(self, step: int, losses: Tensor, hits: Tensor, rate: float) -> None:
         """Note a step's loss (M,) and share of clips classified right (M,).
@@ -57,31 +56,24 @@ class Log:
             NonFiniteLoss: at a look, with the first step whose loss was not a number.
         """
         self._waiting.append(torch.stack([losses, hits]))
-        is_point = step % self._point_every == 0 or step == self._n_steps
-        if not is_point and step % self._look_every:
+        is_logged = step % self._log_every == 0 or step == self._n_steps
+        if not is_logged and step % self._look_every:
             return
         seen = torch.stack(self._waiting).cpu().numpy()  # (steps, 2, M)
         for at, loss in enumerate(seen[:, 0].sum(axis=-1), start=step - len(seen) + 1):
             if not math.isfinite(loss):
                 raise NonFiniteLoss(float(loss), at)
         self._waiting.clear()
-        self._since_point.append(seen)
+        self._since_logged.append(seen)
         self._report(step)
-        if is_point:
-            self._add_points(step, rate)
+        if is_logged:
+            self._add_step(step, rate)
 
-    def _add_points(self, step: int, rate: float) -> None:
-        losses, hits = np.concatenate(self._since_point).mean(axis=0, dtype=np.float64)
-        self._since_point.clear()
-        for points, loss, hit in zip(self.points, losses, hits, strict=True):
-            points.append(
-                {
-                    "step": float(step),
-                    "loss": float(loss),
-                    "accuracy": float(hit),
-                    "learning_rate": rate,
-                }
-            )
+    def _add_step(self, step: int, rate: float) -> None:
+        losses, hits = np.concatenate(self._since_logged).mean(axis=0, dtype=np.float64)
+        self._since_logged.clear()
+        for history, loss, hit in zip(self.histories, losses, hits, strict=True):
+            history.append(LoggedStep(step, float(loss), float(hit), rate))
 
 
 def class_weights(labels: np.ndarray, n_classes: int) -> np.ndarray:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dianet_ray.artefacts import DRIVER_FOLDER, STUDY_JSON, to_plain
+from dianet_ray.artefacts import DRIVER_FOLDER, STUDY_JSON, Objective, to_plain
 from dianet_ray.errors import InputError
 from dianet_ray.options import SearchOptions
 from dianet_ray.protocol.ladder import (
@@ -112,9 +112,7 @@ def make_plan(images: Images, path: Path, *, space: Space, options: SearchOption
     labels = labels_of(images, existing, options)
     if existing is not None:
         _check_same("images", existing.identity.images, images.hash, path)
-    used = clips_of(images, labels)
-    n_asked, wave_size = _sizes(existing, options)
-    before = None if existing is None else existing.identity
+    used, settled = clips_of(images, labels), _settled(existing, options)
     identity = Identity(
         images=images.hash,
         classes=labels.name,
@@ -122,12 +120,10 @@ def make_plan(images: Images, path: Path, *, space: Space, options: SearchOption
         space=space.identity(),
         ladder=_ladder(space, options, len({clip.subject for clip in used.clips})),
         protocol="loso",
-        objective=options.objective or (before.objective if before else "uf1"),
-        seed=_given(options.seed, before.seed if before else 0),
-        wave_size=wave_size,
-        threads_per_training=_given(
-            options.threads_per_training, before.threads_per_training if before else 1
-        ),
+        objective=settled.objective,
+        seed=settled.seed,
+        wave_size=settled.wave_size,
+        threads_per_training=settled.threads,
     )
     if existing is not None:
         _check_identity(existing.identity, identity, path)
@@ -138,8 +134,8 @@ def make_plan(images: Images, path: Path, *, space: Space, options: SearchOption
         clips=used.clips,
         classes=tuple(labels.classes),
     )
-    n_configs = _n_configs(study, n_asked, options)
-    plan = Plan(path, study, space, n_asked, n_configs, used.rows, options)
+    n_configs = _n_configs(study, settled.n_asked, options)
+    plan = Plan(path, study, space, settled.n_asked, n_configs, used.rows, options)
     _check_budget(plan)
     return plan
 
@@ -216,20 +212,37 @@ def _check_new(path: Path, found: list[str]) -> None:
         raise InputError(f"a new study needs a new or empty folder: {path} holds other files")
 
 
-def _sizes(existing: Study | None, options: SearchOptions) -> tuple[int, int]:
-    """Choose how many configurations to draw, and how many make a wave."""
-    n_drawn = len(existing.configurations) if existing else 0
+@dataclass(frozen=True, slots=True)
+class _Settled:
+    """Options as given, else as the study has them, else their defaults."""
+
+    n_asked: int
+    objective: Objective
+    seed: int
+    wave_size: int
+    threads: int
+
+
+def _settled(existing: Study | None, options: SearchOptions) -> _Settled:
     n_before = existing.spans[-1].environment.n_configs if existing and existing.spans else None
-    n_configs = options.configs or n_before or N_CONFIGS
-    if n_configs < n_drawn:
-        raise InputError(f"--configs may only grow: got {n_configs}, {n_drawn} are drawn already")
-    default = existing.identity.wave_size if existing else min(WAVE_SIZE, n_configs)
-    return n_configs, options.wave_size or default
-
-
-def _given(option: int | None, default: int) -> int:
-    """Take an option as given; 0 is a value."""
-    return default if option is None else option
+    n_asked = options.configs or n_before or N_CONFIGS
+    n_drawn = len(existing.configurations) if existing else 0
+    if n_asked < n_drawn:
+        raise InputError(f"--configs may only grow: got {n_asked}, {n_drawn} are drawn already")
+    if existing is None:
+        default = _Settled(n_asked, "uf1", 0, min(WAVE_SIZE, n_asked), 1)
+    else:
+        before = existing.identity
+        default = _Settled(
+            n_asked, before.objective, before.seed, before.wave_size, before.threads_per_training
+        )
+    return _Settled(
+        n_asked,
+        objective=options.objective or default.objective,
+        seed=default.seed if options.seed is None else options.seed,  # 0 is a seed
+        wave_size=options.wave_size or default.wave_size,
+        threads=options.threads_per_training or default.threads,
+    )
 
 
 def _check_identity(old: Identity, new: Identity, path: Path) -> None:

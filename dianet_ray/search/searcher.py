@@ -260,9 +260,8 @@ class StudySearcher(Searcher):  # type: ignore[misc]
             return
         name = self.study.configurations[train.number].config_id
         training = Training(train.number, name, train.rung, fold, train.attempt, result)
-        is_urgent = (
-            result.outcome != "ok"
-        )  # durable before another fold of this configuration starts
+        # A failure must be durable before another fold of this configuration starts.
+        is_urgent = result.outcome != "ok"
         self.ledger.append(TrainingEnded(training), is_urgent=is_urgent)
 
     def _repaired(self, number: int, fold: int, result: TrainingResult) -> None:

@@ -21,10 +21,11 @@ import ray
 import torch
 from ray import tune
 
-from dianet_ray.artefacts import LoggedStep, weights_path
+from dianet_ray.artefacts import weights_path
 from dianet_ray.cluster.probe import Probe, find_problem
 from dianet_ray.errors import StorageAway, one_line
 from dianet_ray.model import fit as fitting
+from dianet_ray.model.weights import save_weights
 from dianet_ray.protocol.folds import Fold
 from dianet_ray.protocol.results import TrainingResult, Weights, WorkerEnvironment
 from dianet_ray.search.events import Answer, Order, Refusal, order_of
@@ -131,10 +132,8 @@ def train(material: Material, order: Order, on_progress: Callable[[int], None]) 
     device = assigned_device()
     (fitted,) = fitting.fit(
         settings,
-        material.images,
-        material.labels,
+        fitting.LabelledImages(material.images, material.labels, material.n_classes),
         [_member(material, order)],
-        n_classes=material.n_classes,
         device=device,
         on_progress=on_progress,
     )
@@ -147,15 +146,7 @@ def train(material: Material, order: Order, on_progress: Callable[[int], None]) 
         started_at=started_at,
         finished_at=time.time(),
         probabilities=fitted.probabilities,
-        history=tuple(
-            LoggedStep(
-                step=round(point["step"]),
-                loss=point["loss"],
-                accuracy=point["accuracy"],
-                learning_rate=point["learning_rate"],
-            )
-            for point in fitted.history
-        ),
+        history=fitted.history,
         weights=weights,
         environment=describe_worker(len(order.folds), device),
     )
@@ -188,7 +179,7 @@ def _save(
     file = material.study_path / path
     about = {"config_id": order.config_id, "fold": str(order.fold)}
     n_bytes, sha256 = files.patiently(
-        lambda: fitting.save_weights(file, fitted.weights, about), lambda error: on_wait()
+        lambda: save_weights(file, fitted.weights, about), lambda error: on_wait()
     )
     return Weights(path, n_bytes, sha256)
 

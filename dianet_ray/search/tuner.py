@@ -161,7 +161,8 @@ def _tune(searcher: StudySearcher, plan: Plan, workers: Workers) -> None:
                 # With a searcher of one's own Tune keeps one trial pending unless this is set
                 # (ray-project/ray issue 46965). The searcher knows how many fit.
                 max_concurrent_trials=_NO_LIMIT,
-                # A new actor takes 1.3 s, a reused one 0.05 s: docs/decisions.md: An actor for every trial
+                # A new actor takes 1.3 s, a reused one 0.05 s.
+                # docs/decisions.md: An actor for every trial
                 reuse_actors=True,
             ),
             run_config=tune.RunConfig(

@@ -14,6 +14,7 @@ from mlflow.pyfunc import PythonModel, PythonModelContext
 
 from dianet_ray.artefacts import CARD_JSON
 from dianet_ray.model import fit
+from dianet_ray.model.weights import load_weights
 from dianet_ray.settings import Settings
 
 
@@ -26,7 +27,7 @@ class Ensemble(PythonModel):  # type: ignore[misc] # MLflow is untyped
         card = json.loads((folder / CARD_JSON).read_text(encoding="utf-8"))
         self._settings = Settings(**card["settings"])
         self._n_classes = len(card["classes"])
-        self._weights = [fit.load_weights(folder / fold["file"]) for fold in card["folds"]]
+        self._weights = [load_weights(folder / fold["file"]) for fold in card["folds"]]
 
     def predict(
         self,

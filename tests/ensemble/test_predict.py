@@ -11,6 +11,7 @@ from dianet_ray.ensemble.predict import Moments, Prediction, predict
 from dianet_ray.errors import InputError
 from dianet_ray.imaging.clip_images import Recipe, clip_images
 from dianet_ray.model import fit
+from dianet_ray.model.weights import load_weights
 from dianet_ray.prepare.images import fingerprint
 from tests.support.models import IMAGE_SIZE, edit, with_weights, write_model
 from tests.support.studies import make_study
@@ -53,7 +54,7 @@ def known(tmp_path):
 
 def expected(model, images, folds):
     card = read(model)
-    weights = [fit.load_weights(model / card.folds[i].file) for i in folds]
+    weights = [load_weights(model / card.folds[i].file) for i in folds]
     found = fit.predict(card.settings, weights, images[None], n_classes=len(card.classes))
     return found.mean(axis=0)[0]
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
+from dataclasses import astuple
 
 import numpy as np
 import pytest
 import torch
 
-from dianet_ray.model import fit as fitting
-from dianet_ray.model.fit import Member, NonFiniteLoss, fit, load_weights, predict, save_weights
+from dianet_ray.model.fit import LabelledImages, Member, NonFiniteLoss, fit, predict
+from dianet_ray.model.weights import load_weights, save_weights
 from dianet_ray.settings import Settings
 from tests.support.toy import TINY, toy_images
 
@@ -28,7 +28,7 @@ FOLD = Member(np.arange(18), np.arange(18, 24), seed=11)
 
 
 def fit_one(settings=ALL_ON, images=IMAGES, labels=LABELS, member=FOLD, **options):
-    (fitted,) = fit(settings, images, labels, [member], n_classes=3, **options)
+    (fitted,) = fit(settings, LabelledImages(images, labels, 3), [member], **options)
     return fitted
 
 
@@ -47,10 +47,9 @@ def test_a_fit_returns_what_it_promises():
     assert fitted.probabilities.shape == (6, 3)
     assert fitted.probabilities.dtype == np.float32
     np.testing.assert_allclose(fitted.probabilities.sum(1), 1, rtol=1e-5)
-    assert fitted.seconds > 0
-    assert [point["step"] for point in fitted.history] == [1, 2, 3, 4, 5, 6]
-    assert all(np.isfinite(list(point.values())).all() for point in fitted.history)
-    assert all(type(value) is float for point in fitted.history for value in point.values())
+    assert [logged.step for logged in fitted.history] == [1, 2, 3, 4, 5, 6]
+    assert all(np.isfinite(astuple(logged)).all() for logged in fitted.history)
+    assert all(type(logged.loss) is type(logged.accuracy) is float for logged in fitted.history)
 
 
 @pytest.mark.parametrize("backbone", ["cnn", "resnet18"])
@@ -121,9 +120,11 @@ def test_every_setting_changes_the_prediction(name):
         {"normalisation": "standard"},
         {"normalisation": "minmax", "fusion": "concat"},
         {"phases": "whole_clip", "fusion": "none"},
-        {"backbone": "resnet18"},
+        # Three steps: later one in ten seeds meets a rectifier that rounding alone switches, and
+        # the gradient jumps there. Which seed does depends on the processor.
+        {"backbone": "resnet18", "steps": 3},
     ],
-    ids=lambda changes: "-".join(changes.values()) or "default",
+    ids=lambda changes: "-".join(map(str, changes.values())) or "default",
 )
 def test_a_stack_gives_each_member_what_it_gets_alone(changes):
     """Folds of different size, with dropout and every augmentation."""
@@ -133,14 +134,14 @@ def test_a_stack_gives_each_member_what_it_gets_alone(changes):
         Member(np.arange(4, 24), np.arange(4), seed=3),
         Member(np.arange(5), np.arange(5, 24), seed=11),
     ]
-    together = fit(settings, IMAGES, LABELS, members, n_classes=3)
+    together = fit(settings, LabelledImages(IMAGES, LABELS, 3), members)
     for member, stacked in zip(members, together, strict=True):
         alone = fit_one(settings, member=member)
         np.testing.assert_allclose(stacked.probabilities, alone.probabilities, atol=1e-5)
         for name, value in alone.weights.items():
             torch.testing.assert_close(stacked.weights[name], value, rtol=1e-4, atol=2e-4)
-        assert [p["loss"] for p in stacked.history] == pytest.approx(
-            [p["loss"] for p in alone.history], rel=1e-5
+        assert [logged.loss for logged in stacked.history] == pytest.approx(
+            [logged.loss for logged in alone.history], rel=1e-5
         )
 
 
@@ -182,8 +183,8 @@ def test_it_learns_which_phase_moves_how(fusion):
     member = Member(np.arange(60), np.arange(60, 90), seed=0)
     fitted = fit_one(settings, images, labels, member)
     assert (fitted.probabilities.argmax(1) == labels[60:]).mean() >= 0.9
-    assert fitted.history[-1]["accuracy"] >= 0.9
-    assert fitted.history[-1]["loss"] < fitted.history[0]["loss"]
+    assert fitted.history[-1].accuracy >= 0.9
+    assert fitted.history[-1].loss < fitted.history[0].loss
 
 
 def test_a_class_without_training_clips_is_possible():
@@ -253,34 +254,9 @@ def test_weights_written_and_read_predict_the_same_bits(tmp_path):
     settings = variant(normalisation="standard")
     fitted = fit_one(settings)
     path = tmp_path / "weights" / "fold-000.safetensors"
-    n_bytes, sha256 = save_weights(path, fitted.weights, {"config_id": "abc", "fold": "0"})
-    assert n_bytes == path.stat().st_size
-    assert sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
-    assert list(path.parent.iterdir()) == [path]
+    save_weights(path, fitted.weights, {"config_id": "abc", "fold": "0"})
     again = predict(settings, [load_weights(path)], IMAGES[FOLD.test], n_classes=3)
     assert np.array_equal(again[0], fitted.probabilities)
-
-
-def test_equal_weights_give_equal_files(tmp_path):
-    weights = fit_one().weights
-    names = [chr(ord("a") + number) for number in range(20)]
-    one = save_weights(tmp_path / "one", weights, dict.fromkeys(names, "x"))
-    other = save_weights(tmp_path / "other", weights, dict.fromkeys(reversed(names), "x"))
-    assert one == other
-
-
-def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
-    path = tmp_path / "w.safetensors"
-    path.write_bytes(b"old")
-
-    def fail(descriptor):
-        raise OSError("disk full")
-
-    monkeypatch.setattr(fitting.os, "fsync", fail)
-    with pytest.raises(OSError, match="disk full"):
-        save_weights(path, {"a": torch.zeros(2)}, {})
-    assert path.read_bytes() == b"old"
-    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_predict_takes_several_models_and_any_float_type():

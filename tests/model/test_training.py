@@ -73,20 +73,19 @@ def test_only_kernels_and_matrices_decay(backbone):
 
 
 @pytest.mark.parametrize("n_steps", [1, 7, 100, 200, 1000])
-def test_a_log_reports_often_and_keeps_about_fifteen_points(n_steps):
+def test_a_log_reports_often_and_keeps_about_fifteen_steps(n_steps):
     reported = []
     log = Log(n_steps, 2, reported.append)
     for step in range(1, n_steps + 1):
         log.add(step, torch.tensor([step, 1.0]), torch.tensor([0.5, 0.0]), 0.1)
     assert reported[-1] == n_steps
     assert max(np.diff([0, *reported])) <= max(1, min(10, n_steps // 100))
-    first, second = log.points
+    first, second = log.histories
     assert min(n_steps, 10) <= len(first) <= 22
-    assert first[-1]["step"] == n_steps
-    assert set(first[0]) == {"step", "loss", "accuracy", "learning_rate"}
-    since = np.arange(first[-2]["step"] + 1 if len(first) > 1 else 1, n_steps + 1)
-    assert first[-1]["loss"] == pytest.approx(since.mean())
-    assert (first[-1]["accuracy"], second[-1]["loss"]) == (0.5, 1.0)
+    assert first[-1].step == n_steps
+    since = np.arange(first[-2].step + 1 if len(first) > 1 else 1, n_steps + 1)
+    assert first[-1].loss == pytest.approx(since.mean())
+    assert (first[-1].accuracy, second[-1].loss) == (0.5, 1.0)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])

@@ -10,7 +10,8 @@ import torch
 
 from dianet_ray.artefacts import CARD_JSON, Recipe, to_json, weights_path
 from dianet_ray.ensemble import card
-from dianet_ray.model import fit, network
+from dianet_ray.model import network
+from dianet_ray.model.weights import save_weights
 from dianet_ray.protocol.results import Weights
 from dianet_ray.protocol.standing import standing_of
 from dianet_ray.protocol.study import Study
@@ -34,7 +35,7 @@ def with_weights(study: Study, path: Path) -> Study:
         built.reset([torch.Generator().manual_seed(seed)])
         name = weights_path(training.config_id, training.fold)
         (path / name).parent.parent.mkdir(parents=True, exist_ok=True)
-        n_bytes, sha256 = fit.save_weights(path / name, network.member_state(built, 0), {})
+        n_bytes, sha256 = save_weights(path / name, network.member_state(built, 0), {})
         trainings[key] = studies.with_weights(training, Weights(name, n_bytes, sha256))
     return replace(study, trainings=trainings, origin=replace(study.origin, recipe=RECIPE))
 

@@ -5,6 +5,7 @@ import pytest
 from mlflow import pyfunc
 
 from dianet_ray.model import fit
+from dianet_ray.model.weights import load_weights
 from dianet_ray.protocol.correction import champion
 from dianet_ray.tracking.projection import Projection
 from tests.support.models import IMAGE_SIZE
@@ -20,7 +21,7 @@ def test_the_registered_model_loads_back_and_answers_as_its_fold_models_do(made,
     images = generator.uniform(-255, 255, (5, 3, IMAGE_SIZE, IMAGE_SIZE, 3)).astype(np.float16)
     winner = champion(made.study)
     weights = [
-        fit.load_weights(made.path / training.weights.path)
+        load_weights(made.path / training.weights.path)
         for training in made.study.of(winner.number)
     ]
     votes = fit.predict(winner.settings, weights, images, n_classes=3)
