@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.model.convolutions import convolutions, small
+from tests.support.convolutions import convolutions, small
 
 LIMITS = ("SSE41", "AVX2", "AVX512_CORE", None)
 """Values of ONEDNN_MAX_CPU_ISA; one that the processor lacks changes nothing."""
@@ -26,7 +26,7 @@ def check(limit, networks, n_threads=1):
     environment = {k: v for k, v in os.environ.items() if k != "ONEDNN_MAX_CPU_ISA"} | CHECKED
     if limit:
         environment["ONEDNN_MAX_CPU_ISA"] = limit
-    words = [sys.executable, "-m", "tests.model.convolutions", networks, str(n_threads)]
+    words = [sys.executable, "-m", "tests.support.convolutions", networks, str(n_threads)]
     done = subprocess.run(words, env=environment, capture_output=True, text=True)
     last = done.stdout.rsplit("\n", 2)[-2:]
     return f"status {done.returncode} at {last[0]}\n{done.stderr}" if done.returncode else ""

@@ -10,7 +10,7 @@ import torch
 
 from dianet_ray.model.network import build, member_state
 from dianet_ray.model.weights import load_weights, save_weights
-from tests.model.toy import TINY
+from tests.support.toy import TINY
 
 WEIGHTS = member_state(build(TINY, 3, 32), 0)
 

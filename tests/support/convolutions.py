@@ -1,6 +1,6 @@
 """Every convolution that the settings can reach, computed again in float64.
 
-`python -m tests.model.convolutions small` (or `whole`) stops with status 1 at the first that
+`python -m tests.support.convolutions small` (or `whole`) stops with status 1 at the first that
 differs. It runs in a process of its own, because a broken kernel may end the process.
 """
 
@@ -14,13 +14,13 @@ from itertools import product
 from typing import get_args
 
 import torch
+from pydantic import TypeAdapter
 from torch import Tensor
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from dianet_ray.artefacts import N_CHANNELS
+from dianet_ray.artefacts import N_CHANNELS, Recipe
 from dianet_ray.model.network import build, phase_numbers
-from dianet_ray.options import PrepareOptions
 from dianet_ray.settings import Settings
 
 TOLERANCE = 1e-4
@@ -141,15 +141,13 @@ def convolutions(networks: Iterator[Network]) -> set[Convolution]:
 
 def bounds(model: type, name: str) -> tuple[int, int]:
     """Read the smallest and the largest value that a field allows."""
-    limits = model.model_fields[name].metadata
-    (low,) = (limit.ge for limit in limits if hasattr(limit, "ge"))
-    (high,) = (limit.le for limit in limits if hasattr(limit, "le"))
-    return low, high
+    field = TypeAdapter(model).json_schema()["properties"][name]
+    return field["minimum"], field["maximum"]
 
 
 BACKBONES = get_args(Settings.model_fields["backbone"].annotation)
 NARROWEST, WIDEST = bounds(Settings, "width")
-SMALLEST, LARGEST = bounds(PrepareOptions, "image_size")
+SMALLEST, LARGEST = bounds(Recipe, "image_size")
 EMBEDDINGS = bounds(Settings, "embedding")
 
 
