@@ -20,7 +20,7 @@ from dianet_ray.imaging.clip_images import ClipImages, Crop, Recipe, clip_images
 from dianet_ray.imaging.display import pixels
 from dianet_ray.imaging.faces import Box
 from dianet_ray.imaging.frames import FrameError, read_frames
-from dianet_ray.storage.files import writing
+from dianet_ray.storage.outputs import write_file
 
 N_CLIPS = 12
 COLUMNS = ("onset", "apex", "offset", "onset to apex", "apex to offset")
@@ -72,11 +72,7 @@ def write_contact_sheet(manifest: Manifest, path: Path, *, crop: Crop) -> int:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph")  # a label may be in any script: a box is drawn
         figure.savefig(buffer, format="png", dpi=100)
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_name(f".{path.name}.part")
-        beside.write_bytes(buffer.getvalue())
-        beside.replace(path)
+    write_file(path, buffer.getvalue())
     return len(drawn)
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from dianet_ray.artefacts import MIN_SUBJECTS_PER_CLASS
-from dianet_ray.errors import InputError
+from dianet_ray.errors import InputError, one_line
 
 SEVERAL = "+"
 ALL = "all"
@@ -176,7 +176,7 @@ def _read_mapping(path: Path) -> dict[Any, Any]:
     try:
         mapping = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
-        raise InputError(f"--classes {path} is not YAML: {str(error).splitlines()[0]}") from None
+        raise InputError(f"--classes {path} is not YAML: {one_line(error)}") from None
     if not isinstance(mapping, dict):
         raise InputError(f"--classes {path}: not a mapping of labels to classes")
     return mapping

@@ -14,8 +14,7 @@ from typing import Literal
 from dianet_ray.artefacts import CORRECTED, LEFT_OUT, MANIFEST_COLUMNS
 from dianet_ray.datasets.numbering import Numbering
 from dianet_ray.datasets.sheets import Sheet
-from dianet_ray.storage import files
-from dianet_ray.storage.files import writing
+from dianet_ray.storage.outputs import write_file
 
 UNREADABLE = "unreadable: "
 """How the reason starts of a clip whose files do not read; all other reasons are rules."""
@@ -124,6 +123,4 @@ def write_csv(rows: Iterable[Row], path: Path) -> None:
     writer = csv.DictWriter(content, MANIFEST_COLUMNS)
     writer.writeheader()
     writer.writerows(asdict(row) for row in rows)
-    with writing(path):
-        files.make_folder(path.parent)
-        files.put(path, content.getvalue().encode())
+    write_file(path, content.getvalue())

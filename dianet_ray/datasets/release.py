@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from dianet_ray.datasets.sheets import MERGED, Columns, Sheet, as_frame, as_text, read_table
-from dianet_ray.errors import InputError
+from dianet_ray.errors import InputError, one_line
 from dianet_ray.imaging.frames import is_video
 
 _MAC = "__MACOSX"  # what an archive made on a Mac unpacks to: the folders again, no frames
@@ -233,7 +233,7 @@ def _walk(root: Path, place: Callable[[Path], Key | None]) -> Iterator[Path]:
     """
 
     def refuse(error: OSError) -> None:
-        raise InputError(f"a folder does not open: {error.filename} ({error.strerror})")
+        raise InputError(f"a folder does not open: {error.filename} ({one_line(error)})")
 
     above = {str(root): {os.path.realpath(root)}}
     for at, folders, files in os.walk(root, followlinks=True, onerror=refuse):

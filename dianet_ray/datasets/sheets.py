@@ -14,7 +14,7 @@ from typing import Any
 import openpyxl
 from openpyxl.cell.cell import ERROR_CODES
 
-from dianet_ray.errors import InputError
+from dianet_ray.errors import InputError, one_line
 from dianet_ray.storage.parquet import read_parquet
 
 Cells = Sequence[Sequence[Any]]
@@ -63,7 +63,7 @@ def read_table(
     try:
         encoded = path.read_bytes()
     except OSError as error:
-        raise InputError(f"the sheet does not open: {path} ({error.strerror})") from error
+        raise InputError(f"the sheet does not open: {path} ({one_line(error)})") from error
     tables = _tables(path, encoded)
     if not tables:
         raise InputError(f"the workbook holds no sheet of cells: {path}")

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dianet_ray.artefacts import CARD_JSON, FORMAT, METRICS, fold_file
-from dianet_ray.errors import InputError
+from dianet_ray.errors import InputError, one_line
 from dianet_ray.protocol.correction import champion
 from dianet_ray.protocol.study import Configuration, Study
 from dianet_ray.report.document import summarise
@@ -176,7 +176,7 @@ def read(folder: Path) -> Card:
         where = ".".join(str(part) for part in first["loc"])
         raise InputError(f"{path} is no model card: {where}: {first['msg']}") from None
     except (OSError, ValueError, TypeError) as error:
-        raise InputError(f"{path} cannot be read: {_one_line(error)}") from None
+        raise InputError(f"{path} cannot be read: {one_line(error)}") from None
     for fold in card.folds:
         _check_file(folder, fold)
     return card
@@ -190,7 +190,7 @@ def _check_file(folder: Path, fold: FoldFile) -> None:
         with path.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise InputError(f"a model file cannot be read: {path}: {_one_line(error)}") from None
+        raise InputError(f"a model file cannot be read: {path}: {one_line(error)}") from None
     if found != fold.sha256:
         raise InputError(
             f"a model file must be as its card says: {path} has sha256 {found[:12]}..., the card "
@@ -202,7 +202,3 @@ def _is_plain_name(name: str) -> bool:
     """Whether a name stays in its folder, on any system."""
     is_name = name == PurePosixPath(name).name == PureWindowsPath(name).name
     return is_name and name.endswith(".safetensors") and "\0" not in name
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

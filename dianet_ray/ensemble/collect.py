@@ -8,6 +8,7 @@ from pathlib import Path
 from dianet_ray.artefacts import CARD_JSON
 from dianet_ray.ensemble.card import Card, read
 from dianet_ray.errors import InputError
+from dianet_ray.storage.outputs import output_folder
 
 
 def collect(fetched: Path, out: Path) -> Card:
@@ -26,19 +27,10 @@ def collect(fetched: Path, out: Path) -> Card:
     if _is_same(fetched, out):
         return read(out)
     check_out(out)
-    beside = out.with_name(f".{out.name}.part")
-    if beside.exists():
-        shutil.rmtree(beside)
-    try:
-        beside.mkdir(parents=True)
+    with output_folder(out) as beside:
         for fold in card.folds:
             shutil.copyfile(fetched / fold.file, beside / fold.file)
         shutil.copyfile(fetched / CARD_JSON, beside / CARD_JSON)
-        if out.exists():
-            out.rmdir()
-        beside.rename(out)
-    except OSError as error:
-        raise InputError(f"collect cannot write {out}: {error.strerror}") from None
     return read(out)
 
 

@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 
 from dianet_ray.datasets.subjects import COMPOSITES, EXAMPLES, full_name
 from dianet_ray.ensemble.card import Card, read, subject_hash
-from dianet_ray.errors import InputError
+from dianet_ray.errors import InputError, one_line
 from dianet_ray.imaging.clip_images import Recipe, Span, clip_images
 from dianet_ray.imaging.frames import FrameError, UnfitError, frame_numbers
 from dianet_ray.model import fit
@@ -117,8 +117,7 @@ def _load(model: Path, card: Card) -> list[dict[str, Any]]:
     try:
         return [fit.load_weights(model / fold.file) for fold in card.folds]
     except (SafetensorError, OSError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"the model files in {model} cannot be read: {reason}") from None
+        raise InputError(f"the model files in {model} cannot be read: {one_line(error)}") from None
 
 
 def _images(

@@ -28,7 +28,7 @@ from dianet_ray.artefacts import (
     PHASES,
 )
 from dianet_ray.datasets.manifest import UNREADABLE, Manifest, Row
-from dianet_ray.errors import InputError
+from dianet_ray.errors import InputError, one_line
 from dianet_ray.imaging.clip_images import ClipImages
 from dianet_ray.imaging.duplicates import Duplicate
 from dianet_ray.options import PrepareOptions
@@ -163,8 +163,7 @@ def load_images(path: Path) -> Images:
         table = table.sort_by("clip_id")
         tensors = [table[phase].combine_chunks().to_numpy_ndarray() for phase in PHASES]
     except (OSError, KeyError, pa.ArrowException) as error:
-        first = str(error).splitlines()[0]
-        raise InputError(f"damaged IMAGES, make them again: {path} ({first})") from error
+        raise InputError(f"damaged IMAGES, make them again: {path} ({one_line(error)})") from error
     if table.num_rows != about["n_clips"]:
         raise InputError(
             f"damaged IMAGES, make them again: {table.num_rows} clips of {about['n_clips']} "

@@ -27,6 +27,7 @@ from dianet_ray.imaging.clip_images import Recipe, clip_images
 from dianet_ray.imaging.frames import FrameError, UnfitError, file_stamps
 from dianet_ray.prepare.images import StoredClip, read_part, write_part
 from dianet_ray.storage import files
+from dianet_ray.storage.addresses import located
 
 if TYPE_CHECKING:
     from dianet_ray.cluster.nodes import Nodes
@@ -122,7 +123,7 @@ def _make_part(row: dict[str, str], *, recipe: Recipe, probe: Probe | None) -> d
     if problem := probe and _problem(probe):  # a node that came later, or whose mount is gone
         raise RuntimeError(f"node {socket.gethostname()} cannot take part: {problem}")
     part = json.loads(row["part"])
-    file = files.located(part["file"])
+    file = located(part["file"])
     before = read_part(file)
     after: list[StoredClip] = []
     statuses = []

@@ -6,10 +6,8 @@ ledger gives the same report.
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import io
-import os
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -25,8 +23,9 @@ from dianet_ray.protocol.study import Configuration, Study
 from dianet_ray.report import costs, savings
 from dianet_ray.report.settings_effect import effects
 from dianet_ray.report.terminal import render
+from dianet_ray.storage.outputs import write_file
 
-__all__ = ["render", "summarise", "write_predictions", "write_whole"]
+__all__ = ["render", "summarise", "write_predictions"]
 
 
 def summarise(study: Study) -> dict[str, Any]:
@@ -89,24 +88,7 @@ def write_predictions(study: Study, path: Path) -> None:
     for clip, answer, row in zip(study.clips, answers, probabilities, strict=True):
         label, predicted = study.classes[clip.label], study.classes[answer]
         writer.writerow([clip.clip_id, clip.subject, label, predicted, *map(str, row)])
-    write_whole(path, text.getvalue())
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file whole or not at all, with the folders above it.
-
-    Raises:
-        InputError: the file cannot be written.
-    """
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_text(text, encoding="utf-8", newline="")
-        beside.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            beside.unlink()
-        raise InputError(f"cannot write {path}: {error.strerror}") from None
+    write_file(path, text.getvalue())
 
 
 def _seed(study: Study) -> int:

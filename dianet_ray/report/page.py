@@ -17,8 +17,8 @@ from dianet_ray.artefacts import METRICS, PHASES
 from dianet_ray.progress import duration
 from dianet_ray.protocol.study import Study
 from dianet_ray.report import figures, savings
-from dianet_ray.report.document import write_whole
 from dianet_ray.report.terminal import NAMES, part_lines, ranked, show, span, states, trainings
+from dianet_ray.storage.outputs import write_file
 
 MAX_EXAMPLES = 6
 TEMPLATE = "page.html.jinja"
@@ -73,7 +73,7 @@ def write(report: dict[str, Any], images: Sequence[Example] | None, path: Path) 
         flow=savings.lines(report),
         trainings=trainings(report),
     )
-    write_whole(path, html)
+    write_file(path, html)
 
 
 def _figures(report: dict[str, Any]) -> dict[str, str]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from dianet_ray.artefacts import LEDGER_FOLDER, STUDY_FORMAT, STUDY_JSON
-from dianet_ray.errors import InputError
+from dianet_ray.errors import InputError, one_line
 from dianet_ray.storage import files
 
 FLUSH_AFTER_S = 2.0
@@ -102,14 +102,16 @@ def read_records(study: Path) -> Iterator[Record]:
                 for line in content.decode().splitlines():
                     yield json.loads(line)
             except ValueError as error:
-                raise InputError(f"a ledger part is damaged: {part}: {error}") from None
+                raise InputError(f"a ledger part is damaged: {part}: {one_line(error)}") from None
 
 
 def _contents(parts: list[Path]) -> list[bytes]:
     try:
         return files.read_files(parts)
     except files.failures() as error:
-        raise InputError(f"the ledger cannot be read: {parts[0].parent}: {error}") from None
+        raise InputError(
+            f"the ledger cannot be read: {parts[0].parent}: {one_line(error)}"
+        ) from None
 
 
 def write_study(study: Path, content: Record) -> None:
@@ -131,7 +133,7 @@ def read_study(study: Path) -> Record:
     except FileNotFoundError:
         raise InputError(f"a study holds {STUDY_JSON}: none in {study}") from None
     except files.failures(ValueError) as error:
-        raise InputError(f"{path} cannot be read: {error}") from None
+        raise InputError(f"{path} cannot be read: {one_line(error)}") from None
     if not isinstance(content, dict) or content.get("format") != STUDY_FORMAT:
         raise InputError(f"{path}: this version reads studies of format {STUDY_FORMAT}")
     return content

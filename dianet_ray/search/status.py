@@ -57,7 +57,7 @@ def status_of(study: Study, path: Path) -> dict[str, Any]:
     counts = ", ".join(f"{n} {state}" for state, n in found["states"].items()) or "none drawn"
     lines = [
         f"study    {path.absolute()}: {'running' if is_running else 'not running'}"
-        + (f" (process {driver['pid']} on {driver['host']})" if driver and is_running else ""),
+        + (f" (process {driver.pid} on {driver.host})" if driver and is_running else ""),
         f"done     {len(study.trainings)} trainings; configurations: {counts}",
     ]
     if last is not None and is_running:

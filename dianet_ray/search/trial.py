@@ -24,7 +24,7 @@ from ray import tune
 
 from dianet_ray.artefacts import weights_path
 from dianet_ray.cluster.probe import Probe, find_problem
-from dianet_ray.errors import StorageAway
+from dianet_ray.errors import StorageAway, one_line
 from dianet_ray.model import fit as fitting
 from dianet_ray.protocol.study import Fold
 from dianet_ray.search.searcher import REFUSED
@@ -91,10 +91,9 @@ class FoldTrial(tune.Trainable):  # type: ignore[misc]
         except torch.AcceleratorError:
             raise  # this process has lost its GPU: lost, tried again in another one
         except Exception as error:
-            summary = f"{type(error).__name__}: {error}".splitlines()[0]
             trained = {
                 "outcome": "failed",
-                "error": f"{summary}\n{traceback.format_exc()}",
+                "error": f"{type(error).__name__}: {one_line(error)}\n{traceback.format_exc()}",
                 "environment": describe_worker(len(work["folds"])),
             }
         finally:

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from dianet_ray.errors import InputError
+from dianet_ray.errors import InputError, one_line
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ def read_yaml(path: Path) -> Part:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read: {error}") from None
+        raise InputError(f"{path}: cannot be read: {one_line(error)}") from None
     node, content = load_yaml(text, str(path))
     return Part(path, node.start_mark.line + 1 if node is not None else 1, node, content)
 
@@ -85,5 +85,5 @@ def load_yaml(text: str, label: str) -> tuple[yaml.Node | None, Any]:
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a 13th month
         mark = getattr(error, "problem_mark", None)
         line = mark.line if mark else text.count("\n", 0, getattr(error, "position", 0))
-        problem = str(getattr(error, "problem", None) or error).splitlines()[0]
+        problem = getattr(error, "problem", None) or one_line(error)
         raise InputError(f"{label}:{line + 1}: not YAML: {problem}") from None

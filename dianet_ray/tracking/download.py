@@ -14,7 +14,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from dianet_ray.artefacts import CARD_JSON, fold_file
-from dianet_ray.errors import InputError
+from dianet_ray.errors import InputError, one_line
 from dianet_ray.protocol.correction import champion
 from dianet_ray.protocol.study import Study
 from dianet_ray.tracking import content
@@ -41,7 +41,7 @@ def download_study(client: MlflowClient, study: Study, folder: Path) -> Path:
     if winner is None:
         raise InputError(f"collect needs a complete configuration: {study.name} has none yet")
     where = shown(client.tracking_uri)
-    with _one_line(f"the champion of {study.name} cannot be fetched from {where}"):
+    with _in_one_line(f"the champion of {study.name} cannot be fetched from {where}"):
         folds = _fold_runs(client, study, winner.config_id)
         if len(folds) < len(study.folds):
             raise InputError(
@@ -91,7 +91,7 @@ def download_model(client: MlflowClient, reference: str, folder: Path) -> Path:
         raise InputError(
             f"--model is NAME@ALIAS, such as dianet-casme2-5@champion: got {reference}"
         )
-    with _one_line(f"--model {reference} cannot be fetched from {shown(client.tracking_uri)}"):
+    with _in_one_line(f"--model {reference} cannot be fetched from {shown(client.tracking_uri)}"):
         version = client.get_model_version_by_alias(name, alias)
         source = client.get_model_version_download_uri(name, version.version)
         fetched = mlflow.artifacts.download_artifacts(
@@ -105,9 +105,9 @@ def download_model(client: MlflowClient, reference: str, folder: Path) -> Path:
 
 
 @contextlib.contextmanager
-def _one_line(what: str) -> Iterator[None]:
+def _in_one_line(what: str) -> Iterator[None]:
     """Turn what MLflow and the disk raise into one line for the user."""
     try:
         yield
     except (MlflowException, OSError) as error:
-        raise InputError(f"{what}: {' '.join(str(error).split())[:300]}") from None
+        raise InputError(f"{what}: {one_line(error)}") from None

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
+from dianet_ray.errors import one_line
 from dianet_ray.protocol.study import Study
 
 _log = logging.getLogger(__name__)
@@ -94,7 +95,7 @@ class ProjectionThread:
             self._writer.update(study)
         except Exception as error:  # whatever MLflow raises, the search goes on
             self._writer = None
-            self._warn(" ".join(str(error).split())[:300])
+            self._warn(one_line(error))
             return False
         with self._changed:
             self._is_whole = self._study is None

@@ -10,7 +10,7 @@ from rich.console import Console
 from dianet_ray.artefacts import METRICS
 from dianet_ray.errors import InputError
 from dianet_ray.protocol.correction import champion
-from dianet_ray.report.document import render, summarise, write_predictions, write_whole
+from dianet_ray.report.document import render, summarise, write_predictions
 from tests.support.studies import laddered, make_study
 
 
@@ -219,13 +219,3 @@ def test_predictions_of_nothing_are_refused_in_one_line(study, tmp_path):
         write_predictions(unfinished(study, folds=2), tmp_path / "predictions.csv")
     assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_file_that_cannot_be_written_is_refused_in_one_line(tmp_path):
-    (tmp_path / "folder").mkdir()
-    with pytest.raises(InputError, match=r"cannot write .*folder: .*directory"):
-        write_whole(tmp_path / "folder", "text")
-    (tmp_path / "file").write_text("old")
-    with pytest.raises(InputError, match="cannot write"):
-        write_whole(tmp_path / "file" / "below", "text")
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "folder"]
