@@ -26,8 +26,8 @@ from ray.tune.schedulers import FIFOScheduler
 
 from dianet_ray import __version__
 from dianet_ray.artefacts import WEIGHTS_FOLDER
-from dianet_ray.errors import Stopped, StorageAway, StudyFailed
-from dianet_ray.progress import Progress
+from dianet_ray.errors import Stopped, StorageAway, StudyFailed, one_line
+from dianet_ray.progress import Progress, count
 from dianet_ray.search.ledger import write_study
 from dianet_ray.search.plan import Plan
 from dianet_ray.search.searcher import StudySearcher
@@ -112,7 +112,7 @@ def _stop(searcher: StudySearcher, reason: str) -> None:
 
 
 def _give_up(error: Exception) -> None:
-    raise StorageAway(files.reason(error))
+    raise StorageAway(one_line(error))
 
 
 def _start_record(plan: Plan, crew: Crew, started_at: float) -> dict[str, Any]:
@@ -144,7 +144,10 @@ def _tune(searcher: StudySearcher, plan: Plan, crew: Crew) -> None:
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # its table of errors goes to stdout
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # the driver says what was lost
     progress = Progress(
-        "search", plan.most_trainings(), unit="trainings", status=lambda: _status(searcher, crew)
+        "search",
+        plan.most_trainings(),
+        unit="trainings",
+        status=lambda: _status(searcher, driver, crew),
     )
     driver = _Driver(searcher, progress, crew)
     progress.skip(len(plan.study.trainings))
@@ -192,7 +195,7 @@ class _Driver(tune.Callback):  # type: ignore[misc]
 
     def __init__(self, searcher: StudySearcher, progress: Progress, crew: Crew) -> None:
         self._searcher, self._progress, self._crew = searcher, progress, crew
-        self.is_stopped = False
+        self.is_stopped = self.has_started = False
         self._n_workers = crew.n_workers()
         self._last: set[str] | None = None  # trials that ran when somebody interrupted
         self._hopeless_since: float | None = None
@@ -208,6 +211,10 @@ class _Driver(tune.Callback):  # type: ignore[misc]
 
     def __reduce__(self) -> tuple[Any, ...]:
         return tune.Callback, ()  # as the searcher: nothing of it belongs in Tune's scratch
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Note that the first worker has started."""
+        self.has_started = True
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Say why a worker was lost, as Tune wrote it down."""
@@ -282,10 +289,11 @@ def interrupts(driver: _Driver) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _status(searcher: StudySearcher, crew: Crew) -> str:
-    """Say what the progress line adds: configurations, workers, best so far."""
-    n_live, n_workers = len(searcher.live), crew.n_workers()
-    line = f"{searcher.n_complete} configurations complete"
-    line += f", {min(n_live, n_workers)}/{n_workers} busy"
+def _status(searcher: StudySearcher, driver: _Driver, crew: Crew) -> str:
+    """Compose what the progress line adds: configurations, workers, best score so far."""
+    n_workers = crew.n_workers()
+    busy = f"{min(len(searcher.live), n_workers)}/{n_workers} busy"
+    workers = busy if driver.has_started else f"starting {count(n_workers, 'worker')}"
+    line = f"{count(searcher.n_complete, 'configuration')} complete, {workers}"
     line += f", {searcher.best}" if searcher.best else ""
     return f"{line}; stopping" if searcher.is_stopping else line

@@ -10,7 +10,7 @@ import pytest
 import ray
 import torch
 
-from dianet_ray.cluster.connection import Cluster
+from dianet_ray.cluster.connection import Bundle, Cluster
 from dianet_ray.errors import Stopped, StudyFailed
 from dianet_ray.protocol.standing import standing
 from dianet_ray.search.ledger import read_records
@@ -23,7 +23,7 @@ from tests.search.test_searcher import decisions, play
 from tests.support.fake_search import FakeTrial, fake_images, fake_plan, run_plan
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(120)]
-TWO = Cluster("local", ((2, 2),))
+TWO = Cluster("local", (Bundle(2, 2),))
 
 
 def tune(plan, trial=FakeTrial):
@@ -236,4 +236,4 @@ def test_a_trial_takes_the_gpu_that_ray_assigned_and_only_then(ray_local):
 def test_auto_takes_a_quarter_gpu_where_there_are_gpus(tmp_path):
     plan = fake_plan(tmp_path)
     assert resources(plan, TWO).gpus == 0.25
-    assert resources(plan, Cluster("local", ((2, 0),))).gpus == 0
+    assert resources(plan, Cluster("local", (Bundle(2, 0),))).gpus == 0

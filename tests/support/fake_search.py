@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from dianet_ray.artefacts import weights_path
-from dianet_ray.cluster.connection import Cluster
+from dianet_ray.cluster.connection import Bundle, Cluster
 from dianet_ray.cluster.nodes import Nodes
 from dianet_ray.options import SearchOptions
 from dianet_ray.protocol.ladder import EXHAUSTIVE
@@ -147,6 +147,6 @@ def run_plan(plan: Plan, images: np.ndarray, trial: type = FakeTrial) -> StudySe
     """Run a plan on two workers of the Ray that this process is connected to."""
     searcher, nodes = searcher_of(plan), Nodes(None)
     nodes.look()
-    needs = resources(plan, Cluster("local", ((2, 2),)))
+    needs = resources(plan, Cluster("local", (Bundle(2, 2),)))
     run(searcher, plan, muster(plan, images, nodes, needs, trial=trial), started_at=time.time())
     return searcher
