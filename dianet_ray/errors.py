@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -9,25 +10,51 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
 
 
+MOST_CHARACTERS = 300
+"""Exceptions of databases and stores quote whole statements and documents."""
+
+_TRACEBACK = re.compile(r'^\s*File ".*", line \d+', re.MULTILINE)
+
+
 class InputError(ValueError):
     """The user's input breaks a rule. The message is one line: rule, what was found, where."""
 
 
 class StudyFailed(RuntimeError):
-    """The study cannot go on, as when every training of the first wave failed; status 1."""
+    """The study cannot continue, for example because its whole first wave failed; status 1."""
 
 
 class StorageAway(RuntimeError):
-    """A storage stayed unreachable, full or forbidden for longer than the driver waits."""
+    """The storage was unreachable, full or forbidden for longer than the driver waits."""
 
 
 class Stopped(RuntimeError):
-    """Somebody interrupted the search. What is recorded stays; status 1."""
+    """The search was interrupted. Everything recorded stays recorded; status 1."""
+
+
+def one_line(error: BaseException) -> str:
+    r"""Describe an exception in one line.
+
+    That is the operating system's own words if it has any, else the exception's text, else its
+    type. Our own exceptions are never shortened: the end of their message says what to do.
+
+    >>> one_line(OSError(28, "No space left on device", "/data/x"))
+    'No space left on device'
+    >>> one_line(ValueError("two\n  lines")), one_line(KeyError())
+    ('two lines', 'KeyError')
+    """
+    text = str(getattr(error, "strerror", None) or error)
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if _TRACEBACK.search(text):  # Ray puts a worker's traceback into the text: the error is last
+        lines = lines[-1:]
+    line = " ".join(lines) or type(error).__name__
+    is_ours = isinstance(error, InputError | StudyFailed | StorageAway | Stopped)
+    return line if is_ours else line[:MOST_CHARACTERS]
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """The first rule that a value broke: its dotted name, the rule, and what was found."""
+    """The first rule that a value broke: dotted name, rule and the value that was found."""
 
     name: str
     rule: str
@@ -42,7 +69,7 @@ class Problem:
 
 
 def first_problem(error: ValidationError) -> Problem:
-    """Read the first problem that pydantic found, without pydantic's own prefixes."""
+    """Read the first problem that pydantic found, without the prefix that pydantic adds."""
     first = error.errors()[0]
     return Problem(
         name=".".join(str(part) for part in first["loc"]),
@@ -50,8 +77,3 @@ def first_problem(error: ValidationError) -> Problem:
         found=first["input"],
         is_unknown=first["type"] in ("extra_forbidden", "unexpected_keyword_argument"),
     )
-
-
-def one_line(error: BaseException) -> str:
-    """Say an exception in one line, which ends the line of the message that holds it."""
-    return " ".join(str(error).split())

@@ -1,14 +1,20 @@
-"""The validated options of one run: paths, resources, budgets; never part of a configuration."""
+"""How commands run: paths, resources, budgets; validated, and never part of a configuration.
+
+The options of `search` and of MLflow are declared here once: `cli/flags.py` makes the command
+line's flags of them. A field's description is its help, its title the placeholder of its value.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
+from dataclasses import fields
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from dianet_ray.artefacts import Recipe
+from dianet_ray.artefacts import Objective, Recipe
 from dianet_ray.errors import InputError, first_problem
 
 JOB_VARIABLE = "RAY_JOB_CONFIG_JSON_ENV_VAR"
@@ -16,9 +22,9 @@ JOB_VARIABLE = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 
 
 class Options(BaseModel):
-    """Base of every run's options: immutable, nothing unknown."""
+    """Base of the options of a command: immutable, no unknown fields."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
 
 class PrepareOptions(Options):
@@ -35,45 +41,121 @@ class PrepareOptions(Options):
 
 
 class SearchOptions(Options):
-    """How a search runs; None means as the study has it, else the default."""
+    """How a search runs; None means what the study has already, else the default."""
 
-    classes: str | None = None
-    configs: int | None = Field(None, ge=1)
-    wave_size: int | None = Field(None, ge=1)
-    objective: Literal["uf1", "uar", "accuracy"] | None = None
-    strategy: Literal["exhaustive", "ladder"] = "ladder"
-    ladder: str | None = None
-    keep: str | None = None
-    drop: Literal["none", "bootstrap"] | None = None
-    max_trainings: int | None = Field(None, ge=1)
-    max_hours: float | None = Field(None, gt=0)
-    seed: int | None = Field(None, ge=0)
-    threads_per_training: int | None = Field(None, ge=1)
-    gpus_per_trial: Annotated[float, Field(ge=0)] | Literal["auto"] = "auto"
-    cpus_per_trial: float | None = Field(None, gt=0)
-    max_workers: int | None = Field(None, ge=1)
-    keep_weights: Annotated[int, Field(ge=1)] | Literal["all"] = 3
+    classes: str | None = Field(
+        None,
+        title="SET|FILE",
+        description="Label set (casme2:5, samm:5, mmew:6, megc2019:3, all, ...), or a YAML file "
+        "that maps labels to classes. Default: the most common published set of the data set.",
+    )
+    configs: int | None = Field(
+        None,
+        ge=1,
+        description="Number of configurations. It may grow when a study is resumed. Default: 32.",
+    )
+    wave_size: int | None = Field(
+        None,
+        ge=1,
+        description="Number of configurations that are drawn together. Default: 8, or all if "
+        "there are fewer.",
+    )
+    objective: Objective | None = Field(
+        None, description="Score to maximise, pooled over all folds. Default: uf1."
+    )
+    strategy: Literal["exhaustive", "ladder"] = Field(
+        "ladder",
+        description="ladder: screen configurations on groups of subjects and promote the best to "
+        "LOSO. exhaustive: train every LOSO fold of every configuration.",
+    )
+    ladder: str | None = Field(
+        None,
+        title="GROUPS[*STEPS],...",
+        description="Rungs below LOSO: the number of subject groups, and the share of the "
+        "training steps. Default: the space file's, else 3*0.5.",
+    )
+    keep: str | None = Field(
+        None,
+        title="SHARE",
+        description="Share of a rung's configurations that is promoted. Default: the space "
+        "file's, else 1/16.",
+    )
+    drop: Literal["none", "bootstrap"] | None = Field(
+        None, description="How to drop hopeless configurations inside a rung. Default: bootstrap."
+    )
+    max_trainings: int | None = Field(
+        None,
+        ge=1,
+        description="Draw no further wave if the study could then need more trainings. What has "
+        "been drawn is always finished.",
+    )
+    max_hours: float | None = Field(
+        None,
+        gt=0,
+        description="Draw no further wave if the study would then take more hours. What has been "
+        "drawn is always finished.",
+    )
+    seed: int | None = Field(
+        None, ge=0, description="Seed of the folds, the draws and the trainings. Default: 0."
+    )
+    threads_per_training: int | None = Field(
+        None, ge=1, description="Number of CPU threads of a training. Default: 1."
+    )
+    gpus_per_trial: Annotated[float, Field(ge=0)] | Literal["auto"] = Field(
+        "auto",
+        title="auto|X",
+        description="GPUs of a trial: a fraction of one, or a whole number. auto is 0.25 if the "
+        "cluster has GPUs, else 0.",
+    )
+    cpus_per_trial: float | None = Field(
+        None, gt=0, description="CPUs of a trial. Default: the threads of a training."
+    )
+    max_workers: int | None = Field(
+        None, ge=1, description="Maximum number of parallel trainings. Default: what fits."
+    )
+    keep_weights: Annotated[int, Field(ge=1)] | Literal["all"] = Field(
+        3,
+        title="N|all",
+        description="Number of configurations, best first, whose weights are kept.",
+    )
 
 
 class TrackingOptions(Options):
-    """Where MLflow is, and whether persons may be seen there."""
+    """Where MLflow is, and whether faces may be seen there."""
 
-    uri: str | None = None
-    experiment: str | None = None
-    log_faces: bool = False
+    uri: str | None = Field(
+        None,
+        alias="tracking_uri",
+        title="URI",
+        description="MLflow store. Default: MLFLOW_TRACKING_URI, else an SQLite file beside the "
+        "study.",
+    )
+    experiment: str | None = Field(
+        None,
+        title="NAME",
+        description="MLflow experiment. Default: MLFLOW_EXPERIMENT_NAME, else dianet-ray.",
+    )
+    log_faces: bool = Field(
+        False, description="Also log example images, which show the faces of subjects."
+    )
 
 
 AnyOptions = TypeVar("AnyOptions", bound=Options)
 
 
-def parse_options(kind: type[AnyOptions], values: dict[str, Any]) -> AnyOptions:
-    """Validate options that came from the command line.
+def flag_names(kind: type[Options]) -> dict[str, str]:
+    """Map each name that the command line uses to the field that it sets."""
+    return {field.alias or name: name for name, field in kind.model_fields.items()}
+
+
+def parse_options(kind: type[AnyOptions], values: Mapping[str, Any]) -> AnyOptions:
+    """Validate what the command line gave; values that belong to no field are ignored.
 
     Raises:
-        InputError: naming the flag, the rule and what was given.
+        InputError: a value breaks a rule; names the flag, the rule and the value.
     """
     try:
-        return kind(**values)
+        return kind(**{name: values[name] for name in flag_names(kind) if name in values})
     except ValidationError as error:
         problem = first_problem(error)
         # Each field of a recipe is a flag of its own.
@@ -81,8 +163,18 @@ def parse_options(kind: type[AnyOptions], values: dict[str, Any]) -> AnyOptions:
         raise InputError(f"{flag}: {problem.rule}, got {problem.found!r}") from None
 
 
+def prepare_options(values: Mapping[str, Any]) -> PrepareOptions:
+    """Validate the options of `prepare` and `validate`; each field of the recipe is a flag.
+
+    Raises:
+        InputError: a value breaks a rule; names the flag, the rule and the value.
+    """
+    recipe = {field.name: values[field.name] for field in fields(Recipe) if field.name in values}
+    return parse_options(PrepareOptions, {**values, "recipe": recipe})
+
+
 def submitted_job() -> str:
-    """Name the Ray job that this process is the driver of; empty outside a submitted job."""
+    """Return the id of the Ray job that this process drives; empty outside a submitted job."""
     try:
         metadata = json.loads(os.environ.get(JOB_VARIABLE, "{}")).get("metadata", {})
         return str(metadata.get("job_submission_id", ""))

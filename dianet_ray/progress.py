@@ -1,4 +1,4 @@
-"""Show long work: a live line on a terminal, plain lines elsewhere; always on stderr."""
+"""Show the progress of long work on stderr: a live line on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ PLAIN_EVERY_S = 5.0
 
 
 class Progress:
-    """A counter with an estimate of what remains, as a context manager.
+    """A counter with an estimate of the remaining time, as a context manager.
 
-    `status`, when given, is asked for more words each time a line is drawn.
+    `status` is called each time a line is drawn and returns what to add to it.
     """
 
     def __init__(
@@ -63,25 +63,25 @@ class Progress:
         self.set(self._n_done + n)
 
     def skip(self, n: int) -> None:
-        """Count work that was done before this run, which says nothing of its speed."""
+        """Count work that was done before this run, and so tells nothing about its speed."""
         self._n_before += n
         self.set(self._n_done + n)
 
     def set(self, n_done: int, total: int | None = None) -> None:
-        """Say how much is done in all, and how much there is."""
+        """Set how much is done in all, and how much there is to do."""
         self._n_done = n_done
         self._total = self._total if total is None else total
         self.tick()
 
     def tick(self) -> None:
-        """Print a plain line when one is due; a terminal redraws by itself."""
+        """Print a plain line if one is due; a terminal redraws by itself."""
         now = time.monotonic()
         if not self._console.is_terminal and now - self._printed_at >= PLAIN_EVERY_S:
             self._printed_at = now
             self._console.print(self.line(), soft_wrap=True)
 
     def line(self) -> str:
-        """Compose the line: done, total, time left, status."""
+        """Compose the line: done, total, remaining time, status."""
         elapsed = time.monotonic() - self._started_at
         line = f"{self._title}: {self._n_done}/{self._total} {self._unit}"
         fresh = self._n_done - self._n_before
@@ -93,8 +93,18 @@ class Progress:
         return f"{line} | {status}" if status else line
 
 
+def count(n: float, noun: str) -> str:
+    """Write a number with its noun, which takes a plural s unless there is exactly one.
+
+    >>> count(1, "clip"), count(0, "clip"), count(0.25, "GPU")
+    ('1 clip', '0 clips', '0.25 GPUs')
+    """
+    number = f"{n:g}" if isinstance(n, float) else str(n)
+    return f"{number} {noun}" if n == 1 else f"{number} {noun}s"
+
+
 def duration(seconds: float) -> str:
-    """Write a duration for people.
+    """Write a duration for a reader.
 
     >>> duration(5), duration(65), duration(3700)
     ('5 s', '1 min 05 s', '1 h 01 min')

@@ -10,7 +10,7 @@ import hypothesis
 import pytest
 import torch
 
-from dianet_ray.storage.files import located
+from dianet_ray.storage.addresses import located
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")

@@ -1,4 +1,4 @@
-"""Progress: plain lines where nobody watches, an estimate from fresh work alone."""
+"""Progress is plain lines without a terminal, and its estimate is made from fresh work alone."""
 
 import io
 

@@ -23,7 +23,7 @@ from benchmarks.injection.services import Mount, Server, mlflow_server, s3_serve
 from dianet_ray.search.ledger import read_records
 from dianet_ray.search.retention import damaged_weights
 from dianet_ray.search.study_file import load_study
-from dianet_ray.storage.files import located
+from dianet_ray.storage.addresses import located
 from dianet_ray.tracking.store import connect
 from tests.support.clusters import ROOT, RealCluster
 from tests.support.images import write_images

@@ -1,4 +1,4 @@
-"""The whole pipeline on a small synthetic data set, as the commands that a user would type."""
+"""The `demo` command: the whole pipeline on synthetic data, run as a user would type it."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from pathlib import Path
 from rich.console import Console
 
 N_SUBJECTS, N_CLIPS = 12, 132
-NEWCOMER_SEED = 1  # other people than those of the study
+NEWCOMER_SEED = 1  # gives other subjects than those of the study
 
 
 def run_demo(folder: Path, console: Console) -> None:
-    """Run every stage into `folder`, printing each command; what is done is not done again.
+    """Run every stage into `folder`, printing each command; data sets that exist are kept.
 
     Raises:
-        SystemExit: a command failed, with its exit status.
+        SystemExit: a command failed; with its exit status.
     """
     people, newcomers = folder / "data" / "people", folder / "data" / "newcomers"
     images, study = folder / "images", folder / "study"

@@ -1,220 +1,284 @@
-"""The arguments and options of the command line, each declared once."""
+"""The arguments and options of the command line, each declared once.
+
+An option that belongs to a command is declared here. Those that a model of `dianet_ray.options`
+holds are declared there, and `takes` makes options of its fields.
+"""
 
 from __future__ import annotations
 
+import functools
+import inspect
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
+from pydantic.fields import FieldInfo
 from typer import Argument, Option
 
-from dianet_ray.storage.files import located
+from dianet_ray.artefacts import Coefficients, Crop
+from dianet_ray.datasets.releases import DATASETS
+from dianet_ray.options import Options, TrackingOptions, parse_options
+from dianet_ray.storage.addresses import located
+from dianet_ray.synth.layouts import LAYOUTS
 
-NewFolder = Annotated[Path, Argument(metavar="DIR", help="A new or empty folder.")]
-Dataset = Annotated[
-    str,
+if TYPE_CHECKING:
+    DatasetName = LayoutName = str  # a type checker cannot know what the folders hold
+else:
+    DatasetName, LayoutName = Literal[DATASETS], Literal[LAYOUTS]
+
+Apex = Literal["annotated", "midpoint", "spot"]
+
+
+def takes(kind: type[Options], parameter: str) -> Callable[[Callable[..., None]], Any]:
+    """Give a command the fields of an option model as options.
+
+    typer reads a function's signature, so the decorated command shows one parameter per field
+    instead of `parameter`, to which the command itself gets the validated model.
+    """
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        own = inspect.signature(command, eval_str=True).parameters.values()
+        options = [_parameter(name, field) for name, field in kind.model_fields.items()]
+        parameters = [one for one in own if one.name != parameter] + options
+
+        @functools.wraps(command)
+        def run(**given: Any) -> None:
+            names = {one.name for one in options}
+            rest = {name: value for name, value in given.items() if name not in names}
+            command(**rest, **{parameter: parse_options(kind, given)})
+
+        run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+            [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in parameters]
+        )
+        run.__annotations__ = {one.name: one.annotation for one in parameters}
+        return run
+
+    return decorate
+
+
+def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
+    annotation, default = field.annotation, field.default
+    members = [one for one in get_args(annotation) if one is not NoneType]
+    if get_origin(annotation) in (Union, UnionType) and len(members) > 1:
+        annotation, default = str, str(default)  # typer reads no unions; the model parses the text
+    return inspect.Parameter(
+        field.alias or name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=default,
+        annotation=Annotated[annotation, _option(name, field)],
+    )
+
+
+def _option(name: str, field: FieldInfo) -> Any:
+    flag = "--" + (field.alias or name).replace("_", "-")
+    return Option(flag, help=field.description, metavar=field.title)
+
+
+# Arguments
+
+NewFolder = Annotated[
+    Path, Argument(metavar="DIR", help="Folder to make; it must be new or empty.")
+]
+Dataset = Annotated[DatasetName, Argument(metavar="DATASET", help="Name of the data set.")]
+Root = Annotated[Path, Argument(metavar="ROOT", help="Folder of the data set.")]
+NewImages = Annotated[
+    Path,
     Argument(
-        metavar="DATASET",
-        help="casme2, samm, mmew, smic, casme3, fourdme, megc2019 or table.",
+        metavar="OUT",
+        parser=located,
+        help="Folder to make, on a file system or in a store (s3://, gs://).",
     ),
 ]
-Root = Annotated[Path, Argument(metavar="ROOT", help="The data set's folder.")]
-NewImages = Annotated[
-    Path, Argument(metavar="OUT", parser=located, help="IMAGES, a new folder, s3:// or gs://.")
+ImagesPath = Annotated[
+    Path, Argument(metavar="IMAGES", parser=located, help="Folder that prepare made.")
 ]
-ImagesPath = Annotated[Path, Argument(metavar="IMAGES", parser=located, help="What prepare made.")]
 NewStudy = Annotated[
     Path,
     Argument(
-        metavar="STUDY", parser=located, help="A new folder, or one to resume; s3://, gs://."
+        metavar="STUDY",
+        parser=located,
+        help="Folder to make or to resume, on a file system or in a store (s3://, gs://).",
     ),
 ]
-StudyPath = Annotated[Path, Argument(metavar="STUDY", parser=located, help="What search made.")]
-NewModel = Annotated[Path, Argument(metavar="OUT", help="A new or empty folder.")]
-ModelPath = Annotated[Path, Argument(metavar="MODEL_DIR", help="What collect made.")]
-Clips = Annotated[list[Path], Argument(metavar="CLIP...", help="Folders of frames, or videos.")]
-
+StudyPath = Annotated[
+    Path, Argument(metavar="STUDY", parser=located, help="Folder that search made.")
+]
+NewModel = Annotated[
+    Path, Argument(metavar="OUT", help="Folder to make; it must be new or empty.")
+]
+ModelPath = Annotated[Path, Argument(metavar="MODEL_DIR", help="Folder that collect made.")]
+Clips = Annotated[
+    list[Path], Argument(metavar="CLIP...", help="Folders of numbered frames, or videos.")
+]
 Paths = Annotated[
     list[Path] | None,
-    Argument(metavar="PATH", parser=located, help="Folders for IMAGES, STUDY; s3://, gs://."),
+    Argument(
+        metavar="PATH",
+        parser=located,
+        help="Folders to check, for data sets, IMAGES or STUDY; a store's address is allowed.",
+    ),
 ]
 
-Json = Annotated[bool, Option("--json", help="Print one JSON document.")]
-Seed = Annotated[int, Option("--seed", min=0, help="Decides everything drawn.")]
+# Options of several commands
+
+Json = Annotated[bool, Option("--json", help="Print one JSON document and nothing else.")]
+Seed = Annotated[int, Option("--seed", min=0, help="Seed of everything that is random.")]
 Address = Annotated[
     str | None,
     Option(
         "--address",
-        help="Ray cluster (host:6379 or auto); default: RAY_ADDRESS, else a local Ray.",
+        metavar="HOST:PORT|auto",
+        help="Ray cluster to join. Default: RAY_ADDRESS, else a local Ray of its own.",
     ),
 ]
-MaxWorkers = Annotated[int | None, Option("--max-workers", min=1, help="At most so many.")]
+TrackingUri = Annotated[str | None, _option("uri", TrackingOptions.model_fields["uri"])]
 
-DemoOut = Annotated[Path, Option("--out", help="Where everything goes.")]
+# demo, synth
 
+DemoOut = Annotated[Path, Option("--out", metavar="DIR", help="Folder of all results.")]
 Layout = Annotated[
-    str,
-    Option(
-        "--layout",
-        metavar="NAME",
-        help="casme2, samm, mmew, smic, casme3, fourdme, table or megc2019.",
-    ),
+    LayoutName, Option("--layout", help="Data set whose files and annotations are imitated.")
 ]
-NSubjects = Annotated[int, Option("--subjects", help="Number of people.")]
-NClips = Annotated[int, Option("--clips", help="Number of clips in all.")]
+NSubjects = Annotated[int, Option("--subjects", help="Number of subjects.")]
+NClips = Annotated[int, Option("--clips", help="Total number of clips.")]
 FrameSize = Annotated[int, Option("--image-size", help="Side of a frame in pixels.")]
 NFrames = Annotated[int, Option("--frames", help="Typical number of frames of a clip.")]
-Null = Annotated[bool, Option("--null", help="Draw labels independently of the images.")]
+Null = Annotated[bool, Option("--null", help="Draw the labels independently of the images.")]
+
+# validate, prepare
 
 Annotations = Annotated[
     list[Path] | None,
-    Option("--annotations", help="The sheet, when ROOT holds several; megc2019: one per part."),
+    Option(
+        "--annotations",
+        metavar="FILE",
+        help="Annotation sheet, if ROOT holds several. For megc2019, give one per part.",
+    ),
 ]
 FramesDir = Annotated[
     list[Path] | None,
-    Option("--frames-dir", help="The frames, when ROOT holds several; megc2019: one per part."),
+    Option(
+        "--frames-dir",
+        metavar="DIR",
+        help="Folder of the frames, if ROOT holds several. For megc2019, give one per part.",
+    ),
+]
+ApexFrom = Annotated[
+    Apex | None,
+    Option(
+        "--apex",
+        help="What to do with a clip whose apex is not annotated. annotated: leave it out. "
+        "midpoint: take its middle frame. spot: take the frame of largest motion. Default: "
+        "annotated; midpoint for a data set without apexes.",
+    ),
 ]
 Corrections = Annotated[
     str | None,
     Option(
         "--corrections",
         metavar="published|FILE",
-        help="Replace cells of the sheet: the published corrections, or a CSV like theirs.",
+        help="Corrections of the sheet: the published ones, or a CSV file of the same form.",
     ),
 ]
-Crop = Annotated[
-    str,
+CropTo = Annotated[
+    Crop,
     Option(
         "--crop",
-        help="none; face: the onset frame's face, a clip without is left out; face-or-centre.",
+        help="Part of the frames that is used. none: all of it. face: the face in the onset "
+        "frame; a clip without one is left out. face-or-centre: the centre if no face is found.",
     ),
 ]
 ContactSheet = Annotated[
     Path | None,
-    Option("--contact-sheet", help="Write a PNG: moments and dynamic images of some clips."),
+    Option(
+        "--contact-sheet",
+        metavar="FILE.png",
+        help="Draw key frames and dynamic images of some clips.",
+    ),
 ]
 ManifestCsv = Annotated[
-    Path | None, Option("--manifest", help="Write a CSV, one row per clip with state and reason.")
+    Path | None,
+    Option(
+        "--manifest",
+        metavar="FILE.csv",
+        help="Write one row per clip, with its state and the reason.",
+    ),
 ]
 ImageSize = Annotated[int, Option("--image-size", help="Side of a dynamic image in pixels.")]
-Coefficients = Annotated[str, Option("--coefficients", help="harmonic or linear.")]
-Apex = Annotated[
-    str | None,
-    Option(
-        "--apex",
-        metavar="annotated|midpoint|spot",
-        help="A clip without: annotated leaves it out, midpoint takes the middle, spot the frame "
-        "of largest motion. Default: annotated, midpoint for a data set that has no apexes.",
-    ),
+CoefficientKind = Annotated[
+    Coefficients, Option("--coefficients", help="Coefficients of the approximate rank pooling.")
 ]
 SkipBroken = Annotated[
-    bool, Option("--skip-broken", help="Exit with 0 although clips cannot be read.")
+    bool, Option("--skip-broken", help="Exit with status 0 even if some clips cannot be read.")
+]
+MaxWorkers = Annotated[
+    int | None,
+    Option("--max-workers", min=1, help="Maximum number of parallel tasks. Default: what fits."),
 ]
 
-SpaceName = Annotated[str, Option("--space", help="A shipped space or a YAML file.")]
-Fixed = Annotated[list[str] | None, Option("--set", metavar="NAME=VALUE", help="Fix a dimension.")]
-Classes = Annotated[
-    str | None,
-    Option(
-        "--classes",
-        metavar="SET|FILE",
-        help="A label set (casme2:5, samm:5, mmew:6, megc2019:3, all, ...) or a YAML file that "
-        "maps labels to classes.",
-    ),
-]
-Configs = Annotated[
-    int | None, Option("--configs", help="Configurations; default 32, may grow on resume.")
-]
-WaveSize = Annotated[
-    int | None, Option("--wave-size", help="Drawn together; default min(8, configurations).")
-]
-Objective = Annotated[
-    str | None, Option("--objective", help="uf1 (default), uar or accuracy, pooled over folds.")
-]
-Strategy = Annotated[
+# search
+
+SpaceName = Annotated[
     str,
+    Option("--space", metavar="NAME|FILE", help="Name of a shipped search space, or a YAML file."),
+]
+Fixed = Annotated[
+    list[str] | None,
     Option(
-        "--strategy",
-        help="ladder: screen on groups of people, the best climb to LOSO; exhaustive: every fold "
-        "of every configuration.",
+        "--set",
+        metavar="NAME=VALUE",
+        help="Fix a dimension of the space; may be given repeatedly.",
     ),
-]
-LadderText = Annotated[
-    str | None,
-    Option(
-        "--ladder",
-        metavar="GROUPS[*STEPS],...",
-        help="The rungs below LOSO, with shares of the steps; default: the space's, or 3*0.5.",
-    ),
-]
-Keep = Annotated[
-    str | None,
-    Option("--keep", metavar="SHARE", help="Of a rung that climb; default: the space's, or 1/16."),
-]
-Drop = Annotated[
-    str | None,
-    Option(
-        "--drop",
-        metavar="none|bootstrap",
-        help="Stop hopeless configurations inside a rung; default bootstrap.",
-    ),
-]
-MaxTrainings = Annotated[
-    int | None,
-    Option("--max-trainings", help="Draw no wave with which the study could need more."),
-]
-MaxHours = Annotated[
-    float | None,
-    Option("--max-hours", help="Draw no wave with which the study would take longer."),
-]
-StudySeed = Annotated[
-    int | None, Option("--seed", help="Decides folds, draws and trainings; default 0.")
 ]
 Enqueue = Annotated[
-    Path | None, Option("--enqueue", help="A YAML list of settings that run first.")
+    Path | None,
+    Option("--enqueue", metavar="FILE", help="YAML list of settings to train first."),
 ]
-Threads = Annotated[
-    int | None, Option("--threads-per-training", help="CPU threads of a training; default 1.")
-]
-GpusPerTrial = Annotated[
-    str, Option("--gpus-per-trial", help="auto is 0.25 where the cluster has GPUs, else 0.")
-]
-CpusPerTrial = Annotated[
-    float | None, Option("--cpus-per-trial", help="Default: the threads of a training.")
-]
-KeepWeights = Annotated[
-    str, Option("--keep-weights", help="Of how many best configurations, or all.")
-]
-DryRun = Annotated[bool, Option("--dry-run", help="Print the plan and stop.")]
+DryRun = Annotated[bool, Option("--dry-run", help="Print the plan, then stop.")]
 
-TrackingUri = Annotated[
-    str | None,
+# report, collect
+
+Html = Annotated[
+    Path | None, Option("--html", metavar="FILE", help="Write the report as one HTML page.")
+]
+PredictionsCsv = Annotated[
+    Path | None,
     Option(
-        "--tracking-uri",
-        help="MLflow store; default: MLFLOW_TRACKING_URI, else an SQLite file beside the study.",
+        "--predictions",
+        metavar="FILE.csv",
+        help="Write the champion's held-out predictions.",
     ),
 ]
-Experiment = Annotated[
-    str | None, Option("--experiment", help="Default: MLFLOW_EXPERIMENT_NAME, else dianet-ray.")
-]
-LogFaces = Annotated[
-    bool, Option("--log-faces", help="Also log example images, which show persons.")
-]
-
-Html = Annotated[Path | None, Option("--html", help="Write a self-contained page.")]
-PredictionsCsv = Annotated[
-    Path | None, Option("--predictions", help="Write the champion's held-out predictions.")
-]
-NoFaces = Annotated[bool, Option("--no-faces", help="No image of a person on the page.")]
+NoFaces = Annotated[bool, Option("--no-faces", help="Put no images of faces on the page.")]
 OfStudy = Annotated[
-    Path | None, Option("--study", parser=located, metavar="STUDY", help="The champion of STUDY.")
+    Path | None,
+    Option("--study", parser=located, metavar="STUDY", help="Collect the champion of this study."),
 ]
-OfModel = Annotated[str | None, Option("--model", help="A registered model: NAME@champion.")]
+OfModel = Annotated[
+    str | None,
+    Option("--model", metavar="NAME@champion", help="Collect a registered model from MLflow."),
+]
 
-OnsetFrame = Annotated[int | None, Option("--onset", help="Default: the first frame.")]
-ApexFrame = Annotated[
-    int | None, Option("--apex", help="Default: spotted, the frame of largest motion.")
+# predict
+
+OnsetFrame = Annotated[
+    int | None,
+    Option("--onset", help="Number of the onset frame. Default: the first frame of the clip."),
 ]
-OffsetFrame = Annotated[int | None, Option("--offset", help="Default: the last frame.")]
+ApexFrame = Annotated[
+    int | None,
+    Option("--apex", help="Number of the apex frame. Default: the frame of largest motion."),
+]
+OffsetFrame = Annotated[
+    int | None,
+    Option("--offset", help="Number of the offset frame. Default: the last frame of the clip."),
+]
 Subject = Annotated[
-    str | None, Option("--subject", help="Let no model vote that has seen this person.")
+    str | None,
+    Option(
+        "--subject",
+        metavar="ID",
+        help="Subject of the clip. Models that were trained on this subject are not used.",
+    ),
 ]

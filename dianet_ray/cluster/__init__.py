@@ -1,1 +1,1 @@
-"""The Ray cluster as it comes and goes."""
+"""The Ray cluster that a command joins or starts, whose nodes may come and go."""

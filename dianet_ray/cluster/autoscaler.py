@@ -1,8 +1,8 @@
-"""Whether a cluster's autoscaler can bring nodes for trials, as far as it says itself.
+"""Whether a cluster's autoscaler can add nodes for trials, as far as its own reports tell.
 
-Version 2 of Ray's autoscaler (KubeRay's) reports which waiting requests none of its node types
-could ever hold. Version 1 (`ray up`, and what `ray start` runs without node types) only tells
-whether it has node types at all.
+Version 2 of Ray's autoscaler (used by KubeRay) reports which waiting requests none of its node
+types could ever hold. Version 1 (used by `ray up`, and by `ray start` without node types) reports
+only whether it has node types at all.
 """
 
 from __future__ import annotations
@@ -19,89 +19,91 @@ from ray.core.generated.autoscaler_pb2 import AutoscalingState, GetClusterStatus
 from ray.experimental.internal_kv import _internal_kv_get
 from ray.util.placement_group import placement_group, remove_placement_group
 
-from dianet_ray.cluster.connection import Shape
+from dianet_ray.cluster.connection import Bundle
 
 VERDICT_S = 30.0
-"""How long the autoscaler may take to look at a request; it looks every five seconds."""
+"""How long the autoscaler may take to judge a request; it looks every five seconds."""
 
 N_LOOKS = 3
-"""Reports after which version 2 has surely seen a request."""
+"""Number of reports after which version 2 must have seen a request."""
 
-Outlook = Literal["hopeless", "open", "unknown"]
+Feasibility = Literal["infeasible", "feasible", "unknown"]
 
 
-def outlook(trial: Shape) -> Outlook:
-    """Say whether a node for a trial, asked for and waited for, may come."""
+def feasibility(trial: Bundle) -> Feasibility:
+    """Judge whether the autoscaler can add a node for a trial that has been requested."""
     state = _second_version()
     if state.autoscaler_state_version:
-        return "hopeless" if is_infeasible(state, trial) else "open"
+        return "infeasible" if is_infeasible(state, trial) else "feasible"
     status = _internal_kv_get(ray._private.ray_constants.DEBUG_AUTOSCALING_STATUS)
-    return first_version_outlook(json.loads(status or b"{}"))
+    return first_version_feasibility(json.loads(status or b"{}"))
 
 
-def is_infeasible(state: AutoscalingState, trial: Shape) -> bool:
-    """Whether version 2 reports that no node type of its could hold a trial."""
+def is_infeasible(state: AutoscalingState, trial: Bundle) -> bool:
+    """Return whether version 2 reports that none of its node types could hold a trial."""
     asked = _bundle(trial)
     gangs = [r for gang in state.infeasible_gang_resource_requests for r in gang.requests]
     found = [r.resources_bundle for r in (*state.infeasible_resource_requests, *gangs)]
     return any({name: n for name, n in bundle.items() if n} == asked for bundle in found)
 
 
-def first_version_outlook(status: dict[str, Any]) -> Outlook:
-    """Judge by the node types of version 1: each node is one of its own where there are none.
+def first_version_feasibility(status: dict[str, Any]) -> Feasibility:
+    """Judge by the node types of version 1.
 
-    >>> first_version_outlook({"autoscaler_report": {"active_nodes": {"node_5f": 1}}})
-    'hopeless'
+    Where it has none, it reports every node as a type of its own, named `node_` and the node's id.
+
+    >>> first_version_feasibility({"autoscaler_report": {"active_nodes": {"node_5f": 1}}})
+    'infeasible'
     """
     report = status.get("autoscaler_report")
     if report is None:
         return "unknown"
     kinds = {*report["active_nodes"], *report.get("pending_launches", {})}
-    return "hopeless" if all(kind.startswith("node_") for kind in kinds) else "open"
+    return "infeasible" if all(kind.startswith("node_") for kind in kinds) else "feasible"
 
 
-def can_come(trial: Shape) -> bool:
-    """Ask for room for a trial that no node has; say whether it comes, or may."""
-    with _asking(trial) as group:
+def can_come(trial: Bundle) -> bool:
+    """Request resources that no node has; return whether they come, or can come."""
+    with _requested(trial) as group:
         first = _second_version().autoscaler_state_version
         deadline = time.monotonic() + VERDICT_S
         while time.monotonic() < deadline:
             if group.wait(1):
                 return True
-            verdict = outlook(trial)
-            if verdict == "hopeless":
+            verdict = feasibility(trial)
+            if verdict == "infeasible":
                 return False
             n_looks = _second_version().autoscaler_state_version - first
-            if verdict == "open" and (not first or n_looks >= N_LOOKS):
+            if verdict == "feasible" and (not first or n_looks >= N_LOOKS):
                 return True
     return False
 
 
 class Demand:
-    """How many trials wait beyond the room there is, so that an autoscaler sees that they do.
+    """How many trials to queue beyond what fits, so that an autoscaler sees the demand.
 
-    As many as run, so a cluster may double again and again; none where the autoscaler has said of
-    these nodes that it can bring no other.
+    As many as run now, so a cluster may double again and again. None where the autoscaler has
+    reported, for the nodes there are, that it can add no other.
     """
 
-    def __init__(self, trial: Shape) -> None:
+    def __init__(self, trial: Bundle) -> None:
         self._trial = trial
-        self._hopeless: frozenset[str] | None = None  # the nodes of which it was said
+        self._complete: frozenset[str] | None = None  # node ids to which none can be added
 
-    def ahead(self, n_now: int, nodes: frozenset[str]) -> int:
-        """Decide for `n_now` trials at once on `nodes`, by id."""
-        if self._hopeless == nodes:
+    def n_queued(self, n_now: int, nodes: frozenset[str]) -> int:
+        """Count the trials to queue while `n_now` run on the nodes with these ids."""
+        if self._complete == nodes:
             return 0
-        with contextlib.suppress(ray.exceptions.RpcError):  # the head is busy: next time
-            verdict = outlook(self._trial)
-            if verdict == "open":
+        with contextlib.suppress(ray.exceptions.RpcError):  # the head is busy: ask next time
+            verdict = feasibility(self._trial)
+            if verdict == "feasible":
                 return max(1, n_now)
-            self._hopeless = nodes if verdict == "hopeless" else None
+            self._complete = nodes if verdict == "infeasible" else None
         return 0
 
 
 def _second_version() -> AutoscalingState:
-    """Ask the head for the last report of version 2; its version is 0 when there is none."""
+    """Ask the head for the latest report of version 2; its number is 0 when there is none."""
     reply = GetClusterStatusReply()
     client = _client(ray.get_runtime_context().gcs_address)
     reply.ParseFromString(client.get_cluster_status(timeout_s=10))
@@ -114,7 +116,7 @@ def _client(address: str) -> Any:
 
 
 @contextlib.contextmanager
-def _asking(trial: Shape) -> Iterator[ray.util.placement_group.PlacementGroup]:
+def _requested(trial: Bundle) -> Iterator[ray.util.placement_group.PlacementGroup]:
     group = placement_group([_bundle(trial)])
     try:
         yield group
@@ -122,6 +124,5 @@ def _asking(trial: Shape) -> Iterator[ray.util.placement_group.PlacementGroup]:
         remove_placement_group(group)
 
 
-def _bundle(trial: Shape) -> dict[str, float]:
-    cpus, gpus = trial
-    return {"CPU": cpus, **({"GPU": gpus} if gpus else {})}
+def _bundle(trial: Bundle) -> dict[str, float]:
+    return {"CPU": trial.cpus, **({"GPU": trial.gpus} if trial.gpus else {})}

@@ -1,6 +1,6 @@
-"""Whether a node can take part: it has our versions, reads the input and writes the output.
+"""Whether a node can be used: it has the driver's versions, reads the input, writes the output.
 
-`find_problem` runs in a worker of the node; what it must find is described by the driver.
+The driver describes what a node must be able to do; `find_problem` checks it in a worker there.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from dianet_ray import __version__
+from dianet_ray.errors import one_line
 from dianet_ray.storage import files
+from dianet_ray.storage.addresses import is_remote
 
 PACKAGES = ("ray", "torch", "numpy", "pyarrow", "opencv-python-headless")
-"""What makes images, trainings and files; a node must have the driver's versions of them."""
-
+"""Packages that make images, trainings and files. Nodes must have the driver's versions."""
 
 PREFIX = ".probe-"
 
@@ -30,10 +31,10 @@ class Probe:
     """What a node must be able to do.
 
     Attributes:
-        reads: files that it must read, and the sha256 of their content in hex.
-        writes: the folder that it must write, and see as the driver does; None for none.
-        marker: a file that the driver left there.
-        versions: the driver's.
+        reads: files that it must read, each with the sha256 of its content in hex.
+        writes: the folder that it must write, the same one as the driver's; None for none.
+        marker: the name of a file that the driver left in `writes`.
+        versions: the driver's versions, by name.
     """
 
     reads: tuple[tuple[Path, str], ...]
@@ -43,7 +44,7 @@ class Probe:
 
 
 def versions() -> dict[str, str]:
-    """Name the versions that must be equal; a build's suffix (+cpu, +cu130) may differ."""
+    """List the versions that must be equal; the suffix of a build (+cpu, +cu130) may differ."""
     found = {"python": ".".join(platform.python_version_tuple()[:2]), "dianet_ray": __version__}
     for name in PACKAGES:
         try:
@@ -54,15 +55,15 @@ def versions() -> dict[str, str]:
 
 
 def leave_marker(reads: Sequence[Path], writes: Path) -> Probe:
-    """Describe what nodes must do, and leave the file by which they know the driver's folder.
+    """Leave a marker in the driver's folder and describe what nodes must be able to do.
 
     Raises:
-        OSError or a store's own exception: the driver itself cannot do it.
+        OSError or a store's own exception: the driver itself is not able to.
     """
     marker = f"{PREFIX}{uuid.uuid4().hex}"
     files.make_folder(writes)
     for name in files.names(writes):
-        if name.startswith(PREFIX):  # left by a run that was killed
+        if name.startswith(PREFIX):  # a killed run left it
             files.remove(writes / name)
     files.create(writes / marker, marker.encode())
     contents = tuple((path, digest(path)) for path in reads)
@@ -70,23 +71,23 @@ def leave_marker(reads: Sequence[Path], writes: Path) -> Probe:
 
 
 def remove_marker(probe: Probe) -> None:
-    """Take the driver's file away."""
+    """Delete the driver's marker."""
     if probe.writes is not None:
         files.remove(probe.writes / probe.marker)
 
 
 def find_problem(probe: Probe) -> str:
-    """Say what keeps this node from taking part; empty when nothing does."""
+    """Describe why this node cannot be used; empty if it can."""
     here = versions()
     for name, wanted in probe.versions.items():
         if here[name] != wanted:
-            return f"{name} {here[name]}, the driver has {wanted}"
+            return f"it has {name} {here[name]}, the driver has {wanted}"
     for path, sha256 in probe.reads:
         try:
             if digest(path) != sha256:
-                return f"{path} is another file than the driver's"
+                return f"{path} differs from the file that the driver sees"
         except files.failures() as error:
-            return f"cannot read {_described(path, error)}"
+            return f"it cannot read {_described(path, error)}"
     return "" if probe.writes is None else _writing_problem(probe.writes, probe.marker)
 
 
@@ -96,11 +97,11 @@ def _writing_problem(folder: Path, marker: str) -> str:
         try:
             files.read(folder / marker)
         except FileNotFoundError:
-            return f"{folder} is not the driver's folder: {_sight(folder)}"
+            return f"{folder} is not the driver's folder: {_seen_here(folder)}"
         files.put(own, b"")
         files.remove(own)
     except files.failures() as error:
-        return f"cannot write {_described(folder, error)}"
+        return f"it cannot write {_described(folder, error)}"
     return ""
 
 
@@ -109,17 +110,17 @@ def digest(path: Path) -> str:
     return hashlib.sha256(files.read(path)).hexdigest()
 
 
-def _sight(path: Path) -> str:
-    if files.is_remote(path) or path.is_dir():
-        return "another storage of the same name"
-    return f"no such folder on {socket.gethostname()}"
+def _seen_here(path: Path) -> str:
+    if is_remote(path) or path.is_dir():
+        return "another storage has the same path there"
+    return f"there is no such folder on {socket.gethostname()}"
 
 
 def _described(path: Path, error: Exception) -> str:
-    """Name a path, why it failed, and whose it is: what an administrator asks first."""
-    if files.is_remote(path):
-        return f"{path}: {files.reason(error)}"
-    text = f"{path}: {files.reason(error)} (uid {os.getuid()}"
+    """Describe a failed path with its owner and mode, which an administrator asks for first."""
+    if is_remote(path):
+        return f"{path}: {one_line(error)}"
+    text = f"{path}: {one_line(error)} (uid {os.getuid()}"
     for place in (path, *path.parents):
         try:
             found = place.stat()

@@ -7,9 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from dianet_ray.datasets.annotations import ClipName
-from dianet_ray.errors import InputError
+from dianet_ray.errors import InputError, one_line
 from dianet_ray.imaging.frames import is_video
-from dianet_ray.storage.files import reason
 
 _MACOS_COPY = "__MACOSX"  # holds the metadata of every file that macOS packed, under its name
 
@@ -112,7 +111,7 @@ def _candidates(root: Path, place: Place) -> Iterator[Path]:
     """
 
     def refuse(error: OSError) -> None:
-        raise InputError(f"a folder cannot be listed: {error.filename} ({reason(error)})")
+        raise InputError(f"a folder cannot be listed: {error.filename} ({one_line(error)})")
 
     real_parents = {str(root): {os.path.realpath(root)}}
     for at, folders, files in os.walk(root, followlinks=True, onerror=refuse):

@@ -19,8 +19,7 @@ from dianet_ray.artefacts import MIN_SUBJECTS_PER_CLASS
 from dianet_ray.datasets.catalogue import all_data_sets
 from dianet_ray.datasets.release import same_names
 from dianet_ray.datasets.releases import DATASETS
-from dianet_ray.errors import InputError
-from dianet_ray.storage.files import reason
+from dianet_ray.errors import InputError, one_line
 
 SEVERAL = "+"
 ALL = "all"
@@ -152,7 +151,7 @@ def _read_mapping(path: Path) -> dict[Any, Any]:
     try:
         mapping = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
-        raise InputError(f"--classes {path} is not YAML: {reason(error)}") from None
+        raise InputError(f"--classes {path} is not YAML: {one_line(error)}") from None
     if not isinstance(mapping, dict):
         raise InputError(f"--classes {path} must be a mapping of labels to classes")
     return mapping

@@ -15,8 +15,7 @@ from dianet_ray.datasets.annotations import ApexRule
 from dianet_ray.datasets.corrections import Correction
 from dianet_ray.datasets.numbering import Numbering
 from dianet_ray.datasets.sheets import Sheet
-from dianet_ray.storage import files
-from dianet_ray.storage.files import writing
+from dianet_ray.storage.outputs import write_file
 
 UNREADABLE = "unreadable: "
 """How the reason of a clip starts whose files cannot be read; all other reasons are rules."""
@@ -143,6 +142,4 @@ def write_csv(rows: Iterable[Row], path: Path) -> None:
     writer = csv.DictWriter(content, MANIFEST_COLUMNS)
     writer.writeheader()
     writer.writerows(asdict(row) for row in rows)
-    with writing(path):
-        files.make_folder(path.parent)
-        files.put(path, content.getvalue().encode())
+    write_file(path, content.getvalue())

@@ -14,8 +14,7 @@ from typing import Any
 import openpyxl
 from openpyxl.cell.cell import ERROR_CODES
 
-from dianet_ray.errors import InputError
-from dianet_ray.storage.files import reason
+from dianet_ray.errors import InputError, one_line
 from dianet_ray.storage.parquet import read_parquet
 
 Columns = Mapping[str, tuple[str, ...]]
@@ -86,7 +85,7 @@ def read_table(
     try:
         encoded = path.read_bytes()
     except OSError as error:
-        raise InputError(f"the sheet cannot be opened: {path} ({reason(error)})") from error
+        raise InputError(f"the sheet cannot be opened: {path} ({one_line(error)})") from error
     table, header, places = _find_table(_tables(path, encoded), columns, path, sheet_name)
     rows = _rows(table, header, places)
     if not rows:

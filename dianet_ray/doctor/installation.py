@@ -1,6 +1,6 @@
-"""What is installed here: Python, dependencies and their ranges, OpenCV's files, Ray, GPUs.
+"""Checks of what is installed here: Python, packages, OpenCV's files, Ray, GPUs.
 
-Heavy libraries are imported by the check that needs them: one of them may be what is missing.
+Each check imports the heavy library that it needs, because that may be what is missing.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from dianet_ray.cluster import connection
-from dianet_ray.errors import InputError
+from dianet_ray.errors import InputError, one_line
 
 DISTRIBUTION = "dianet-ray"
 INSTALL = "pip install -c constraints.txt -e ."
@@ -24,7 +24,7 @@ INSTALL = "pip install -c constraints.txt -e ."
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What one check found; `advice` says what to do about it when that is not ok."""
+    """The result of one check: what was found and, unless the state is ok, what to do about it."""
 
     name: str
     state: Literal["ok", "warn", "bad"]
@@ -42,7 +42,8 @@ def check_python(version: Sequence[Any]) -> Check:
 
 
 def requirements() -> list[str]:
-    """List what we depend on: as this checkout, or a job's copy of it, says; else as installed."""
+    """List our dependencies as this checkout declares them, else as they were installed."""
+    # A submitted job runs in a copy of the checkout, which may be newer than what is installed.
     project = Path(__file__).parents[2] / "pyproject.toml"
     if project.is_file():
         declared = tomllib.loads(project.read_text())["project"]
@@ -52,12 +53,12 @@ def requirements() -> list[str]:
 
 
 def check_packages(needed: Sequence[str] | None = None) -> Check:
-    """Check that requirements (ours), and those of their extras, are installed and in range."""
+    """Check that requirements (by default ours) and their extras are installed and in range."""
     needed = requirements() if needed is None else needed
     lacking = list(dict.fromkeys(line for one in needed for line in _lacking(one)))
     if lacking:
         return Check("packages", "bad", "; ".join(lacking), INSTALL)
-    return Check("packages", "ok", "every dependency is installed and in its range")
+    return Check("packages", "ok", "all dependencies are installed in supported versions")
 
 
 def _lacking(requirement: str, extra: str = "") -> Iterator[str]:
@@ -72,19 +73,19 @@ def _lacking(requirement: str, extra: str = "") -> Iterator[str]:
         yield f"{wanted.name} is missing"
         return
     if not wanted.specifier.contains(found, prereleases=True):
-        yield f"{wanted.name} is {found}, needed is {wanted.specifier}"
+        yield f"{wanted.name} is {found}, but must be {wanted.specifier}"
     for name in sorted(wanted.extras):
         for one in metadata.requires(wanted.name) or []:
             yield from _lacking(one, name)
 
 
 def check_torch() -> Check:
-    """Say which torch this is and what it was built for."""
+    """Report which torch this is and what it was built for."""
     return Check("torch", "ok", torch_build())
 
 
 def torch_build() -> str:
-    """Name torch's version and what it was built for."""
+    """Describe torch's version and what it was built for."""
     import torch
 
     kind = f"CUDA {torch.version.cuda}" if torch.version.cuda else "CPU"
@@ -92,22 +93,22 @@ def torch_build() -> str:
 
 
 def check_cascade(folder: Path | None = None) -> Check:
-    """Check that OpenCV brought what finds faces; `folder` is where it should be."""
+    """Check that OpenCV came with its face detector; `folder` is where the file should be."""
     import cv2
     from cv2.data import haarcascades
 
     from dianet_ray.imaging.faces import CASCADE
 
     path = (folder or Path(haarcascades)) / CASCADE
-    with suppress(cv2.error, SystemError):  # both for a damaged file
+    with suppress(cv2.error, SystemError):  # a damaged file raises either
         if path.is_file() and not cv2.CascadeClassifier(str(path)).empty():
             return Check("faces", "ok", f"OpenCV {cv2.__version__} has {CASCADE}")
-    found = f"OpenCV {cv2.__version__} has no usable {path}"
-    return Check("faces", "bad", found, f"--crop face needs the file of OpenCV 4: {INSTALL}")
+    found = f"OpenCV {cv2.__version__} cannot use {path}"
+    return Check("faces", "bad", found, f"--crop face needs this file of OpenCV 4: {INSTALL}")
 
 
 def check_ray() -> Check:
-    """Check the version of Ray that this process has.
+    """Check the version of Ray in this process.
 
     Raises:
         InputError: it is not supported.
@@ -118,21 +119,22 @@ def check_ray() -> Check:
 
 
 def check_gpu(devices: Path = Path("/dev")) -> Check:
-    """Say which GPUs torch can use here; `devices` is where a driver shows its GPUs."""
-    with warnings.catch_warnings(record=True) as said:
+    """Report which GPUs torch can use here; `devices` is where the driver lists its GPUs."""
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         gpus, build = usable_gpus()
     if gpus:
         return Check("GPU", "ok", f"torch can use {gpus}")
     is_hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
     if is_hidden or not any(devices.glob("nvidia[0-9]*")):
-        return Check("GPU", "ok", "torch sees none here: what trains here uses the CPU")
-    why = "".join(f": {' '.join(str(one.message).split())}" for one in said[:1])
-    return Check("GPU", "warn", f"a GPU is here, {build} cannot use it{why}", gpu_advice(build))
+        return Check("GPU", "ok", "torch sees no GPU here, so trainings here use the CPU")
+    why = "".join(f": {one_line(Warning(one.message))}" for one in caught[:1])
+    found = f"this machine has a GPU that {build} cannot use{why}"
+    return Check("GPU", "warn", found, gpu_advice(build))
 
 
 def usable_gpus() -> tuple[str, str]:
-    """Name the GPUs that torch can use in this process, and torch's build."""
+    """List the GPUs that torch can use in this process, and describe torch's build."""
     import torch
 
     n_gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
@@ -140,7 +142,7 @@ def usable_gpus() -> tuple[str, str]:
 
 
 def gpu_advice(build: str) -> str:
-    """Say what makes a GPU usable for a build of torch that does not see it."""
+    """Advise how to make a GPU usable for a build of torch that does not see it."""
     if "CPU build" in build:
-        return "install torch's CUDA build, of the same version"
-    return "see to the NVIDIA driver: nvidia-smi must list the GPU, and be new enough for CUDA"
+        return "install the CUDA build of the same torch version"
+    return "repair the NVIDIA driver: nvidia-smi must list the GPU and support that CUDA version"

@@ -28,7 +28,7 @@ from dianet_ray.artefacts import (
     to_plain,
 )
 from dianet_ray.datasets.numbering import Numbering
-from dianet_ray.errors import InputError
+from dianet_ray.errors import InputError, one_line
 from dianet_ray.prepare.part_files import is_part
 from dianet_ray.storage import files
 from dianet_ray.storage.parquet import read_parquet
@@ -125,7 +125,7 @@ def read_record(path: Path) -> ImagesRecord:
     except (FileNotFoundError, NotADirectoryError):
         raise InputError(f"IMAGES must be a folder made by prepare: {file} is missing") from None
     except OSError as error:
-        raise InputError(f"images.json cannot be read: {file} ({files.reason(error)})") from None
+        raise InputError(f"images.json cannot be read: {file} ({one_line(error)})") from None
     _check_format(content, file)
     return from_json(ImagesRecord, content, str(file))
 

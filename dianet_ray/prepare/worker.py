@@ -34,6 +34,7 @@ from dianet_ray.prepare.orders import (
 )
 from dianet_ray.prepare.part_files import StoredClip, read_part, write_part
 from dianet_ray.storage import files
+from dianet_ray.storage.addresses import located
 
 if TYPE_CHECKING:
     from dianet_ray.cluster.nodes import Nodes
@@ -124,7 +125,7 @@ def _problem(probe: Probe) -> str:
 
 def make_part(order: PartOrder) -> PartOutcome:
     """Make one part; the clips that it holds already stay where nothing has changed."""
-    file = files.located(order.file)
+    file = located(order.file)
     before = read_part(file)
     after: list[StoredClip] = []
     outcomes: list[ClipOutcome] = []

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dianet_ray.artefacts import DRIVER_FOLDER, STUDY_JSON, Objective, to_plain
-from dianet_ray.errors import InputError
+from dianet_ray.errors import InputError, one_line
 from dianet_ray.options import SearchOptions
 from dianet_ray.protocol.ladder import (
     EXHAUSTIVE,
@@ -203,7 +203,7 @@ def _found(path: Path) -> list[str]:
     except OSError as error:
         if path.is_file():
             raise InputError(f"a study is a folder: {path} is a file") from None
-        raise InputError(f"a study must be readable: {path}: {files.reason(error)}") from None
+        raise InputError(f"a study must be readable: {path}: {one_line(error)}") from None
 
 
 def _check_new(path: Path, found: list[str]) -> None:

@@ -97,4 +97,4 @@ def _driver(path: Path) -> str:
     driver = holder(path / DRIVER_FOLDER)
     if driver is None or not is_alive(driver):
         return ""
-    return f"process {driver['pid']} on {driver['host']}"
+    return f"process {driver.pid} on {driver.host}"

@@ -26,7 +26,7 @@ from ray.tune.schedulers import FIFOScheduler
 
 from dianet_ray import __version__
 from dianet_ray.artefacts import WEIGHTS_FOLDER
-from dianet_ray.errors import Stopped, StorageAway, StudyFailed
+from dianet_ray.errors import Stopped, StorageAway, StudyFailed, one_line
 from dianet_ray.progress import Progress
 from dianet_ray.protocol.study import DriverEnvironment
 from dianet_ray.search.budget import Extent
@@ -113,7 +113,7 @@ def _stop(searcher: StudySearcher, reason: Reason) -> None:
 
 
 def _give_up(error: Exception) -> None:
-    raise StorageAway(files.reason(error))
+    raise StorageAway(one_line(error))
 
 
 def _started(plan: Plan, workers: Workers, started_at: float) -> Started:

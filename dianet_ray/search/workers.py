@@ -10,7 +10,7 @@ import numpy as np
 from ray import tune
 
 from dianet_ray.cluster.autoscaler import Demand
-from dianet_ray.cluster.connection import Cluster, Shape, check_gpus, n_workers
+from dianet_ray.cluster.connection import Bundle, Cluster, check_gpus, n_workers
 from dianet_ray.cluster.nodes import Nodes, elsewhere
 from dianet_ray.search.events import order_of
 from dianet_ray.search.plan import Plan
@@ -29,9 +29,9 @@ class Resources:
     limit: int | None
 
     @property
-    def trial(self) -> Shape:
+    def trial(self) -> Bundle:
         """CPUs and GPUs of a trial."""
-        return self.cpus, self.gpus
+        return Bundle(self.cpus, self.gpus)
 
 
 def resources(plan: Plan, cluster: Cluster) -> Resources:
@@ -64,7 +64,7 @@ class Workers:
         n_now = self.n_workers()
         if self.demand is None:
             return n_now
-        asked = n_now + self.demand.ahead(n_now, frozenset(self.nodes.good))
+        asked = n_now + self.demand.n_queued(n_now, frozenset(self.nodes.good))
         return min(asked, self.needs.limit or asked)
 
 

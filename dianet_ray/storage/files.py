@@ -1,8 +1,7 @@
-"""Where IMAGES and STUDY lie: on a file system, or in an object store (s3://, gs://).
+"""Read, write, list and delete, on a file system or in an object store (s3://, gs://).
 
-The only module that knows the difference. An address in a store becomes universal_pathlib's path,
-which is used like a `Path`; what differs is here: whole writes, exclusive creation, listing,
-folders, and the exceptions by which a storage says that it is away.
+The only module that knows the difference: whole writes, exclusive creation, listing, folders, and
+the exceptions by which a storage says that it is unavailable.
 """
 
 from __future__ import annotations
@@ -10,28 +9,23 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import re
 import shutil
 import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TypeVar
 
-from dianet_ray.errors import InputError, StorageAway
-
-STORES = {"s3": "s3fs", "gs": "gcsfs"}
-"""The schemes, and the package that each needs (the extras of this package have their names)."""
+from dianet_ray.errors import InputError, StorageAway, one_line
+from dianet_ray.storage.addresses import is_remote, store_of
 
 PATIENCE_S = 600.0
-"""How long a storage may be away or full before a search stops with its ledger intact."""
+"""How long a storage may be unavailable or full before a search stops with its ledger intact."""
 
 RETRY_S = 1.0
 
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
-_ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
 _THEIR_FAILURES = (
     ("botocore.exceptions", ("BotoCoreError", "ClientError")),
     ("aiohttp", ("ClientError",)),
@@ -39,55 +33,11 @@ _THEIR_FAILURES = (
     ("google.auth.exceptions", ("GoogleAuthError",)),
 )
 
-# Without these a store that takes requests and does not answer holds a command for minutes.
-_S3_CONFIG = {"connect_timeout": 5, "read_timeout": 20, "retries": {"max_attempts": 1}}
-_S3_TRIES = 2
-
 Result = TypeVar("Result")
 
 
-def located(text: str) -> Path:
-    """Read a path of a file system, or a folder's address in an object store.
-
-    >>> located("work/images")
-    PosixPath('work/images')
-
-    Raises:
-        InputError: another scheme, no folder below the bucket, `..`, or the store's package is
-            not installed.
-    """
-    found = _ADDRESS.fullmatch(text)
-    if found is None:
-        return Path(text)
-    scheme, place = found[1].lower(), found[2].strip("/")
-    if scheme not in STORES:
-        raise InputError(f"a folder is a path, s3://BUCKET/FOLDER or gs://BUCKET/FOLDER: {text}")
-    names = place.split("/")
-    if len(names) < 2 or any(name in ("", ".", "..") for name in names):
-        raise InputError(f"an address names a bucket and a folder in it: got {text}")
-    if set(place) & set("*?[]"):  # fsspec would take them for a pattern, also when it deletes
-        raise InputError(f"an address has none of * ? [ ]: got {text}")
-    if find_spec(STORES[scheme]) is None:
-        raise InputError(
-            f"{scheme}:// needs {STORES[scheme]}: pip install -c constraints.txt '.[{scheme}]'; "
-            f"got {text}"
-        )
-    from upath import UPath
-
-    # Somebody else writes there too, so listings are never remembered.
-    options: dict[str, Any] = {"use_listings_cache": False}
-    if scheme == "s3":
-        options["config_kwargs"] = _S3_CONFIG
-    return cast(Path, UPath(f"{scheme}://{place}", **options))
-
-
-def is_remote(path: Path) -> bool:
-    """Whether a path is in an object store."""
-    return not isinstance(path, Path)
-
-
 def failures(*also: type[Exception]) -> tuple[type[Exception], ...]:
-    """List what a storage raises when it is away, full or refuses; stores' own are no OSErrors."""
+    """List what an unavailable or full storage raises; object stores have their own exceptions."""
     theirs = (
         getattr(sys.modules[module], name)
         for module, names in _THEIR_FAILURES
@@ -97,22 +47,12 @@ def failures(*also: type[Exception]) -> tuple[type[Exception], ...]:
     return (OSError, *theirs, *also)
 
 
-def reason(error: BaseException) -> str:
-    """Say in one line why a storage failed.
-
-    >>> reason(OSError(28, "No space left on device", "/data/x"))
-    'No space left on device'
-    """
-    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return " ".join(str(text).split())[:300]
-
-
 @contextlib.contextmanager
 def answering(path: Path) -> Iterator[None]:
-    """Turn an object store that does not answer, or refuses, into the user's one line.
+    """Report an object store that does not answer, or refuses, as an `InputError`.
 
     Raises:
-        InputError: the block raised an exception of the store's own.
+        InputError: the block raised one of the store's own exceptions.
     """
     try:
         yield
@@ -123,35 +63,33 @@ def answering(path: Path) -> Iterator[None]:
             raise
         if isinstance(error, FileNotFoundError | FileExistsError | NotADirectoryError):
             raise
-        raise InputError(f"the object store must answer: {path}: {reason(error)}") from None
+        raise InputError(f"the object store does not answer: {path}: {one_line(error)}") from None
 
 
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn an output that cannot be written into the user's one line.
+    """Report an output that cannot be written as an `InputError`.
 
     Raises:
-        InputError: the block raised what a storage raises.
+        InputError: the block raised one of `failures`.
     """
     try:
         yield
     except InputError:
         raise
     except failures() as error:
-        # A worker's error comes with its traceback, whose last line is the error.
-        why = getattr(error, "strerror", None) or str(error).strip().rpartition("\n")[2]
-        raise InputError(f"the output cannot be written: {path} ({why})") from error
+        raise InputError(f"the output cannot be written: {path} ({one_line(error)})") from error
 
 
 def patiently(action: Callable[[], Result], on_wait: Callable[[Exception], None]) -> Result:
-    """Do what needs the storage, again each second while it is away or full, or refuses.
+    """Run an action on the storage, and retry each second while the storage is unavailable.
 
     Args:
-        action: may be repeated after a failure.
-        on_wait: told of each failure; it may raise to give up.
+        action: can be repeated after a failure.
+        on_wait: is told of each failure; it may raise to give up.
 
     Raises:
-        FileExistsError: at once, from `action`: nothing to wait for.
+        FileExistsError: at once, from `action`: waiting would not help.
         StorageAway: after `PATIENCE_S`.
     """
     deadline = time.monotonic() + PATIENCE_S
@@ -162,19 +100,19 @@ def patiently(action: Callable[[], Result], on_wait: Callable[[Exception], None]
             raise
         except failures() as error:
             if time.monotonic() >= deadline:
-                raise StorageAway(reason(error)) from error
+                raise StorageAway(one_line(error)) from error
             on_wait(error)
             time.sleep(RETRY_S)
 
 
 def create(path: Path, content: bytes) -> None:
-    """Create a file whole or not at all, durable, and only when it does not exist.
+    """Create a file that must not exist yet; durable, whole or not at all.
 
-    Equal content is no failure: it is ours, and the answer to an earlier attempt was lost.
+    A file with equal content is no failure: an earlier attempt made it, and its answer was lost.
 
     Raises:
         FileExistsError: the file exists with other content.
-        InputError: a file system without hard links.
+        InputError: the file system has no hard links.
     """
     try:
         _create(path, content)
@@ -185,23 +123,23 @@ def create(path: Path, content: bytes) -> None:
 
 def _create(path: Path, content: bytes) -> None:
     if is_remote(path):
-        store, key = _store(path)
+        store, key = store_of(path)
         store.pipe_file(key, content, mode="create")  # If-None-Match, or generation 0
         return
     with _beside(path, content) as beside:
         try:
-            os.link(beside, path)  # unlike a rename it never replaces
+            os.link(beside, path)  # unlike a rename, never replaces a file
         except OSError as error:
             if error.errno not in _NO_LINKS:
                 raise
-            raise InputError(f"a file system must have hard links: {path.parent}") from None
+            raise InputError(f"the file system must support hard links: {path.parent}") from None
     _sync(path.parent)
 
 
 def put(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all, durable, in place of what is there; its folder exists."""
+    """Write or replace a file in an existing folder; durable, whole or not at all."""
     if is_remote(path):
-        store, key = _store(path)
+        store, key = store_of(path)
         store.pipe_file(key, content)
         return
     with _beside(path, content) as beside:
@@ -232,48 +170,48 @@ def _sync(folder: Path) -> None:
 
 
 def names(folder: Path) -> list[str]:
-    """List a folder's entries by name, sorted; none when there is no such folder."""
+    """List the names of a folder's entries, sorted; empty when there is no such folder."""
     try:
         if not is_remote(folder):
             return sorted(path.name for path in folder.iterdir())
-        store, key = _store(folder)
+        store, key = store_of(folder)
         found = store.ls(key, detail=False, refresh=True)
     except FileNotFoundError:
         return []
-    # A folder that was made by hand is an object of its own name.
+    # A console makes an empty folder as an object of the folder's own name.
     inside = (path.rstrip("/") for path in found if path.rstrip("/") != key.rstrip("/"))
     return sorted({path.rpartition("/")[2] for path in inside})
 
 
 def make_folder(path: Path, *, parents: bool = True) -> None:
-    """Make a folder, and those above it; an object store has none to make."""
+    """Make a folder and its parents; an object store needs none."""
     if not is_remote(path):
         path.mkdir(parents=parents, exist_ok=True)
 
 
 def read(path: Path) -> bytes:
-    """Read a file; from an object store in one request, so never half old and half new."""
+    """Read a file; from an object store in one request, so that old and new never mix."""
     if not is_remote(path):
         return path.read_bytes()
-    store, key = _store(path)
+    store, key = store_of(path)
     return bytes(store.cat_file(key))
 
 
 def read_files(paths: Sequence[Path]) -> list[bytes]:
-    """Read several files, from an object store all at once."""
+    """Read several files; from an object store in parallel."""
     if not paths or not is_remote(paths[0]):
         return [read(path) for path in paths]
-    store, _ = _store(paths[0])
-    keys = [_store(path)[1] for path in paths]
+    store, _ = store_of(paths[0])
+    keys = [store_of(path)[1] for path in paths]
     found = store.cat(keys)
     return [found[key] for key in keys]
 
 
 def remove(path: Path) -> bool:
-    """Delete a file or a folder with everything in it; say whether it is gone."""
+    """Delete a file, or a folder with everything in it; return whether it is gone."""
     try:
         if is_remote(path):
-            store, key = _store(path)
+            store, key = store_of(path)
             store.rm(key, recursive=True)
         elif path.is_dir():
             shutil.rmtree(path)
@@ -284,11 +222,3 @@ def remove(path: Path) -> bool:
     except failures():
         return False
     return True
-
-
-def _store(path: Path) -> tuple[Any, str]:
-    remote: Any = path
-    store = remote.fs
-    if hasattr(store, "retries"):  # s3fs: `patiently` is what tries again for long
-        store.retries = _S3_TRIES
-    return store, remote.path

@@ -1,45 +1,74 @@
-"""Who writes a folder now: a lock of numbered files, kept fresh by a heartbeat.
+"""A lock on a folder: numbered files, of which the highest names the holder, with a heartbeat.
 
-Whoever wants to write creates the file after the highest one, so of several one wins. The holder
-of the highest number has the lock while it lives: on its own machine while its process does, on
-another one while its heartbeat is fresh. A file that names nobody (damaged, incomplete) holds
-nothing. Only exclusive creation is needed, which object stores have too.
+To take the lock, a process creates the file after the highest one; of several that try, one
+succeeds. The holder keeps the lock as long as it lives: on its own machine as long as its process
+does, on any other one as long as its heartbeat is fresh. A file that names nobody (damaged,
+incomplete) holds nothing. Exclusive creation is all this needs, and object stores have it too.
 """
 
 from __future__ import annotations
 
-import json
 import logging
-import math
 import os
 import socket
 import threading
 import time
 import uuid
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Annotated
 
-from dianet_ray.errors import InputError
+from pydantic import ConfigDict, Field
+
+from dianet_ray.artefacts import Record, from_json, to_json
+from dianet_ray.errors import InputError, one_line
 from dianet_ray.options import submitted_job
 from dianet_ray.storage import files
 
 BEAT_EVERY_S = 5.0
 STALE_AFTER_S = 60.0
-"""Clocks of machines that share an output must agree to well within this."""
+"""The clocks of machines that share an output must agree to well within this."""
 
 RELEASE_S = 2.0
 
 logger = logging.getLogger(__name__)
 
-Holder = dict[str, Any]
+
+@dataclass(frozen=True, slots=True)
+class Holder(Record):
+    """The process that holds, or held, a lock.
+
+    Attributes:
+        host: the machine's name.
+        pid: the process id, which means something only in its `processes` on its `host`.
+        token: tells two locks of one process apart.
+        at: the last heartbeat, in seconds since the epoch by the holder's clock.
+        processes: the process-id namespace; empty where the system has none.
+        job: the submitted Ray job that the process drives; empty outside a job.
+    """
+
+    # Another version may write more keys, and its heartbeat must count all the same.
+    __pydantic_config__ = ConfigDict(extra="ignore")
+
+    host: str
+    pid: Annotated[int, Field(strict=True, gt=0, lt=2**31)]
+    token: str
+    at: Annotated[float, Field(strict=True, allow_inf_nan=False)]
+    processes: str = ""
+    job: str = ""
+
+    @property
+    def age_s(self) -> float:
+        """Seconds since the last heartbeat; negative where clocks differ."""
+        return time.time() - self.at
 
 
 class Lock:
-    """Held for as long as a command writes an output, as a context manager."""
+    """Held while a command writes an output, as a context manager."""
 
     def __init__(self, folder: Path, what: str) -> None:
-        """Name the folder of the lock's files, and `what` it guards, for messages."""
+        """Name the folder of the lock's files, and what the lock guards (for messages)."""
         self._folder, self._what = folder, what
         self._path = folder
         self._token = uuid.uuid4().hex
@@ -52,20 +81,20 @@ class Lock:
         number, found = _last(self._folder)
         if found is not None and is_alive(found):
             raise InputError(
-                f"one command at a time writes {self._what}: process {found['pid']} on "
-                f"{found['host']} does, seen {_age(found):.0f} s ago"
+                f"{self._what} is in use by process {found.pid} on {found.host} "
+                f"(last heartbeat {found.age_s:.0f} s ago)"
             )
         self._path = self._folder / f"{number + 1:06d}.json"
         try:
             files.create(self._path, self._content())
         except FileExistsError:
-            raise self._raced() from None
+            raise self._lost_race() from None
         self._tidy()
         self._thread.start()
         return self
 
     def _tidy(self) -> None:
-        """Delete the files of former holders, unless one of them came to life meanwhile."""
+        """Delete the files of former holders; give way to one that turns out to be alive."""
         for name in files.names(self._folder):
             path = self._folder / name
             if path == self._path or not _number(name):
@@ -73,11 +102,11 @@ class Lock:
             found = _read(path)
             if found is not None and is_alive(found):
                 files.remove(self._path)
-                raise self._raced()
+                raise self._lost_race()
             files.remove(path)
 
-    def _raced(self) -> InputError:
-        return InputError(f"one command at a time writes {self._what}: another one just started")
+    def _lost_race(self) -> InputError:
+        return InputError(f"{self._what} is in use by another command that has just started")
 
     def __exit__(
         self,
@@ -87,7 +116,7 @@ class Lock:
     ) -> None:
         self._is_released.set()
         self._thread.join(RELEASE_S)
-        if not self._thread.is_alive():  # else the storage hangs: the heartbeat goes stale
+        if not self._thread.is_alive():  # else the storage hangs, and the heartbeat goes stale
             files.remove(self._path)
 
     def _beat(self) -> None:
@@ -96,45 +125,47 @@ class Lock:
             try:
                 number, found = _last(self._folder)
                 if not number:
-                    self._say_away("nothing is there")  # unmounted, or taken over and done
+                    # The storage was unmounted, or a successor has come and gone.
+                    self._report_away("the lock's folder is empty")
                     continue
-                is_ours = found is not None and found["token"] == self._token
+                is_ours = found is not None and found.token == self._token
                 n_foreign = 0 if is_ours else n_foreign + 1
-                if n_foreign > 1:  # once may be one that is about to give way
+                if n_foreign > 1:  # a first one may be about to give way
                     logger.warning("another command took over %s", self._what)
                     return
                 if is_ours:
                     files.put(self._path, self._content())
-                    self._say_back()
-            except files.failures() as error:  # the heartbeat goes stale, no more
-                self._say_away(files.reason(error))
+                    self._report_back()
+            except files.failures() as error:  # the heartbeat goes stale, nothing worse
+                self._report_away(one_line(error))
 
-    def _say_away(self, why: str) -> None:
-        """Say once what the command then waits for."""
+    def _report_away(self, why: str) -> None:
+        """Warn once that the command waits for the storage."""
         if not self._is_away:
             self._is_away = True
-            logger.warning("the storage of %s is away or full, waiting: %s", self._what, why)
+            logger.warning(
+                "the storage of %s is unavailable or full, waiting for it: %s", self._what, why
+            )
 
-    def _say_back(self) -> None:
+    def _report_back(self) -> None:
         if self._is_away:
             self._is_away = False
-            logger.warning("the storage of %s is back", self._what)
+            logger.warning("the storage of %s is available again", self._what)
 
     def _content(self) -> bytes:
-        return json.dumps(
-            {
-                "host": socket.gethostname(),
-                "pid": os.getpid(),
-                "processes": _process_space(),
-                "job": submitted_job(),
-                "token": self._token,
-                "at": time.time(),
-            }
-        ).encode()
+        holder = Holder(
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            token=self._token,
+            at=time.time(),
+            processes=_process_namespace(),
+            job=submitted_job(),
+        )
+        return to_json(holder).encode()
 
 
 def holder(folder: Path) -> Holder | None:
-    """Read who holds, or held, the lock; None when nobody does, or the file does not say who."""
+    """Read who holds, or held, the lock; None if nobody does or the file does not say."""
     return _last(folder)[1]
 
 
@@ -151,34 +182,21 @@ def _number(name: str) -> int:
 
 
 def _read(path: Path) -> Holder | None:
-    """Read a holder that is complete, every value of its type; None for anything else."""
+    """Read a complete holder; None for a file that is damaged or was released just now."""
     try:
-        found = json.loads(files.read(path))
-        pid, at = found["pid"], found["at"]
-        is_complete = (
-            isinstance(found["host"], str)
-            and isinstance(found["token"], str)
-            and isinstance(pid, int)
-            and 0 < pid < 2**31
-            and isinstance(at, int | float)
-            and math.isfinite(at)
-        )
-    except FileNotFoundError:  # released just now
+        return from_json(Holder, files.read(path), str(path))
+    except (FileNotFoundError, InputError):
         return None
-    except (ValueError, KeyError, TypeError, OverflowError):
-        return None
-    return found if is_complete else None
 
 
 def is_alive(found: Holder) -> bool:
-    """Judge a holder by its heartbeat, on this machine by its process too."""
-    if abs(_age(found)) >= STALE_AFTER_S:
+    """Judge a holder by its heartbeat, and on this machine by its process too."""
+    if abs(found.age_s) >= STALE_AFTER_S:
         return False
-    here = (socket.gethostname(), _process_space())
-    if (found["host"], found.get("processes")) != here:
+    if (found.host, found.processes) != (socket.gethostname(), _process_namespace()):
         return True
     try:
-        os.kill(found["pid"], 0)
+        os.kill(found.pid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
@@ -186,13 +204,9 @@ def is_alive(found: Holder) -> bool:
     return True
 
 
-def _process_space() -> str:
-    """Tell containers apart that share a host name: a process number means nothing outside."""
+def _process_namespace() -> str:
+    """Tell containers apart that share a host name: a process id is valid in one of them."""
     try:
         return os.readlink("/proc/self/ns/pid")
     except OSError:  # not Linux
         return ""
-
-
-def _age(found: Holder) -> float:
-    return time.time() - float(found["at"])

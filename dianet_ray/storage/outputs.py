@@ -1,7 +1,7 @@
-"""Writing what a command was asked for: whole or not at all, and failures in one line.
+"""Outputs that the user asked for: written whole or not at all, failures reported in one line.
 
-An output folder is made as `.NAME.part` beside it and renamed at the end, so that what exists
-under its own name is complete; what an interrupted run left is removed by the next one.
+An output folder is made as `.NAME.part` beside its place and renamed at the end, so whatever
+exists under its own name is complete. The next run removes what an interrupted one left.
 """
 
 from __future__ import annotations
@@ -15,21 +15,33 @@ from pathlib import Path
 
 from dianet_ray.errors import InputError
 from dianet_ray.options import JOB_VARIABLE
-from dianet_ray.storage.files import is_remote, writing
+from dianet_ray.storage import files
+from dianet_ray.storage.addresses import is_remote
 
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # what a Path leaves of s3://
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # a Path makes s3:/ of s3://
+
+
+def write_file(path: Path, content: bytes | str) -> None:
+    """Write a file whole or not at all, after making the folders above it; text as UTF-8.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    with files.writing(path):
+        files.make_folder(path.parent)
+        files.put(path, content.encode() if isinstance(content, str) else content)
 
 
 @contextmanager
 def output_folder(path: Path) -> Iterator[Path]:
-    """Yield a new folder that becomes `path`, which may be an empty folder, at the end.
+    """Yield a new folder that becomes `path` at the end; `path` may be an empty folder.
 
     Raises:
         InputError: the block, or the renaming, raised an OSError.
     """
     beside = path.with_name(f".{path.name}.part")
     try:
-        with writing(path):
+        with files.writing(path):
             shutil.rmtree(beside, ignore_errors=True)
             beside.mkdir(parents=True)
             yield beside
@@ -41,7 +53,7 @@ def output_folder(path: Path) -> Iterator[Path]:
 
 
 def output_path(path: Path) -> Path:
-    """Make an output path absolute; an address in an object store is.
+    """Make the path of an output absolute; an address in an object store already is.
 
     Raises:
         InputError: a relative path inside a submitted job, where it would be deleted.
@@ -49,10 +61,10 @@ def output_path(path: Path) -> Path:
     if is_remote(path):
         return path
     if _SCHEME.match(str(path)):
-        raise InputError(f"this output is a file or folder of this machine: got {path}")
+        raise InputError(f"this output must be a path on this machine, not an address: got {path}")
     if JOB_VARIABLE in os.environ and not path.is_absolute():
         raise InputError(
-            "inside a submitted job an output must be an absolute path (the job's directory is "
-            f"deleted with the job): got {path}"
+            "inside a submitted job an output must be an absolute path, because Ray deletes the "
+            f"job's working directory with the job: got {path}"
         )
     return path.absolute()

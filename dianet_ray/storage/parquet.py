@@ -1,6 +1,6 @@
-"""Parquet from files that may be somebody else's: plain columns and tensors, no Python objects.
+"""Parquet files of unknown origin: plain columns and tensors, no Python objects.
 
-Ray registers a column type whose values are unpickled when they are read, which runs code.
+Ray registers a column type whose values are unpickled on reading, and unpickling runs code.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 
 def read_parquet(content: bytes, columns: Sequence[str] | None = None) -> pa.Table:
-    """Read a parquet file's columns, all by default.
+    """Read columns of a parquet file, by default all of them.
 
     Raises:
         pa.ArrowException: not a parquet file, or a column of a type that is not plain.
@@ -21,7 +21,7 @@ def read_parquet(content: bytes, columns: Sequence[str] | None = None) -> pa.Tab
     table = pq.read_table(pa.BufferReader(content), columns=columns)
     for field in table.schema:
         if not _is_plain(field.type):
-            raise pa.ArrowInvalid(f"column {field.name} has a type that is not read: {field.type}")
+            raise pa.ArrowInvalid(f"column {field.name} has an unsupported type: {field.type}")
     return table
 
 

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from dianet_ray.errors import InputError
-from dianet_ray.storage.files import is_remote
+from dianet_ray.errors import InputError, one_line
+from dianet_ray.storage.addresses import is_remote
 from dianet_ray.storage.outputs import output_path
 
 if TYPE_CHECKING:
@@ -167,10 +167,9 @@ def _only_one(database: Path) -> Iterator[None]:
         try:
             yield
         except Exception as error:  # whatever MLflow and SQLAlchemy raise
-            why = " ".join(str(error).split())[:200]
             raise InputError(
-                f"the tracking store must be usable: {database}: {why}; move it away, and "
-                "dianet-ray track writes a study again"
+                f"the tracking store must be usable: {database}: {one_line(error)}; move it "
+                "away, and dianet-ray track writes a study again"
             ) from None
 
 
@@ -245,7 +244,7 @@ def _check_sqlite(path: Path) -> None:
             start = file.read(16)
     except OSError as error:
         raise InputError(
-            f"the tracking store must be writable: {path}: {error.strerror}"
+            f"the tracking store must be writable: {path}: {one_line(error)}"
         ) from None
     if start not in (b"", b"SQLite format 3\0"):
         raise InputError(f"the tracking store must be an SQLite database: {path}")
@@ -298,9 +297,8 @@ def _within(timeout_s: float, ask: Callable[[], str]) -> str:
         try:
             outcome[0] = ask()
         except Exception as error:  # every driver has its own exceptions
-            text = " ".join(str(error).split())
-            cause = re.search(r"\[Errno -?\d+\] ([^\"')]+)", text)
-            outcome[0] = cause[1] if cause else text[:300]
+            cause = re.search(r"\[Errno -?\d+\] ([^\"')]+)", str(error))
+            outcome[0] = cause[1] if cause else one_line(error)
 
     thread = threading.Thread(target=run, daemon=True, name="ask the tracking store")
     thread.start()

@@ -1,6 +1,8 @@
 """The command line: true help, one line and status 2 for bad input, JSON alone on stdout."""
 
 import json
+import os
+import re
 import subprocess
 import sys
 
@@ -9,8 +11,9 @@ import typer
 
 from dianet_ray.artefacts import DRIVER_FOLDER
 from dianet_ray.cli import app as application
-from dianet_ray.cli import commands
 from dianet_ray.cli.app import app
+from dianet_ray.cli.searching import Search
+from dianet_ray.datasets.catalogue import DATASETS
 from dianet_ray.errors import Stopped, StudyFailed
 from dianet_ray.options import JOB_VARIABLE, SearchOptions
 from dianet_ray.prepare.images import load_images
@@ -91,9 +94,44 @@ def test_every_command_has_help_and_the_contracts_options():
         for name, command in commands.items()
     }
     assert found == contract
-    for command in commands.values():
-        assert command.help
-        assert all(p.help for p in command.params if p.opts[0].startswith("--"))
+
+
+def parameters():
+    """List every argument and option of every command, without typer's own --help."""
+    for name, command in typer.main.get_command(app).commands.items():
+        for parameter in command.params:
+            if parameter.name != "help":
+                yield pytest.param(parameter, id=f"{name} {parameter.opts[0]}")
+
+
+@pytest.mark.parametrize("parameter", list(parameters()))
+def test_every_help_is_a_sentence(parameter):
+    """A capital and a full stop; a sentence may begin with the name of a choice."""
+    assert re.match(r"[A-Z]|[a-z]+: ", parameter.help), parameter.help
+    assert parameter.help.endswith("."), parameter.help
+    assert "  " not in parameter.help, parameter.help
+
+
+def test_every_command_says_what_it_does_in_one_line_of_the_list():
+    for name, command in typer.main.get_command(app).commands.items():
+        first = command.help.split("\n\n")[0]
+        assert re.fullmatch(r"[A-Z][^\n]{10,65}\.", first), (name, first)
+
+
+@pytest.mark.parametrize(
+    ("command", "listed"),
+    [
+        ("synth", ["|".join(DATASETS)]),
+        ("validate", ["|".join(DATASETS), "annotated|midpoint|spot", "none|face|face-or-centre"]),
+        ("prepare", ["|".join(DATASETS), "harmonic|linear", "annotated|midpoint|spot"]),
+        ("search", ["uf1|uar|accuracy", "exhaustive|ladder", "none|bootstrap", "N|all", "auto|X"]),
+    ],
+)
+def test_choices_are_listed(monkeypatch, capsys, command, listed):
+    status, stdout, _ = run(monkeypatch, capsys, command, "--help")
+    assert status == 0
+    for choices in listed:
+        assert choices in stdout.replace("\n", "")
 
 
 def test_the_module_runs_as_a_script():
@@ -107,25 +145,33 @@ def test_the_module_runs_as_a_script():
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["search"], "Missing argument"),
+        (["search"], "Missing"),
         (["fly"], "No such command"),
         (["synth", "x", "--clips", "many"], "--clips"),
         (["status", "/nowhere"], "none in /nowhere"),
         (["report", "/nowhere"], "none in /nowhere"),
         (["validate", "casme2", "/nowhere"], "/nowhere"),
         (["prepare", "casme2", "/nowhere", "out"], "/nowhere"),
-        (["prepare", "casme2", "/nowhere", "out", "--image-size", "4"], "--image-size"),
-        (["prepare", "casme2", "/nowhere", "out", "--coefficients", "x"], "--coefficients"),
+        (["prepare", "casme2", "/nowhere", "out", "--image-size", "4"], "--image-size: "),
+        (["prepare", "casme2", "/nowhere", "out", "--coefficients", "x"], "'x' is not one of"),
         (["search", "/nowhere", "study", "--space", "quick"], "/nowhere"),
-        (["search", "/nowhere", "study", "--space", "quick", "--objective", "f1"], "--objective"),
+        (["search", "/nowhere", "study", "--space", "quick", "--objective", "f1"], "'f1' is not"),
         (["search", "/nowhere", "s", "--space", "quick", "--strategy", "x"], "--strategy"),
+        (["search", "/nowhere", "s", "--space", "quick", "--configs", "0"], "--configs: "),
+        (["search", "/nowhere", "s", "--space", "quick", "--max-workers", "0"], "got 0"),
+        (["search", "/nowhere", "s", "--space", "quick", "--gpus-per-trial", "-1"], "-1"),
+        (["validate", "casme", "/nowhere"], "'casme' is not one of 'casme2'"),
+        (["validate", "casme2", "/two  blanks"], "/two  blanks"),
+        (["synth", "x", "--layout", "casme"], "'casme' is not one of 'casme2'"),
+        (["synth", "x", "--seed", "-1"], "got '-1'"),
+        (["status", "ftp://there/x"], "must be a path"),
         (["search", "/nowhere", "s", "--space", "quick", "--keep-weights", "0"], "--keep-weights"),
         (["search", "/nowhere", "s", "--space", "quick", "--set", "heads"], "NAME=VALUE"),
         (
             ["search", "/nowhere", "s", "--space", "quick", "--set", "heads=5"],
             "heads must divide",
         ),
-        (["collect", "out"], "either --study"),
+        (["collect", "out"], "--study STUDY or --model NAME@champion"),
         (["predict", "/nowhere", "clip"], "/nowhere"),
     ],
 )
@@ -154,7 +200,7 @@ def test_a_study_of_other_images_is_refused_with_both_hashes(refused, images, tm
 
 def test_a_second_driver_is_refused(refused, images, tmp_path):
     with Lock(tmp_path / "s" / DRIVER_FOLDER, "the study"):
-        says = f"one command at a time writes the study {tmp_path / 's'}: process"
+        says = f"the study {tmp_path / 's'} is in use by process {os.getpid()} on"
         refused("search", images, tmp_path / "s", "--space", "quick", says=says)
 
 
@@ -259,7 +305,7 @@ def test_a_search_that_does_not_finish_is_one_line_and_status_1(
     def stop(*args):
         raise error
 
-    monkeypatch.setattr(commands.Search, "run", stop)
+    monkeypatch.setattr(Search, "run", stop)
     words = ["search", images, tmp_path / "s", "--space", "quick"]
     assert run(monkeypatch, capsys, *words) == (1, "", f"dianet-ray: {says}\n")
 
@@ -292,8 +338,10 @@ def test_another_python_is_one_line_and_status_2(monkeypatch, capsys):
 
 @pytest.mark.parametrize("name", ["s3:/bucket/x", "http:/there/x"])
 def test_an_output_of_this_machine_is_no_address(refused, name):
-    refused("synth", name, says="is a file or folder of this machine")
-    refused("demo", "--out", name, says="is a file or folder of this machine")
+    refused("synth", name, says=f"must be a path on this machine, not an address: got {name}")
+    refused(
+        "demo", "--out", name, says=f"must be a path on this machine, not an address: got {name}"
+    )
 
 
 def test_a_study_that_cannot_be_made_is_one_line(refused, images):

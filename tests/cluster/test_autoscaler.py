@@ -1,9 +1,15 @@
-"""What an autoscaler says of a trial that no node can hold."""
+"""What an autoscaler reports about a trial that no node can hold."""
 
 import pytest
 from ray.core.generated.autoscaler_pb2 import AutoscalingState
 
-from dianet_ray.cluster.autoscaler import Demand, can_come, first_version_outlook, is_infeasible
+from dianet_ray.cluster.autoscaler import (
+    Demand,
+    can_come,
+    first_version_feasibility,
+    is_infeasible,
+)
+from dianet_ray.cluster.connection import Bundle
 
 
 def infeasible(bundle, *, is_gang):
@@ -29,24 +35,24 @@ def infeasible(bundle, *, is_gang):
     ],
 )
 def test_the_second_version_names_what_no_node_type_holds(bundle, trial, expected, is_gang):
-    assert is_infeasible(infeasible(bundle, is_gang=is_gang), trial) is expected
+    assert is_infeasible(infeasible(bundle, is_gang=is_gang), Bundle(*trial)) is expected
 
 
 @pytest.mark.parametrize(
     ("report", "expected"),
     [
         (None, "unknown"),
-        ({"active_nodes": {"node_ab": 1, "node_cd": 1}}, "hopeless"),
-        ({"active_nodes": {"ray.head.default": 1}}, "open"),
-        ({"active_nodes": {}, "pending_launches": {"worker": 2}}, "open"),
+        ({"active_nodes": {"node_ab": 1, "node_cd": 1}}, "infeasible"),
+        ({"active_nodes": {"ray.head.default": 1}}, "feasible"),
+        ({"active_nodes": {}, "pending_launches": {"worker": 2}}, "feasible"),
     ],
 )
 def test_the_first_version_can_grow_where_it_has_node_types(report, expected):
-    assert first_version_outlook({"autoscaler_report": report}) == expected
+    assert first_version_feasibility({"autoscaler_report": report}) == expected
 
 
 @pytest.mark.ray
-def test_a_cluster_without_node_types_is_hopeless_for_more_than_it_has(ray_local):
-    assert can_come((2.0, 0.0))
-    assert not can_come((3.0, 0.0))
-    assert Demand((1.0, 0.0)).ahead(2, frozenset("a")) == 0
+def test_a_cluster_without_node_types_cannot_add_a_node(ray_local):
+    assert can_come(Bundle(2.0, 0.0))
+    assert not can_come(Bundle(3.0, 0.0))
+    assert Demand(Bundle(1.0, 0.0)).n_queued(2, frozenset("a")) == 0

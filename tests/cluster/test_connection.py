@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dianet_ray.cluster.connection import (
+    Bundle,
     Cluster,
     check_gpus,
     check_python,
@@ -41,29 +42,33 @@ ROOT = Path(__file__).parents[2]
     ],
 )
 def test_trials_are_counted_on_each_node(nodes, needs, expected):
-    cpus, gpus = needs
-    assert n_workers(nodes, (cpus, gpus), None) == expected
+    assert n_workers(map(Bundle._make, nodes), Bundle(*needs), None) == expected
 
 
 @pytest.mark.parametrize(
     ("nodes", "needs", "words"),
     [
-        ([(2, 0), (2, 0)], (3, 0), r"3 CPUs and 0 GPUs on one node: .* cluster c has 2 and 0$"),
-        ([(8, 1), (8, 1)], (1, 2), r"1 CPUs and 2 GPUs on one node: .* has 8 and 1$"),
-        ([(8, 0), (1, 4)], (2, 1), r"has 1 and 4 or 8 and 0$"),
-        ([], (1, 0), r"has none$"),
+        (
+            [(2, 0), (2, 0)],
+            (3, 0),
+            r"needs 3 CPUs and 0 GPUs .* cluster c have 2 CPUs and 0 GPUs$",
+        ),
+        ([(8, 1), (8, 1)], (1, 2), r"needs 1 CPU and 2 GPUs .* have 8 CPUs and 1 GPU$"),
+        ([(8, 0), (1, 4)], (2, 1), r"have 1 CPU and 4 GPUs or 8 CPUs and 0 GPUs$"),
+        ([], (1, 0), r"have none$"),
     ],
 )
 def test_a_trial_that_fits_on_no_node_is_named_though_the_sum_would_do(nodes, needs, words):
-    assert n_workers(nodes, needs, None) == 0
+    cluster = Cluster("c", tuple(map(Bundle._make, nodes)))
+    assert n_workers(cluster.nodes, Bundle(*needs), None) == 0
     with pytest.raises(InputError, match=words):
-        raise Cluster("c", tuple(nodes)).lacks_room(needs)
+        raise cluster.too_small_for(Bundle(*needs))
 
 
 def test_gpus_are_a_share_of_one_or_whole_ones():
     for gpus in (0, 0.25, 1, 3):
         check_gpus(gpus)
-    with pytest.raises(InputError, match=r"a share of one GPU or whole GPUs: got 1\.5"):
+    with pytest.raises(InputError, match=r"GPUs: got 1\.5"):
         check_gpus(1.5)
 
 
@@ -74,8 +79,9 @@ amounts = st.integers(1, 16)
 def test_what_is_counted_packs_into_the_nodes_and_nothing_more(nodes, cpus, shares):
     """Place trials greedily, a GPU being `shares` indivisible parts."""
     packed = sum(min(n_cpus // cpus, n_gpus * shares) for n_cpus, n_gpus in nodes)
-    assert n_workers(nodes, (cpus, 1 / shares), None) == packed
-    assert n_workers(nodes, (cpus, 1 / shares), 3) == min(packed, 3)
+    bundles, trial = [*map(Bundle._make, nodes)], Bundle(cpus, 1 / shares)
+    assert n_workers(bundles, trial, None) == packed
+    assert n_workers(bundles, trial, 3) == min(packed, 3)
 
 
 def test_only_living_nodes_count():
@@ -101,7 +107,7 @@ def test_the_local_ray_has_the_gpus_that_torch_sees(monkeypatch):
     ("address", "words"),
     [
         ("http://head:8265", r"job submit --address http://head:8265"),
-        ("ray://head:10001", r"got ray://head:10001; submit .* ray job submit.* --address auto"),
+        ("ray://head:10001", r"got ray://head:10001; .* ray job submit.* --address auto"),
     ],
 )
 def test_an_address_of_another_server_is_refused_with_the_way_out(
@@ -132,7 +138,9 @@ def test_a_missing_token_is_one_line_that_says_where_it_comes_from(tmp_path):
     with server:
         found = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=250)
     last = found.stderr.strip().splitlines()[-1]
-    assert last.startswith(f"dianet_ray.errors.InputError: the cluster at {address} asks for")
+    assert last.startswith(
+        f"dianet_ray.errors.InputError: the cluster at {address} requires a token"
+    )
     assert "RAY_AUTH_MODE=token" in last
     assert "~/.ray/auth_token" in last
 
@@ -161,9 +169,9 @@ def test_a_cluster_of_other_versions_is_one_line_with_both(monkeypatch):
         utils.check_version_info(there, "here")
 
     monkeypatch.setattr("ray.init", mismatch)
-    monkeypatch.setattr("dianet_ray.cluster.connection._knock", lambda address: None)
+    monkeypatch.setattr("dianet_ray.cluster.connection._check_listening", lambda address: None)
     with pytest.raises(InputError) as error, connected("head:6379"):
         pass
-    here = f"this command Ray 2.60.0 and Python {platform.python_version()}"
+    here = f"this command has Ray 2.60.0 and Python {platform.python_version()}"
     assert f"head:6379 has Ray 2.59.0 and Python 3.12.1, {here}" in str(error.value)
     assert "supported: Ray 2.60, Python 3.11 to 3.13" in str(error.value)

@@ -1,4 +1,4 @@
-"""What keeps a node from taking part is found and said in one line."""
+"""A node that cannot be used is described in one line."""
 
 import os
 from dataclasses import replace
@@ -26,7 +26,7 @@ def test_a_node_that_can_take_part_has_no_problem_and_leaves_nothing(probe):
 @pytest.mark.parametrize("name", ["ray", "torch", "python", "dianet_ray", "numpy"])
 def test_another_version_is_named_with_both(probe, name):
     other = replace(probe, versions={**probe.versions, name: "0.1"})
-    assert find_problem(other) == f"{name} {versions()[name]}, the driver has 0.1"
+    assert find_problem(other) == f"it has {name} {versions()[name]}, the driver has 0.1"
 
 
 def test_a_build_of_a_version_is_that_version():
@@ -37,10 +37,10 @@ def test_a_build_of_a_version_is_that_version():
 def test_input_that_is_missing_or_other_is_named(probe):
     ((reads, _),) = probe.reads
     reads.write_text("other")
-    assert find_problem(probe) == f"{reads} is another file than the driver's"
+    assert find_problem(probe).startswith(f"{reads} differs")
     reads.unlink()
     problem = find_problem(probe)
-    assert problem.startswith(f"cannot read {reads}: No such file or directory (uid ")
+    assert problem.startswith(f"it cannot read {reads}: No such file or directory (uid ")
     assert f"{reads.parent} has owner {os.getuid()} and mode " in problem
 
 
@@ -51,7 +51,7 @@ def test_a_node_may_be_asked_to_read_only(probe):
 
 def test_a_folder_of_the_same_name_on_another_storage_is_told_apart(probe):
     files.remove(probe.writes / probe.marker)
-    assert "is not the driver's folder: another storage of the same name" in find_problem(probe)
+    assert "is not the driver's folder: another storage" in find_problem(probe)
 
 
 def test_a_study_that_only_the_driver_sees_is_named(tmp_path):
@@ -59,8 +59,9 @@ def test_a_study_that_only_the_driver_sees_is_named(tmp_path):
     reads.write_text("{}")
     probe = leave_marker([reads], tmp_path / "study")
     (tmp_path / "study").rename(tmp_path / "elsewhere")
-    assert f"{tmp_path / 'study'} is not the driver's folder: no such folder on" in find_problem(
-        probe
+    assert (
+        f"{tmp_path / 'study'} is not the driver's folder: there is no such folder on"
+        in find_problem(probe)
     )
 
 
@@ -75,7 +76,7 @@ def test_a_folder_that_cannot_be_written_is_named_with_owner_and_mode(tmp_path, 
 
     monkeypatch.setattr(files, "put", full)
     problem = find_problem(probe)
-    assert problem.startswith(f"cannot write {probe.writes}: No space left on device (uid ")
+    assert problem.startswith(f"it cannot write {probe.writes}: No space left on device (uid ")
     assert f"{probe.writes} has owner {os.getuid()} and mode " in problem
 
 

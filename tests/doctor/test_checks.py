@@ -7,18 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from dianet_ray.cluster.connection import LOCAL, Cluster
-from dianet_ray.doctor import checks as doctor
-from dianet_ray.doctor.checks import (
-    Check,
-    check_cluster,
-    check_mlflow,
-    check_node_gpus,
-    check_storage,
-    check_token,
-)
+from dianet_ray.cluster.connection import LOCAL, Bundle, Cluster
+from dianet_ray.doctor import clusters, folders
+from dianet_ray.doctor.checks import check_mlflow
+from dianet_ray.doctor.clusters import check_cluster, check_node_gpus, check_token
+from dianet_ray.doctor.folders import check_storage
+from dianet_ray.doctor.installation import Check
 from dianet_ray.errors import InputError
 from dianet_ray.storage import files
+from dianet_ray.storage.addresses import located
 from tests.cli.test_app import run
 from tests.tracking import test_store
 
@@ -80,10 +77,10 @@ def test_a_missing_or_empty_token_is_bad_where_ray_would_miss_it(home, monkeypat
     assert (states([check]), str(default) in check.found) == (["bad"], True)
     assert "RAY_AUTH_TOKEN_PATH" in check.advice
     write_token(default, text="\n")
-    assert check_token("head:6379").found == f"no token is in {default}: it is empty"
+    assert check_token("head:6379").found == f"there is no token in {default}: it is empty"
     write_token(default)
     monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(home))  # Ray looks no further
-    assert check_token("head:6379").found == f"no token is in {home}: Is a directory"
+    assert check_token("head:6379").found == f"there is no token in {home}: Is a directory"
 
 
 @pytest.mark.parametrize(("mode", "state"), [(0o600, "ok"), (0o640, "warn"), (0o604, "warn")])
@@ -118,8 +115,8 @@ def test_a_folder_can_be_used_and_is_left_as_it_was(place):
 
 
 def test_a_new_folder_is_told_from_one_that_is_there(tmp_path):
-    assert "does not exist yet" in check_storage(tmp_path / "a")[0].found
-    assert "does not exist" not in check_storage(tmp_path)[0].found
+    assert "can be made" in check_storage(tmp_path / "a")[0].found
+    assert "can be read and written" in check_storage(tmp_path)[0].found
 
 
 def test_folders_made_for_the_check_stay_when_somebody_uses_them(tmp_path, monkeypatch):
@@ -127,7 +124,7 @@ def test_folders_made_for_the_check_stay_when_somebody_uses_them(tmp_path, monke
         (path / "theirs").touch()
         return []
 
-    monkeypatch.setattr(doctor, "_check_room", use)
+    monkeypatch.setattr(folders, "_check_room", use)
     check_storage(tmp_path / "a" / "b")
     assert list(tmp_path.rglob("*")) == [tmp_path / n for n in ("a", "a/b", "a/b/theirs")]
 
@@ -145,19 +142,19 @@ def test_a_path_that_cannot_be_a_folder_is_bad(tmp_path, name):
 def test_a_place_that_can_only_be_read_will_do_for_a_data_set():
     (check,) = check_storage(Path("/proc"))
     assert states([check]) == ["warn"]
-    assert "can be read, not written" in check.found
+    assert "can be read but not written" in check.found
     assert states(check_storage(Path("/proc/new"))) == ["bad"]
 
 
 def test_a_disk_that_is_nearly_full_is_said(tmp_path, monkeypatch):
-    monkeypatch.setattr(doctor, "LEAST_FREE_GB", 1e9)
+    monkeypatch.setattr(folders, "LEAST_FREE_GB", 1e9)
     checks = check_storage(tmp_path)
     assert states(checks) == ["ok", "warn"]
     assert "GB are free" in checks[1].found
 
 
 def test_a_bucket_that_is_not_there_is_bad(s3):
-    (check,) = check_storage(files.located("s3://no-such-bucket/folder"))
+    (check,) = check_storage(located("s3://no-such-bucket/folder"))
     assert states([check]) == ["bad"]
     assert "bucket does not exist" in check.found
 
@@ -214,10 +211,11 @@ def test_a_server_that_answers_is_shown_without_its_credentials(tracking_server)
 
 
 def test_what_a_cluster_offers_is_said():
-    assert "2 nodes with 6 CPUs and 1 GPUs" in check_cluster(Cluster("c", ((4, 1), (2, 0)))).found
-    assert states([check_cluster(Cluster("c", ((4, 1), (2, 0))))]) == ["ok"]
-    assert states([check_cluster(Cluster("c", ((0, 0),)))]) == ["warn"]
-    assert "local Ray with 2 CPUs" in check_cluster(Cluster(LOCAL, ((2, 0),))).found
+    check = check_cluster(Cluster("c", (Bundle(4, 1), Bundle(2, 0))))
+    assert "2 nodes with 6 CPUs and 1 GPU" in check.found
+    assert states([check]) == ["ok"]
+    assert states([check_cluster(Cluster("c", (Bundle(0, 0),)))]) == ["warn"]
+    assert "local Ray with 2 CPUs" in check_cluster(Cluster(LOCAL, (Bundle(2, 0),))).found
 
 
 # the command
@@ -306,14 +304,14 @@ def test_what_every_command_refuses_is_status_2(monkeypatch, capsys, words, says
 def test_nodes_use_the_folder_and_nothing_is_left(ray_local, tmp_path):
     checks = check_storage(tmp_path / "study", on_nodes=True)
     assert states(checks) == ["ok", "ok"]
-    assert "1 nodes" in checks[1].found
+    assert "1 node " in checks[1].found
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.ray
 def test_a_folder_that_only_this_machine_sees_is_bad(ray_local, tmp_path, monkeypatch):
     """A node finds its own folder of that name there, without what this machine wrote."""
-    monkeypatch.setattr(doctor, "_use", lambda path, marker: Check("storage", "ok", ""))
+    monkeypatch.setattr(folders, "_use", lambda path, marker: Check("storage", "ok", ""))
     checks = check_storage(tmp_path, on_nodes=True)
     assert states(checks) == ["ok", "bad"]
     assert f"{tmp_path} is not the driver's folder" in checks[1].found
@@ -330,10 +328,10 @@ def test_a_node_of_another_version_is_bad(ray_local, tmp_path, monkeypatch):
 
 @pytest.mark.ray
 def test_a_gpu_in_rays_books_that_torch_cannot_use_is_bad(ray_local, monkeypatch):
-    monkeypatch.setattr(doctor, "GPU_ANSWER_S", 200.0)  # a busy machine is slow to import torch
+    monkeypatch.setattr(clusters, "GPU_ANSWER_S", 200.0)  # a busy machine is slow to import torch
     checks = check_node_gpus()
     assert states(checks) == ["bad"]
-    assert "Ray counts a GPU, torch" in checks[0].found
+    assert "Ray counts a GPU that torch" in checks[0].found
 
 
 @pytest.mark.ray
@@ -343,7 +341,7 @@ def test_gpus_that_are_all_taken_are_no_verdict(ray_local, monkeypatch):
 
     taken = placement_group([{"GPU": 2}])
     ray.get(taken.ready())
-    monkeypatch.setattr(doctor, "GPU_ANSWER_S", 1.0)
+    monkeypatch.setattr(clusters, "GPU_ANSWER_S", 1.0)
     try:
         checks = check_node_gpus()
     finally:

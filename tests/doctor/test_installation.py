@@ -50,7 +50,7 @@ def test_packages_that_lack_or_are_of_another_version_are_all_named_in_one_line(
     check = check_packages(["numpy>=2", "numpy>=99", "no-such-package>=1", "absent; extra == 'x'"])
     assert check.state == "bad"
     assert (
-        check.found == f"numpy is {version('numpy')}, needed is >=99; no-such-package is missing"
+        check.found == f"numpy is {version('numpy')}, but must be >=99; no-such-package is missing"
     )
     assert "constraints.txt" in check.advice
 

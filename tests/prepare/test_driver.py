@@ -252,7 +252,10 @@ def test_the_folder_of_a_data_set_is_never_taken_for_an_unfinished_output(tmp_pa
 
 def test_two_runs_do_not_write_one_output_at_once(root, tmp_path, ray_local):
     out = tmp_path / "out"
-    with Lock(out / LOCK_FOLDER, "OUT"), pytest.raises(InputError, match="one command at a time"):
+    with (
+        Lock(out / LOCK_FOLDER, "OUT"),
+        pytest.raises(InputError, match="OUT is in use by"),
+    ):
         run(root, out)
     assert run(root, out)[0].n_clips == 6
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from dianet_ray.errors import InputError, StorageAway
-from dianet_ray.storage import files
+from dianet_ray.errors import InputError, StorageAway, one_line
+from dianet_ray.storage import addresses, files
+from dianet_ray.storage.addresses import is_remote, located
 
 
 def test_what_is_put_is_read_replaced_listed_and_removed(place):
@@ -59,7 +60,7 @@ def test_a_file_system_without_hard_links_is_named(tmp_path, monkeypatch, number
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(files.os, "link", refuse)
-    with pytest.raises(InputError, match=f"must have hard links: {tmp_path}"):
+    with pytest.raises(InputError, match=f"hard links: {tmp_path}"):
         files.create(tmp_path / "x", b"")
     assert files.names(tmp_path) == []
 
@@ -104,8 +105,8 @@ def test_a_killed_write_leaves_nothing_under_the_name(tmp_path, monkeypatch):
 
 
 def test_an_address_is_one_in_every_process_and_listings_are_never_remembered(s3):
-    assert files.is_remote(s3)
-    assert not files.is_remote(Path("x"))
+    assert is_remote(s3)
+    assert not is_remote(Path("x"))
     there = pickle.loads(pickle.dumps(s3))
     assert (there, str(there)) == (s3, str(s3))
     assert files.names(s3) == []
@@ -119,37 +120,45 @@ def test_an_address_is_one_in_every_process_and_listings_are_never_remembered(s3
     [
         (
             "http://server/folder",
-            r"s3://BUCKET/FOLDER or gs://BUCKET/FOLDER: http://server/folder",
+            r"s3://BUCKET/FOLDER or gs://BUCKET/FOLDER: got http://server/folder",
         ),
-        ("file:///data", "a folder is a path"),
-        ("s3://bucket", "names a bucket and a folder in it"),
-        ("s3:///folder", "names a bucket and a folder in it"),
-        ("s3://bucket/a/../b", "names a bucket and a folder in it"),
-        ("s3://bucket//b", "names a bucket and a folder in it"),
-        ("s3://bucket/*", r"none of \* \? \[ \]"),  # fsspec would delete all that match
-        ("s3://bucket/r?n/study", r"none of \* \? \[ \]"),
-        ("s3://bucket/run[1]", r"none of \* \? \[ \]"),
+        ("file:///data", "a folder must be a path.* got file:///data"),
+        ("s3://bucket", "a bucket and a folder in it: got s3://"),
+        ("s3:///folder", "a bucket and a folder in it: got s3://"),
+        ("s3://bucket/a/../b", "a bucket and a folder in it: got s3://"),
+        ("s3://bucket//b", "a bucket and a folder in it: got s3://"),
+        (
+            "s3://bucket/*",
+            r"must not contain \* \? \[ or \]: got s3://",
+        ),  # fsspec would delete all that match
+        ("s3://bucket/r?n/study", r"must not contain \* \? \[ or \]: got s3://"),
+        ("s3://bucket/run[1]", r"must not contain \* \? \[ or \]: got s3://"),
     ],
 )
 def test_other_addresses_are_refused(text, words):
     with pytest.raises(InputError, match=words):
-        files.located(text)
+        located(text)
 
 
 def test_a_store_whose_package_is_missing_is_named_with_the_way_out(monkeypatch):
-    monkeypatch.setattr(files, "find_spec", lambda name: None)
-    with pytest.raises(InputError, match=r"gs:// needs gcsfs: pip install .*\[gs\]"):
-        files.located("gs://bucket/folder")
+    monkeypatch.setattr(addresses, "find_spec", lambda name: None)
+    with pytest.raises(
+        InputError, match=r"gcsfs: run pip install .*\[gs\].* got gs://bucket/folder"
+    ):
+        located("gs://bucket/folder")
 
 
 def test_a_store_that_does_not_answer_is_one_line(s3, monkeypatch):
-    away = files.located(f"{s3}/x")
+    away = located(f"{s3}/x")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     away.fs.clear_instance_cache()
-    fresh = files.located(str(away))
+    fresh = located(str(away))
     fresh.fs.retries = 1
-    with pytest.raises(InputError, match="object store must answer: s3://"), files.answering(s3):
+    with (
+        pytest.raises(InputError, match="object store does not answer: s3://"),
+        files.answering(s3),
+    ):
         (fresh / "x").read_bytes()
     fresh.fs.clear_instance_cache()
 
@@ -170,7 +179,7 @@ def test_who_waits_does_it_again_and_hears_why(monkeypatch):
             raise error
         return "done"
 
-    assert files.patiently(action, lambda error: heard.append(files.reason(error))) == "done"
+    assert files.patiently(action, lambda error: heard.append(one_line(error))) == "done"
     assert heard == ["No space left on device", "stale"]
 
 

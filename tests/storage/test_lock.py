@@ -12,6 +12,7 @@ import pytest
 from dianet_ray.errors import InputError
 from dianet_ray.options import JOB_VARIABLE
 from dianet_ray.storage import files, lock
+from dianet_ray.storage.addresses import is_remote
 from dianet_ray.storage.lock import STALE_AFTER_S, Lock, holder, is_alive
 
 HOLDER = {"host": "elsewhere", "pid": 1, "token": "t", "at": 0.0}
@@ -56,7 +57,7 @@ def wait_until(holds):
 
 def test_a_second_one_is_refused_and_the_first_leaves_nothing_behind(place):
     with held(place):
-        with pytest.raises(InputError, match="writes the study: process"), held(place):
+        with pytest.raises(InputError, match="the study is in use by process"), held(place):
             pass
         assert holder(place) is not None
     assert files.names(place) == []
@@ -64,26 +65,29 @@ def test_a_second_one_is_refused_and_the_first_leaves_nothing_behind(place):
 
 def test_one_elsewhere_counts_while_its_heartbeat_is_fresh(place):
     write(place, number=4)
-    with pytest.raises(InputError, match="on elsewhere"), held(place):
+    with (
+        pytest.raises(InputError, match=r"process 1 on elsewhere \(last heartbeat 0 s ago\)"),
+        held(place),
+    ):
         pass
     write(place, number=4, at=time.time() - STALE_AFTER_S - 1)
     with held(place):
-        assert holder(place)["pid"] != 1
+        assert holder(place).pid != 1
         assert files.names(place) == ["000005.json"]
     write(place, number=4, at=time.time() + 86400)  # killed, and its clock was wrong
     with held(place):
-        assert holder(place)["pid"] != 1
+        assert holder(place).pid != 1
 
 
 def test_a_killed_one_of_this_machine_is_replaced_at_once(tmp_path):
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    here = {"host": lock.socket.gethostname(), "processes": lock._process_space()}
+    here = {"host": lock.socket.gethostname(), "processes": lock._process_namespace()}
     write(tmp_path, **here, pid=gone.pid)
     with held(tmp_path):
         pass
     write(tmp_path, **{**here, "processes": "pid:[1]"}, pid=gone.pid)
-    with pytest.raises(InputError, match="the study: process"), held(tmp_path):
+    with pytest.raises(InputError, match="the study is in use by process"), held(tmp_path):
         pass  # another container's: its process numbers say nothing here
 
 
@@ -94,14 +98,14 @@ def test_a_killed_one_of_this_machine_is_replaced_at_once(tmp_path):
 def test_the_lock_names_the_submitted_job(tmp_path, monkeypatch, told, job):
     monkeypatch.setenv(JOB_VARIABLE, told)
     with held(tmp_path):
-        assert holder(tmp_path)["job"] == job
+        assert holder(tmp_path).job == job
 
 
 def test_the_heartbeat_stays_fresh(place, monkeypatch):
     monkeypatch.setattr(lock, "BEAT_EVERY_S", 0.01)
     with held(place):
-        first = holder(place)["at"]
-        wait_until(lambda: holder(place)["at"] > first)
+        first = holder(place).at
+        wait_until(lambda: holder(place).at > first)
         assert is_alive(holder(place))
 
 
@@ -114,16 +118,16 @@ def test_a_heartbeat_outlives_a_storage_that_is_away_and_says_so_once(
         folder.rename(tmp_path / "away")
         time.sleep(0.1)
         (tmp_path / "away").rename(folder)
-        first = holder(folder)["at"]
-        wait_until(lambda: (found := holder(folder)) is not None and found["at"] > first)
-    assert caplog.text.count("the storage of the study is away or full, waiting") == 1
-    assert caplog.text.count("the storage of the study is back") == 1
+        first = holder(folder).at
+        wait_until(lambda: (found := holder(folder)) is not None and found.at > first)
+    assert caplog.text.count("the storage of the study is unavailable or full") == 1
+    assert caplog.text.count("the storage of the study is available again") == 1
 
 
 def test_one_that_was_replaced_leaves_its_successor_alone(place):
     with held(place):
         write(place, number=2, token="successor")
-    assert holder(place)["token"] == "successor"
+    assert holder(place).token == "successor"
 
 
 @pytest.mark.parametrize("content", DAMAGED)
@@ -132,14 +136,14 @@ def test_a_damaged_file_belongs_to_nobody_and_is_taken_over(tmp_path, content):
     assert holder(tmp_path) is None
     with held(tmp_path):
         assert is_alive(holder(tmp_path))
-        with pytest.raises(InputError, match="the study: process"), held(tmp_path):
+        with pytest.raises(InputError, match="the study is in use by process"), held(tmp_path):
             pass
     assert files.names(tmp_path) == []
 
 
 @pytest.mark.parametrize("content", [None, b"{", json.dumps(HOLDER).encode()])
 def test_of_those_who_start_together_one_wins(place, content):
-    for attempt in range(2 if files.is_remote(place) else 20):
+    for attempt in range(2 if is_remote(place) else 20):
         folder = place / str(attempt)
         files.make_folder(folder)
         if content is not None:
@@ -150,7 +154,7 @@ def test_of_those_who_start_together_one_wins(place, content):
             start.wait()
             try:
                 with held(folder):
-                    won.append(holder(folder)["token"])
+                    won.append(holder(folder).token)
                     end.wait()
             except InputError:
                 end.wait()
@@ -182,9 +186,12 @@ def test_one_that_saw_a_stale_file_leaves_the_successor_alone(place, monkeypatch
     write(place, at=0.0)
     first = held(place)
     while_judging(monkeypatch, first.__enter__)
-    with pytest.raises(InputError, match="another one just started"), held(place):
+    with (
+        pytest.raises(InputError, match=r"the study .* has just started"),
+        held(place),
+    ):
         pass
-    with pytest.raises(InputError, match="the study: process"), held(place):
+    with pytest.raises(InputError, match="the study is in use by process"), held(place):
         pass
     first.__exit__(None, None, None)
     assert files.names(place) == []
@@ -193,10 +200,13 @@ def test_one_that_saw_a_stale_file_leaves_the_successor_alone(place, monkeypatch
 def test_one_that_beats_again_while_it_is_judged_stale_keeps_the_lock(place, monkeypatch):
     write(place, at=0.0)
     while_judging(monkeypatch, lambda: write(place))
-    with pytest.raises(InputError, match="another one just started"), held(place):
+    with (
+        pytest.raises(InputError, match=r"the study .* has just started"),
+        held(place),
+    ):
         pass
     assert files.names(place) == ["000001.json"]
-    assert holder(place)["token"] == "t"
+    assert holder(place).token == "t"
 
 
 def test_a_whole_run_of_another_one_while_judging_gives_way_to_a_third(place, monkeypatch):
@@ -210,7 +220,10 @@ def test_a_whole_run_of_another_one_while_judging_gives_way_to_a_third(place, mo
         third.__enter__()
 
     while_judging(monkeypatch, meanwhile)
-    with pytest.raises(InputError, match="another one just started"), held(place):
+    with (
+        pytest.raises(InputError, match=r"the study .* has just started"),
+        held(place),
+    ):
         pass
     assert files.names(place) == ["000001.json"]
     third.__exit__(None, None, None)

@@ -52,7 +52,7 @@ def trapped(tmp_path):
 
 
 def test_pickled_objects_in_images_are_refused_and_never_unpickled(trapped, tmp_path):
-    with pytest.raises(InputError, match=r"damaged IMAGES.*clip_id has a type that is not read"):
+    with pytest.raises(InputError, match=r"damaged IMAGES.*clip_id has an unsupported type"):
         load_images(trapped)
     assert read_part(trapped / "clips" / "part-000000.parquet") == {}
     assert not (tmp_path / "sprung").exists()

@@ -13,11 +13,11 @@ import sys
 import time
 from pathlib import Path
 
-from dianet_ray.cli.commands import Search
+from dianet_ray.cli.searching import Search
 from dianet_ray.options import SearchOptions, TrackingOptions
 from dianet_ray.prepare.images import load_images
 from dianet_ray.search.plan import make_plan
-from dianet_ray.storage.files import located
+from dianet_ray.storage.addresses import located
 from tests.support.fake_search import SPACE, FakeTrial
 from tests.support.logged import LoggedTrial
 

@@ -1,0 +1,90 @@
+"""The `prepare` command: read a data set's manifest, make its images, report what was made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from dianet_ray.artefacts import IMAGES_JSON, LEFT_OUT_CSV
+from dianet_ray.cluster.connection import connected, local_cpus
+from dianet_ray.datasets.annotations import ChosenPaths
+from dianet_ray.datasets.catalogue import data_set
+from dianet_ray.datasets.corrections import read_corrections
+from dianet_ray.datasets.manifest import Manifest
+from dianet_ray.datasets.rules import read_manifest
+from dianet_ray.errors import InputError
+from dianet_ray.options import PrepareOptions
+from dianet_ray.prepare import driver
+from dianet_ray.prepare.driver import PrepareResult
+from dianet_ray.progress import Progress, count
+
+N_SHOWN = 3
+"""How many unused corrections are named."""
+
+
+def read(
+    dataset: str,
+    root: Path,
+    annotations: Sequence[Path],
+    frames_dirs: Sequence[Path],
+    options: PrepareOptions,
+) -> Manifest:
+    """Read a data set's annotations and find its frames, as the options say.
+
+    Raises:
+        InputError: the data set is not what the command says, or cannot be read.
+    """
+    chosen = options.corrections
+    return read_manifest(
+        dataset,
+        root,
+        chosen=ChosenPaths(tuple(annotations), tuple(frames_dirs)),
+        apex=options.apex,
+        corrections=read_corrections(chosen, data_set(dataset).sources) if chosen else (),
+    )
+
+
+def make(
+    manifest: Manifest, path: Path, options: PrepareOptions, address: str | None
+) -> PrepareResult:
+    """Make IMAGES at `path` on the named cluster, or on a local Ray."""
+    n_cpus = local_cpus()
+    with (
+        connected(address, n_cpus=min(options.max_workers or n_cpus, n_cpus)),
+        Progress("prepare", len(manifest.usable()), unit="clips") as progress,
+    ):
+        return driver.prepare(manifest, path, options, progress=progress)
+
+
+def lines(manifest: Manifest, result: PrepareResult, path: Path) -> Iterator[str]:
+    """Describe what was made, one line per fact."""
+    counted = f"{count(result.n_clips, 'clip')}, {result.n_left_out} left out"
+    yield f"{counted}: {path}{_reused(result)}"
+    for one in result.duplicates:
+        yield f"two clips show the same frames: {one.first} and {one.second}"
+    if manifest.unused:
+        n_more = len(manifest.unused) - N_SHOWN
+        more = f" and {n_more} more (validate --json lists all)" if n_more > 0 else ""
+        named = ", ".join(map(str, manifest.unused[:N_SHOWN]))
+        yield f"corrections that changed nothing: {named}{more}"
+
+
+def _reused(result: PrepareResult) -> str:
+    if result.is_old:
+        return " (was complete already)"
+    return f" ({result.n_reused} made by an earlier run)" if result.n_reused else ""
+
+
+def refuse_unreadable(result: PrepareResult, path: Path) -> None:
+    """End with status 2 if there are clips whose files cannot be read.
+
+    Raises:
+        InputError: with their number, an example and what to do.
+    """
+    if result.unreadable:
+        raise InputError(
+            f"{count(len(result.unreadable), 'clip')} cannot be read, for example "
+            f"{result.unreadable[0]}; all are listed in {path / LEFT_OUT_CSV}: repair them, "
+            f"delete {path / IMAGES_JSON} and run prepare again (only they are made), or accept "
+            "the loss with --skip-broken"
+        )

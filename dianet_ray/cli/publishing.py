@@ -1,0 +1,93 @@
+"""Make what others see of a study: its runs and models in MLflow, its report page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dianet_ray.artefacts import to_json
+from dianet_ray.ensemble import card
+from dianet_ray.errors import InputError
+from dianet_ray.options import TrackingOptions
+from dianet_ray.prepare.images import Images, load_images
+from dianet_ray.protocol.standing import Standing, standing_of
+from dianet_ray.protocol.study import Study
+from dianet_ray.report import page
+from dianet_ray.report.records import Report
+from dianet_ray.search.study_file import load_study
+from dianet_ray.storage.addresses import located
+from dianet_ray.tracking import store
+
+if TYPE_CHECKING:
+    from dianet_ray.tracking.projection import Projection
+
+N_FACES = 3
+"""How many example images `--log-faces` sends to MLflow."""
+
+
+def track(path: Path, tracking: TrackingOptions) -> str:
+    """Write a study to MLflow again from its ledger, and return the store's address.
+
+    Raises:
+        InputError: no study, no answer, or faces asked for whose images are gone.
+    """
+    study = load_study(path)
+    uri = store.choose_uri(tracking.uri, path)
+    images = images_of(study) if tracking.log_faces else None
+    if tracking.log_faces and images is None:
+        raise InputError(
+            "--log-faces needs the images of the study, which are no longer in "
+            f"{study.origin.images_path}"
+        )
+    publish(standing_of(study), path, uri, tracking, images=images)
+    return uri
+
+
+def publish(
+    standing: Standing, path: Path, uri: str, tracking: TrackingOptions, *, images: Images | None
+) -> None:
+    """Bring MLflow up to date with a study, including its champion if there is one."""
+    writer = projection(path, uri, tracking, images=images)
+    from dianet_ray.tracking.champion import ModelCard
+
+    winner, study = standing.champion(), standing.study
+    if winner is None:
+        writer.update(standing)
+        return
+    names = [clip.clip_id for clip in study.clips]
+    prints = dict(zip(names, study.origin.fingerprints, strict=True))
+    text = to_json(card.make(standing, prints))
+    writer.finish(standing, ModelCard(text, winner.config_id, study.origin.recipe.image_size))
+
+
+def projection(
+    study_path: Path, uri: str, tracking: TrackingOptions, *, images: Images | None
+) -> Projection:
+    """Connect to MLflow and make the projection of a study; importing MLflow takes a second."""
+    client = store.connect(uri)
+    from dianet_ray.tracking.projection import Projection
+
+    faces = None
+    if tracking.log_faces and images is not None:
+        names = images.clip_ids[:N_FACES]
+        faces = dict(zip(names, images.images, strict=False))
+    experiment = store.choose_experiment(tracking.experiment)
+    return Projection(client, experiment, study_path, faces=faces)
+
+
+def write_page(study: Study, report: Report, path: Path, *, with_faces: bool) -> None:
+    """Write the report page, with some dynamic images if IMAGES is still where it was."""
+    images = images_of(study) if with_faces else None
+    examples = None
+    if images is not None:
+        examples = page.examples(study, images.clip_ids, images.images)
+    page.write(report, examples, path)
+
+
+def images_of(study: Study) -> Images | None:
+    """Load the images that a study was made from; None if they are gone or have changed."""
+    try:
+        images = load_images(located(study.origin.images_path))
+    except InputError:
+        return None
+    return images if images.hash == study.identity.images else None
