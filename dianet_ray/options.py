@@ -6,8 +6,6 @@ line's flags of them. A field's description is its help, its title the placehold
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Annotated, Any, Literal, TypeVar
@@ -16,9 +14,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dianet_ray.artefacts import Objective, Recipe
 from dianet_ray.errors import InputError, first_problem
-
-JOB_VARIABLE = "RAY_JOB_CONFIG_JSON_ENV_VAR"
-"""Set by Ray inside a submitted job, whose working directory is deleted with the job."""
 
 
 class Options(BaseModel):
@@ -171,12 +166,3 @@ def prepare_options(values: Mapping[str, Any]) -> PrepareOptions:
     """
     recipe = {field.name: values[field.name] for field in fields(Recipe) if field.name in values}
     return parse_options(PrepareOptions, {**values, "recipe": recipe})
-
-
-def submitted_job() -> str:
-    """Return the id of the Ray job that this process drives; empty outside a submitted job."""
-    try:
-        metadata = json.loads(os.environ.get(JOB_VARIABLE, "{}")).get("metadata", {})
-        return str(metadata.get("job_submission_id", ""))
-    except (ValueError, AttributeError):
-        return ""

@@ -23,9 +23,12 @@ from dianet_ray.storage.addresses import located
 from dianet_ray.synth.layouts import LAYOUTS
 
 if TYPE_CHECKING:
-    DatasetName = LayoutName = str  # a type checker cannot know what the folders hold
+    # A type checker cannot know what the folders hold.
+    DatasetName = str
+    LayoutName = str
 else:
-    DatasetName, LayoutName = Literal[DATASETS], Literal[LAYOUTS]
+    DatasetName = Literal[DATASETS]
+    LayoutName = Literal[LAYOUTS]
 
 Apex = Literal["annotated", "midpoint", "spot"]
 

@@ -23,8 +23,8 @@ from pydantic import ConfigDict, Field
 
 from dianet_ray.artefacts import Record, from_json, to_json
 from dianet_ray.errors import InputError, one_line
-from dianet_ray.options import submitted_job
 from dianet_ray.storage import files
+from dianet_ray.storage.outputs import submitted_job
 
 BEAT_EVERY_S = 5.0
 STALE_AFTER_S = 60.0

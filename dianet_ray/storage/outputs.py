@@ -6,6 +6,7 @@ exists under its own name is complete. The next run removes what an interrupted 
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -14,11 +15,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from dianet_ray.errors import InputError
-from dianet_ray.options import JOB_VARIABLE
 from dianet_ray.storage import files
 from dianet_ray.storage.addresses import is_remote
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # a Path makes s3:/ of s3://
+
+
+JOB_VARIABLE = "RAY_JOB_CONFIG_JSON_ENV_VAR"
+"""Set by Ray inside a submitted job, whose working directory is deleted with the job."""
 
 
 def write_file(path: Path, content: bytes | str) -> None:
@@ -68,3 +72,12 @@ def output_path(path: Path) -> Path:
             f"job's working directory with the job: got {path}"
         )
     return path.absolute()
+
+
+def submitted_job() -> str:
+    """Return the id of the Ray job that this process drives; empty outside a submitted job."""
+    try:
+        metadata = json.loads(os.environ.get(JOB_VARIABLE, "{}")).get("metadata", {})
+        return str(metadata.get("job_submission_id", ""))
+    except (ValueError, AttributeError):
+        return ""

@@ -15,13 +15,14 @@ from dianet_ray.cli.app import app
 from dianet_ray.cli.searching import Search
 from dianet_ray.datasets.catalogue import DATASETS
 from dianet_ray.errors import Stopped, StudyFailed
-from dianet_ray.options import JOB_VARIABLE, SearchOptions
+from dianet_ray.options import SearchOptions
 from dianet_ray.prepare.images import load_images
 from dianet_ray.search.ledger import write_study
 from dianet_ray.search.plan import make_plan
 from dianet_ray.search.space_file import load_space
 from dianet_ray.search.study_file import study_content
 from dianet_ray.storage.lock import Lock
+from dianet_ray.storage.outputs import JOB_VARIABLE
 from tests.support.casme2_files import (
     HEADER,
     WORKBOOK,

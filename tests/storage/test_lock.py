@@ -10,10 +10,10 @@ import time
 import pytest
 
 from dianet_ray.errors import InputError
-from dianet_ray.options import JOB_VARIABLE
 from dianet_ray.storage import files, lock
 from dianet_ray.storage.addresses import is_remote
 from dianet_ray.storage.lock import STALE_AFTER_S, Lock, holder, is_alive
+from dianet_ray.storage.outputs import JOB_VARIABLE
 
 HOLDER = {"host": "elsewhere", "pid": 1, "token": "t", "at": 0.0}
 DAMAGED = [

@@ -5,9 +5,8 @@ from pathlib import Path
 import pytest
 
 from dianet_ray.errors import InputError
-from dianet_ray.options import JOB_VARIABLE
 from dianet_ray.storage import files
-from dianet_ray.storage.outputs import output_folder, output_path, write_file
+from dianet_ray.storage.outputs import JOB_VARIABLE, output_folder, output_path, write_file
 
 
 def test_a_file_is_written_with_the_folders_above_it_and_replaced(tmp_path):
