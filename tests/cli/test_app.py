@@ -10,17 +10,15 @@ import pytest
 import typer
 
 from dianet_ray.artefacts import DRIVER_FOLDER
-from dianet_ray.cli import app as application
 from dianet_ray.cli.app import app
 from dianet_ray.cli.searching import Search
 from dianet_ray.datasets.catalogue import DATASETS
 from dianet_ray.errors import Stopped, StudyFailed
 from dianet_ray.options import SearchOptions
 from dianet_ray.prepare.images import load_images
-from dianet_ray.search.ledger import write_study
 from dianet_ray.search.plan import make_plan
 from dianet_ray.search.space_file import load_space
-from dianet_ray.search.study_file import study_content
+from dianet_ray.search.study_file import write_study
 from dianet_ray.storage.lock import Lock
 from dianet_ray.storage.outputs import JOB_VARIABLE
 from tests.support.casme2_files import (
@@ -31,18 +29,10 @@ from tests.support.casme2_files import (
     write_data_set,
     write_workbook,
 )
+from tests.support.command import run
 from tests.support.fake_search import fake_plan
 from tests.support.images import write_images
 from tests.support.play import play
-
-
-def run(monkeypatch, capsys, *words):
-    """Run the command in this process; return status, stdout and stderr."""
-    monkeypatch.setattr(sys, "argv", ["dianet-ray", *map(str, words)])
-    with pytest.raises(SystemExit) as end:
-        application.main()
-    printed = capsys.readouterr()
-    return end.value.code, printed.out, printed.err
 
 
 @pytest.fixture
@@ -194,7 +184,7 @@ def test_a_class_with_one_subject_is_refused_by_name(refused, tmp_path):
 
 
 def test_a_study_of_other_images_is_refused_with_both_hashes(refused, images, tmp_path):
-    write_study(tmp_path / "s", study_content(fake_plan(tmp_path / "s").study))
+    write_study(tmp_path / "s", fake_plan(tmp_path / "s").study)
     says = f"another images: it has {'0' * 64}, this command says"
     refused("search", images, tmp_path / "s", "--space", "quick", says=says)
 

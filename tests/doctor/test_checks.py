@@ -16,7 +16,7 @@ from dianet_ray.doctor.installation import Check
 from dianet_ray.errors import InputError
 from dianet_ray.storage import files
 from dianet_ray.storage.addresses import located
-from tests.cli.test_app import run
+from tests.support.command import run
 from tests.tracking import test_store
 
 ROOT = Path(__file__).parents[2]
