@@ -19,8 +19,8 @@ def kept(totals: Mapping[int, float], n: int | None) -> list[int]:
 def damaged_weights(path: Path, standing: Standing, n_kept: int | None) -> list[tuple[int, int]]:
     """List (configuration, fold) that are needed, now or soon, and missing or changed."""
     study = standing.study
-    in_loso = (standing.decisions.run(c.number, study.loso_rung) for c in study.configurations)
-    running = [run.number for run in in_loso if run is not None and run.state == "running"]
+    in_loso = (standing.decisions.entry(c.number, study.loso_rung) for c in study.configurations)
+    running = [entry.number for entry in in_loso if entry is not None and entry.state == "running"]
     return [
         (number, training.fold)
         for number in [*kept(standing.totals(), n_kept), *running]

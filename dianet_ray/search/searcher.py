@@ -252,11 +252,11 @@ class StudySearcher(Searcher):  # type: ignore[misc]
 
     def _past(self, configuration: Configuration) -> Past:
         """Tell the draw what became of a configuration in the first rung."""
-        run = self._schedule.decisions.run(configuration.number, 0)
-        assert run is not None
-        n_folds = run.n_decided if run.state in ("complete", "dropped") else 0
-        score = self._comparison.score(run.number, 0, n_folds) if n_folds else None
-        return Past(configuration.settings, configuration.wave, run.state, score, n_folds)
+        entry = self._schedule.decisions.entry(configuration.number, 0)
+        assert entry is not None
+        n_folds = entry.n_decided if entry.state in ("complete", "dropped") else 0
+        score = self._comparison.score(entry.number, 0, n_folds) if n_folds else None
+        return Past(configuration.settings, configuration.wave, entry.state, score, n_folds)
 
     def _finished(self, train: Train, result: TrainingResult) -> None:
         (fold,) = train.folds
@@ -318,10 +318,10 @@ class StudySearcher(Searcher):  # type: ignore[misc]
 
     def _delete_surplus_weights(self) -> None:
         wanted = set(kept(self._totals, self._extent.n_kept))
-        for run in self._schedule.decisions.runs(self.study.loso_rung):
-            number = run.number
+        for entry in self._schedule.decisions.entries(self.study.loso_rung):
+            number = entry.number
             if number in wanted or number in self._weightless:
                 continue
             folder = self.path / WEIGHTS_FOLDER / self.study.configurations[number].config_id
-            if not (run.is_in and run.state == "running") and files.remove(folder):
+            if not (entry.is_in and entry.state == "running") and files.remove(folder):
                 self._weightless.add(number)
