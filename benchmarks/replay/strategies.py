@@ -64,14 +64,16 @@ class Racing:
 
     def complete(self, rung: int) -> list[int]:
         """List the numbers that finished a rung, in order."""
-        return sorted(run.number for run in self._schedule.decisions.complete(rung))
+        return sorted(entry.number for entry in self._schedule.decisions.complete(rung))
 
     def n_surplus(self) -> int:
         """Count folds beyond the one that decided."""
-        runs = (
-            run for rung in range(len(self.ladder)) for run in self._schedule.decisions.runs(rung)
+        entries = (
+            entry
+            for rung in range(len(self.ladder))
+            for entry in self._schedule.decisions.entries(rung)
         )
-        return sum(len(run.outcomes) - run.n_decided for run in runs)
+        return sum(len(entry.outcomes) - entry.n_decided for entry in entries)
 
 
 class Asynchronous:

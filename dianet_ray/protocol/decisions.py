@@ -25,7 +25,7 @@ FIRST_DROPPED_WAVE = 2
 
 
 @dataclass(slots=True)
-class Run:
+class Entry:
     """A configuration in a rung; `n_decided` outcomes, in fold order, made its state.
 
     `is_in` is False for one whose promotion is not known yet, or was taken back as more became
@@ -76,18 +76,18 @@ class Run:
 class Decisions:
     """What is decided of every configuration, given what has finished.
 
-    `touched` collects the runs that entered a rung or moved in it, for whoever queues work.
+    `touched` collects the entries that entered a rung or moved in it, for whoever queues work.
     """
 
     def __init__(self, ladder: Ladder, n_folds: Sequence[int], comparison: Comparing) -> None:
         self._ladder, self._n_folds, self._comparison = ladder, tuple(n_folds), comparison
-        self._runs: list[dict[int, Run]] = [{} for _ in ladder]
+        self._entries: list[dict[int, Entry]] = [{} for _ in ladder]
         # By rung and wave, the configurations that were drawn or promoted with it.
         self._waves: list[list[list[int]]] = [[] for _ in ladder]
         self._n_closed = [0] * len(ladder)  # waves, from the first
         self._has_all = False
         self._thresholds: dict[int, int | None] = {}  # of the first rung, by wave
-        self.touched: list[Run] = []
+        self.touched: list[Entry] = []
 
     @property
     def n_drawn(self) -> int:
@@ -99,14 +99,14 @@ class Decisions:
         """How many waves, from the first, have closed the first rung."""
         return self._n_closed[0]
 
-    def run(self, number: int, rung: int) -> Run | None:
+    def entry(self, number: int, rung: int) -> Entry | None:
         """Find a configuration in a rung, None where it has not been promoted to it."""
-        run = self._runs[rung].get(number)
-        return run if run is not None and run.is_in else None
+        entry = self._entries[rung].get(number)
+        return entry if entry is not None and entry.is_in else None
 
-    def runs(self, rung: int) -> list[Run]:
+    def entries(self, rung: int) -> list[Entry]:
         """List whatever has outcomes or work in a rung, also those that it no longer needs."""
-        return list(self._runs[rung].values())
+        return list(self._entries[rung].values())
 
     def total(self, number: int, rung: int) -> float:
         """Sum a configuration's scores over the rungs up to one that it has finished."""
@@ -114,23 +114,23 @@ class Decisions:
 
     def champion(self) -> int | None:
         """Choose, among those that finished the last rung, the largest sum of scores."""
-        ranked = self._ranked([run.number for run in self.complete()], len(self._ladder) - 1)
+        ranked = self._ranked([entry.number for entry in self.complete()], len(self._ladder) - 1)
         return ranked[0] if ranked else None
 
-    def complete(self, rung: int = -1) -> list[Run]:
-        """List the runs that finished a rung, the last one by default."""
-        runs = self._runs[rung].values()
-        return [run for run in runs if run.is_in and run.state == "complete"]
+    def complete(self, rung: int = -1) -> list[Entry]:
+        """List the entries that finished a rung, the last one by default."""
+        entries = self._entries[rung].values()
+        return [entry for entry in entries if entry.is_in and entry.state == "complete"]
 
     @property
     def is_over(self) -> bool:
         """Nothing that is drawn can change any more, and nothing more will be drawn."""
-        runs = (run for rung in self._runs for run in rung.values() if run.is_in)
-        return self._has_all and all(run.state != "running" for run in runs)
+        entries = (entry for rung in self._entries for entry in rung.values() if entry.is_in)
+        return self._has_all and all(entry.state != "running" for entry in entries)
 
-    def can_drop(self, run: Run) -> bool:
-        """Say whether comparisons may stop a run: not in early waves."""
-        return self._ladder[run.rung].drop != "none" and run.wave >= FIRST_DROPPED_WAVE
+    def can_drop(self, entry: Entry) -> bool:
+        """Say whether comparisons may stop an entry: not in early waves."""
+        return self._ladder[entry.rung].drop != "none" and entry.wave >= FIRST_DROPPED_WAVE
 
     def draw(self, wave: int, n: int) -> None:
         """Add n drawn configurations to the first rung."""
@@ -138,11 +138,11 @@ class Decisions:
         while len(self._waves[0]) <= wave:
             self._waves[0].append([])
         for number in range(first, first + n):
-            run = self._runs[0].setdefault(number, Run(number, 0, self._n_folds[0]))
+            entry = self._entries[0].setdefault(number, Entry(number, 0, self._n_folds[0]))
             self._waves[0][wave].append(number)
-            run.enter(wave)
-            self.touched.append(run)
-            self._advance(run)
+            entry.enter(wave)
+            self.touched.append(entry)
+            self._advance(entry)
         self._settle(has_changed=False)
 
     def end_drawing(self) -> None:
@@ -156,42 +156,42 @@ class Decisions:
         Raises:
             ValueError: the training has one already.
         """
-        run = self._runs[rung].setdefault(number, Run(number, rung, self._n_folds[rung]))
-        if fold in run.outcomes:
+        entry = self._entries[rung].setdefault(number, Entry(number, rung, self._n_folds[rung]))
+        if fold in entry.outcomes:
             raise ValueError(
                 f"training recorded twice: configuration {number}, rung {rung}, fold {fold}"
             )
-        run.outcomes[fold] = outcome
-        if run.is_in and run.state == "running":
-            self._advance(run)
-            if run.state != "running":
+        entry.outcomes[fold] = outcome
+        if entry.is_in and entry.state == "running":
+            self._advance(entry)
+            if entry.state != "running":
                 self._settle(has_changed=rung > 0)
 
-    def _advance(self, run: Run) -> None:
+    def _advance(self, entry: Entry) -> None:
         """Decide as many folds as are known, in order."""
-        before = run.n_decided, run.n_compared
-        while run.state == "running" and self._is_compared(run):
-            outcome = run.outcomes.get(run.n_decided)
+        before = entry.n_decided, entry.n_compared
+        while entry.state == "running" and self._is_compared(entry):
+            outcome = entry.outcomes.get(entry.n_decided)
             if outcome is None:
                 break
-            run.count(outcome)
-        if before != (run.n_decided, run.n_compared):
-            self.touched.append(run)
+            entry.count(outcome)
+        if before != (entry.n_decided, entry.n_compared):
+            self.touched.append(entry)
 
-    def _is_compared(self, run: Run) -> bool:
-        """Compare a run where it has to be; False when it is dropped, or its rival not known."""
-        if run.n_decided < run.next_look or not self.can_drop(run):
+    def _is_compared(self, entry: Entry) -> bool:
+        """Compare an entry where it has to be. False: it is dropped, or its rival not known."""
+        if entry.n_decided < entry.next_look or not self.can_drop(entry):
             return True
-        last = run.wave - FIRST_DROPPED_WAVE
-        if self._n_closed[run.rung] <= last:
+        last = entry.wave - FIRST_DROPPED_WAVE
+        if self._n_closed[entry.rung] <= last:
             return False
-        rival = self._threshold(run.rung, last)
+        rival = self._threshold(entry.rung, last)
         if rival is not None and self._comparison.is_behind(
-            run.number, run.rung, run.n_decided, rival
+            entry.number, entry.rung, entry.n_decided, rival
         ):
-            run.state = "dropped"
+            entry.state = "dropped"
             return False
-        run.n_compared = run.n_decided
+        entry.n_compared = entry.n_decided
         return True
 
     def _threshold(self, rung: int, last: int) -> int | None:
@@ -210,7 +210,7 @@ class Decisions:
         return found
 
     def _complete(self, numbers: Sequence[int], rung: int) -> list[int]:
-        return [n for n in numbers if self._runs[rung][n].state == "complete"]
+        return [n for n in numbers if self._entries[rung][n].state == "complete"]
 
     def _ranked(self, numbers: Sequence[int], rung: int) -> list[int]:
         return sorted(numbers, key=lambda number: (-self.total(number, rung), number))
@@ -224,13 +224,13 @@ class Decisions:
     def _close(self, rung: int, n_whole: int) -> bool:
         """Close a rung's waves in order; what waited for them is compared. Say if any closed."""
         before = self._n_closed[rung]
-        waves, runs = self._waves[rung], self._runs[rung]
+        waves, entries = self._waves[rung], self._entries[rung]
         while self._n_closed[rung] < n_whole and all(
-            runs[number].state != "running" for number in waves[self._n_closed[rung]]
+            entries[number].state != "running" for number in waves[self._n_closed[rung]]
         ):
             self._n_closed[rung] += 1
             for number in (n for wave in waves[self._n_closed[rung] :] for n in wave):
-                self._advance(runs[number])
+                self._advance(entries[number])
         return self._n_closed[rung] > before
 
     def _promote(self, rung: int) -> None:
@@ -242,7 +242,7 @@ class Decisions:
         above, n_waves = rung + 1, len(self._waves[0])
         self._waves[above], self._n_closed[above] = [], 0
         ranked: list[int] = []
-        climbed: dict[int, Run] = {}
+        climbed: dict[int, Entry] = {}
         n_entered = n_given = 0
         for wave in range(self._n_closed[rung]):
             numbers = self._waves[rung][wave]
@@ -263,14 +263,14 @@ class Decisions:
                     n_given += climbed[number].is_alive
                 n_best += climbed[number].is_alive
             self._close(above, wave + 1)
-        for run in self._runs[above].values():
-            run.is_in = run.number in climbed
+        for entry in self._entries[above].values():
+            entry.is_in = entry.number in climbed
 
-    def _enter_above(self, number: int, above: int, wave: int) -> Run:
+    def _enter_above(self, number: int, above: int, wave: int) -> Entry:
         self._waves[above][wave].append(number)
-        run = self._runs[above].setdefault(number, Run(number, above, self._n_folds[above]))
-        if not run.is_in or run.wave != wave:
-            run.enter(wave)
-            self.touched.append(run)
-        self._advance(run)
-        return run
+        entry = self._entries[above].setdefault(number, Entry(number, above, self._n_folds[above]))
+        if not entry.is_in or entry.wave != wave:
+            entry.enter(wave)
+            self.touched.append(entry)
+        self._advance(entry)
+        return entry

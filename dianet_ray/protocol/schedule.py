@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dianet_ray.protocol.comparison import Comparing
-from dianet_ray.protocol.decisions import Decisions, Run
+from dianet_ray.protocol.decisions import Decisions, Entry
 from dianet_ray.protocol.ladder import Ladder, entering
 from dianet_ray.protocol.results import Outcome
 
@@ -107,8 +107,8 @@ class Schedule:
         while self._ready:
             is_unsure, above, _, fold, number = heapq.heappop(self._ready)
             key = (number, -above, fold)
-            run = self._decisions.run(number, -above)
-            if run is None or key in self._in_flight or not run.needs(fold):
+            entry = self._decisions.entry(number, -above)
+            if entry is None or key in self._in_flight or not entry.needs(fold):
                 continue
             self._in_flight.add(key)
             attempt = self._attempts.get(key, 0) + 1
@@ -148,9 +148,9 @@ class Schedule:
     def returned(self, train: Train) -> None:
         """Queue a training again that never began; it costs no attempt."""
         self._in_flight.discard(train.key)
-        run = self._decisions.run(train.number, train.rung)
-        if run is not None:
-            self._push(run, train.folds[0])
+        entry = self._decisions.entry(train.number, train.rung)
+        if entry is not None:
+            self._push(entry, train.folds[0])
 
     def most_trainings(self, n_more: int | None = None) -> list[int]:
         """Bound each rung's trainings if the next n configurations were drawn and no others.
@@ -163,18 +163,20 @@ class Schedule:
         may_climb = n_more > 0 or self.n_drawn < self._n_configs
         bound = entering(self._ladder, self.n_drawn + n_more, self._wave_size)
         for rung, (n_folds, n_in) in enumerate(zip(self._n_folds, bound, strict=True)):
-            runs = self._decisions.runs(rung)
-            given = sum(run.is_in and run.is_alive for run in runs)
+            entries = self._decisions.entries(rung)
+            given = sum(entry.is_in and entry.is_alive for entry in entries)
             n_missing = max(0, n_in - given) * may_climb if rung else n_more
-            bounds.append(sum(map(self._most, runs)) + n_folds * n_missing)
-            may_climb |= any(run.is_in and run.state == "running" for run in runs)
+            bounds.append(sum(map(self._most, entries)) + n_folds * n_missing)
+            may_climb |= any(entry.is_in and entry.state == "running" for entry in entries)
         return bounds
 
-    def _most(self, run: Run) -> int:
-        if run.is_in and run.state == "running":
-            return run.n_folds
-        started = {(run.number, run.rung, fold) for fold in range(run.n_folds)} & self._in_flight
-        return len(run.outcomes) + len(started)
+    def _most(self, entry: Entry) -> int:
+        if entry.is_in and entry.state == "running":
+            return entry.n_folds
+        started = {
+            (entry.number, entry.rung, fold) for fold in range(entry.n_folds)
+        } & self._in_flight
+        return len(entry.outcomes) + len(started)
 
     def _after_drawing(self) -> None:
         if self.n_drawn >= self._n_configs:
@@ -183,23 +185,23 @@ class Schedule:
 
     def _queue(self) -> None:
         """List the work of what has entered a rung or moved in it."""
-        for run in self._decisions.touched:
-            if not run.is_in or run.state != "running":
+        for entry in self._decisions.touched:
+            if not entry.is_in or entry.state != "running":
                 continue
-            n_sure = self._n_sure(run)
+            n_sure = self._n_sure(entry)
             # What a comparison has made sure was listed as speculative before.
-            for fold in range(run.n_listed, n_sure if run.n_listed else run.n_folds):
-                self._push(run, fold)
-            run.n_listed = n_sure
+            for fold in range(entry.n_listed, n_sure if entry.n_listed else entry.n_folds):
+                self._push(entry, fold)
+            entry.n_listed = n_sure
         self._decisions.touched.clear()
 
-    def _push(self, run: Run, fold: int) -> None:
-        is_unsure = fold >= self._n_sure(run)
-        heapq.heappush(self._ready, (is_unsure, -run.rung, run.wave, fold, run.number))
+    def _push(self, entry: Entry, fold: int) -> None:
+        is_unsure = fold >= self._n_sure(entry)
+        heapq.heappush(self._ready, (is_unsure, -entry.rung, entry.wave, fold, entry.number))
 
-    def _n_sure(self, run: Run) -> int:
+    def _n_sure(self, entry: Entry) -> int:
         """Count the folds that are needed whatever a comparison says."""
-        return run.next_look if self._decisions.can_drop(run) else run.n_folds
+        return entry.next_look if self._decisions.can_drop(entry) else entry.n_folds
 
     def _next_wave(self) -> DrawWave | None:
         if self.n_drawn >= self._n_configs:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dianet_ray.protocol.comparison import Basis, Comparison, Memory
-from dianet_ray.protocol.decisions import Decisions, Run
+from dianet_ray.protocol.decisions import Decisions, Entry
 from dianet_ray.protocol.predictions import classify, interval, pooled_score, subject_confusions
 from dianet_ray.protocol.results import Training
 from dianet_ray.protocol.study import Configuration, State, Study
@@ -41,29 +41,29 @@ class Standing:
 
     def state(self, number: int) -> State:
         """Say where a configuration stands in the study."""
-        run = self.runs(number)[-1]
-        if run.state == "complete" and run.rung < self.study.loso_rung:
+        entry = self.entries(number)[-1]
+        if entry.state == "complete" and entry.rung < self.study.loso_rung:
             return "screened" if self.decisions.is_over else "waiting"
-        return run.state
+        return entry.state
 
     def states(self) -> list[State]:
         """Say where each configuration stands, in number order."""
         return [self.state(configuration.number) for configuration in self.study.configurations]
 
-    def runs(self, number: int) -> list[Run]:
+    def entries(self, number: int) -> list[Entry]:
         """List a configuration's rungs from the first to the highest that it has reached."""
-        found = (self.decisions.run(number, rung) for rung in range(len(self.study.rungs)))
-        return [run for run in found if run is not None]
+        found = (self.decisions.entry(number, rung) for rung in range(len(self.study.rungs)))
+        return [entry for entry in found if entry is not None]
 
     def complete(self) -> list[Configuration]:
         """List the configurations that finished the LOSO rung, in number order."""
-        numbers = sorted(run.number for run in self.decisions.complete())
+        numbers = sorted(entry.number for entry in self.decisions.complete())
         return [self.study.configurations[number] for number in numbers]
 
     def totals(self) -> dict[int, float]:
         """Sum the objective over its rungs, for every configuration that finished LOSO."""
         complete = self.decisions.complete()
-        return {run.number: self.decisions.total(run.number, run.rung) for run in complete}
+        return {entry.number: self.decisions.total(entry.number, entry.rung) for entry in complete}
 
     def champion(self) -> Configuration | None:
         """Choose among them the largest sum; None while no configuration is complete."""
@@ -76,17 +76,17 @@ class Standing:
 
     def is_surplus(self, training: Training) -> bool:
         """Say whether no decision, score or report reads a training."""
-        run = self.decisions.run(training.number, training.rung)
-        if run is None:
+        entry = self.decisions.entry(training.number, training.rung)
+        if entry is None:
             return True
-        return run.state != "running" and training.fold >= run.n_decided
+        return entry.state != "running" and training.fold >= entry.n_decided
 
     def needed(self, number: int) -> list[Training]:
         """List a configuration's trainings that are not surplus, by rung and fold."""
         return [
             training
-            for run in self.runs(number)
-            for training in self.study.of(number, run.rung)
+            for entry in self.entries(number)
+            for training in self.study.of(number, entry.rung)
             if not self.is_surplus(training)
         ]
 

@@ -59,7 +59,7 @@ def summarise(standing: Standing) -> Report:
 def _finished(standing: Standing, rung: int) -> Counts:
     """Count the predictions of every configuration that finished a rung, subject by subject."""
     study, counts = standing.study, {}
-    for number in sorted(run.number for run in standing.decisions.complete(rung)):
+    for number in sorted(entry.number for entry in standing.decisions.complete(rung)):
         predicted = predictions.classify(study.pooled(number, rung))
         found = predictions.subject_confusions(study.clips, predicted, len(study.classes))
         counts[number] = found[1]
@@ -111,12 +111,12 @@ def _configuration(
     study, number = standing.study, configuration.number
     rungs = [
         RungResult(
-            partition=savings.partition(study.ladder[run.rung]),
-            state=run.state,
-            n_trainings=len(study.of(number, run.rung)),
-            scores=_scores(counts[run.rung].get(number)),
+            partition=savings.partition(study.ladder[entry.rung]),
+            state=entry.state,
+            n_trainings=len(study.of(number, entry.rung)),
+            scores=_scores(counts[entry.rung].get(number)),
         )
-        for run in standing.runs(number)
+        for entry in standing.entries(number)
     ]
     return ConfigurationResult(
         number=number,

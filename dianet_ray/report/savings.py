@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from dianet_ray.protocol.decisions import Run
+from dianet_ray.protocol.decisions import Entry
 from dianet_ray.protocol.ladder import Rung
 from dianet_ray.protocol.standing import Standing
 from dianet_ray.protocol.study import Study
@@ -24,13 +24,15 @@ def partition(rung: Rung) -> str:
 def flow(standing: Standing) -> Flow:
     """Count who reached, left and was promoted from each rung, and what was saved."""
     study = standing.study
-    runs = [run for c in study.configurations for run in standing.runs(c.number)]
-    rungs = tuple(_rung_flow(study, runs, place, rung) for place, rung in enumerate(study.ladder))
+    entries = [entry for c in study.configurations for entry in standing.entries(c.number)]
+    rungs = tuple(
+        _rung_flow(study, entries, place, rung) for place, rung in enumerate(study.ladder)
+    )
     return Flow(rungs=rungs, saved=_saved(study, rungs))
 
 
-def _rung_flow(study: Study, runs: Sequence[Run], place: int, rung: Rung) -> RungFlow:
-    here = [run for run in runs if run.rung == place]
+def _rung_flow(study: Study, entries: Sequence[Entry], place: int, rung: Rung) -> RungFlow:
+    here = [entry for entry in entries if entry.rung == place]
     seconds = [training.seconds for training in study.trainings.values() if training.rung == place]
     return RungFlow(
         partition=partition(rung),
@@ -38,8 +40,8 @@ def _rung_flow(study: Study, runs: Sequence[Run], place: int, rung: Rung) -> Run
         steps=rung.steps,
         keep=rung.keep,
         reached=len(here),
-        climbed=sum(run.rung == place + 1 for run in runs),
-        states=dict(sorted(Counter(run.state for run in here).items())),
+        climbed=sum(entry.rung == place + 1 for entry in entries),
+        states=dict(sorted(Counter(entry.state for entry in here).items())),
         trainings=len(seconds),
         seconds=float(sum(seconds)),
     )

@@ -20,8 +20,8 @@ def kept(totals: Mapping[int, float], n: int | None) -> list[int]:
 def damaged_weights(path: Path, standing: Standing, n_kept: int | None) -> list[tuple[int, int]]:
     """List (configuration, fold) that are needed, now or soon, and missing or changed."""
     study = standing.study
-    in_loso = (standing.decisions.run(c.number, study.loso_rung) for c in study.configurations)
-    running = [run.number for run in in_loso if run is not None and run.state == "running"]
+    in_loso = (standing.decisions.entry(c.number, study.loso_rung) for c in study.configurations)
+    running = [entry.number for entry in in_loso if entry is not None and entry.state == "running"]
     return [
         (number, training.fold)
         for number in [*kept(standing.totals(), n_kept), *running]
@@ -49,7 +49,7 @@ class Retention:
         """Delete the weights of configurations that ended and are not among the best."""
         study = standing.study
         wanted = set(kept(standing.totals(), self._n_kept))
-        for run in standing.decisions.runs(study.loso_rung):
+        for run in standing.decisions.entries(study.loso_rung):
             if run.number in wanted or run.number in self._weightless:
                 continue
             folder = self._folder / study.configurations[run.number].config_id

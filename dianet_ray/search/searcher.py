@@ -247,7 +247,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
 
     def _past(self, configuration: Configuration) -> Past:
         """Say how a configuration fared in the first rung, for the sampler."""
-        run = self._schedule.decisions.run(configuration.number, 0)
+        run = self._schedule.decisions.entry(configuration.number, 0)
         assert run is not None
         n_folds = run.n_decided if run.state in ("complete", "dropped") else 0
         score = self._comparison.score(run.number, 0, n_folds) if n_folds else None

@@ -169,11 +169,11 @@ def configuration_run(standing: Standing, configuration: Configuration) -> RunCo
 def _configuration_values(standing: Standing, number: int) -> Iterator[MetricValue]:
     study, trainings = standing.study, standing.needed(number)
     at = _finished_at(standing, number)
-    finished = [run for run in standing.runs(number) if run.state == "complete"]
+    finished = [entry for entry in standing.entries(number) if entry.state == "complete"]
     if len(study.rungs) > 1:
-        for run in finished:
-            for metric, value in pooled_scores(study, number, run.rung).items():
-                yield MetricValue(f"rung/{metric}", value, run.rung, at)
+        for entry in finished:
+            for metric, value in pooled_scores(study, number, entry.rung).items():
+                yield MetricValue(f"rung/{metric}", value, entry.rung, at)
     if not finished or finished[-1].rung < study.loso_rung:
         return
     for metric, value in pooled_scores(study, number).items():

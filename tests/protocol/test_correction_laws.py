@@ -69,8 +69,8 @@ def search(rng, ladder, accuracies, objective, seed):
     train(decisions, rungs)
     finished = [
         {
-            run.number: subject_confusions(clips, said[rung][run.number], 5)[1]
-            for run in sorted(decisions.complete(rung), key=lambda run: run.number)
+            entry.number: subject_confusions(clips, said[rung][entry.number], 5)[1]
+            for entry in sorted(decisions.complete(rung), key=lambda entry: entry.number)
         }
         for rung in range(len(ladder))
     ]
@@ -80,10 +80,10 @@ def search(rng, ladder, accuracies, objective, seed):
 def train(decisions, rungs):
     """Train whatever is in a rung, the lowest first, in fold order."""
     for rung, folds in enumerate(rungs):
-        for run in decisions.runs(rung):
+        for entry in decisions.entries(rung):
             for fold in range(len(folds)):
-                if run.needs(fold):
-                    decisions.finished(run.number, rung, fold, "ok")
+                if entry.needs(fold):
+                    decisions.finished(entry.number, rung, fold, "ok")
 
 
 def true_score(accuracy, metric):

@@ -131,12 +131,12 @@ class Play:
 
 def decisions(schedule, game):
     """Everything that a schedule has decided: states, what made them, waves and the champion."""
-    runs = [
-        schedule.decisions.run(number, rung)
+    entries = [
+        schedule.decisions.entry(number, rung)
         for number in range(schedule.n_drawn)
         for rung in range(len(game.ladder))
     ]
-    states = [(r.number, r.rung, r.wave, r.state, r.n_decided) for r in runs if r is not None]
+    states = [(r.number, r.rung, r.wave, r.state, r.n_decided) for r in entries if r is not None]
     return states, schedule.decisions.champion()
 
 
@@ -193,27 +193,27 @@ def test_a_wave_is_drawn_only_when_the_wave_before_the_last_has_closed(game, n_w
             done.add(event[1:])
             continue
         closed = range(min(schedule.n_drawn, max(0, event[1] - 1) * game.wave_size))
-        runs = [schedule.decisions.run(number, 0) for number in closed]
-        assert {(r.number, 0, fold) for r in runs for fold in range(r.n_decided)} <= done
+        entries = [schedule.decisions.entry(number, 0) for number in closed]
+        assert {(r.number, 0, fold) for r in entries for fold in range(r.n_decided)} <= done
 
 
 @given(GAMES, st.integers(1, 9), RANDOMS)
 def test_who_climbs_was_among_the_best_and_the_best_climb_while_there_are_places(game, n, rng):
     decisions = Play(game, n_workers=n, rng=rng).run().decisions
     for rung, rule in enumerate(game.ladder[:-1]):
-        below = {run.number: run for run in decisions.runs(rung) if run.is_in}
-        above = {run.number: run for run in decisions.runs(rung + 1) if run.is_in}
-        failed = {number for number, run in above.items() if not run.is_alive}
+        below = {entry.number: entry for entry in decisions.entries(rung) if entry.is_in}
+        above = {entry.number: entry for entry in decisions.entries(rung + 1) if entry.is_in}
+        failed = {number for number, entry in above.items() if not entry.is_alive}
         best = sorted(
-            (n for n, run in below.items() if run.state == "complete" and n not in failed),
+            (n for n, entry in below.items() if entry.state == "complete" and n not in failed),
             key=lambda number: (-decisions.total(number, rung), number),
         )
 
         def quota(last, rule=rule, below=below, n_waves=-(-decisions.n_drawn // game.wave_size)):
-            n_entered = sum(run.wave <= last for run in below.values())
+            n_entered = sum(entry.wave <= last for entry in below.values())
             return rule.quota(n_entered, is_last_wave=last >= n_waves - 1)
 
-        assert set(above) <= {n for n, run in below.items() if run.state == "complete"}
+        assert set(above) <= {n for n, entry in below.items() if entry.state == "complete"}
         for number in set(above) - failed:
             wave = above[number].wave
             better = best[: best.index(number)]
@@ -231,7 +231,9 @@ def test_the_first_two_waves_drop_nobody_and_the_dropped_do_not_climb(game, rng)
         if state == "dropped":
             assert wave >= 2
             assert game.ladder[rung].drop != "none"
-            assert rung == len(game.ladder) - 1 or schedule.decisions.run(number, rung + 1) is None
+            assert (
+                rung == len(game.ladder) - 1 or schedule.decisions.entry(number, rung + 1) is None
+            )
 
 
 @given(GAMES, st.integers(1, 9), RANDOMS)
@@ -357,9 +359,9 @@ def test_a_failed_fold_cancels_later_folds_and_earlier_ones_decide_first():
     first, second = schedule.take(), schedule.take()
     schedule.finished(*second.key, "failed")
     assert isinstance(schedule.take(), Wait)
-    assert schedule.decisions.run(0, 0).state == "running"
+    assert schedule.decisions.entry(0, 0).state == "running"
     schedule.finished(*first.key, "lost")
-    assert (schedule.decisions.run(0, 0).state, schedule.decisions.run(0, 0).n_decided) == (
+    assert (schedule.decisions.entry(0, 0).state, schedule.decisions.entry(0, 0).n_decided) == (
         "lost",
         1,
     )

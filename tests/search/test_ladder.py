@@ -73,9 +73,9 @@ def decided(study):
     """Everything decided of a study, with the predictions that the decisions read."""
     found = standing_of(study)
     rows = [
-        (c.config_id, run.rung, run.wave, run.state, run.n_decided)
+        (c.config_id, entry.rung, entry.wave, entry.state, entry.n_decided)
         for c in study.configurations
-        for run in found.runs(c.number)
+        for entry in found.entries(c.number)
     ]
     probabilities = {
         key: t.probabilities.tolist()
@@ -123,7 +123,7 @@ def test_what_finishes_after_its_configuration_was_dropped_leaves_no_weights(tmp
         found = standing_of(study)
         finished = {configuration.config_id for configuration in found.complete()}
         assert {path.name for path in (plan.path / "weights").iterdir()} <= finished
-        n_dropped += sum(run.state == "dropped" for run in found.decisions.runs(1))
+        n_dropped += sum(entry.state == "dropped" for entry in found.decisions.entries(1))
     assert n_dropped > 0
 
 
