@@ -1,8 +1,8 @@
-"""Batches of a stack: which clips, how augmented, which features dropped, and their pixels.
+"""Batches of a stack: which clips they hold, their augmentation, dropout masks and pixels.
 
-Every random number of a member comes from generators of its own on the CPU, so that a member of
-a stack sees what it would see alone, on any device. Pixels are gathered by index from one
-resident tensor. Knows nothing of networks or losses.
+Each member draws its random numbers from its own generators on the CPU. So a member of a stack
+sees what it would see alone, on any device. Pixels are gathered by index from one tensor that
+stays on the device. This module knows nothing of networks or losses.
 """
 
 from __future__ import annotations
@@ -17,19 +17,21 @@ from torch import Tensor
 from dianet_ray.settings import Settings, derive_seed
 
 STEPS_AT_ONCE = 32
-"""Steps drawn together; a larger number saves calls and holds more masks in memory."""
+"""Steps whose random numbers are drawn together. Larger saves calls and takes more memory."""
 
 N_DRAWS = 8  # vertical and horizontal shift, flip, erase, height, width, top, left
 ERASED_SHARE = (0.1, 0.4)
-"""Smallest and largest side of an erased rectangle, as a share of the image's side."""
+"""Smallest and largest side of an erased rectangle, as shares of the image's side."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What one optimiser step is made of, on the device.
+    """The random choices of one optimiser step, on the device.
 
-    `clips` is (M, B) int64, `draws` (M, B, N_DRAWS) uniform in [0, 1), `keep` (M, B, F) float32
-    is 0 or 1 / (1 - dropout).
+    Attributes:
+        clips: (M, B) int64, positions of the clips.
+        draws: (M, B, N_DRAWS) uniform in [0, 1), from which the augmentation follows.
+        keep: (M, B, F) float32 dropout mask: 0 or 1 / (1 - dropout).
     """
 
     clips: Tensor
@@ -39,9 +41,12 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What the network sees in one step.
+    """The input of the network and its loss in one step.
 
-    `images` is (M, B, P, C, H, W) float32, `labels` (M, B) int64, `keep` as in `Step`.
+    Attributes:
+        images: (M, B, P, C, H, W) float32, stored values after augmentation.
+        labels: (M, B) int64.
+        keep: as in `Step`.
     """
 
     images: Tensor
@@ -50,10 +55,10 @@ class Batch:
 
 
 def index_stream(clips: Tensor, batch_size: int, seed: int) -> Iterator[Tensor]:
-    """Yield batches (batch_size,) from shuffled epochs laid end to end, for ever.
+    """Yield batches (batch_size,) from an endless sequence of shuffled epochs.
 
-    A batch may span epochs, so it is always full, even when it is larger than the training set,
-    and at any point every clip has been drawn equally often, give or take one.
+    A batch may span epochs. So it is always full, even when it is larger than the training set,
+    and the numbers of times that two clips have been drawn never differ by more than one.
     """
     generator = torch.Generator().manual_seed(seed)
     waiting = clips[:0]
@@ -68,10 +73,10 @@ def index_stream(clips: Tensor, batch_size: int, seed: int) -> Iterator[Tensor]:
 def member_steps(
     settings: Settings, clips: Tensor, *, seed: int, n_features: int
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Yield one member's clips, draws and masks, STEPS_AT_ONCE steps at a time, for ever.
+    """Yield one member's clips, draws and masks without end, STEPS_AT_ONCE steps at a time.
 
-    Clips, augmentation and dropout have a generator each, so that a setting that changes one
-    leaves the others as they were.
+    Clips, augmentation and dropout have a generator each, so that a setting which changes one
+    of them leaves the others as they are.
     """
     order = index_stream(clips, STEPS_AT_ONCE * settings.batch_size, derive_seed(seed, "order"))
     augment = torch.Generator().manual_seed(derive_seed(seed, "augmentation"))
@@ -90,7 +95,7 @@ def steps(
     n_features: int,
     device: torch.device,
 ) -> Iterator[Step]:
-    """Yield the steps of a stack for ever; a member is its training clips and its seed."""
+    """Yield the steps of a stack without end; a member is its training clips and its seed."""
     streams = [
         member_steps(settings, clips, seed=seed, n_features=n_features) for clips, seed in members
     ]
@@ -102,9 +107,9 @@ def steps(
 
 
 class Pixels:
-    """The phases in use of every clip, float32 on the device, with one pixel of zeros after them.
+    """The used phases of all clips, float32 on the device, followed by one pixel of zeros.
 
-    That pixel stands for whatever augmentation uncovers: no motion.
+    The zeros mean "no motion" and fill what augmentation uncovers or erases.
     """
 
     def __init__(self, images: np.ndarray, phases: Sequence[int], *, device: torch.device) -> None:
@@ -117,11 +122,11 @@ class Pixels:
         self.values = torch.from_numpy(values).to(device)
 
     def gather(self, clips: Tensor, settings: Settings, draws: Tensor | None = None) -> Tensor:
-        """Gather clips (M, B), augmented when there are draws, all phases of a clip alike.
+        """Gather clips (M, B); with draws, augment all phases of a clip in the same way.
 
         Returns:
-            (M, B, P, C, H, W) float32 over memory in the order P, B, H, W, M, C, from which the
-            streams take their channels_last input without copying.
+            (M, B, P, C, H, W) float32. Its memory order is P, B, H, W, M, C, so that the
+            streams get their channels_last input without a copy.
         """
         rows, columns, erased = self._window(clips, settings, draws)
         pixels = (clips.T[:, None, None] * self.height + rows) * self.width + columns
@@ -131,7 +136,7 @@ class Pixels:
         return values.view(-1, *pixels.shape, values.shape[-1]).permute(4, 1, 0, 5, 2, 3)
 
     def statistics(self, clips: Tensor) -> tuple[Tensor, Tensor]:
-        """Return mean and deviation (P, C) over the pixels of some clips, not augmented."""
+        """Return mean and standard deviation (P, C) of the stored pixels of some clips."""
         n_phases, _, n_channels = self.values.shape
         side = self.height * self.width
         grid = self.values[:, :-1].view(n_phases, -1, side, n_channels)
@@ -164,20 +169,20 @@ class Pixels:
 def batches(
     settings: Settings, plan: Iterable[Step], *, pixels: Pixels, labels: Tensor
 ) -> Iterator[Batch]:
-    """Gather the batch of each step; `labels` (N,) int64 is on the device."""
+    """Yield the batch of each step; `labels` are those of all clips, (N,) int64, on the device."""
     for step in plan:
         images = pixels.gather(step.clips, settings, step.draws)
         yield Batch(images, labels[step.clips], step.keep)
 
 
 def _shift(uniform: Tensor, share: float, side: int) -> Tensor:
-    """Spread uniform numbers over the whole pixels from -share to share of the side."""
+    """Map uniform numbers to whole pixels between -share and +share of the side."""
     largest = round(share * side)
     return (uniform * (2 * largest + 1)).long() - largest
 
 
 def _inside(positions: Tensor, side: int, size: Tensor, start: Tensor) -> Tensor:
-    """Say which positions lie within an interval of drawn size and start."""
+    """Tell which positions lie within an interval of random size and start."""
     low, high = ERASED_SHARE
     length = (side * (low + (high - low) * size)).round().clamp(min=1)
     first = (start * (side - length + 1)).floor()

@@ -1,7 +1,7 @@
-"""DIANet: a CNN stream per phase, cross-attention both ways between their tokens, classifier.
+"""DIANet: one CNN stream per phase, cross-attention in both directions, and a classifier.
 
-The other fusions and the single-phase variants are settings of the same network. It draws nothing
-at random by itself: start values come from `reset`, dropout masks from the caller.
+Other fusions and single-phase variants are settings of the same network. The network draws no
+random numbers by itself: `reset` draws start values, and the caller passes dropout masks.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from dianet_ray.model.streams import Cnn, ResNet18
 from dianet_ray.settings import Settings
 
 MAX_SIDE = 8
-"""Larger feature maps are averaged down to at most this many tokens a side."""
+"""Maximum number of tokens per side; larger feature maps are averaged down to it."""
 
 
 def phase_numbers(settings: Settings) -> tuple[int, ...]:
@@ -36,7 +36,7 @@ def phase_numbers(settings: Settings) -> tuple[int, ...]:
 
 
 class Tokens(Stacked):
-    """A feature map (B, M*C, side, side) as tokens (M, B, T, E) that know where they are."""
+    """Turns a feature map (B, M*C, side, side) into tokens (M, B, T, E) with positions."""
 
     def __init__(self, n_members: int, channels: int, side: int, embedding: int) -> None:
         super().__init__(n_members)
@@ -47,13 +47,13 @@ class Tokens(Stacked):
         self.norm = LayerNorm(n_members, embedding)
 
     def reset(self, generators: Sequence[torch.Generator]) -> None:
-        """Draw small positions; the projection draws its own."""
+        """Draw small positions; the projection resets itself."""
         draw_normal(self.position, 0.02, generators)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Average neighbours of a large map, project, add the position, normalise."""
+        """Average neighbours in a large map, project, add positions, normalise."""
         if self.pool > 1:
-            # Not the adaptive pooling: its gradient does not repeat to the bit on CUDA.
+            # Adaptive pooling would do, but its gradient does not repeat to the bit on CUDA.
             x = functional.avg_pool2d(x, self.pool, ceil_mode=True)
         rows = x.permute(0, 2, 3, 1).flatten(1, 2)  # (B, T, M*C)
         tokens = rows.view(*rows.shape[:2], self.n_members, -1).permute(2, 0, 1, 3)
@@ -62,10 +62,10 @@ class Tokens(Stacked):
 
 
 class DIANet(nn.Module):
-    """M networks of one settings; see `build`.
+    """M networks with equal settings, side by side; use `build` to make them.
 
-    `memory_format` is the layout in which the streams compute; channels_last is faster
-    (`benchmarks/stacking.py`) and only a benchmark should change it.
+    `memory_format` is the layout in which the streams compute. Only `benchmarks/stacking.py`
+    changes it, to show that channels_last is faster.
     """
 
     memory_format = torch.channels_last
@@ -92,7 +92,7 @@ class DIANet(nn.Module):
         self.classifier = Linear(n_members, self.n_features, n_classes)
 
     def reset(self, generators: Sequence[torch.Generator]) -> None:
-        """Draw every start value, each member's from its own generator (on the CPU)."""
+        """Draw all start values, each member's from its own generator (on the CPU)."""
         for module in self.modules():
             if isinstance(module, Stacked):
                 module.reset(generators)
@@ -102,7 +102,8 @@ class DIANet(nn.Module):
 
         Args:
             images: (M, B, P, C, H, W) float32, stored values, phases in storage order.
-            keep: (M, B, n_features), what to multiply the fused features with: dropout.
+            keep: (M, B, n_features) dropout mask that multiplies the fused features: 0 or
+                1 / (1 - dropout); None outside training.
 
         Returns:
             Logits (M, B, n_classes).
@@ -124,13 +125,13 @@ class DIANet(nn.Module):
 
 
 def build(settings: Settings, n_classes: int, image_size: int, n_members: int = 1) -> DIANet:
-    """Build the network of some settings on the CPU, started from the members' numbers.
+    """Build a network on the CPU; member k's start values come from seed k.
 
     Args:
         settings: what the network looks like.
         n_classes: length of the logits.
         image_size: side of the images in pixels.
-        n_members: how many networks stand side by side.
+        n_members: number of networks in the stack.
     """
     network = DIANet(settings, n_classes, image_size, n_members)
     network.reset([torch.Generator().manual_seed(member) for member in range(n_members)])
@@ -141,10 +142,10 @@ def build(settings: Settings, n_classes: int, image_size: int, n_members: int = 
 
 
 def member_state(network: DIANet, member: int) -> dict[str, Tensor]:
-    """Copy one member's state to the CPU: the state dict of the network with one member."""
+    """Copy one member out of a stack: the state dict of a network with one member, on the CPU."""
     parts = {}
     for name, value in network.state_dict().items():
-        if value.dim():  # a scalar counts batches and is the same for all
+        if value.dim():  # a scalar counts batches, which is the same for every member
             value = value.chunk(network.n_members)[member]
         parts[name] = value.detach().to("cpu", copy=True).contiguous()
     return parts

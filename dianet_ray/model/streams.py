@@ -1,8 +1,9 @@
 """The CNN streams: images (B, M*3, H, W) to feature maps (B, M*channels, side, side).
 
-`Cnn` is the default, small enough for one core; `ResNet18` carries torchvision's parameter names,
-so that a weights file of width 64 drops in. Both keep at least a 4 x 4 map for small images by
-leaving out strides, which no parameter depends on.
+`Cnn` is the default and small enough for one core. `ResNet18` uses torchvision's parameter names,
+so that a published weights file can be loaded at width 64. For small images both leave out
+strides, so that the last map keeps 4 x 4 places where possible; no parameter's shape depends on
+strides.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ from dianet_ray.artefacts import N_CHANNELS
 from dianet_ray.model.layers import Conv2d, GroupNorm
 
 MIN_SIDE = 4
+"""Places per side below which a map is not halved: attention needs some places to tell apart."""
 
 
 def halved(side: int, n_times: int = 1) -> int:
-    """Say how wide a map is after strides of two, which round up.
+    """Return the side of a map after `n_times` strides of two; an odd side rounds up.
 
     >>> halved(112, 5)
     4
@@ -30,10 +32,10 @@ def halved(side: int, n_times: int = 1) -> int:
 
 
 class Cnn(nn.Module):
-    """Four 3 x 3 convolutions of 1, 2, 2 and 4 x width channels, each halving the map.
+    """Four 3 x 3 convolutions with 1, 2, 2 and 4 x width channels; each halves the map.
 
-    The first has a bias and no normalisation, so that the strength of a motion is measured
-    against a learned threshold before per-image statistics divide it out.
+    The first has a bias and no normalisation. Its ReLU thus compares the strength of a motion
+    with a learned threshold, before the normalisation of each image divides the strength out.
     """
 
     def __init__(self, n_members: int, width: int, image_size: int) -> None:
@@ -81,7 +83,7 @@ class BasicBlock(nn.Module):
 class ResNet18(nn.Module):
     """ResNet-18 without its classifier, width 64 being the published one.
 
-    Statistics of batch normalisation are per channel, hence per member.
+    Batch normalisation has statistics per channel, so the members of a stack share none.
     """
 
     def __init__(self, n_members: int, width: int, image_size: int) -> None:
@@ -115,8 +117,8 @@ class ResNet18(nn.Module):
 def largest_of_three(x: Tensor) -> Tensor:
     """Max-pool 3 x 3 windows with stride 2 and padding 1, for values of at least 0.
 
-    Two tables of maxima rather than torch's pooling, whose gradient on CUDA adds atomically and
-    so does not repeat to the bit.
+    The gradient of torch's own pooling adds atomically on CUDA, in an order that varies, so it
+    does not repeat to the bit. The gradient of elementwise maxima does.
     """
     x = nn.functional.pad(x, (1, 1, 1, 1))
     rows = torch.maximum(x[..., :-2:2, :], x[..., 1:-1:2, :]).maximum(x[..., 2::2, :])

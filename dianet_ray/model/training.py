@@ -1,7 +1,7 @@
-"""The descent of a stack: weighted loss, AdamW, schedule, the loop over steps and its log.
+"""The training loop of a stack: weighted loss, AdamW, learning-rate schedule and history.
 
-The members' losses are added, so each member's gradient is what it would be alone. Reads only
-training clips; knows nothing of held-out ones.
+The loss of a stack is the sum of its members' losses, so each member's gradient is what it would
+be alone. This module sees training clips only; it knows nothing of held-out ones.
 """
 
 from __future__ import annotations
@@ -21,24 +21,26 @@ from dianet_ray.model.network import DIANet
 from dianet_ray.settings import Settings
 
 N_LOGGED_STEPS = 15
-"""About how many steps a history holds."""
+"""Approximate number of steps in a history."""
 
 
 class NonFiniteLoss(RuntimeError):
-    """The loss stopped being a number: these settings cannot be trained on this fold."""
+    """The loss is infinite or not a number: these settings cannot be trained on this fold."""
 
     def __init__(self, loss: float, step: int) -> None:
         super().__init__(f"the loss must stay finite: got {loss} at step {step}")
         self.loss, self.step = loss, step
 
     def __reduce__(self) -> tuple[type[NonFiniteLoss], tuple[float, int]]:
-        return NonFiniteLoss, (self.loss, self.step)  # it crosses processes
+        # Ray pickles it, and pickle would call the class with the message.
+        return NonFiniteLoss, (self.loss, self.step)
 
 
 class Log:
-    """Losses and hits of a stack since the last look, and the history of each member.
+    """Collects the losses and accuracies of a stack's steps into one history per member.
 
-    Values stay on the device between looks, because fetching one waits for the device.
+    Values stay on the device and are fetched every few steps, because each fetch makes the CPU
+    wait for the device.
     """
 
     def __init__(self, n_steps: int, n_members: int, report: Callable[[int], None]) -> None:
@@ -50,10 +52,11 @@ class Log:
         self.histories: list[list[LoggedStep]] = [[] for _ in range(n_members)]
 
     def add(self, step: int, losses: Tensor, hits: Tensor, rate: float) -> None:
-        """Note a step's loss (M,) and share of clips classified right (M,).
+        """Record a step's losses (M,), its accuracies `hits` (M,) and its learning rate.
 
         Raises:
-            NonFiniteLoss: at a look, with the first step whose loss was not a number.
+            NonFiniteLoss: when values are fetched; it names the first step with a loss that is
+                not finite.
         """
         self._waiting.append(torch.stack([losses, hits]))
         is_logged = step % self._log_every == 0 or step == self._n_steps
@@ -77,7 +80,7 @@ class Log:
 
 
 def class_weights(labels: np.ndarray, n_classes: int) -> np.ndarray:
-    """Weigh classes by n / (classes present x count), 0 for absent ones; float64 (n_classes,).
+    """Return n / (classes present x count) per class, 0 for absent ones: float64 (n_classes,).
 
     >>> class_weights(np.array([0, 0, 0, 2]), 3).round(2).tolist()
     [0.67, 0.0, 2.0]
@@ -92,8 +95,8 @@ def class_weights(labels: np.ndarray, n_classes: int) -> np.ndarray:
 def targets(settings: Settings, labels: np.ndarray, n_classes: int) -> Tensor:
     """Tabulate the weighted, smoothed target of each true class: (n_classes, n_classes) float32.
 
-    Smoothing gives every class of the study its share, as in Szegedy et al. 2016,
-    arXiv 1512.00567; a row is multiplied by the weight of its true class.
+    Label smoothing spreads its share over all classes of the study (Szegedy et al. 2016, arXiv
+    1512.00567). Each row is then multiplied by the weight of its true class.
     """
     share = settings.label_smoothing
     table = np.eye(n_classes) * (1 - share) + share / n_classes
@@ -114,7 +117,10 @@ def learning_rate(settings: Settings, step: int) -> float:
 
 
 def adamw(settings: Settings, network: DIANet) -> torch.optim.AdamW:
-    """Make the optimiser; only kernels and matrices decay, not biases, norms and positions."""
+    """Make the optimiser; weight decay applies to kernels and matrices only.
+
+    Biases, the parameters of normalisation layers and token positions do not decay.
+    """
     decaying = [m.weight for m in network.modules() if isinstance(m, Conv2d | Linear)]
     known = {id(parameter) for parameter in decaying}
     others = [p for p in network.parameters() if id(p) not in known]
@@ -122,21 +128,21 @@ def adamw(settings: Settings, network: DIANet) -> torch.optim.AdamW:
         {"params": decaying, "weight_decay": settings.weight_decay},
         {"params": others, "weight_decay": 0.0},
     ]
-    # Fused: one call for all parameters; elementwise, so it repeats to the bit.
+    # Fused makes one call for all parameters. It is elementwise, so it repeats to the bit.
     return torch.optim.AdamW(groups, lr=settings.learning_rate, fused=True)
 
 
 def train(
     settings: Settings, network: DIANet, *, batches: Iterator[Batch], tables: Tensor, log: Log
 ) -> None:
-    """Take the settings' steps.
+    """Train a network for the number of steps in its settings.
 
     Args:
-        settings: optimiser and schedule.
+        settings: number of steps, optimiser and schedule.
         network: the stack, on its device; changed in place.
-        batches: at least as many as there are steps.
-        tables: each member's targets (M, n_classes, n_classes).
-        log: takes each step's losses and hits.
+        batches: at least one per step.
+        tables: each member's `targets`, stacked: (M, n_classes, n_classes).
+        log: receives each step's losses and accuracies.
     """
     stack = torch.arange(network.n_members, device=tables.device).unsqueeze(1)
     optimiser = adamw(settings, network)

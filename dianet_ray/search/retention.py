@@ -49,12 +49,12 @@ class Retention:
         """Delete the weights of configurations that ended and are not among the best."""
         study = standing.study
         wanted = set(kept(standing.totals(), self._n_kept))
-        for run in standing.decisions.entries(study.loso_rung):
-            if run.number in wanted or run.number in self._weightless:
+        for entry in standing.decisions.entries(study.loso_rung):
+            if entry.number in wanted or entry.number in self._weightless:
                 continue
-            folder = self._folder / study.configurations[run.number].config_id
-            if not (run.is_in and run.state == "running") and files.remove(folder):
-                self._weightless.add(run.number)
+            folder = self._folder / study.configurations[entry.number].config_id
+            if not (entry.is_in and entry.state == "running") and files.remove(folder):
+                self._weightless.add(entry.number)
 
 
 def _is_whole(path: Path, training: Training) -> bool:

@@ -247,11 +247,11 @@ class StudySearcher(Searcher):  # type: ignore[misc]
 
     def _past(self, configuration: Configuration) -> Past:
         """Say how a configuration fared in the first rung, for the sampler."""
-        run = self._schedule.decisions.entry(configuration.number, 0)
-        assert run is not None
-        n_folds = run.n_decided if run.state in ("complete", "dropped") else 0
-        score = self._comparison.score(run.number, 0, n_folds) if n_folds else None
-        return Past(configuration.settings, configuration.wave, run.state, score, n_folds)
+        entry = self._schedule.decisions.entry(configuration.number, 0)
+        assert entry is not None
+        n_folds = entry.n_decided if entry.state in ("complete", "dropped") else 0
+        score = self._comparison.score(entry.number, 0, n_folds) if n_folds else None
+        return Past(configuration.settings, configuration.wave, entry.state, score, n_folds)
 
     def _finished(self, train: Train, result: TrainingResult) -> None:
         (fold,) = train.folds

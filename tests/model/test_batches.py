@@ -178,11 +178,11 @@ def test_statistics_are_those_of_the_given_clips():
 def test_a_batch_brings_the_labels_of_its_clips():
     images, labels = toy_images(9, size=8)
     plan = take([(torch.arange(9), 5), (torch.arange(4), 6)], 2)
-    answers = torch.from_numpy(labels)
+    truth = torch.from_numpy(labels)
     for step, batch in zip(
-        plan, batches(TINY, plan, pixels=pixels_of(images), labels=answers), strict=True
+        plan, batches(TINY, plan, pixels=pixels_of(images), labels=truth), strict=True
     ):
-        assert torch.equal(batch.labels, answers[step.clips])
+        assert torch.equal(batch.labels, truth[step.clips])
         assert batch.images.shape == (2, 6, 2, 3, 8, 8)
         # The streams take their input from it without a copy.
         assert batch.images[0, :, 0].permute(0, 2, 3, 1).stride()[-1] == 1

@@ -1,4 +1,4 @@
-"""The descent: weights of classes, targets, schedule, what decays, what the log says."""
+"""The training loop: class weights, targets, schedule, weight decay and history."""
 
 from __future__ import annotations
 

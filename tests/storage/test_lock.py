@@ -243,8 +243,12 @@ def test_a_heartbeat_stops_when_the_file_is_no_longer_its_own(
     monkeypatch.setattr(lock, "BEAT_EVERY_S", 0.01)
     path = tmp_path / "000001.json"
     with caplog.at_level(logging.WARNING), held(tmp_path) as mine:
-        files.put(path, content.encode())
-        wait_until(lambda: not mine._thread.is_alive())
+
+        def has_stopped():
+            files.put(path, content.encode())  # again: a beat that had begun may overwrite it
+            return not mine._thread.is_alive()
+
+        wait_until(has_stopped)
         found = path.read_text()
     assert "another command took over the study" in caplog.text
     assert found == content
