@@ -143,6 +143,6 @@ def write_csv(rows: Iterable[Row], path: Path) -> None:
     writer = csv.DictWriter(content, MANIFEST_COLUMNS)
     writer.writeheader()
     writer.writerows(asdict(row) for row in rows)
-    with writing(path):
+    with writing(path):  # one line for the user if the place is full or forbidden
         files.make_folder(path.parent)
         files.put(path, content.getvalue().encode())
