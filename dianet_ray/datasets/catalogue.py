@@ -50,6 +50,7 @@ def read_data_set(dataset: str, root: Path, chosen: ChosenPaths) -> list[Loaded]
     found = data_set(dataset)
     if not root.is_dir():
         raise InputError(f"the data set must be a folder: {root} is missing or not a folder")
+    # Whoever names the sheet knows what it is, whatever else lies in the folder.
     if isinstance(found, Release) and not chosen.sheets:
         _refuse_another(found, root)
     return found.read(root, chosen)

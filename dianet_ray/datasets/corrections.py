@@ -94,6 +94,7 @@ def _correction(row: SheetRow, where: str) -> Correction:
         raise InputError(
             f"--corrections: a column is onset, apex, offset or label: got {column!r}, {where}"
         )
+    # Composites are excluded: a correction belongs to the source whose sheet it corrects.
     known = [one.dataset for one in all_data_sets() if one.sources == (one.dataset,)]
     if dataset and dataset not in known:
         raise InputError(
@@ -144,6 +145,7 @@ def _find(
         and (at, one.column) not in done
         and (not one.old or _cell(annotation, one.column) in (one.old, one.new))
     ]
+    # An old value identifies the row; without one, the first row would be as good as any.
     if len(fitting) > 1 and not one.old:
         example = annotations[fitting[0]].name_with_onset.filename
         raise InputError(

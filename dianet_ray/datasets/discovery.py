@@ -21,7 +21,7 @@ def sheets_below(root: Path, patterns: Sequence[str]) -> list[Path]:
     found = {
         path.resolve(): path  # a sheet and a link to it are one sheet
         for pattern in patterns
-        for depth in ("", "*/", "*/*/")
+        for depth in ("", "*/", "*/*/")  # archives unpack into a folder, often with another inside
         for path in root.glob(depth + pattern)
         # Excel leaves a lock file `~$NAME` beside an open workbook, macOS `._NAME` in archives.
         if not path.name.startswith(("~$", "."))
@@ -40,6 +40,7 @@ def find_sheet(root: Path, patterns: Sequence[str], chosen: Path | None) -> Path
     found = sheets_below(root, patterns)
     what = f"sheet {' or '.join(patterns)}"
     if not found:
+        # openpyxl does not read the older .xls format, in which CAS(ME)^3 was first released.
         old = sheets_below(root, [pattern.replace(".xlsx", ".xls") for pattern in patterns])
         hint = f"save {old[0]} as .xlsx, or " if old else ""
         raise InputError(f"{what}: none found under {root}; {hint}name it with --annotations FILE")
@@ -57,6 +58,7 @@ def chosen_path(path: Path, root: Path, option: str) -> Path:
     Raises:
         InputError: it exists at neither place, or two different files exist.
     """
+    # Either place may be meant. If both exist, guessing could read the wrong sheet unnoticed.
     found = [place.absolute() for place in (path, root / path) if place.exists()]
     if not found:
         raise InputError(f"{option}: no such file or folder: {path} (nor below {root})")
@@ -89,6 +91,7 @@ def find_frames(root: Path, place: Place, *, expected: str) -> dict[ClipName, Pa
         name = place(inside.with_suffix("") if is_video(path) else inside)
         if name is None:
             continue
+        # Raw and cropped frames often lie side by side: they make different images.
         if name in found:
             raise InputError(
                 f"the frames of {name} are at two places, choose with --frames-dir DIR: "

@@ -134,6 +134,7 @@ def _every_label(clips: Sequence[tuple[str, str]]) -> LabelSet:
         subjects.setdefault(plain_label(label), set()).add(subject)
     dropped = {}
     for label, shown_by in sorted(subjects.items()):
+        # Several emotions at once would be a class of their own, hardly what the user means.
         if SEVERAL in label:
             dropped[label] = "several emotions: only a mapping that names them uses such clips"
         elif len(shown_by) < MIN_SUBJECTS_PER_CLASS:

@@ -1,7 +1,7 @@
 """What the frame numbers of a sheet count: file numbers, or frames from the start of a clip.
 
 Releases of one data set differ in this, so the frame folders decide. They decide for the whole
-data set at once, because a single clip may fit by chance. Pure.
+data set at once, because a single clip may fit by coincidence. Pure.
 """
 
 from __future__ import annotations

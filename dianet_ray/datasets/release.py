@@ -105,6 +105,7 @@ class Release:
         expected = f"frames of {self.dataset} in folders like {self.example}"
         found = find_frames(folder, self.place, expected=expected)
         annotations = [self._annotation(row) for row in rows]
+        # A folder holds a whole recording or one clip of it, so both names count as listed.
         listed = {name for one in annotations for name in (one.name, one.name_with_onset)}
         loaded = Loaded(
             dataset=self.dataset,
@@ -125,6 +126,7 @@ class Release:
 
     def _annotation(self, row: SheetRow) -> Annotation:
         problem = ""
+        # Only the first of merged cells has the value; nothing says that it is meant for all.
         if row.merged:
             problem = f"merged cells: {', '.join(row.merged)} of this row belong to another cell"
         return Annotation(

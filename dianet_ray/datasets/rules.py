@@ -80,6 +80,7 @@ def _rows(
     rows = []
     for one, name, note in zip(corrected, names, notes, strict=True):
         row = frames.new_row(one, name)
+        # None of them is used, because nothing says which one is right.
         if (n_rows := n_rows_of[str(name)]) > 1:
             rows.append(_left_out(row, f"duplicate rows: {n_rows} rows of the sheet"))
         else:
@@ -185,6 +186,7 @@ class _Frames:
         present = [number for number in numbers if onset <= number <= offset]
         apex = None if one.apex is None else one.apex + added
         row = replace(row, onset=onset, apex=apex, offset=offset, n_frames=len(present))
+        # A gap shifts the weights of rank pooling, so a clip with missing frames is not used.
         if missing := _missing(present, onset, offset):
             return _left_out(row, f"frames missing: {missing} of {onset}..{offset}")
         if not fits(self._numbering, interval, numbers):

@@ -154,6 +154,7 @@ def _read_parquet(path: Path, encoded: bytes) -> list[_Table]:
 
 def _find_header(table: _Table, columns: Columns) -> tuple[int, dict[str, int]] | None:
     """Find the row of titles, and the place of each column in it."""
+    # Titles are searched for, not counted: copies of a sheet differ in their banner rows.
     for at, titles in enumerate(table.cells[:_HEADER_WITHIN]):
         found = _places(titles, columns)
         if len(found) == len(columns):
@@ -228,4 +229,5 @@ def as_frame(value: object) -> int | None:
         return int(text) if is_number else None
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
+    # Beyond 1e16 a float no longer tells neighbouring integers apart.
     return int(value) if value == value and abs(value) < 1e16 and value == int(value) else None

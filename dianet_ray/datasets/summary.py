@@ -1,6 +1,6 @@
 """The summary of a data set: the document that `validate --json` prints.
 
-`terminal` shows the same document to people. Its keys are a contract: scripts read them.
+`terminal` shows the same document on a screen. Its keys are a contract: scripts read them.
 """
 
 from __future__ import annotations

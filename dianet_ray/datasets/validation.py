@@ -51,6 +51,7 @@ def inspect(manifest: Manifest, *, crop: Crop, progress: Progress) -> Inspected:
     """Decode a few frames of every clip that no rule left out."""
     cv2.setNumThreads(1)  # one thread per clip, as many as processors
     inspections: dict[str, _Inspection] = {}
+    # Threads are enough: OpenCV decodes without holding Python's lock.
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         work = functools.partial(_inspect, manifest, crop=crop)
         for found in pool.map(work, manifest.usable()):

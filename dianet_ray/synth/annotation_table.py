@@ -19,7 +19,7 @@ from dianet_ray.synth.filming import Files
 from dianet_ray.synth.layout import ByLabel, Cell, HasLabel, HasUnit, Layout, Value
 
 _LONE_FIELD = re.compile(r"\{(\w+)([+-]\d+)?\}")
-_SAVED_AT = (2014, 5, 8, 0, 0, 0)
+_SAVED_AT = (2014, 5, 8, 0, 0, 0)  # any fixed time; this one is the date in CASME II's file name
 
 
 @dataclass(slots=True)

@@ -44,11 +44,13 @@ def cast(
     hands: list[list[str]] = [[] for _ in sizes]
     by_size = [int(subject) for subject in np.argsort(sizes, kind="stable")]
     single, several = by_size[: n_subjects // 6], by_size[n_subjects // 6 :]
+    # First every class gets two subjects: with one, the fold that tests it cannot learn it.
     for label in pool:
         free = sorted(several, key=lambda s: len(hands[s]) - min(len(pool), sizes[s]))
         for subject in free[:2]:
             hands[subject].append(label)
             pool[label] -= 1
+    # Then the subjects with few clips get one class each, while a class has enough clips left.
     for subject in single:
         fits = {label: n if n >= sizes[subject] else 0 for label, n in pool.items()}
         if any(fits.values()):
@@ -56,6 +58,7 @@ def cast(
             hands[subject] = [label] * sizes[subject]
             pool[label] -= sizes[subject]
     for subject in by_size:
+        # Subjects favour some emotions, but 0.05 leaves none impossible.
         taste = 0.05 + rng.dirichlet(np.full(len(pool), 0.6))
         while len(hands[subject]) < sizes[subject]:
             label = _pick(rng, dict(zip(pool, taste * list(pool.values()), strict=True)))
@@ -80,6 +83,7 @@ def shuffle(rng: np.random.Generator, hands: list[list[str]]) -> list[list[str]]
     labels = np.array([label for hand in hands for label in hand])
     classes = set(labels.tolist())
     ends = np.cumsum([len(hand) for hand in hands])[:-1]
+    # Drawing again until each class has two subjects keeps all such permutations equally likely.
     while True:
         drawn = [list(map(str, part)) for part in np.split(rng.permutation(labels), ends)]
         if all(sum(label in hand for hand in drawn) >= 2 for label in classes):

@@ -153,6 +153,7 @@ def _annotate(plan: Plan, filmed: Iterator[Marks], root: Path) -> list[LostClip]
         for clip, marks in zip(plan.clips, filmed, strict=False)
     ]
     lost: dict[int, str] = {}  # place of the clip -> oddity
+    # One clip may have several oddities that leave it usable, but at most one that loses it.
     for oddity in plan.layout.oddities:
         k = _choose(plan, oddity, lost)
         apply_oddity(oddity, rows[k], root)

@@ -211,4 +211,5 @@ def read_layouts(name: str) -> tuple[Layout, ...]:
         raise InputError(f"synth: {path}: {first_problem(error)}") from None
     if isinstance(found, Layout):
         return (found,)
+    # A composite holds each release in a folder of its own, as its reader expects.
     return tuple(replace(read_layouts(one)[0], folder=one) for one in found.composite_of)

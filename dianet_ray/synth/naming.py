@@ -69,6 +69,7 @@ def name_clips(
             "code": layout.labels[label].code,
             "nth": 1 + labels[:k].count(label),
         }
+        # Folder, frames and seed key may hold the name, so it comes first.
         fields["name"] = forms.name.format(**fields)
         files = _files(forms, fields)
         seed_key = forms.seed_key.format(**fields)

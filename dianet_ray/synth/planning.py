@@ -98,6 +98,7 @@ def _share_out(layouts: Sequence[Layout], n_subjects: int, n_clips: int) -> list
             f"synth: every subject needs {casting.FEWEST_EACH} clips, "
             f"got {n_clips} clips for {n_subjects} subjects"
         )
+    # The release that has the smallest share of its published clips gets the next clip.
     published = [sum(layout.proportions.values()) for layout in layouts]
     for _ in range(n_clips - sum(clips)):
         shares = [n / total for n, total in zip(clips, published, strict=True)]

@@ -46,7 +46,7 @@ def test_all_labels_are_shown_before_any_is_repeated(rows, n_clips):
 
 
 @given(drawn)
-def test_other_people_come_first(rows):
+def test_new_subjects_come_first(rows):
     chosen = sample(rows, 4)
     for k, one in enumerate(chosen):
         seen = {before.subject for before in chosen[:k]}

@@ -8,7 +8,13 @@ from rich.console import Console
 
 from dianet_ray.datasets.annotations import Annotation, ClipName
 from dianet_ray.datasets.catalogue import DATASETS
-from dianet_ray.datasets.corrections import PUBLISHED, Correction, correct, read_corrections
+from dianet_ray.datasets.corrections import (
+    PUBLISHED,
+    Corrected,
+    Correction,
+    correct,
+    read_corrections,
+)
 from dianet_ray.datasets.releases.casme2 import RELEASE as CASME2
 from dianet_ray.datasets.releases.casme3 import RELEASE as CASME3
 from dianet_ray.datasets.releases.samm import RELEASE as SAMM
@@ -148,7 +154,7 @@ def test_the_second_of_two_equal_keys_is_corrected_where_the_first_is_already():
 
 def test_no_corrections_change_nothing():
     rows = [annotation(), annotation(filename="d")]
-    assert correct(rows, []) == replace(correct(rows, []), annotations=tuple(rows))
+    assert correct(rows, []) == Corrected(tuple(rows), notes=("", ""), unused=())
 
 
 # A user's file.

@@ -126,7 +126,7 @@ def test_a_few_clips_of_other_numbers_are_left_out(tmp_path, move, n_moved):
 
 @pytest.mark.parametrize("files", [range(1, 30), range(1, 9), range(2, 30)])
 def test_a_folder_that_is_not_its_clip_cannot_be_renumbered(tmp_path, files):
-    """Where frame 1 of a longer folder lies in the recording, nobody knows."""
+    """Nothing says where frame 1 of a longer folder lies in the recording."""
     rows = [renumbered(clip) for clip in clips(6)]
     rows[0] = replace(rows[0], onset=8, offset=16, frames=tuple(files))
     manifest = read_manifest("casme2", write_data_set(tmp_path, rows))

@@ -101,7 +101,7 @@ def test_a_row_that_names_no_clip_leaves_a_row_and_a_folder_out(root, wrong):
     assert reasons in (["no name", "no row"], ["no frame folder", "no row"])
 
 
-def test_a_formula_that_names_the_person_names_nobody(root):
+def test_a_formula_in_place_of_the_subject_names_no_subject(root):
     formula("Subject")(root)
     reasons = {name: reason for name, _, reason in judge(root)}
     assert reasons["casme2//EP00_01"].startswith("no name")

@@ -89,7 +89,7 @@ def test_the_parts_are_read_each_by_its_own_loader(root):
         assert row.frames_path.startswith(row.subject.partition("/")[0] + "/")
 
 
-def test_equal_numbers_are_different_people(root):
+def test_equal_numbers_are_different_subjects(root):
     subjects = {row.subject for row in read_manifest("megc2019", root).usable()}
     assert {"casme2/sub06", "samm/006", "smic/s6"} <= subjects
     assert len(subjects) == 5

@@ -165,7 +165,7 @@ def test_the_hash_does_not_depend_on_where_the_frames_lie(tmp_path):
 
 
 def test_folders_without_a_row_do_not_count(tmp_path):
-    """Of a table's data set nobody knows which folders are clips."""
+    """Only the table says which folders are clips."""
     for name in ("a", "b"):
         write_folder(tmp_path / name, pictures())
     root = write_table(tmp_path, [("a", "p1", "joy", 1, 3, 5)])
@@ -210,7 +210,7 @@ def test_a_table_of_any_name_and_kind_may_be_given(tmp_path, name):
     assert (found.state, found.frames_path) == ("used", "a")
 
 
-def test_people_and_labels_keep_their_spelling(tmp_path):
+def test_subjects_and_labels_keep_their_spelling(tmp_path):
     rows = []
     for k, (subject, label) in enumerate([("Ann Ø", "Joy!"), ("007", "others"), ("7", "Others")]):
         write_folder(tmp_path / f"clip {k}", pictures(k))
