@@ -14,6 +14,7 @@ from rich.console import Console
 from typer import BadParameter
 
 from dianet_ray.errors import first_problem, one_line
+from dianet_ray.progress import count
 from dianet_ray.storage.addresses import is_remote
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def print_prediction(found: dict[str, Any]) -> None:
     out.print(f"{found['clip']}: {found['label']}  ({shares})")
     out.print(
         f"  frames {found['onset']}, {found['apex']} ({found['apex_from']}), {found['offset']}; "
-        f"{found['n_models']} models, {found['models']}: {found['note']}"
+        f"{count(found['n_models'], 'model')}, {found['models']}: {found['note']}"
     )
 
 

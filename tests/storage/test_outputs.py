@@ -43,12 +43,13 @@ def test_a_folder_appears_when_the_block_ends(tmp_path, exists):
 
 
 def test_a_block_that_fails_leaves_no_folder(tmp_path):
-    with (
-        pytest.raises(InputError, match=rf"{tmp_path}/out \(No space left on device\)"),
-        output_folder(tmp_path / "out") as folder,
-    ):
-        (folder / "new").touch()
-        raise OSError(28, "No space left on device")
+    def write():
+        with output_folder(tmp_path / "out") as folder:
+            (folder / "new").touch()
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(InputError, match=rf"{tmp_path}/out \(No space left on device\)"):
+        write()
     assert files.names(tmp_path) == []
 
 

@@ -1,7 +1,7 @@
 """A Ray cluster of separate processes on this machine, with a token, whose nodes can be killed.
 
 Every node is started with `ray start`, has its own temporary folder and its own ports, and is
-known by a variable in its environment that all its processes inherit: so a killed node leaves
+identified by a variable in its environment that all its processes inherit: so a killed node leaves
 nothing behind, also not a job's driver, and nobody else's Ray is touched. Linux only.
 """
 
@@ -29,7 +29,7 @@ ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
 
 
 def free_port():
-    """Find a port of loopback that nobody listens at."""
+    """Find a free port on loopback."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
@@ -37,7 +37,7 @@ def free_port():
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A node: its name is a resource that only it has, so that Ray's books can be searched."""
+    """A node. Its name is a resource that only it has, so that Ray can be asked about it."""
 
     name: str
     process: subprocess.Popen
@@ -81,7 +81,7 @@ class RealCluster:
 
     @property
     def address(self):
-        """Where `--address` finds the cluster, and where `ray job` finds its job server."""
+        """The variables by which `--address` and `ray job` find the cluster."""
         return f"127.0.0.1:{self.gcs}"
 
     @property
@@ -89,7 +89,7 @@ class RealCluster:
         return f"http://127.0.0.1:{self.dashboard}"
 
     def start_head(self):
-        """Start the head, at the ports of the head before it, and wait until it answers."""
+        """Start the head, on the ports of its predecessor, and wait until it answers."""
         ports = ["--port", self.gcs, "--dashboard-port", self.dashboard]
         self.head = self._start(self._head_cpus, "--head", "--dashboard-host", "127.0.0.1", *ports)
         self.wait_for(lambda: self.n_alive >= 1)
@@ -126,24 +126,24 @@ class RealCluster:
         return marked(self._mark + node.name + ".")
 
     def kill_node(self, node):
-        """Kill every process of a node at once, as a machine that loses its power."""
+        """Kill every process of a node at once, as if the machine lost power."""
         kill_marked(self._mark + node.name + ".")
         node.process.wait(timeout=60)
         if node in self.nodes:
             self.nodes.remove(node)
 
     def drain_node(self, node, seconds):
-        """Tell the cluster that the node will be preempted; killing it then is the caller's."""
+        """Announce to the cluster that the node will be preempted; the caller then kills it."""
         words = ["drain-node", "--address", self.address, "--node-id", self.node_id(node)]
         words += ["--reason", "DRAIN_NODE_REASON_PREEMPTION", "--reason-message", "spot notice"]
         self.ray(*words, "--deadline-remaining-seconds", seconds)
 
     def kill_head(self):
-        """Kill the head, and with it the drivers of jobs; its nodes live on for a while."""
+        """Kill the head and the drivers of its jobs; the other nodes live on for a while."""
         self.kill_node(self.head)
 
     def restart_head(self):
-        """Start a head at the same ports; nodes of the old one are killed, add new ones."""
+        """Start a new head on the same ports and kill the nodes of the old one; add new ones."""
         for node in list(self.nodes):
             self.kill_node(node)
         self.start_head()
@@ -155,7 +155,7 @@ class RealCluster:
 
     @property
     def n_alive(self):
-        """Nodes that Ray believes to be alive, the head included; 0 while it does not answer."""
+        """Number of nodes that Ray believes to be alive, with the head; 0 without an answer."""
         return len(self._alive())
 
     @property
@@ -180,7 +180,7 @@ class RealCluster:
         self.wait_for(lambda: self.n_cpus == n, timeout_s)
 
     def wait_for(self, is_so, timeout_s=90):
-        """Wait for something to be so; the cluster's own log is in the error."""
+        """Wait until a condition holds; the error contains the log of the cluster."""
         deadline = time.monotonic() + timeout_s
         while not is_so():
             if time.monotonic() > deadline:
@@ -221,7 +221,7 @@ class RealCluster:
         raise TimeoutError("the head's job agent did not come up")
 
     def status(self, job):
-        """Say where a job stands: PENDING, RUNNING, or one of ENDED."""
+        """Return the status of a job: PENDING, RUNNING, or one of ENDED."""
         return self.get(f"/api/jobs/{job}")["status"]
 
     def logs(self, job):
@@ -244,7 +244,7 @@ class RealCluster:
 
 
 def kill_marked(mark):
-    """Kill every process that inherited a mark, also those that one of them starts meanwhile."""
+    """Kill every process that inherited a mark, also those that they start meanwhile."""
     while pids := marked(mark):
         for pid in pids:
             try:
