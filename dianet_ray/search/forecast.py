@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from dianet_ray.model.network import build
+from dianet_ray.progress import count
 from dianet_ray.search.plan import Plan
 from dianet_ray.search.space import Choice, Space, Value
 from dianet_ray.settings import Settings
@@ -62,7 +63,7 @@ def describe(
     say(f"images   {study.about['images_path']}")
     say(f"study    {plan.path} ({'resumed' if study.spans else 'new'})")
     say(
-        f"clips    {len(study.clips)} of {n_people} people, {left_out} left out; "
+        f"clips    {len(study.clips)} of {count(n_people, 'subject')}, {left_out} left out; "
         f"{study.identity['classes']}: {counts}"
     )
     if others := study.about.get("other_labels"):
@@ -74,13 +75,13 @@ def describe(
         first, second, _, is_leak = max(doubled, key=lambda pair: pair[3])
         leak = ": a fold tests what it trained on" if is_leak else ""
         say(
-            f"         {len(doubled)} pairs of clips show the same frames, for example "
+            f"         pairs of clips with the same frames: {len(doubled)}, for example "
             f"{first} and {second}{leak}"
         )
     at_most = "at most " if len(plan.ladder) > 1 else ""
     say(
-        f"search   {_climb(plan)}: {at_most}{plan.most_trainings()} trainings in waves of "
-        f"{study.identity['wave_size']}, objective {study.objective}, "
+        f"search   {_climb(plan)}: {at_most}{count(plan.most_trainings(), 'training')} in waves "
+        f"of {study.identity['wave_size']}, objective {study.objective}, "
         f"seed {study.identity['seed']}; {len(study.trainings)} recorded"
     )
     say(f"workers  {n_workers} of {where}")
@@ -96,7 +97,7 @@ def _climb(plan: Plan) -> str:
     n_entering = plan.entering(plan.n_configs)
     parts = []
     for rung, n, folds in zip(plan.ladder, n_entering, plan.study.rungs, strict=True):
-        what = f"{len(folds)} folds" if rung.groups is None else f"{rung.groups} groups"
+        what = count(len(folds), "fold") if rung.groups is None else f"{rung.groups} groups"
         share = "" if rung.steps == 1 else f" ({rung.steps:g} of the steps)"
         parts.append(f"{n} x {what}{share}")
-    return f"{plan.n_configs} configurations, " + ", then ".join(parts)
+    return f"{count(plan.n_configs, 'configuration')}, " + ", then ".join(parts)

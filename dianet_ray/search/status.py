@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dianet_ray.artefacts import DRIVER_FOLDER
-from dianet_ray.progress import duration
+from dianet_ray.progress import count, duration
 from dianet_ray.protocol.correction import champion
 from dianet_ray.protocol.predictions import classify, interval, pooled_score, subject_confusions
 from dianet_ray.protocol.standing import standing
@@ -58,7 +58,7 @@ def status_of(study: Study, path: Path) -> dict[str, Any]:
     lines = [
         f"study    {path.absolute()}: {'running' if is_running else 'not running'}"
         + (f" (process {driver.pid} on {driver.host})" if driver and is_running else ""),
-        f"done     {len(study.trainings)} trainings; configurations: {counts}",
+        f"done     {count(len(study.trainings), 'training')}; configurations: {counts}",
     ]
     if last is not None and is_running:
         lines.append(f"last     training {duration(time.time() - last)} ago")
