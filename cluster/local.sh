@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# A Ray head and N worker nodes on this machine: token authentication on, addresses on loopback.
-# Ray itself binds its ports between nodes (they ask for the token) and its metrics to every
-# interface, which no option changes for more than one node: not for a machine open to strangers.
-# Run on Linux with CPUs; slices of GPUs (--gpus) are written but were not run, no GPU was at hand.
+# A Ray head and N worker nodes on this machine, with token authentication, on loopback addresses.
+# Do not use it on a machine that strangers can reach: with more than one node, Ray always binds its
+# metrics and the ports between nodes (which require the token) to every interface.
+# Run on Linux with CPUs. Sharing out GPUs (--gpus) was not run, because no GPU was available.
 set -euo pipefail
 
 usage() {
@@ -10,14 +10,14 @@ usage() {
 cluster/local.sh [--workers N] [--cpus N] [--gpus N] [--port N] [--dashboard-port N] [--dir DIR] [--dry-run]
 cluster/local.sh --stop [--dir DIR]
 
-  --workers N         worker nodes, 2 by default; the head itself runs no trials
-  --cpus N            CPUs of each worker, 1 by default
-  --gpus N            GPUs of each worker, 0 by default; no two workers share one
-  --port N            6379 by default
-  --dashboard-port N  8265 by default; also the job server's
-  --dir DIR           new folder for token, logs and sockets; its path must be short
-  --dry-run           print the commands and stop
-  --stop              end the nodes that DIR belongs to, nobody else's, and delete DIR
+  --workers N         number of worker nodes, default 2; the head runs no trials
+  --cpus N            CPUs of each worker, default 1
+  --gpus N            GPUs of each worker, default 0; no two workers share one
+  --port N            port of the head, default 6379
+  --dashboard-port N  port of the dashboard and the job server, default 8265
+  --dir DIR           new folder for token, logs and sockets; use a short path
+  --dry-run           print the commands, then stop
+  --stop              stop the nodes of DIR, and no others, and delete DIR
 END
 }
 
@@ -40,12 +40,12 @@ while (($#)); do
 done
 [[ $dir == /* ]] || dir="$PWD/$dir"
 
-is_ours() { # a process id may have been given to somebody else since
+is_ours() { # another process may have the process id by now
     [[ $(ps -p "$1" -o args= 2>/dev/null) == *"--temp-dir=$dir/"* ]]
 }
 
 stop() {
-    [[ -f $dir/token ]] || { echo "no nodes of ours in $dir" >&2; exit 2; }
+    [[ -f $dir/token ]] || { echo "there are no nodes of ours in $dir" >&2; exit 2; }
     local file pid
     for file in "$dir"/worker-*.pid "$dir"/head.pid; do
         [[ -f $file ]] || continue
@@ -56,17 +56,17 @@ stop() {
             is_ours "$pid" || break
             sleep 0.2
         done
-        kill -KILL -- "-$pid" 2>/dev/null || true # what is left of the node's process group
+        kill -KILL -- "-$pid" 2>/dev/null || true # whatever is left of the node's process group
     done
     rm -rf -- "$dir"
-    echo "stopped; $dir is deleted"
+    echo "stopped; $dir has been deleted"
 }
 
 node() { # node NAME VISIBLE-GPUS OPTIONS...: start one, or print how
     local name=$1 visible=$2
     shift 2
-    # Own temporary folders: in a shared one a node's agent deletes the other's working directories.
-    # Own agent ports: Ray's default is one for the whole host.
+    # Each node needs its own temporary folder, because in a shared one the agent of one node deletes
+    # the working directories of the other, and its own agent port, because Ray's default is fixed.
     local command=(ray start "$@" "--temp-dir=$dir/$name" "--dashboard-agent-listen-port=$agent_port"
         --node-ip-address=127.0.0.2 --disable-usage-stats --block)
     agent_port=$((agent_port + 1))
@@ -87,7 +87,7 @@ wait_for() { # wait_for WHAT COMMAND...
         "$@" >/dev/null 2>&1 && return
         sleep 1
     done
-    echo "no $what after a minute: see $dir/*.log; then cluster/local.sh --stop --dir $dir" >&2
+    echo "no $what after a minute: read $dir/*.log, then run cluster/local.sh --stop --dir $dir" >&2
     exit 1
 }
 
@@ -113,7 +113,7 @@ fi
 
 root=$(cd "$(dirname "$0")/.." && pwd)
 command -v ray >/dev/null || PATH="$root/.venv/bin:$PATH"
-PATH="$(dirname "$(command -v ray || echo /ray)"):$PATH" # jobs use the Python beside this ray
+PATH="$(dirname "$(command -v ray || echo /ray)"):$PATH" # jobs use the Python next to this ray
 export PATH RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH="$dir/token"
 
 if [[ $action == print ]]; then
@@ -122,20 +122,20 @@ if [[ $action == print ]]; then
     exit
 fi
 
-command -v ray >/dev/null || { echo "no ray command: run make demo first, or activate the environment" >&2; exit 2; }
-mkdir -m 700 -- "$dir" || { echo "something runs there or was left: cluster/local.sh --stop --dir $dir" >&2; exit 2; }
+command -v ray >/dev/null || { echo "there is no ray command: run make demo first, or activate its environment" >&2; exit 2; }
+mkdir -m 700 -- "$dir" || { echo "nodes may be running in $dir: run cluster/local.sh --stop --dir $dir" >&2; exit 2; }
 (umask 077 && python -c 'import secrets; print(secrets.token_hex(32), end="")' >"$dir/token")
-set -m # each node in a process group of its own, so that stop reaches all of it and nothing else
+set -m # each node gets its own process group, so that stop reaches all of it and nothing else
 start
 wait_for "$workers workers" n_nodes_are_up
 wait_for "job server" ray job list --address "http://127.0.0.1:$dashboard_port"
 cat <<END
-A head and $workers workers are up. From the project's folder, in any shell of yours:
+A head and $workers workers are running. From the project's folder, in any of your shells:
 
     export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH=$dir/token
     ray job submit --address http://127.0.0.1:$dashboard_port --working-dir . -- \\
         python -m dianet_ray search IMAGES STUDY --space quick
 
-IMAGES and STUDY are absolute paths. Dashboard: http://127.0.0.1:$dashboard_port (it asks for the token).
-Logs: $dir/*.log. End it: cluster/local.sh --stop --dir $dir
+IMAGES and STUDY must be absolute paths. Dashboard: http://127.0.0.1:$dashboard_port (requires the token).
+Logs: $dir/*.log. To stop: cluster/local.sh --stop --dir $dir
 END

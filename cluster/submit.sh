@@ -1,22 +1,22 @@
 #!/usr/bin/env bash
-# Check, prepare, search and report as one job of a Ray cluster that runs already.
-# Run against cluster/local.sh; no cluster of several machines was at hand.
+# Check, prepare, search and report as one job on a running Ray cluster.
+# Run against cluster/local.sh; no cluster of several machines was available.
 set -euo pipefail
 
 usage() {
     cat <<'END'
 cluster/submit.sh [--address URL] [--runtime-env] [--dry-run] DATASET ROOT OUT [PREPARE OPTION...] -- SEARCH OPTION...
 
-  --address URL   job server; default RAY_API_SERVER_ADDRESS, else http://127.0.0.1:8265
-  --runtime-env   install our dependencies for the job: for a cluster without our image
-  --dry-run       print the job and the command that submits it, and stop
-  DATASET ROOT    as for prepare; ROOT is an absolute path that every node sees
-  OUT             absolute path, s3://BUCKET/FOLDER or gs://BUCKET/FOLDER that every node sees:
-                  gets OUT/images, OUT/study and, on a file system, OUT/report.html
+  --address URL   job server, default RAY_API_SERVER_ADDRESS, else http://127.0.0.1:8265
+  --runtime-env   install our dependencies for the job, on a cluster without our image
+  --dry-run       print the job and the command that submits it, then stop
+  DATASET ROOT    as for prepare; ROOT must be an absolute path that every node sees
+  OUT             absolute path, s3://BUCKET/FOLDER or gs://BUCKET/FOLDER that every node sees;
+                  the job makes OUT/images, OUT/study and, on a file system, OUT/report.html
 
     cluster/submit.sh casme2 /shared/CASME2 /shared/casme2 --apex spot -- --space dianet
 
-The same command again goes on where the job ended.
+The same command again continues where the job ended.
 END
 }
 
@@ -48,11 +48,11 @@ done
 (($# == 0)) || shift
 search_options=("$@")
 
-[[ $address == http://* || $address == https://* ]] || refuse "--address is the job server's, http://head:8265: got $address"
-[[ $root == /* ]] || refuse "ROOT is an absolute path that every node sees: got $root"
-[[ $out == /* || $out == s3://* || $out == gs://* ]] || refuse "OUT is an absolute path, s3:// or gs://: got $out (a job's own directory is deleted with it)"
-# Missing it would come to light only after prepare, hours later.
-[[ " ${search_options[*]-} " == *" --space"[=\ ]* ]] || refuse "after -- the search needs --space NAME"
+[[ $address == http://* || $address == https://* ]] || refuse "--address must be that of the job server (http://head:8265): got $address"
+[[ $root == /* ]] || refuse "ROOT must be an absolute path that every node sees: got $root"
+[[ $out == /* || $out == s3://* || $out == gs://* ]] || refuse "OUT must be an absolute path, s3:// or gs:// (Ray deletes a job's working directory with the job): got $out"
+# Otherwise a missing --space would be found only after prepare, hours later.
+[[ " ${search_options[*]-} " == *" --space"[=\ ]* ]] || refuse "the search needs --space NAME after --"
 
 job='set -eu'
 step() {
@@ -80,7 +80,7 @@ if $dry_run; then
     exit
 fi
 
-cd "$(dirname "$0")/.." # what the job needs of the project is uploaded from here
+cd "$(dirname "$0")/.." # ray job submit uploads the project from here
 command -v ray >/dev/null || PATH="$PWD/.venv/bin:$PATH"
 export RAY_AUTH_MODE=token
 exec "${submit[@]}"

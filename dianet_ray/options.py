@@ -7,7 +7,6 @@ line's flags of them. A field's description is its help, its title the placehold
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -156,13 +155,3 @@ def parse_options(kind: type[AnyOptions], values: Mapping[str, Any]) -> AnyOptio
         # Each field of a recipe is a flag of its own.
         flag = "--" + problem.name.removeprefix("recipe.").split(".")[0].replace("_", "-")
         raise InputError(f"{flag}: {problem.rule}, got {problem.found!r}") from None
-
-
-def prepare_options(values: Mapping[str, Any]) -> PrepareOptions:
-    """Validate the options of `prepare` and `validate`; each field of the recipe is a flag.
-
-    Raises:
-        InputError: a value breaks a rule; names the flag, the rule and the value.
-    """
-    recipe = {field.name: values[field.name] for field in fields(Recipe) if field.name in values}
-    return parse_options(PrepareOptions, {**values, "recipe": recipe})

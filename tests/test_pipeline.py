@@ -169,7 +169,7 @@ def test_a_frame_that_cannot_be_read_is_status_2_unless_it_is_accepted(folder):
     min(clip.iterdir()).write_bytes(b"")
     words = ["prepare", "casme2", broken]
     found = command(*words, folder / "refused", "--image-size", 32, status=2)
-    assert found.stderr.splitlines()[-1].startswith("dianet-ray: 1 clips cannot be read")
+    assert found.stderr.splitlines()[-1].startswith("dianet-ray: 1 clip cannot be read")
     assert clip.name in (folder / "refused" / "left_out.csv").read_text()
     assert len(load_images(folder / "refused").clip_ids) == 38
     command(*words, folder / "accepted", "--image-size", 32, "--skip-broken")
@@ -180,5 +180,5 @@ def test_a_missing_weights_file_is_trained_again_to_the_same_bytes(folder):
     before = weights[0].read_bytes()
     weights[0].unlink()
     found = search(folder)
-    assert "1 weights files are missing or damaged" in found.stderr
+    assert "1 weights file missing or damaged" in found.stderr
     assert weights[0].read_bytes() == before

@@ -30,7 +30,7 @@ from dianet_ray.cli.console import (
 )
 from dianet_ray.cluster.connection import check_python
 from dianet_ray.errors import InputError, Stopped, StudyFailed
-from dianet_ray.options import SearchOptions, TrackingOptions, prepare_options
+from dianet_ray.options import SearchOptions, TrackingOptions
 from dianet_ray.progress import Progress, count
 from dianet_ray.storage.outputs import output_path
 
@@ -66,7 +66,7 @@ def main() -> None:
 def demo(folder: flags.DemoOut = Path("runs/demo")) -> None:
     """Run all commands on a small synthetic data set.
 
-    Each command is printed before it runs. What an earlier demo finished is not done again.
+    Each command is printed before it runs. Results of an earlier demo are used again.
     """
     from dianet_ray.cli.demo import run_demo
 
@@ -145,14 +145,13 @@ def validate(
     as_json: flags.Json = False,
 ) -> None:
     """Show what a data set holds and what is wrong with it."""
-    from dianet_ray.cli import validating
-    from dianet_ray.cli.preparing import read
+    from dianet_ray.cli import preparing, validating
     from dianet_ray.datasets.terminal import render
 
-    options = prepare_options(context.params)
+    options = preparing.options_of(context.params)
     outputs = validating.Outputs(manifest, contact_sheet)
     outputs.check_suffixes()
-    found = read(dataset, root, annotations or (), frames_dir or (), options)
+    found = preparing.read(dataset, root, annotations or (), frames_dir or (), options)
     outputs.check_overwrites_nothing(found)
     summary = validating.validate(found, outputs, crop=options.recipe.crop)
     if as_json:
@@ -184,7 +183,7 @@ def prepare(
     """
     from dianet_ray.cli import preparing
 
-    options = prepare_options(context.params)
+    options = preparing.options_of(context.params)
     path = output_path(images)
     manifest = preparing.read(dataset, root, annotations or (), frames_dir or (), options)
     result = preparing.make(manifest, path, options, address)

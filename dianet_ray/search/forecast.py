@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from dianet_ray.model.network import build
+from dianet_ray.progress import count
 from dianet_ray.protocol.study import Study
 from dianet_ray.search.plan import Plan
 from dianet_ray.search.space import Space
@@ -60,8 +61,8 @@ def describe(
         say(line)
     at_most = "at most " if len(plan.ladder) > 1 else ""
     say(
-        f"search   {_rungs(plan)}: {at_most}{plan.most_trainings()} trainings in waves of "
-        f"{study.identity.wave_size}, objective {study.objective}, "
+        f"search   {_rungs(plan)}: {at_most}{count(plan.most_trainings(), 'training')} in waves "
+        f"of {study.identity.wave_size}, objective {study.objective}, "
         f"seed {study.identity.seed}; {len(study.trainings)} recorded"
     )
     say(f"workers  {n_workers} of {where}")
@@ -80,7 +81,7 @@ def _clip_lines(study: Study) -> list[str]:
         for i, name in enumerate(study.classes)
     )
     lines = [
-        f"clips    {len(study.clips)} of {len(study.folds)} subjects, "
+        f"clips    {len(study.clips)} of {count(len(study.folds), 'subject')}, "
         f"{origin.n_left_out + origin.n_unlabelled} left out; {study.identity.classes}: {counts}"
     ]
     if origin.other_labels:
@@ -92,7 +93,7 @@ def _clip_lines(study: Study) -> list[str]:
         worst = max(origin.duplicates, key=lambda pair: pair.across_subjects)
         leak = ": a fold tests what it trained on" if worst.across_subjects else ""
         lines.append(
-            f"         {len(origin.duplicates)} pairs of clips show the same frames, for example "
+            f"         pairs of clips with the same frames: {len(origin.duplicates)}, for example "
             f"{worst.first} and {worst.second}{leak}"
         )
     return lines

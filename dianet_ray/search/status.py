@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dianet_ray.artefacts import DRIVER_FOLDER
-from dianet_ray.progress import duration
+from dianet_ray.progress import count, duration
 from dianet_ray.protocol.standing import Score, Standing
 from dianet_ray.protocol.study import Configuration
 from dianet_ray.storage.lock import holder, is_alive
@@ -62,7 +62,7 @@ class Status:
         running = f"running ({self.driver})" if self.driver else "not running"
         lines = [
             f"study    {self.path}: {running}",
-            f"done     {self.n_trainings} trainings; configurations: {counts}",
+            f"done     {count(self.n_trainings, 'training')}; configurations: {counts}",
         ]
         if self.last_s is not None and self.driver:
             lines.append(f"last     training {duration(self.last_s)} ago")

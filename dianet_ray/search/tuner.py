@@ -63,7 +63,8 @@ def make_searcher(plan: Plan, damaged: list[tuple[int, int]]) -> StudySearcher:
         extent=Extent(plan.n_configs, plan.budget, plan.n_kept),
     )
     if damaged:
-        logger.warning("%d weights files are missing or damaged: trained again", len(damaged))
+        n_damaged = count(len(damaged), "weights file")
+        logger.warning("%s missing or damaged: training again", n_damaged)
     searcher.repair(damaged)
     return searcher
 

@@ -16,8 +16,8 @@ from tests.support.recipes import CLUSTER, ROOT, run, stand_in
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["casme2", "data", "/out", "--", "--space", "q"], "ROOT is an absolute path"),
-        (["casme2", "/data", "out", "--", "--space", "q"], "OUT is an absolute path"),
+        (["casme2", "data", "/out", "--", "--space", "q"], "that every node sees: got data"),
+        (["casme2", "/data", "out", "--", "--space", "q"], "OUT must be an absolute path, s3:"),
         (["casme2", "/data", "/out", "--", "--configs", "1"], "--space"),
         (["casme2", "/data", "/out", "--space", "q"], "--space"),
         (["--address", "head:6379", "casme2", "/d", "/o", "--", "--space=q"], "http://head:8265"),

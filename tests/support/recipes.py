@@ -1,4 +1,4 @@
-"""The files of cluster/, what they say, and commands run beside stand-ins; for its tests."""
+"""The files of cluster/ and the commands that they show, for the tests of the recipes."""
 
 import os
 import re
