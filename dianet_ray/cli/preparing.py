@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from dianet_ray.artefacts import IMAGES_JSON, LEFT_OUT_CSV
+from dianet_ray.artefacts import IMAGES_JSON, LEFT_OUT_CSV, Recipe
 from dianet_ray.cluster.connection import connected, local_cpus
 from dianet_ray.datasets.annotations import ChosenPaths
 from dianet_ray.datasets.catalogue import data_set
@@ -29,7 +30,8 @@ def options_of(given: Mapping[str, Any]) -> PrepareOptions:
     Raises:
         InputError: a value breaks a rule.
     """
-    return parse_options(PrepareOptions, given)
+    recipe = {field.name: given[field.name] for field in fields(Recipe) if field.name in given}
+    return parse_options(PrepareOptions, {**given, "recipe": recipe})
 
 
 def read(

@@ -27,7 +27,7 @@ from ray.tune.schedulers import FIFOScheduler
 from dianet_ray import __version__
 from dianet_ray.artefacts import WEIGHTS_FOLDER
 from dianet_ray.errors import Stopped, StorageAway, StudyFailed, one_line
-from dianet_ray.progress import Progress
+from dianet_ray.progress import Progress, count
 from dianet_ray.protocol.study import DriverEnvironment
 from dianet_ray.search.budget import Extent
 from dianet_ray.search.events import Ended, Reason, Started, WorkersChanged
