@@ -23,7 +23,7 @@ from dianet_ray.artefacts import (
     fold_file,
     from_json,
 )
-from dianet_ray.errors import InputError
+from dianet_ray.errors import InputError, one_line
 from dianet_ray.protocol.results import Training
 from dianet_ray.protocol.standing import Standing
 from dianet_ray.protocol.study import Study
@@ -188,7 +188,7 @@ def read(folder: Path) -> Card:
     except FileNotFoundError:
         raise InputError(f"a model folder holds a {CARD_JSON}: none in {folder}") from None
     except OSError as error:
-        raise InputError(f"a model card must be readable: {path}: {error.strerror}") from None
+        raise InputError(f"a model card must be readable: {path}: {one_line(error)}") from None
     _check_format(text, path)
     card = from_json(Card, text, str(path))
     for fold in card.folds:
@@ -224,7 +224,7 @@ def _check_file(folder: Path, fold: FoldFile) -> None:
         with path.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise InputError(f"a model file must be readable: {path}: {error.strerror}") from None
+        raise InputError(f"a model file must be readable: {path}: {one_line(error)}") from None
     if found != fold.sha256:
         raise InputError(
             f"a model file must be as its card says: {path} has sha256 {found[:12]}..., the card "

@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from dianet_ray.artefacts import Record
 from dianet_ray.datasets.subjects import COMPOSITES, EXAMPLES, full_name
 from dianet_ray.ensemble.card import Card, read, subject_hash
-from dianet_ray.errors import InputError
+from dianet_ray.errors import InputError, one_line
 from dianet_ray.imaging.clip_images import ClipImages, FrameSpan, clip_images
 from dianet_ray.imaging.frames import FrameError, UnfitError, frame_numbers
 from dianet_ray.model import fit
@@ -174,8 +174,7 @@ def _load(model: Path, card: Card) -> list[dict[str, Any]]:
     try:
         return [load_weights(model / fold.file) for fold in card.folds]
     except (SafetensorError, OSError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"model files must be readable: {model}: {reason}") from None
+        raise InputError(f"model files must be readable: {model}: {one_line(error)}") from None
 
 
 def _images(clip: Path, card: Card, moments: Moments) -> tuple[FrameSpan, ClipImages]:

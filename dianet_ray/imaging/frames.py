@@ -74,7 +74,7 @@ def index_frames(folder: Path) -> dict[int, Path]:
     try:
         files = sorted(folder.iterdir())
     except OSError as error:
-        raise FolderError(f"the folder does not open: {folder} ({error.strerror})") from error
+        raise FolderError(f"the folder does not open: {folder} ({one_line(error)})") from error
     for file in files:
         match = _LAST_INTEGER.search(file.stem)
         if match is None or file.suffix.lower() not in SUFFIXES or file.name.startswith("."):
@@ -125,7 +125,7 @@ def read_frame(path: Path) -> NDArray[np.uint8]:
     try:
         encoded = np.fromfile(path, np.uint8)
     except OSError as error:
-        raise FrameError(f"the file does not open: {path} ({error.strerror})") from error
+        raise FrameError(f"the file does not open: {path} ({one_line(error)})") from error
     # OpenCV would keep the upper 8 of 16 bits, whatever range the levels use.
     if encoded[: len(_PNG)].tobytes() == _PNG and encoded[_PNG_DEPTH_AT : _PNG_DEPTH_AT + 1] == 16:
         raise FrameError(f"a frame has 8 bits a channel: {path} has 16, convert it to 8")
@@ -169,7 +169,9 @@ def file_stamps(path: Path, first: int, last: int) -> list[tuple[str, int, int]]
     try:
         return [(f.name, (s := f.stat()).st_size, s.st_mtime_ns) for f in files]
     except OSError as error:
-        raise FrameError(f"the file does not open: {error.filename} ({error.strerror})") from error
+        raise FrameError(
+            f"the file does not open: {error.filename} ({one_line(error)})"
+        ) from error
 
 
 def _count(path: Path) -> int:

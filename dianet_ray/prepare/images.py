@@ -155,7 +155,7 @@ def load_images(path: Path) -> Images:
         table = _load_table(path, record.parts)
         tensors = [table[phase].combine_chunks().to_numpy_ndarray() for phase in PHASES]
     except (OSError, KeyError, pa.ArrowException) as error:
-        raise _damaged(path, str(error).splitlines()[0]) from error
+        raise _damaged(path, one_line(error)) from error
     if table.num_rows != record.n_clips:
         raise _damaged(path, f"{table.num_rows} clips of {record.n_clips}")
     clip_ids, subjects, labels = (

@@ -104,7 +104,7 @@ def _rungs(plan: Plan) -> str:
     n_entering = plan.entering(plan.n_configs)
     parts = []
     for rung, n, folds in zip(plan.ladder, n_entering, plan.study.rungs, strict=True):
-        what = f"{len(folds)} folds" if rung.groups is None else f"{rung.groups} groups"
+        what = count(len(folds), "fold") if rung.groups is None else f"{rung.groups} groups"
         share = "" if rung.steps == 1 else f" ({rung.steps:g} of the steps)"
         parts.append(f"{n} x {what}{share}")
-    return f"{plan.n_configs} configurations, " + ", then ".join(parts)
+    return f"{count(plan.n_configs, 'configuration')}, " + ", then ".join(parts)

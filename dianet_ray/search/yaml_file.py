@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from dianet_ray.errors import InputError
+from dianet_ray.errors import InputError, one_line
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +69,6 @@ def parse_yaml(text: str, label: str) -> YamlText:
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a 13th month
         mark = getattr(error, "problem_mark", None)
         line = mark.line if mark else text.count("\n", 0, getattr(error, "position", 0))
-        problem = str(getattr(error, "problem", None) or error).splitlines()[0]
+        problem = getattr(error, "problem", None) or one_line(error)
         raise InputError(f"{label}:{line + 1}: not YAML: {problem}") from None
     return YamlText(label, node, content)

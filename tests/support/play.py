@@ -1,6 +1,7 @@
 """A searcher driven as Ray Tune drives it, without Tune, and what a study has decided."""
 
 import random
+from dataclasses import replace
 
 from ray.tune.search import Searcher
 
@@ -27,7 +28,9 @@ def answer_to(plan: Plan, order, outcome="ok"):
 def play(plan, outcome=lambda order: "ok", *, n_workers=2, rng=None, n_events=10**9):
     """Drive a searcher as Tune does; stop without warning after n_events, as a kill does."""
     searcher, rng = searcher_of(plan), rng or random.Random(0)
-    searcher.ledger.append(Started(0.0, n_workers, plan.n_configs, DRIVER))
+    searcher.ledger.append(
+        Started(0.0, n_workers, plan.n_configs, replace(DRIVER, n_configs=plan.n_asked))
+    )
     busy, names = {}, iter(range(10**9))
     trained = []
     while n_events > 0:
