@@ -16,6 +16,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from dianet_ray.errors import one_line
+
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp"})
 VIDEO_SUFFIXES = frozenset({".mp4", ".avi"})
 _LAST_INTEGER = re.compile(r"(\d+)\D*$")
