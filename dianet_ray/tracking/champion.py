@@ -27,7 +27,10 @@ FACES_TAG = "dianet.faces"
 
 @dataclass(frozen=True, slots=True)
 class ModelCard:
-    """The champion's card: the text of its file, and what MLflow shows of it."""
+    """The champion's card: the text of its file, and what MLflow shows of it.
+
+    `image_size` is the side of a dynamic image in pixels.
+    """
 
     text: str
     config_id: str
@@ -40,12 +43,16 @@ class ModelCard:
 
 
 class ModelFiles:
-    """The champion's model folder as it will be collected, laid out when first asked for."""
+    """The champion's model folder as `collect` hands it out.
+
+    It is laid out in a temporary folder when first asked for, so that nothing is copied for a
+    champion that MLflow already holds. Use it as a context.
+    """
 
     def __init__(self, study: Path, trainings: Sequence[Training], card: ModelCard) -> None:
         self.trainings = trainings
-        self._study = study
         self.card = card
+        self._study = study
         self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     def __enter__(self) -> ModelFiles:
@@ -79,43 +86,51 @@ class ModelFiles:
         weights = training.result.weights
         source = self._study / weights.path if weights else self._study
         try:
-            weights_file = files.read(source)
-            target.write_bytes(weights_file)
-            found = hashlib.sha256(weights_file).hexdigest()
+            found = files.read(source)
         except files.failures():
-            found = "missing"
-        if weights is None or found != weights.sha256:
+            found = b""
+        # What MLflow hands out must be what was scored.
+        if weights is None or hashlib.sha256(found).hexdigest() != weights.sha256:
             raise InputError(
                 f"the champion's weights must be as recorded: fold {training.fold} is missing or "
                 f"damaged, {source}; run the same search again to train it again"
             )
+        target.write_bytes(found)
 
 
 def write_folds(
-    client: MlflowClient, experiment: str, study: Study, *, runs: StudyRuns, files: ModelFiles
+    client: MlflowClient,
+    experiment: str,
+    study: Study,
+    *,
+    runs: StudyRuns,
+    model_files: ModelFiles,
 ) -> None:
-    """Make the champion's fold runs what they should be, and delete a former champion's.
+    """Write the champion's fold runs, and delete those of a former champion.
 
-    A fold run that holds this model file and card is left alone.
+    A fold run that already holds this model file and card is left alone.
     """
-    config_id = files.trainings[0].config_id
-    for place in [place for place in runs.folds if place[0] != config_id]:
-        client.delete_run(runs.folds.pop(place).run_id)
+    config_id = model_files.trainings[0].config_id
+    for key in [key for key in runs.folds if key[0] != config_id]:
+        client.delete_run(runs.folds.pop(key).run_id)
     parent = runs.configurations[config_id].run_id
-    for training in files.trainings:
-        whole = content.fold_run(study, training, {content.CARD: files.card.sha256})
+    for training in model_files.trainings:
+        wanted = content.fold_run(study, training, {content.CARD: model_files.card.sha256})
         known = runs.folds.get((config_id, training.fold))
         if known is None:
-            known = make_run(client, experiment, whole, parent=parent)
+            known = make_run(client, experiment, wanted, parent=parent)
             runs.folds[config_id, training.fold] = known
-        if known.state != whole.state or not known.holds(whole.tags):
+        if known.state != wanted.state or not known.holds(wanted.tags):
             for name in (fold_file(training.fold), CARD_JSON):
-                client.log_artifact(known.run_id, str(files.folder() / name))
-            write_run(client, known, whole)
+                client.log_artifact(known.run_id, str(model_files.folder() / name))
+            write_run(client, known, wanted)
 
 
 def write_faces(client: MlflowClient, run: KnownRun, faces: Mapping[str, np.ndarray]) -> None:
-    """Write dynamic images (3, H, W, 3) of people as pictures, once; only with `--log-faces`."""
+    """Write dynamic images (3, H, W, 3) of subjects as pictures, once.
+
+    Faces are licensed, so they are given only with `--log-faces`.
+    """
     tags = {FACES_TAG: str(len(faces))}
     if not faces or run.holds(tags):
         return
@@ -125,6 +140,7 @@ def write_faces(client: MlflowClient, run: KnownRun, faces: Mapping[str, np.ndar
                 file = Path(folder) / f"{name.replace('/', '-')}-{phase}.png"
                 file.write_bytes(png(image))
         client.log_artifacts(run.run_id, folder, FACES_FOLDER)
+    # The tag comes last: a writer that was killed before it writes the pictures again.
     for key, value in tags.items():
         client.set_tag(run.run_id, key, value)
     run.tags |= tags

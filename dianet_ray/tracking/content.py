@@ -1,31 +1,36 @@
-"""What each MLflow run of a study holds, as plain records made from the ledger's view.
+"""What each MLflow run of a study holds, as records made from where the study stands.
 
 Pure: equal studies give equal records, and every time in them comes from the study. `projection`
-writes them.
+writes them. docs/decisions.md: MLflow as a projection.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
-from dianet_ray.artefacts import METRICS, to_plain
+from dianet_ray.artefacts import METRICS, LoggedStep, to_plain
 from dianet_ray.protocol.metrics import confusion, scores
 from dianet_ray.protocol.predictions import classify
 from dianet_ray.protocol.results import Training
 from dianet_ray.protocol.standing import Standing
-from dianet_ray.protocol.study import Configuration, Identity, Study
+from dianet_ray.protocol.study import Configuration, Identity, State, Study
 
 KIND, STUDY, STATE = "dianet.kind", "dianet.study", "dianet.state"
 CONFIG_ID, FOLD, CHAMPION = "dianet.config_id", "dianet.fold", "dianet.champion"
 CARD, WEIGHTS = "dianet.card_sha256", "dianet.weights_sha256"
-LONGEST_PARAM = 500
-STATUS = {
+
+MAX_PARAM_LENGTH = 500
+"""In characters. Stores of older servers refuse longer values; identity.json holds them all."""
+
+MIN_PROBABILITY = 1e-7
+"""Smaller ones count as this in the log loss, which a single 0 would make infinite."""
+
+STATUS: Mapping[State, str] = {
     "running": "RUNNING",
     "waiting": "RUNNING",
     "complete": "FINISHED",
@@ -34,7 +39,9 @@ STATUS = {
     "failed": "FAILED",
     "lost": "FAILED",
 }
-OPEN = ("running", "waiting")
+"""MLflow's status of a run, by the state of what it shows."""
+
+OPEN: tuple[State, ...] = ("running", "waiting")
 """States of a configuration that may still change."""
 
 
@@ -50,11 +57,11 @@ class MetricValue:
 
 @dataclass(frozen=True, slots=True)
 class RunContent:
-    """A run; times are in milliseconds since the epoch. Its state is written last of all."""
+    """Everything that a run holds; times are in milliseconds since the epoch."""
 
     name: str
     tags: dict[str, str]
-    state: str
+    state: State
     started_at: int
     finished_at: int
     params: dict[str, str] = field(default_factory=dict)
@@ -67,33 +74,46 @@ def study_id(study: Study) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
+def identity_json(study: Study) -> str:
+    """Write the text of a study's identity.json; equal studies have equal texts."""
+    plain = {"identity": to_plain(study.identity), "classes": study.classes}
+    return json.dumps(plain, indent=1, sort_keys=True) + "\n"
+
+
 def model_name(study: Study) -> str:
-    """Name the registered model: the data set and its set of classes."""
+    """Name the registered model after the data set and the set of classes."""
     classes = study.identity.classes.rpartition(":")[2]
     name = f"dianet-{study.origin.dataset}-{classes}"
+    # MLflow refuses "/" and ":" here, and the name is part of URIs that users type.
     return "".join(c if c.isalnum() or c in "-_." else "-" for c in name)
 
 
 def started_at(study: Study) -> int:
-    """When the study's first driver started, in milliseconds: tells equal studies apart."""
+    """Say when the study's first driver started, in milliseconds.
+
+    Two studies may have the same identity: this tells their runs apart.
+    """
     return milliseconds(study.spans[0].started_at if study.spans else 0.0)
 
 
 def milliseconds(seconds: float) -> int:
-    """Turn a record's time into MLflow's."""
+    """Turn a time of the ledger into one of MLflow."""
     return round(seconds * 1000)
 
 
-def study_state(standing: Standing) -> str:
-    """Say where a study stands: over when nothing that is drawn still runs; it may grow later."""
+def study_state(standing: Standing) -> State:
+    """Say where the whole study stands: `running`, `complete` or `failed`.
+
+    It runs while anything that is drawn does. A study that is over may still grow.
+    """
     states = set(standing.states())
     if not states or states & set(OPEN):
         return "running"
     return "complete" if "complete" in states else "failed"
 
 
-def study_run(study: Study, state: str, tags: dict[str, str] | None = None) -> RunContent:
-    """Describe the run of the whole study: its identity; `best_so_far` is written as it grows."""
+def study_run(study: Study, state: State, tags: dict[str, str] | None = None) -> RunContent:
+    """Describe the run of the whole study. Its only metrics, `best_curve`, are written apart."""
     params = _identity_params(study.identity)
     params |= {"dataset": study.origin.dataset, "n_clips": str(len(study.clips))}
     params["n_folds"] = ", ".join(str(len(folds)) for folds in study.rungs)
@@ -104,21 +124,21 @@ def study_run(study: Study, state: str, tags: dict[str, str] | None = None) -> R
         state=state,
         started_at=started_at(study),
         finished_at=milliseconds(max(ends, default=0.0)),
-        params={key: value for key, value in params.items() if len(value) <= LONGEST_PARAM},
+        params={key: value for key, value in params.items() if len(value) <= MAX_PARAM_LENGTH},
     )
 
 
 def _identity_params(identity: Identity) -> dict[str, str]:
-    """Write what is not nested as MLflow parameters, which are text."""
+    """Write the identity's plain values as text; the space and the labels are too long."""
     plain = {k: v for k, v in to_plain(identity).items() if not isinstance(v, dict)}
     return {k: v if isinstance(v, str) else json.dumps(v) for k, v in plain.items()}
 
 
-def best_so_far(standing: Standing) -> Iterator[MetricValue]:
-    """Walk the configurations in number order up to the first that may still change.
+def best_curve(standing: Standing) -> Iterator[MetricValue]:
+    """Score, for every number, the best complete configuration up to it.
 
-    A point is the best complete configuration up to its step, by the rule of the champion, so it
-    never changes later, and the last one is the champion's score.
+    The rule is that of the champion, so the curve ends at the champion's score. Dropped, failed
+    and screened configurations have no value of their own.
     """
     best: dict[str, float] = {}
     best_total, at = -1.0, 0
@@ -126,6 +146,8 @@ def best_so_far(standing: Standing) -> Iterator[MetricValue]:
     for configuration in study.configurations:
         number = configuration.number
         state = standing.state(number)
+        # What comes after an open configuration waits, so that no value is ever rewritten: a
+        # study that was interrupted must end with the curve of one that was not.
         if state in OPEN:
             return
         at = max(at, _finished_at(standing, number))
@@ -138,17 +160,21 @@ def best_so_far(standing: Standing) -> Iterator[MetricValue]:
 
 
 def pooled_scores(study: Study, number: int, rung: int | None = None) -> dict[str, float]:
-    """Score the pooled predictions of a finished rung (LOSO) with every metric."""
+    """Score the pooled predictions of a finished rung (default: LOSO) with every metric."""
     predicted = classify(study.pooled(number, rung))
     found = scores(confusion(study.labels(), predicted, len(study.classes)))
     return {metric: float(found[metric]) for metric in METRICS}
 
 
 def configuration_run(standing: Standing, configuration: Configuration) -> RunContent:
-    """Describe a configuration's run: a metric per rung that it finished, more of LOSO."""
+    """Describe a configuration's run: scores of each rung that it finished, and more of LOSO."""
     study, number = standing.study, configuration.number
     state = standing.state(number)
     starts = [training.result.started_at for training in standing.needed(number)]
+    # Metrics follow when nothing can change any more, so that an interrupted and an
+    # uninterrupted study end with equal runs.
+    # docs/decisions.md: What MLflow gets while a configuration runs
+    values = () if state in OPEN else tuple(_configuration_values(standing, number))
     return RunContent(
         name=f"{number:03d}-{configuration.config_id}",
         tags={
@@ -162,79 +188,89 @@ def configuration_run(standing: Standing, configuration: Configuration) -> RunCo
         started_at=milliseconds(min(starts)) if starts else started_at(study),
         finished_at=_finished_at(standing, number),
         params={key: str(value) for key, value in configuration.settings.model_dump().items()},
-        values=() if state in OPEN else tuple(_configuration_values(standing, number)),
+        values=values,
     )
 
 
 def _configuration_values(standing: Standing, number: int) -> Iterator[MetricValue]:
-    study, trainings = standing.study, standing.needed(number)
-    at = _finished_at(standing, number)
-    finished = [entry for entry in standing.entries(number) if entry.state == "complete"]
+    study, at = standing.study, _finished_at(standing, number)
+    finished = [entry.rung for entry in standing.entries(number) if entry.state == "complete"]
     if len(study.rungs) > 1:
-        for entry in finished:
-            for metric, value in pooled_scores(study, number, entry.rung).items():
-                yield MetricValue(f"rung/{metric}", value, entry.rung, at)
-    if not finished or finished[-1].rung < study.loso_rung:
-        return
+        for rung in finished:
+            for metric, value in pooled_scores(study, number, rung).items():
+                yield MetricValue(f"rung/{metric}", value, rung, at)
+    if study.loso_rung in finished:
+        yield from _loso_values(standing, number, at)
+
+
+def _loso_values(standing: Standing, number: int, at: int) -> Iterator[MetricValue]:
+    """Score the LOSO rung whole and by fold, with the time that the configuration took."""
+    study = standing.study
     for metric, value in pooled_scores(study, number).items():
         yield MetricValue(metric, value, 0, at)
-    yield MetricValue("seconds/training", sum(training.seconds for training in trainings), 0, at)
+    seconds = sum(training.seconds for training in standing.needed(number))
+    yield MetricValue("seconds/training", seconds, 0, at)
     for training in study.of(number):
-        at = milliseconds(training.result.finished_at)
-        yield MetricValue("seconds/fold", training.seconds, training.fold, at)
+        ended_at = milliseconds(training.result.finished_at)
+        yield MetricValue("seconds/fold", training.seconds, training.fold, ended_at)
         for key, value in _fold_scores(study, training).items():
-            yield MetricValue(f"fold/{key}", value, training.fold, at)
+            yield MetricValue(f"fold/{key}", value, training.fold, ended_at)
 
 
 def fold_run(study: Study, training: Training, tags: dict[str, str]) -> RunContent:
-    """Describe one fold of the champion: its learning curve and its held-out score.
+    """Describe one fold of the champion: its learning curve and its held-out scores.
 
     Args:
         study: the study.
-        training: an ok training of the champion.
-        tags: what else the run holds, such as the hash of its card.
+        training: an ok training of the champion's LOSO rung.
+        tags: further tags, such as the hash of the card.
     """
-    at = milliseconds(training.result.finished_at)
+    result, fold = training.result, training.fold
+    at = milliseconds(result.finished_at)
     values = [MetricValue("seconds/fold", training.seconds, 0, at)]
-    values += [
-        MetricValue(f"held_out/{k}", v, 0, at) for k, v in _fold_scores(study, training).items()
-    ]
-    for entry in training.result.history:
-        for key in ("loss", "accuracy", "learning_rate"):
-            values.append(MetricValue(f"train/{key}", getattr(entry, key), entry.step, at))
-    weights = training.result.weights
-    own = {KIND: "fold", STUDY: study_id(study), CONFIG_ID: training.config_id}
-    own |= {FOLD: str(training.fold), WEIGHTS: weights.sha256 if weights else ""}
+    for key, value in _fold_scores(study, training).items():
+        values.append(MetricValue(f"held_out/{key}", value, 0, at))
+    for logged in result.history:
+        values += _learning_values(logged, at)
     return RunContent(
-        name=f"fold-{training.fold:03d}",
-        tags={**own, **tags},
-        state="complete",
-        started_at=milliseconds(training.result.started_at),
-        finished_at=at,
-        params={
-            "fold": str(training.fold),
-            "n_clips": str(len(study.folds[training.fold].test_clips)),
+        name=f"fold-{fold:03d}",
+        tags={
+            KIND: "fold",
+            STUDY: study_id(study),
+            CONFIG_ID: training.config_id,
+            FOLD: str(fold),
+            WEIGHTS: result.weights.sha256 if result.weights else "",
+            **tags,
         },
+        state="complete",
+        started_at=milliseconds(result.started_at),
+        finished_at=at,
+        params={"fold": str(fold), "n_clips": str(len(study.folds[fold].test_clips))},
         values=tuple(values),
     )
 
 
+def _learning_values(logged: LoggedStep, at: int) -> Iterator[MetricValue]:
+    yield MetricValue("train/loss", logged.loss, logged.step, at)
+    yield MetricValue("train/accuracy", logged.accuracy, logged.step, at)
+    yield MetricValue("train/learning_rate", logged.learning_rate, logged.step, at)
+
+
 def _fold_scores(study: Study, training: Training) -> dict[str, float]:
+    """Score one fold by what an average over its clips can show.
+
+    A fold of one subject rarely has every class, so its UF1 and UAR would mean little.
+    """
     labels = study.labels()[list(study.folds[training.fold].test_clips)]
     probabilities = np.asarray(training.probabilities, dtype=np.float64)
     found = scores(confusion(labels, classify(probabilities), len(study.classes)))
-    true = probabilities[np.arange(len(labels)), labels]
+    of_label = probabilities[np.arange(len(labels)), labels]
     return {
         "accuracy": float(found["accuracy"]),
-        "log_loss": float(-np.log(np.clip(true, 1e-7, 1.0)).mean()),
+        "log_loss": float(-np.log(np.clip(of_label, MIN_PROBABILITY, 1.0)).mean()),
     }
 
 
 def _finished_at(standing: Standing, number: int) -> int:
     ends = [training.result.finished_at for training in standing.needed(number)]
     return milliseconds(max(ends)) if ends else started_at(standing.study)
-
-
-def json_text(value: Any) -> str:
-    """Write JSON the same way every time, so that equal content has an equal hash."""
-    return json.dumps(value, indent=1, sort_keys=True) + "\n"

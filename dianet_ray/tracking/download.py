@@ -1,6 +1,6 @@
 """Fetch the champion's model folder out of MLflow, by study or by registered model and alias.
 
-Checks nothing about the files: `summary/collect.py` does.
+Checks nothing about the files: `ensemble/collect.py` does.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from dianet_ray.artefacts import CARD_JSON, fold_file
-from dianet_ray.errors import InputError
+from dianet_ray.errors import InputError, one_line
 from dianet_ray.protocol.standing import Standing
 from dianet_ray.protocol.study import Study
 from dianet_ray.tracking import content
@@ -24,28 +24,28 @@ from dianet_ray.tracking.store import shown
 
 
 def download_study(client: MlflowClient, standing: Standing, folder: Path) -> Path:
-    """Fetch the model folder of a study's champion, from whichever experiment has it.
+    """Fetch the model folder of a study's champion from any experiment that has it.
 
     Args:
         client: from `store.connect`.
-        standing: of the study as its ledger has it.
+        standing: where the study stands by its ledger.
         folder: an existing folder that nothing else uses.
 
     Returns:
         The model folder, inside `folder`.
 
     Raises:
-        InputError: the study has no champion yet, or the store does not have it whole.
+        InputError: the study has no champion yet, or the store lacks a part of it.
     """
-    study, winner = standing.study, standing.champion()
-    if winner is None:
+    study, champion = standing.study, standing.champion()
+    if champion is None:
         raise InputError(f"collect needs a complete configuration: {study.name} has none yet")
     where = shown(client.tracking_uri)
-    with _one_line(f"the champion of {study.name} cannot be fetched from {where}"):
-        folds = _fold_runs(client, study, winner.config_id)
+    with _failure_said(f"the champion of {study.name} cannot be fetched from {where}"):
+        folds = _fold_runs(client, study, champion.config_id)
         if len(folds) < len(study.folds):
             raise InputError(
-                f"collect needs the champion of {study.name}, configuration {winner.number}, in "
+                f"collect needs the champion of {study.name}, configuration {champion.number}, in "
                 f"MLflow: {len(folds)} of its {len(study.folds)} fold models are in {where}; "
                 "write it with track"
             )
@@ -58,7 +58,10 @@ def download_study(client: MlflowClient, standing: Standing, folder: Path) -> Pa
 
 
 def _fold_runs(client: MlflowClient, study: Study, config_id: str) -> dict[int, str]:
-    """Find the champion's sealed fold runs by fold; none while another one is the champion."""
+    """Find the run ids of the champion's sealed fold runs.
+
+    There are none while the study's run names another champion: `track` writes the new one.
+    """
     runs = read_runs(
         client,
         [found.experiment_id for found in client.search_experiments()],
@@ -84,14 +87,14 @@ def download_model(client: MlflowClient, reference: str, folder: Path) -> Path:
         The model folder, inside `folder`.
 
     Raises:
-        InputError: no such model or alias, or the model is none of ours.
+        InputError: there is no such model or alias, or dianet-ray did not make the model.
     """
     name, _, alias = reference.partition("@")
     if not name or not alias:
         raise InputError(
             f"--model is NAME@ALIAS, such as dianet-casme2-5@champion: got {reference}"
         )
-    with _one_line(f"--model {reference} cannot be fetched from {shown(client.tracking_uri)}"):
+    with _failure_said(f"--model {reference} cannot be fetched from {shown(client.tracking_uri)}"):
         version = client.get_model_version_by_alias(name, alias)
         source = client.get_model_version_download_uri(name, version.version)
         fetched = mlflow.artifacts.download_artifacts(
@@ -105,9 +108,9 @@ def download_model(client: MlflowClient, reference: str, folder: Path) -> Path:
 
 
 @contextlib.contextmanager
-def _one_line(what: str) -> Iterator[None]:
-    """Turn what MLflow and the disk raise into one line for the user."""
+def _failure_said(what: str) -> Iterator[None]:
+    """Turn what MLflow and the disk raise into one line, which says `what` failed."""
     try:
         yield
     except (MlflowException, OSError) as error:
-        raise InputError(f"{what}: {' '.join(str(error).split())[:300]}") from None
+        raise InputError(f"{what}: {one_line(error)}") from None

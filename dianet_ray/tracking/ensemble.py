@@ -1,7 +1,7 @@
-"""The champion's fold models as one MLflow model: the file that MLflow keeps and runs.
+"""The champion's fold models as one MLflow model. MLflow keeps a copy of this file and runs it.
 
-A model from code: nothing is pickled. It reads a model folder (card and safetensors) and answers
-with the mean of the fold models' probabilities.
+A model from code: nothing is pickled (docs/decisions.md: No pickle in artefacts). It reads a model
+folder, a card and safetensors, and predicts the mean of the fold models' probabilities.
 """
 
 import json
@@ -18,12 +18,13 @@ from dianet_ray.model.weights import load_weights
 from dianet_ray.settings import Settings
 
 
-class Ensemble(PythonModel):  # type: ignore[misc] # MLflow is untyped
-    """Every fold model of the champion; all of them vote."""
+class EnsembleModel(PythonModel):  # type: ignore[misc] # MLflow is untyped
+    """The mean of the champion's fold models."""
 
     def load_context(self, context: PythonModelContext) -> None:
         """Read the card and the weights from the model folder."""
         folder = Path(context.artifacts["model"])
+        # Read by key: the card's record belongs to ensemble/, which is built on tracking/.
         card = json.loads((folder / CARD_JSON).read_text(encoding="utf-8"))
         self._settings = Settings(**card["settings"])
         self._n_classes = len(card["classes"])
@@ -35,15 +36,17 @@ class Ensemble(PythonModel):  # type: ignore[misc] # MLflow is untyped
         model_input: np.ndarray,
         params: dict[str, Any] | None = None,
     ) -> np.ndarray:
-        """Answer class probabilities (N, n_classes) float32, in the order of the card's classes.
+        """Predict class probabilities (N, n_classes) float32, in the order of the card's classes.
 
         Args:
-            context: not needed any more.
-            model_input: (N, 3, H, W, 3) float32, stored dynamic images as in `schemas.PHASES`.
-            params: none are known.
+            context: unused after `load_context`.
+            model_input: (N, 3, H, W, 3) float32, stored dynamic images in the order of
+                `dianet_ray.artefacts.PHASES`.
+            params: unused; MLflow passes it.
         """
-        votes = fit.predict(self._settings, self._weights, model_input, n_classes=self._n_classes)
-        return np.asarray(votes.mean(axis=0), dtype=np.float32)
+        images, n_classes = model_input, self._n_classes
+        by_member = fit.predict(self._settings, self._weights, images, n_classes=n_classes)
+        return np.asarray(by_member.mean(axis=0), dtype=np.float32)
 
 
-set_model(Ensemble())
+set_model(EnsembleModel())

@@ -1,7 +1,7 @@
-"""The ensemble in MLflow: one LoggedModel, a version of the registered model, its alias.
+"""The champion as a model in MLflow: a LoggedModel, a version of a registered model, its alias.
 
-Written with explicit ids throughout: MLflow's own `log_model` and `register_model` go through
-the process's active run and tracking address, which belong to whoever embeds us.
+Everything is written with explicit ids. MLflow's own `log_model` and `register_model` use the
+process's active run and tracking URI, which belong to the program that calls us.
 """
 
 from __future__ import annotations
@@ -34,8 +34,12 @@ CODE = Path(__file__).with_name("ensemble.py")
 
 
 @dataclass(frozen=True, slots=True)
-class Ensemble:
-    """What names an ensemble; `tags` hold the hash of its card, and so of everything in it."""
+class Registration:
+    """What MLflow is to say of the model, beside its files.
+
+    `name` is the registered model's, `run_id` the champion's configuration run. `tags` hold the
+    hash of the card, and so of every file in the model. `image_size` is in pixels.
+    """
 
     name: str
     run_id: str
@@ -46,32 +50,33 @@ class Ensemble:
 
 
 def register(
-    client: MlflowClient, experiment: str, ensemble: Ensemble, *, files: ModelFiles
+    client: MlflowClient, experiment: str, entry: Registration, *, model_files: ModelFiles
 ) -> ModelVersion:
-    """Make sure that the ensemble is logged, registered, linked to its run and has the alias.
+    """Make sure that the model is logged, registered and linked to its run, and has the alias.
 
-    The alias moves to a newer version only, so writing an old study again takes it from nobody.
+    The alias only moves to a newer version, so that writing an old study again does not take it
+    from a newer study.
     """
-    version = _find_version(client, ensemble)
-    model = _ready_model(client, experiment, ensemble)
+    version = _find_version(client, entry)
+    model = _ready_model(client, experiment, entry)
     if model is None:
-        model = _log_model(client, experiment, ensemble, files=files)
+        model = _log_model(client, experiment, entry, model_files=model_files)
     if version is None:
         version = client.create_model_version(
-            ensemble.name,
-            # not models:/ID, which a database store looks up at the process's own address
+            entry.name,
+            # A database store would look models:/ID up at the process's own tracking URI.
             source=model.artifact_location,
-            run_id=ensemble.run_id,
-            tags=ensemble.tags,
+            run_id=entry.run_id,
+            tags=entry.tags,
             model_id=model.model_id,
         )
-    outputs = client.get_run(ensemble.run_id).outputs
+    outputs = client.get_run(entry.run_id).outputs
     linked = {output.model_id for output in outputs.model_outputs} if outputs else set()
     if model.model_id not in linked:
-        client.log_outputs(ensemble.run_id, [LoggedModelOutput(model.model_id, step=0)])
-    aliases = client.get_registered_model(ensemble.name).aliases
+        client.log_outputs(entry.run_id, [LoggedModelOutput(model.model_id, step=0)])
+    aliases = client.get_registered_model(entry.name).aliases
     if int(aliases.get(ALIAS, 0)) < int(version.version):
-        client.set_registered_model_alias(ensemble.name, ALIAS, version.version)
+        client.set_registered_model_alias(entry.name, ALIAS, version.version)
     return version
 
 
@@ -86,18 +91,18 @@ def forget(client: MlflowClient, experiment: str, run_id: str) -> None:
     client.delete_run(run_id)
 
 
-def _find_version(client: MlflowClient, ensemble: Ensemble) -> ModelVersion | None:
+def _find_version(client: MlflowClient, entry: Registration) -> ModelVersion | None:
     try:
-        client.get_registered_model(ensemble.name)
+        client.get_registered_model(entry.name)
     except MlflowException as error:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
-        _create_model(client, ensemble.name)
+        _create_model(client, entry.name)
     token = None
     while True:
-        page = client.search_model_versions(f"name = '{ensemble.name}'", page_token=token)
+        page = client.search_model_versions(f"name = '{entry.name}'", page_token=token)
         for version in page:
-            if version.run_id == ensemble.run_id and _matches(version.tags, ensemble):
+            if version.run_id == entry.run_id and _matches(version.tags, entry):
                 return version
         token = page.token
         if not token:
@@ -112,17 +117,17 @@ def _create_model(client: MlflowClient, name: str) -> None:
             raise
 
 
-def _matches(tags: dict[str, str], ensemble: Ensemble) -> bool:
-    return ensemble.tags.items() <= tags.items()
+def _matches(tags: dict[str, str], entry: Registration) -> bool:
+    return entry.tags.items() <= tags.items()
 
 
-def _ready_model(client: MlflowClient, experiment: str, ensemble: Ensemble) -> LoggedModel | None:
-    """Find the ensemble's LoggedModel; those that were left half written are deleted."""
-    card = ensemble.tags[content.CARD]
+def _ready_model(client: MlflowClient, experiment: str, entry: Registration) -> LoggedModel | None:
+    """Find the LoggedModel; delete those that a killed writer left unfinished."""
+    card = entry.tags[content.CARD]
     found = client.search_logged_models(
         [experiment], filter_string=f"tags.`{content.CARD}` = '{card}'"
     )
-    own = [m for m in found if m.source_run_id == ensemble.run_id and _matches(m.tags, ensemble)]
+    own = [m for m in found if m.source_run_id == entry.run_id and _matches(m.tags, entry)]
     for model in own:
         if model.status != LoggedModelStatus.READY:
             client.delete_logged_model(model.model_id)
@@ -130,35 +135,36 @@ def _ready_model(client: MlflowClient, experiment: str, ensemble: Ensemble) -> L
 
 
 def _log_model(
-    client: MlflowClient, experiment: str, ensemble: Ensemble, *, files: ModelFiles
+    client: MlflowClient, experiment: str, entry: Registration, *, model_files: ModelFiles
 ) -> LoggedModel:
     made = client.create_logged_model(
         experiment,
-        name=ensemble.name,
-        source_run_id=ensemble.run_id,
-        tags=ensemble.tags,
-        params=ensemble.params,
+        name=entry.name,
+        source_run_id=entry.run_id,
+        tags=entry.tags,
+        params=entry.params,
         model_type=MODEL_TYPE,
     )
     with tempfile.TemporaryDirectory(prefix="dianet-ensemble-") as folder:
         path = Path(folder) / "mlflow-model"
-        _save(path, made, ensemble, files.folder())
+        _save(path, made, entry, model_files.folder())
         client.log_model_artifacts(made.model_id, str(path))
     return client.finalize_logged_model(made.model_id, LoggedModelStatus.READY)
 
 
-def _save(path: Path, made: LoggedModel, ensemble: Ensemble, model: Path) -> None:
-    size = ensemble.image_size
+def _save(path: Path, made: LoggedModel, entry: Registration, model: Path) -> None:
+    size = entry.image_size
+    # Dynamic images as they are stored: the network normalises them itself.
     described = Model(
         artifact_path=made.artifact_location,
-        run_id=ensemble.run_id,
+        run_id=entry.run_id,
         model_id=made.model_id,
         model_uuid=made.model_id,
         signature=ModelSignature(
             inputs=Schema(
                 [TensorSpec(np.dtype("float32"), (-1, len(PHASES), size, size, N_CHANNELS))]
             ),
-            outputs=Schema([TensorSpec(np.dtype("float32"), (-1, ensemble.n_classes))]),
+            outputs=Schema([TensorSpec(np.dtype("float32"), (-1, entry.n_classes))]),
         ),
     )
     pyfunc.save_model(
@@ -167,9 +173,10 @@ def _save(path: Path, made: LoggedModel, ensemble: Ensemble, model: Path) -> Non
         artifacts={"model": str(model)},
         pip_requirements=[f"dianet-ray=={__version__}", f"mlflow=={mlflow.__version__}"],
         mlflow_model=described,
-        uv_project_path=str(model),  # holds none: else the working directory's would be copied
+        # There is no project in it. MLflow would copy the one of the working directory instead.
+        uv_project_path=str(model),
     )
-    # MLflow records where the files came from; that path is gone in a moment
+    # MLflow records where the files came from, a temporary folder that is about to go.
     described.flavors["python_function"]["artifacts"]["model"]["uri"] = MODEL_FOLDER
     described.save(str(path / "MLmodel"))
     for cache in path.rglob("__pycache__"):

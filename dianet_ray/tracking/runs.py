@@ -1,7 +1,8 @@
 """Write one run so that writing it again changes nothing, and read the runs of a study back.
 
-A run is sealed by its state tag, written last: what carries a state is whole for that state.
-Values carry the record's time, and MLflow's stores drop exact repeats.
+A run is sealed by its state tag, which is written last: a run with a state is whole for that
+state, and one that a killed writer left is written again. Values carry the ledger's times, and
+MLflow's stores drop exact repeats.
 """
 
 from __future__ import annotations
@@ -25,15 +26,19 @@ from dianet_ray.tracking.content import (
     RunContent,
 )
 
-MOST_VALUES = 1000
-PAGE = 1000
+MAX_VALUES = 1000
+"""MLflow's limit for the metrics of one request."""
+
+PAGE_SIZE = 1000
+"""Runs per request of a search; a search of 64 configurations leaves about a hundred."""
+
 PARENT = "mlflow.parentRunId"
-Key = TypeVar("Key", bound=Hashable)
+Group = TypeVar("Group", bound=Hashable)
 
 
 @dataclass(slots=True)
 class KnownRun:
-    """A run that the server holds; `tags` follows what is written to it."""
+    """A run that MLflow holds; `tags` follows what this process writes to it."""
 
     run_id: str
     name: str
@@ -41,20 +46,21 @@ class KnownRun:
 
     @property
     def state(self) -> str | None:
-        """The state that the run was last written for; None: not even begun."""
+        """The state that the run was last sealed with; None while it never was."""
         return self.tags.get(STATE)
 
     def holds(self, tags: dict[str, str]) -> bool:
-        """Whether every one of these tags is on the run."""
+        """Say whether the run has every one of these tags."""
         return tags.items() <= self.tags.items()
 
 
 @dataclass(slots=True)
 class StudyRuns:
-    """The runs of one study: its own, by config_id, by config_id and fold.
+    """The runs of one study: its own, those of configurations by config_id, of folds by both.
 
-    `copies` are the ids of runs that exist twice, and of all below them: an answer was lost and
-    the request repeated, or two processes wrote at once. They can be deleted.
+    `copies` are the ids of duplicate runs and of all runs below them, which can be deleted. A run
+    is duplicated when a response is lost and the request repeated, or when two processes write at
+    once.
     """
 
     study: KnownRun
@@ -71,10 +77,17 @@ def read_runs(
     started_at: int,
     champion: str = "",
 ) -> StudyRuns | None:
-    """Find a study's runs by their tags; equal studies are told apart by when they started.
+    """Find a study's runs by their tags; None where it has none.
 
-    Runs deleted in MLflow do not count. Where the study is in several experiments, the one that
-    holds this champion is taken.
+    Runs deleted in MLflow do not count.
+
+    Args:
+        client: from `store.connect`.
+        experiments: the ids of the experiments to search.
+        study_id: see `content.study_id`.
+        started_at: see `content.started_at`; tells studies with equal ids apart.
+        champion: a config_id. Of several experiments with the study, the one is taken whose
+            study run is sealed with this champion.
     """
     found = list(_search(client, experiments, f"tags.`{STUDY}` = '{study_id}'"))
     studies = [run for run in _of_kind(found, "study") if run.info.start_time == started_at]
@@ -84,11 +97,13 @@ def read_runs(
     studies = [run for run in studies if run.data.tags.get(CHAMPION) == champion] or studies
     runs = StudyRuns(_only(studies, copies), copies=copies)
     children = [r for r in _of_kind(found, "configuration") if _parent(r) == runs.study.run_id]
-    for config_id, same in _by(children, lambda run: str(run.data.tags[CONFIG_ID])).items():
+    for config_id, same in _grouped(children, lambda run: str(run.data.tags[CONFIG_ID])).items():
         runs.configurations[config_id] = _only(same, copies)
     config_ids = {known.run_id: config_id for config_id, known in runs.configurations.items()}
     folds = [run for run in _of_kind(found, "fold") if _parent(run) in config_ids]
-    for fold, same in _by(folds, lambda run: (_parent(run), int(run.data.tags[FOLD]))).items():
+    for fold, same in _grouped(
+        folds, lambda run: (_parent(run), int(run.data.tags[FOLD]))
+    ).items():
         runs.folds[config_ids[fold[0]], fold[1]] = _only(same, copies)
     for kind in ("configuration", "fold"):
         copies += [run.info.run_id for run in _of_kind(found, kind) if _parent(run) in copies]
@@ -98,7 +113,7 @@ def read_runs(
 def _search(client: MlflowClient, experiments: list[str], text: str) -> Iterator[Run]:
     token = None
     while True:
-        page = client.search_runs(experiments, text, max_results=PAGE, page_token=token)
+        page = client.search_runs(experiments, text, max_results=PAGE_SIZE, page_token=token)
         yield from page
         token = page.token
         if not token:
@@ -113,15 +128,19 @@ def _parent(run: Run) -> str:
     return str(run.data.tags.get(PARENT, ""))
 
 
-def _by(runs: Iterable[Run], key: Callable[[Run], Key]) -> dict[Key, list[Run]]:
-    found: dict[Key, list[Run]] = {}
+def _grouped(runs: Iterable[Run], of: Callable[[Run], Group]) -> dict[Group, list[Run]]:
+    found: dict[Group, list[Run]] = {}
     for run in runs:
-        found.setdefault(key(run), []).append(run)
+        found.setdefault(of(run), []).append(run)
     return found
 
 
 def _only(same: list[Run], copies: list[str]) -> KnownRun:
-    """Keep the run that was written furthest, among equals the one with the lowest id."""
+    """Keep the run that was written furthest, among equals the one with the lowest id.
+
+    Every process that reads the same runs must keep the same one, or each would delete the
+    other's.
+    """
 
     def rank(run: Run) -> tuple[bool, bool, str]:
         return CHAMPION not in run.data.tags, STATE not in run.data.tags, run.info.run_id
@@ -132,14 +151,14 @@ def _only(same: list[Run], copies: list[str]) -> KnownRun:
 
 
 def known_run(run: Run) -> KnownRun:
-    """Keep what matters of a run."""
+    """Keep of a run what the projection needs."""
     return KnownRun(run.info.run_id, run.info.run_name, dict(run.data.tags))
 
 
 def make_run(
     client: MlflowClient, experiment: str, content: RunContent, *, parent: str | None = None
 ) -> KnownRun:
-    """Make a run with its tags, not sealed, and nothing else in it."""
+    """Make a run with its tags and nothing else; it is not sealed."""
     tags = {**content.tags, PARENT: parent} if parent else content.tags
     return known_run(
         client.create_run(
@@ -149,7 +168,7 @@ def make_run(
 
 
 def write_run(client: MlflowClient, known: KnownRun, content: RunContent) -> None:
-    """Write what a run holds, its status, and last its tags with the state."""
+    """Write what a run holds, then its status, and last the tag that seals it."""
     params = [Param(key, value) for key, value in content.params.items()]
     write_values(client, known.run_id, content.values, params=params)
     status = STATUS[content.state]
@@ -170,7 +189,7 @@ def write_values(
     params: Iterable[Param] = (),
 ) -> None:
     """Write values in as few requests as MLflow's limits allow."""
-    metrics = [Metric(p.key, p.value, p.at, p.step) for p in values]
-    client.log_batch(run_id, metrics=metrics[:MOST_VALUES], params=list(params))
-    for start in range(MOST_VALUES, len(metrics), MOST_VALUES):
-        client.log_batch(run_id, metrics=metrics[start : start + MOST_VALUES])
+    metrics = [Metric(one.key, one.value, one.at, one.step) for one in values]
+    client.log_batch(run_id, metrics=metrics[:MAX_VALUES], params=list(params))
+    for start in range(MAX_VALUES, len(metrics), MAX_VALUES):
+        client.log_batch(run_id, metrics=metrics[start : start + MAX_VALUES])

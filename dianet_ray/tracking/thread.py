@@ -1,7 +1,7 @@
-"""Write the projection behind the driver's back: the search never waits for MLflow.
+"""Write the projection in a thread of its own, so that the search never waits for MLflow.
 
-A store that goes away costs one warning; what is missing is written when it is back, on the next
-resume, or by `track`. Imports no MLflow, which takes more than a second, until its thread does.
+A store that goes away costs one warning. What is missing is written when it is back, on the next
+resume, or by `track`. MLflow takes more than a second to import, so only the thread imports it.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
+from dianet_ray.errors import one_line
 from dianet_ray.protocol.comparison import Memory
 from dianet_ray.protocol.standing import Standing, standing_of
 from dianet_ray.protocol.study import Study
@@ -21,20 +22,22 @@ EVERY_S = 1.0
 """Trainings that end within this time of one another are written together."""
 
 FIRST_WAIT_S = 5.0
-LONGEST_WAIT_S = 300.0
+"""The wait after a failure, doubled after each further one."""
+
+MAX_WAIT_S = 300.0
 
 
 class Writer(Protocol):
-    """What the thread needs of a Projection."""
+    """The part of a Projection that the thread uses."""
 
     def update(self, standing: Standing) -> None:
         """Write the study's runs and its configurations'."""
 
 
 class ProjectionThread:
-    """Writes the latest study it was given; older ones that were not written yet are skipped.
+    """Writes the latest study that it was given; older ones that still wait are skipped.
 
-    `make` connects and makes the Projection, in the thread; it is called again after a failure.
+    `make` connects and makes the Projection. It runs in the thread, and again after a failure.
     """
 
     def __init__(self, make: Callable[[], Writer]) -> None:
@@ -50,20 +53,20 @@ class ProjectionThread:
         self._thread.start()
 
     def submit(self, study: Study) -> None:
-        """Take a study to be written soon; returns at once."""
+        """Take a study to be written soon, and return at once."""
         with self._changed:
             self._study, self._is_whole = study, False
             self._changed.notify()
 
     def close(self, study: Study, *, timeout_s: float = 60.0) -> bool:
-        """Write what is left and end.
+        """Write what is left, and end.
 
         Args:
             study: the study as it is now.
-            timeout_s: how long to wait.
+            timeout_s: how long to wait; after that the thread goes on, but nobody waits for it.
 
         Returns:
-            Whether MLflow now holds all of it.
+            Whether MLflow now holds the whole study, but for the champion's models.
         """
         with self._changed:
             self._study, self._is_whole, self._is_closing = study, False, True
@@ -86,7 +89,7 @@ class ProjectionThread:
             elif study is not None and not is_last:
                 self._keep(study)
                 self._sleep(wait_s)
-                wait_s = min(2 * wait_s, LONGEST_WAIT_S)
+                wait_s = min(2 * wait_s, MAX_WAIT_S)
             if is_last:
                 return
 
@@ -94,17 +97,19 @@ class ProjectionThread:
         try:
             if self._writer is None:
                 self._writer = self._make()
+            # Worked out here, so that the driver's thread does not spend time on it.
             self._writer.update(standing_of(study, self._memory))
         except Exception as error:  # whatever MLflow raises, the search goes on
+            # What was sent may or may not have arrived: a new projection reads what did.
             self._writer = None
-            self._warn(" ".join(str(error).split())[:300])
+            self._warn(one_line(error))
             return False
         with self._changed:
             self._is_whole = self._study is None
         return True
 
     def _keep(self, study: Study) -> None:
-        """Put back what could not be written, unless something newer has come."""
+        """Put back a study that could not be written, unless a newer one has come."""
         with self._changed:
             self._study = self._study or study
 
@@ -119,6 +124,6 @@ class ProjectionThread:
             self._has_warned = True
             _log.warning(
                 "MLflow does not take the results: %s; what is missing is written when it answers "
-                "again, on resume, or by track",
+                "again, on resume, or by dianet-ray track",
                 reason,
             )

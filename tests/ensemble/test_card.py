@@ -11,7 +11,7 @@ from dianet_ray.errors import InputError
 from dianet_ray.protocol.standing import standing_of
 from tests.support.models import IMAGE_SIZE, edit, with_weights, write_model
 from tests.support.reports import report_of
-from tests.support.studies import make_study
+from tests.support.studies import make_study, with_environment, with_result
 
 
 @pytest.fixture
@@ -79,17 +79,15 @@ def test_a_card_says_which_subjects_each_fold_never_saw_and_whose_each_clip_is(s
 
 def test_equal_studies_have_equal_cards_whatever_the_time_and_the_host(study):
     later = {
-        key: replace(
-            t,
-            seconds=t.seconds * 2,
-            started_at=t.started_at + 100,
-            finished_at=t.finished_at + 200,
-            environment={**t.environment, "host": "elsewhere"},
+        key: with_result(
+            with_environment(t, host="elsewhere"),
+            started_at=t.result.started_at + 100,
+            finished_at=t.result.finished_at + 200,
         )
         for key, t in study.trainings.items()
     }
     again = replace(study, trainings=later)
-    assert card.make(standing(again), {}) == card.make(standing_of(study), {})
+    assert card.make(standing_of(again), {}) == card.make(standing_of(study), {})
 
 
 def test_a_study_without_a_complete_configuration_has_no_card(study):
@@ -98,7 +96,7 @@ def test_a_study_without_a_complete_configuration_has_no_card(study):
 
 
 def test_a_champion_without_recorded_weights_has_no_card(study):
-    bare = {key: replace(t, weights=None) for key, t in study.trainings.items()}
+    bare = {key: with_result(t, weights=None) for key, t in study.trainings.items()}
     with pytest.raises(InputError, match="weights must be recorded: fold 0 of demo-study"):
         card.make(standing_of(replace(study, trainings=bare)), {})
 

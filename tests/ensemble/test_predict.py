@@ -192,7 +192,7 @@ def test_the_json_of_a_prediction_has_the_keys_that_scripts_rely_on(known):
 
 def test_a_model_of_a_composite_needs_the_data_set_of_a_subject(known):
     edit(known.model, dataset="megc2019")
-    rule = r"--subject must name the data set too .*megc2019, as in samm/006: got 1$"
+    rule = r"--subject must name the data set too .*megc2019, as in \w+/\w+: got 1$"
     with pytest.raises(InputError, match=rule):
         predict(known.model, [known.stranger], subject="1")
     name = known.subject  # of one of its data sets

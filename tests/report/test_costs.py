@@ -2,20 +2,23 @@ import dataclasses
 
 import pytest
 
+from dianet_ray.artefacts import to_plain
 from dianet_ray.protocol.study import Span
 from dianet_ray.report.costs import environment, seconds
 from dianet_ray.report.records import Environment, Seconds
-from tests.support.studies import make_study
+from tests.support.studies import DRIVER, make_study, with_environment, with_result
 
 
 def times(study, *rows):
     """Keep one training per row (started_at, finished_at)."""
     kept = {}
     for (key, training), (start, end) in zip(study.trainings.items(), rows, strict=False):
-        kept[key] = dataclasses.replace(
-            training, started_at=start, finished_at=end, seconds=end - start
-        )
+        kept[key] = with_result(training, started_at=start, finished_at=end)
     return dataclasses.replace(study, trainings=kept)
+
+
+def span(started_at, stopped_at, n_workers):
+    return Span(started_at, stopped_at, n_workers, DRIVER)
 
 
 def test_a_full_house_is_busy_all_the_time():
@@ -30,7 +33,7 @@ def test_idle_workers_lower_the_busy_fraction():
 
 def test_the_pause_between_two_drivers_is_nobodys_time():
     study = times(make_study(), (110.0, 120.0), (115.0, 125.0), (1005.0, 1015.0))
-    study = dataclasses.replace(study, spans=(Span(100.0, 130.0, 2), Span(1000.0, 1020.0, 1)))
+    study = dataclasses.replace(study, spans=(span(100.0, 130.0, 2), span(1000.0, 1020.0, 1)))
     found = seconds(study)
     assert found.wall == 50
     assert found.startup == 10
@@ -39,7 +42,7 @@ def test_the_pause_between_two_drivers_is_nobodys_time():
 
 def test_a_driver_that_trained_nothing_does_not_count_as_start_up():
     study = times(make_study(), (1005.0, 1015.0))
-    study = dataclasses.replace(study, spans=(Span(100.0, 102.0, 2), Span(1000.0, 1020.0, 1)))
+    study = dataclasses.replace(study, spans=(span(100.0, 102.0, 2), span(1000.0, 1020.0, 1)))
     assert seconds(study).startup == 5
 
 
@@ -58,7 +61,7 @@ def test_one_kind_of_machine_is_not_mixed():
     found = environment(make_study())
     assert found.mixed == ()
     assert found.trainings["torch"] == ("2.13.0",)
-    assert found.driver == {"dianet_ray": "0", "n_workers": 2}
+    assert found.driver == to_plain(DRIVER)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +77,5 @@ def test_one_kind_of_machine_is_not_mixed():
 def test_a_key_that_decides_equality_is_said_to_be_mixed(change, mixed):
     study = make_study()
     trainings = dict(study.trainings)
-    other = trainings[1, 0, 1]
-    changed = {"host": "a", **other.environment, **change}
-    trainings[1, 0, 1] = dataclasses.replace(other, environment=changed)
+    trainings[1, 0, 1] = with_environment(trainings[1, 0, 1], **change)
     assert environment(dataclasses.replace(study, trainings=trainings)).mixed == mixed

@@ -6,7 +6,7 @@ import pytest
 from dianet_ray.artefacts import METRICS
 from dianet_ray.protocol.standing import standing_of
 from tests.support.reports import report_of
-from tests.support.studies import laddered, make_study
+from tests.support.studies import ending, laddered, make_study
 
 
 @pytest.fixture(scope="module")
@@ -21,9 +21,7 @@ def report(study):
 
 def failing(study, number):
     trainings = dict(study.trainings)
-    trainings[number, 0, 2] = dataclasses.replace(
-        trainings[number, 0, 2], outcome="failed", probabilities=None, error="loss is nan"
-    )
+    trainings[number, 0, 2] = ending(trainings[number, 0, 2], "failed", "loss is nan")
     return dataclasses.replace(study, trainings=trainings)
 
 

@@ -39,7 +39,7 @@ def test_without_a_champion_they_are_refused_and_nothing_is_written(study, tmp_p
     )
     rule = "needs a complete configuration: none of the 3 configurations of demo-study .* 6 train"
     with pytest.raises(InputError, match=rule) as caught:
-        write_predictions(standing(unfinished), tmp_path / "predictions.csv")
+        write_predictions(standing_of(unfinished), tmp_path / "predictions.csv")
     assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
 

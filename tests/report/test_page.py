@@ -6,7 +6,7 @@ import pytest
 
 from dianet_ray.report.page import examples, write
 from tests.support.reports import report_of
-from tests.support.studies import laddered, make_study
+from tests.support.studies import ending, laddered, make_study, with_environment
 
 VOID = {"meta", "img", "link", "br"}
 
@@ -145,13 +145,13 @@ def test_an_unfinished_study_has_a_page(study, tmp_path):
 
 def test_mixed_devices_are_a_note(study, tmp_path):
     trainings = dict(study.trainings)
-    trainings[0, 0, 0] = dataclasses.replace(trainings[0, 0, 0], environment={"device": "cuda"})
+    trainings[0, 0, 0] = with_environment(trainings[0, 0, 0], device="cuda")
     text = page_of(dataclasses.replace(study, trainings=trainings), tmp_path).text
     assert "The trainings differ in device:" in text
 
 
 def test_surplus_trainings_are_counted(study, tmp_path):
-    failed = dataclasses.replace(study.trainings[0, 0, 0], outcome="failed", probabilities=None)
+    failed = ending(study.trainings[0, 0, 0], "failed", "loss is nan")
     trainings = {**study.trainings, (0, 0, 0): failed}
     text = page_of(dataclasses.replace(study, trainings=trainings), tmp_path).text
     assert "7 trainings are surplus" in text

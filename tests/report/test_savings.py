@@ -8,7 +8,7 @@ from tests.support.studies import SECONDS, laddered, make_study
 
 
 def test_every_rung_counts_who_reached_it_and_who_was_promoted():
-    found = flow(standing(laddered(n_configs=8)))
+    found = flow(standing_of(laddered(n_configs=8)))
     groups, loso = found.rungs
     assert (groups.partition, groups.folds, groups.reached) == ("groups-3", 3, 8)
     assert (loso.partition, loso.folds, loso.reached) == ("loso", 9, groups.climbed)
@@ -18,7 +18,7 @@ def test_every_rung_counts_who_reached_it_and_who_was_promoted():
 
 
 def test_exhaustive_search_saves_nothing():
-    found = flow(standing(make_study(n_subjects=6, n_configs=4)))
+    found = flow(standing_of(make_study(n_subjects=6, n_configs=4)))
     assert [rung.reached for rung in found.rungs] == [4]
     assert found.saved.trainings == 0
     assert found.saved.seconds == pytest.approx(0)

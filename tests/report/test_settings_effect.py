@@ -3,8 +3,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dianet_ray.report.records import RangeEffect, ValueEffect
-from dianet_ray.report.settings_effect import Range, effects, searched
-from dianet_ray.settings import Settings
+from dianet_ray.report.settings_effect import effects
+from dianet_ray.settings import Choice, Range, Settings
+from tests.support.reports import report_of
 from tests.support.studies import make_study
 
 
@@ -44,7 +45,7 @@ def test_few_values_are_shown_one_by_one_in_order():
 
 
 def test_many_numbers_are_shown_in_thirds_of_the_declared_range():
-    space = {"dropout": Range(0.0, 0.9, is_log=False)}
+    space = {"dropout": Range(0.0, 0.9, log=False)}
     found = effects(points(dropout=[0.0, 0.1, 0.2, 0.29, 0.3, 0.5]), space)
     assert found["dropout"] == (
         RangeEffect((0.0, 0.3), n=4, median=1.5, best=3.0),
@@ -54,7 +55,7 @@ def test_many_numbers_are_shown_in_thirds_of_the_declared_range():
 
 
 def test_a_logarithmic_range_is_cut_on_its_scale():
-    space = {"learning_rate": Range(1e-5, 1e-2, is_log=True)}
+    space = {"learning_rate": Range(1e-5, 1e-2, log=True)}
     found = effects(points(learning_rate=[1e-5, 2e-5, 2e-4, 3e-3, 1e-2]), space)
     assert [group.range for group in found["learning_rate"]] == [
         (1e-5, 1e-4),
@@ -65,12 +66,12 @@ def test_a_logarithmic_range_is_cut_on_its_scale():
 
 
 def test_listed_values_stay_values_however_many():
-    found = effects(points(width=[4, 8, 16, 32, 64]), {"width": None})
+    found = effects(points(width=[4, 8, 16, 32, 64]), {"width": Choice((4, 8, 16, 32, 64))})
     assert [group.value for group in found["width"]] == [4, 8, 16, 32, 64]
 
 
 def test_listed_points_outside_the_range_are_counted():
-    space = {"steps": Range(100, 200, is_log=False)}
+    space = {"steps": Range(100, 200, log=False)}
     found = effects(points(steps=[10, 100, 120, 200, 310]), space)
     assert found["steps"][0].range == (10, 110)
     assert found["steps"][2].range == (210, 310)
@@ -79,7 +80,7 @@ def test_listed_points_outside_the_range_are_counted():
 
 @given(
     st.lists(st.floats(1e-6, 1, allow_nan=False), min_size=2, max_size=30),
-    st.sampled_from([None, Range(1e-5, 1e-1, is_log=True), Range(0.0, 0.5, is_log=False)]),
+    st.sampled_from([None, Range(1e-5, 1e-1, log=True), Range(0.0, 0.5, log=False)]),
 )
 def test_every_configuration_is_counted_once_per_setting(rates, dimension):
     space = {} if dimension is None else {"learning_rate": dimension}
@@ -96,6 +97,10 @@ def test_the_median_is_of_the_scores():
     assert found["heads"][0].median == pytest.approx(0.2)
 
 
-def test_what_is_searched_is_read_from_the_space_of_the_study():
-    found = searched(make_study())
-    assert found == {"heads": None, "learning_rate": Range(1e-4, 1e-2, is_log=True)}
+def test_the_thirds_are_those_of_the_range_that_the_study_searches():
+    study = make_study(n_configs=12)
+    space = study.identity.space.search["learning_rate"]
+    found = report_of(study).settings_effect
+    assert [effect.value for effect in found["heads"]] == [1, 2, 4]
+    shown = found["learning_rate"]
+    assert (shown[0].range[0], shown[2].range[1]) == (space.low, space.high)

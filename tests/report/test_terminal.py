@@ -6,7 +6,7 @@ from rich.console import Console
 
 from dianet_ray.report.terminal import render
 from tests.support.reports import report_of
-from tests.support.studies import laddered, make_study
+from tests.support.studies import laddered, make_study, with_environment
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +83,7 @@ def test_a_study_without_a_draw_can_be_reported(study):
 
 def test_a_mixture_of_devices_is_said(study):
     trainings = dict(study.trainings)
-    trainings[0, 0, 0] = dataclasses.replace(trainings[0, 0, 0], environment={"device": "cuda"})
+    trainings[0, 0, 0] = with_environment(trainings[0, 0, 0], device="cuda")
     text = words(report_of(dataclasses.replace(study, trainings=trainings)))
     assert "The trainings differ in device:" in text
 

@@ -59,18 +59,18 @@ def _place(run: Run, by_id: dict[str, Run]) -> str:
 
 
 def _run(client: MlflowClient, run: Run) -> dict[str, Any]:
-    points = [
-        (point.key, point.step, point.value)
+    values = [
+        (metric.key, metric.step, metric.value)
         for key in run.data.metrics
         if not key.startswith("seconds/")
-        for point in client.get_metric_history(run.info.run_id, key)
+        for metric in client.get_metric_history(run.info.run_id, key)
     ]
     outputs = run.outputs.model_outputs if run.outputs else []
     return {
         "status": run.info.status,
         "tags": _ours(run.data.tags),
         "params": run.data.params,
-        "points": sorted(points),
+        "values": sorted(values),
         "seconds": sorted(key for key in run.data.metrics if key.startswith("seconds/")),
         "n_models": len(outputs),
         "artifacts": hashes(client, run.info.artifact_uri),

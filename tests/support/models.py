@@ -17,7 +17,7 @@ from dianet_ray.protocol.standing import standing_of
 from dianet_ray.protocol.study import Study
 from dianet_ray.settings import derive_seed
 from dianet_ray.tracking.champion import ModelCard
-from tests.support import studies
+from tests.support.studies import with_result
 
 IMAGE_SIZE = 16
 RECIPE = Recipe(IMAGE_SIZE)
@@ -36,7 +36,7 @@ def with_weights(study: Study, path: Path) -> Study:
         name = weights_path(training.config_id, training.fold)
         (path / name).parent.parent.mkdir(parents=True, exist_ok=True)
         n_bytes, sha256 = save_weights(path / name, network.member_state(built, 0), {})
-        trainings[key] = studies.with_weights(training, Weights(name, n_bytes, sha256))
+        trainings[key] = with_result(training, weights=Weights(name, n_bytes, sha256))
     return replace(study, trainings=trainings, origin=replace(study.origin, recipe=RECIPE))
 
 

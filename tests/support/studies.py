@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
@@ -10,7 +11,13 @@ from dianet_ray.artefacts import LoggedStep, Recipe, weights_path
 from dianet_ray.options import SearchOptions
 from dianet_ray.protocol.folds import Clip
 from dianet_ray.protocol.ladder import EXHAUSTIVE, Rung
-from dianet_ray.protocol.results import Training, TrainingResult, Weights, WorkerEnvironment
+from dianet_ray.protocol.results import (
+    Outcome,
+    Training,
+    TrainingResult,
+    Weights,
+    WorkerEnvironment,
+)
 from dianet_ray.protocol.study import (
     Configuration,
     DriverEnvironment,
@@ -195,8 +202,16 @@ def _origin(clips: tuple[Clip, ...]) -> Origin:
     )
 
 
-def with_weights(training: Training, weights: Weights | None) -> Training:
-    """The same training with other weights."""
-    return dataclasses.replace(
-        training, result=dataclasses.replace(training.result, weights=weights)
-    )
+def with_result(training: Training, **changes: Any) -> Training:
+    """The same training with other values in its result."""
+    return dataclasses.replace(training, result=dataclasses.replace(training.result, **changes))
+
+
+def with_environment(training: Training, **changes: Any) -> Training:
+    """The same training on a worker that differs in some values."""
+    return with_result(training, environment=dataclasses.replace(WORKER, **changes))
+
+
+def ending(training: Training, outcome: Outcome, error: str) -> Training:
+    """The same training, failed or lost."""
+    return with_result(training, outcome=outcome, error=error, probabilities=None, weights=None)

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from dianet_ray.protocol.standing import standing_of
 from dianet_ray.tracking import store
 from tests.support.models import card_of, with_weights
 from tests.support.studies import make_study
@@ -19,7 +20,7 @@ def client(tmp_path_factory):
 
 @pytest.fixture
 def made(client, tmp_path, request):
-    """A finished study of 3 configurations on disk, its card, and a name of its own in MLflow."""
+    """A finished study of 3 configurations on disk, its standing and card, a name in MLflow."""
     name = "".join(c if c.isalnum() else "-" for c in request.node.name)
     path = tmp_path / "study"
     path.mkdir()
@@ -30,8 +31,14 @@ def made(client, tmp_path, request):
         origin=replace(study.origin, dataset=name),
         spans=(replace(study.spans[0], started_at=started_at),),
     )
-    described = card_of(study)
-    return SimpleNamespace(client=client, name=name, path=path, study=study, card=described)
+    return SimpleNamespace(
+        client=client,
+        name=name,
+        path=path,
+        study=study,
+        standing=standing_of(study),
+        card=card_of(study),
+    )
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import pytest
 
 from dianet_ray.ensemble.card import read
 from dianet_ray.errors import InputError
-from dianet_ray.protocol.correction import champion
+from dianet_ray.protocol.standing import standing_of
 from dianet_ray.tracking import store
 from dianet_ray.tracking.download import download_model, download_study
 from dianet_ray.tracking.projection import Projection
@@ -16,25 +16,25 @@ pytestmark = [pytest.mark.usefixtures("empty_working_directory")]
 
 
 def test_a_model_comes_back_whole_by_study_and_by_name_and_alias(made, tmp_path):
-    Projection(made.client, made.name, made.path).finish(made.study, made.card)
+    Projection(made.client, made.name, made.path).finish(made.standing, made.card)
     folders = []
     for name in ("by-study", "by-model"):
         (tmp_path / name).mkdir()
         folders.append(tmp_path / name)
-    by_study = download_study(made.client, made.study, folders[0])
+    by_study = download_study(made.client, made.standing, folders[0])
     by_model = download_model(made.client, f"dianet-{made.name}-3@champion", folders[1])
     assert read(by_study) == read(by_model)
     assert [f.name for f in sorted(by_study.iterdir())] == [
         f.name for f in sorted(by_model.iterdir())
     ]
-    assert read(by_study).config_id == made.card["config_id"]
+    assert read(by_study).config_id == made.card.config_id
 
 
 def test_fetching_deletes_nothing_where_two_experiments_hold_the_study(made, tmp_path):
     for experiment in (made.name, f"{made.name}-too"):
-        Projection(made.client, experiment, made.path).finish(made.study, made.card)
+        Projection(made.client, experiment, made.path).finish(made.standing, made.card)
     trees = [dump_tree(made.client, made.name), dump_tree(made.client, f"{made.name}-too")]
-    assert read(download_study(made.client, made.study, tmp_path)).folds
+    assert read(download_study(made.client, made.standing, tmp_path)).folds
     assert dump_tree(made.client, made.name) == trees[0]
     assert dump_tree(made.client, f"{made.name}-too") == trees[1]
 
@@ -45,15 +45,16 @@ def test_a_former_champion_is_not_handed_out_until_track_writes_the_new_one(made
         configurations=made.study.configurations[:2],
         trainings={k: t for k, t in made.study.trainings.items() if k[0] < 2},
     )
-    assert champion(before).config_id != champion(made.study).config_id
+    former, champion = standing_of(before).champion(), made.standing.champion()
+    assert former.config_id != champion.config_id
     for experiment in (made.name, f"{made.name}-too"):
-        Projection(made.client, experiment, made.path).finish(before, card_of(before))
-    Projection(made.client, made.name, made.path).update(made.study)
+        Projection(made.client, experiment, made.path).finish(standing_of(before), card_of(before))
+    Projection(made.client, made.name, made.path).update(made.standing)
     with pytest.raises(InputError, match="write it with track"):
-        download_study(made.client, made.study, tmp_path)
-    Projection(made.client, f"{made.name}-too", made.path).finish(made.study, made.card)
-    found = read(download_study(made.client, made.study, tmp_path))
-    assert found.config_id == champion(made.study).config_id
+        download_study(made.client, made.standing, tmp_path)
+    Projection(made.client, f"{made.name}-too", made.path).finish(made.standing, made.card)
+    found = read(download_study(made.client, made.standing, tmp_path))
+    assert found.config_id == champion.config_id
 
 
 def artifact(client, experiment, name):
@@ -64,10 +65,10 @@ def artifact(client, experiment, name):
 
 
 def test_a_missing_artifact_is_said_in_one_line(made, tmp_path):
-    Projection(made.client, made.name, made.path).finish(made.study, made.card)
+    Projection(made.client, made.name, made.path).finish(made.standing, made.card)
     artifact(made.client, made.name, "fold-001.safetensors").unlink()
     with pytest.raises(InputError, match="fold-001") as error:
-        download_study(made.client, made.study, tmp_path)
+        download_study(made.client, made.standing, tmp_path)
     assert "\n" not in str(error.value)
 
 
@@ -90,11 +91,11 @@ def test_a_registered_model_that_is_not_ours_is_said_in_one_line(made, tmp_path,
 
 
 def test_what_is_not_there_is_said_in_one_line(made, tmp_path):
-    study = replace(made.study, identity={**made.study.identity, "seed": 98})
-    other = replace(made.study, identity={**made.study.identity, "seed": 99})
-    Projection(made.client, made.name, made.path).update(study)
+    seeds = [replace(made.study.identity, seed=seed) for seed in (98, 99)]
+    known, other = (standing_of(replace(made.study, identity=one)) for one in seeds)
+    Projection(made.client, made.name, made.path).update(known)
     for call, words in [
-        (lambda: download_study(made.client, study, tmp_path), "track"),
+        (lambda: download_study(made.client, known, tmp_path), "track"),
         (lambda: download_study(made.client, other, tmp_path), "track"),
         (lambda: download_model(made.client, "no-such-model@champion", tmp_path), "no-such-model"),
         (lambda: download_model(made.client, "no-alias", tmp_path), "NAME@ALIAS"),

@@ -6,20 +6,27 @@ from mlflow import MlflowClient
 
 from dianet_ray.artefacts import fold_file
 from dianet_ray.errors import InputError
-from dianet_ray.protocol.correction import champion
+from dianet_ray.protocol.standing import standing_of
 from dianet_ray.tracking.projection import Projection
 from tests.support.mlflow_tree import dump_tree
 from tests.support.models import card_of
+from tests.support.studies import ending
 
 pytestmark = [pytest.mark.usefixtures("empty_working_directory")]
 
 
-def project(made, experiment, study=None, described=None, *, client=None):
+def project(made, experiment, study=None, *, client=None):
     """Write a study with a Projection that knows nothing, as another process would."""
-    study = study or made.study
+    standing = standing_of(study or made.study)
     projection = Projection(client or made.client, experiment, made.path)
-    projection.finish(study, described or made.card)
+    projection.finish(standing, card_of(study) if study else made.card)
     return dump_tree(made.client, experiment)
+
+
+def update(made, study):
+    """Write a study without its champion's models, as a search does on its way."""
+    Projection(made.client, made.name, made.path).update(standing_of(study))
+    return dump_tree(made.client, made.name)
 
 
 def after(study, n_trainings):
@@ -31,9 +38,7 @@ def after(study, n_trainings):
 def outcome_of(study, number, outcome):
     """The study with one training of a configuration ending otherwise."""
     key = (number, 0, 1)
-    ended = replace(
-        study.trainings[key], outcome=outcome, probabilities=None, weights=None, error="why"
-    )
+    ended = ending(study.trainings[key], outcome, "why")
     return replace(study, trainings={**study.trainings, key: ended})
 
 
@@ -74,20 +79,20 @@ def mortal(client, n_calls):
 
 def test_a_study_is_a_tree_of_runs_with_the_champions_folds_and_one_registered_model(made):
     tree = project(made, made.name)
-    winner = champion(made.study)
-    place = f"study/{winner.number:03d}-{winner.config_id}"
+    champion = made.standing.champion()
+    place = f"study/{champion.number:03d}-{champion.config_id}"
     folds = [f"{place}/fold-{fold.index:03d}" for fold in made.study.folds]
     configurations = [f"study/{c.number:03d}-{c.config_id}" for c in made.study.configurations]
     assert list(tree["runs"]) == sorted(["study", *configurations, *folds])
     assert all(len(copies) == 1 for copies in tree["runs"].values())
     (study,), (best,), (fold,) = (tree["runs"][name] for name in ("study", place, folds[2]))
-    assert study["tags"]["dianet.champion"] == winner.config_id
-    assert best["params"]["heads"] == str(winner.settings.heads)
-    uf1 = next(value for key, _, value in best["points"] if key == "uf1")
-    assert ("best/uf1", len(configurations) - 1, uf1) in study["points"]
-    steps = [step for key, step, _ in best["points"] if key == "fold/accuracy"]
+    assert study["tags"]["dianet.champion"] == champion.config_id
+    assert best["params"]["heads"] == str(champion.settings.heads)
+    uf1 = next(value for key, _, value in best["values"] if key == "uf1")
+    assert ("best/uf1", len(configurations) - 1, uf1) in study["values"]
+    steps = [step for key, step, _ in best["values"] if key == "fold/accuracy"]
     assert steps == [fold.index for fold in made.study.folds]
-    assert [p for p in fold["points"] if p[0] == "train/loss"] == [
+    assert [p for p in fold["values"] if p[0] == "train/loss"] == [
         ("train/loss", 10, 1.1),
         ("train/loss", 20, 0.9),
     ]
@@ -102,10 +107,10 @@ def test_a_study_is_a_tree_of_runs_with_the_champions_folds_and_one_registered_m
 
 def test_projecting_again_changes_nothing(made):
     projection = Projection(made.client, made.name, made.path)
-    projection.finish(made.study, made.card)
+    projection.finish(made.standing, made.card)
     once = dump_tree(made.client, made.name)
-    projection.update(made.study)
-    projection.finish(made.study, made.card)
+    projection.update(made.standing)
+    projection.finish(made.standing, made.card)
     assert dump_tree(made.client, made.name) == once
     assert project(made, made.name) == once
 
@@ -113,7 +118,7 @@ def test_projecting_again_changes_nothing(made):
 def test_a_study_projected_in_steps_by_many_processes_equals_one_projected_at_the_end(made):
     whole = project(made, f"{made.name}-at-once")
     for n_trainings in (0, 2, 5, 9):
-        Projection(made.client, made.name, made.path).update(after(made.study, n_trainings))
+        update(made, after(made.study, n_trainings))
     assert project(made, made.name) == whole
 
 
@@ -140,10 +145,9 @@ def test_what_two_processes_write_at_once_is_put_in_order_by_the_next(made, n_ca
             trees.append(project(made, made.name))
 
     Projection(WatchedClient(made.client, before), made.name, made.path).finish(
-        made.study, made.card
+        made.standing, made.card
     )
-    Projection(made.client, made.name, made.path).update(made.study)
-    runs = dump_tree(made.client, made.name)["runs"]
+    runs = update(made, made.study)["runs"]
     assert trees == [whole]
     assert all(len(copies) == 1 for copies in runs.values())
     assert project(made, made.name) == whole
@@ -164,11 +168,11 @@ def test_a_run_that_exists_twice_loses_its_copy(made):
 @pytest.mark.parametrize("outcome", ["failed", "lost"])
 def test_a_configuration_that_failed_has_its_state_and_no_scores(made, outcome):
     study = outcome_of(made.study, 0, outcome)
-    tree = project(made, made.name, study, card_of(study))
+    tree = project(made, made.name, study)
     (run,) = tree["runs"][f"study/000-{study.configurations[0].config_id}"]
     assert run["status"] == "FAILED"
     assert run["tags"]["dianet.state"] == outcome
-    assert run["points"] == run["seconds"] == []
+    assert run["values"] == run["seconds"] == []
 
 
 def first_two(study):
@@ -190,49 +194,45 @@ def still_running(study):
 
 def test_the_champion_of_an_unfinished_study_is_written_and_the_study_stays_open(made):
     before = first_two(made.study)
-    project(made, made.name, before, card_of(before))
-    (study,) = project(made, made.name, still_running(made.study))["runs"]["study"]
+    project(made, made.name, before)
+    tree = project(made, made.name, still_running(made.study))
+    (study,) = tree["runs"]["study"]
     assert (study["status"], study["tags"]["dianet.state"]) == ("RUNNING", "running")
-    winner = champion(made.study)
-    assert study["tags"]["dianet.champion"] == winner.config_id
-    tree = dump_tree(made.client, made.name)
+    champion = made.standing.champion()
+    assert study["tags"]["dianet.champion"] == champion.config_id
     folds = [name for name in tree["runs"] if "/fold-" in name]
     assert len(folds) == len(made.study.folds)
-    assert {name.split("/")[1] for name in folds} == {f"002-{winner.config_id}"}
+    assert {name.split("/")[1] for name in folds} == {f"002-{champion.config_id}"}
     (registered,) = tree["registered"].values()
-    assert [v["dianet.config_id"] for v in registered["versions"]] == [champion(before).config_id]
+    former = standing_of(before).champion().config_id
+    assert [v["dianet.config_id"] for v in registered["versions"]] == [former]
 
 
 def test_writing_the_champion_on_the_way_leaves_the_tree_of_a_study_written_at_its_end(made):
     n_folds = len(made.study.folds)
     for n_trainings in (n_folds + 1, 2 * n_folds + 2):
-        part = after(made.study, n_trainings)
-        project(made, made.name, part, card_of(part))
+        project(made, made.name, after(made.study, n_trainings))
     assert project(made, made.name) == project(made, f"{made.name}-at-once")
 
 
 def test_a_study_without_a_complete_configuration_is_sealed_and_opened_when_it_grows(made):
     study = outcome_of(first_two(made.study), 0, "failed")
-    Projection(made.client, made.name, made.path).update(study)
-    (run,) = dump_tree(made.client, made.name)["runs"]["study"]
+    (run,) = update(made, study)["runs"]["study"]
     assert run["status"] == "RUNNING"
     study = outcome_of(study, 1, "lost")
-    Projection(made.client, made.name, made.path).update(study)
-    once = dump_tree(made.client, made.name)
+    once = update(made, study)
     (run,) = once["runs"]["study"]
     assert (run["status"], run["tags"]["dianet.state"]) == ("FAILED", "failed")
-    Projection(made.client, made.name, made.path).update(study)
-    assert dump_tree(made.client, made.name) == once
-    Projection(made.client, made.name, made.path).update(still_running(study))
-    (run,) = dump_tree(made.client, made.name)["runs"]["study"]
+    assert update(made, study) == once
+    (run,) = update(made, still_running(study))["runs"]["study"]
     assert run["status"] == "RUNNING"
 
 
 def test_when_a_study_grows_a_new_champion_takes_the_place_of_the_former(made):
-    winner = champion(made.study)
-    assert winner.number == 2
+    champion = made.standing.champion()
+    assert champion.number == 2
     small = first_two(made.study)
-    project(made, made.name, small, card_of(small))
+    project(made, made.name, small)
     grown = project(made, made.name)
     at_once = project(made, f"{made.name}-at-once")
     for run in [*grown["runs"].values(), *at_once["runs"].values()]:
@@ -240,8 +240,8 @@ def test_when_a_study_grows_a_new_champion_takes_the_place_of_the_former(made):
     assert grown["runs"] == at_once["runs"]
     (registered,) = grown["registered"].values()
     assert [v["dianet.config_id"] for v in registered["versions"]] == [
-        champion(small).config_id,
-        winner.config_id,
+        standing_of(small).champion().config_id,
+        champion.config_id,
     ]
 
 
@@ -258,8 +258,8 @@ def test_the_alias_stays_with_the_newest_study_when_an_older_one_is_written_agai
 
 
 def test_a_renamed_study_folder_renames_its_run(made):
-    Projection(made.client, made.name, made.path).update(made.study)
-    Projection(made.client, made.name, made.path).update(replace(made.study, name="other"))
+    update(made, made.study)
+    update(made, replace(made.study, name="other"))
     runs = made.client.search_runs(
         [made.client.get_experiment_by_name(made.name).experiment_id],
         "tags.`dianet.kind` = 'study'",
@@ -268,21 +268,21 @@ def test_a_renamed_study_folder_renames_its_run(made):
 
 
 def test_damaged_weights_are_refused_in_one_line(made):
-    file = made.path / made.study.of(champion(made.study).number)[1].weights.path
+    file = made.path / made.study.of(made.standing.champion().number)[1].result.weights.path
     file.write_bytes(file.read_bytes()[:-1] + b"x")
     with pytest.raises(InputError, match="fold 1 is missing or damaged") as error:
         project(made, made.name)
     assert "\n" not in str(error.value)
 
 
-def test_pictures_of_people_are_written_only_when_they_are_given(made):
+def test_pictures_of_subjects_are_written_only_when_they_are_given(made):
     tree = project(made, made.name)
     (study,) = tree["runs"]["study"]
     assert set(study["artifacts"]) == {"identity.json"}
     assert not [n for runs in tree["runs"].values() for n in runs[0]["artifacts"] if "png" in n]
     faces = {"casme2/sub01/EP02_01f": np.zeros((3, 8, 8, 3), np.float16)}
     projection = Projection(made.client, made.name, made.path, faces=faces)
-    projection.finish(made.study, made.card)
+    projection.finish(made.standing, made.card)
     (study,) = dump_tree(made.client, made.name)["runs"]["study"]
     assert sum(name.endswith(".png") for name in study["artifacts"]) == 3
 

@@ -6,32 +6,31 @@ from mlflow import pyfunc
 
 from dianet_ray.model import fit
 from dianet_ray.model.weights import load_weights
-from dianet_ray.protocol.correction import champion
 from dianet_ray.tracking.projection import Projection
 from tests.support.models import IMAGE_SIZE
 
 pytestmark = [pytest.mark.usefixtures("empty_working_directory")]
 
 
-def test_the_registered_model_loads_back_and_answers_as_its_fold_models_do(made, monkeypatch):
-    Projection(made.client, made.name, made.path).finish(made.study, made.card)
+def test_the_registered_model_loads_back_and_predicts_as_its_fold_models_do(made, monkeypatch):
+    Projection(made.client, made.name, made.path).finish(made.standing, made.card)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", made.client.tracking_uri)
     model = pyfunc.load_model(f"models:/dianet-{made.name}-3@champion")
     generator = np.random.default_rng(0)
     images = generator.uniform(-255, 255, (5, 3, IMAGE_SIZE, IMAGE_SIZE, 3)).astype(np.float16)
-    winner = champion(made.study)
+    champion = made.standing.champion()
     weights = [
-        load_weights(made.path / training.weights.path)
-        for training in made.study.of(winner.number)
+        load_weights(made.path / training.result.weights.path)
+        for training in made.study.of(champion.number)
     ]
-    votes = fit.predict(winner.settings, weights, images, n_classes=3)
+    members = fit.predict(champion.settings, weights, images, n_classes=3)
     found = model.predict(images.astype(np.float32))
     assert found.shape == (5, 3)
-    assert np.array_equal(found, votes.mean(axis=0))
+    assert np.array_equal(found, members.mean(axis=0))
 
 
 def test_the_logged_model_says_nothing_of_where_it_was_made(made):
-    Projection(made.client, made.name, made.path).finish(made.study, made.card)
+    Projection(made.client, made.name, made.path).finish(made.standing, made.card)
     version = made.client.get_model_version_by_alias(f"dianet-{made.name}-3", "champion")
     folder = made.client.get_model_version_download_uri(version.name, version.version)
     files = list(Path(folder.removeprefix("file://")).rglob("*"))
@@ -45,7 +44,7 @@ def test_the_logged_model_says_nothing_of_where_it_was_made(made):
 
 
 def test_a_model_that_was_left_half_written_is_deleted_even_behind_a_whole_one(made):
-    Projection(made.client, made.name, made.path).finish(made.study, made.card)
+    Projection(made.client, made.name, made.path).finish(made.standing, made.card)
     experiment = made.client.get_experiment_by_name(made.name).experiment_id
     (whole,) = made.client.search_logged_models([experiment])
     _, newest = (
@@ -55,6 +54,6 @@ def test_a_model_that_was_left_half_written_is_deleted_even_behind_a_whole_one(m
         for _ in range(2)
     )
     made.client.finalize_logged_model(newest.model_id, "READY")
-    Projection(made.client, made.name, made.path).finish(made.study, made.card)
+    Projection(made.client, made.name, made.path).finish(made.standing, made.card)
     left = {model.model_id for model in made.client.search_logged_models([experiment])}
     assert left == {whole.model_id, newest.model_id}

@@ -56,7 +56,7 @@ def test_a_server_gets_the_tree_that_a_file_gets_and_nothing_is_printed(
     remote = connected(process, uri)
     capfd.readouterr()
     for client in (remote, made.client):
-        Projection(client, made.name, made.path).finish(made.study, made.card)
+        Projection(client, made.name, made.path).finish(made.standing, made.card)
     assert dump_tree(remote, made.name) == dump_tree(made.client, made.name)
     (tmp_path / "fetched").mkdir()
     model = download_model(remote, f"dianet-{made.name}-3@champion", tmp_path / "fetched")

@@ -25,12 +25,12 @@ class Notes:
         self.n_made += 1
         return self
 
-    def update(self, study):
+    def update(self, standing):
         self.is_open.wait()
         if self.n_failures:
             self.n_failures -= 1
             raise OSError("gone\nfor a walk")
-        self.updates.append(study)
+        self.updates.append(standing.study)
 
 
 STUDIES = [make_study(4, 1, seed=seed) for seed in range(4)]
@@ -102,7 +102,7 @@ def test_a_real_projection_is_whole_when_the_thread_is_closed(made):
     writer.submit(made.study)
     assert writer.close(made.study, timeout_s=300)
     found = dump_tree(made.client, made.name)
-    Projection(made.client, f"{made.name}-at-once", made.path).update(made.study)
+    Projection(made.client, f"{made.name}-at-once", made.path).update(made.standing)
     assert found == dump_tree(made.client, f"{made.name}-at-once")
 
 
