@@ -22,6 +22,7 @@ from dianet_ray.search.space_file import read_space
 from dianet_ray.search.trial import FoldTrial
 from dianet_ray.synth.data_set import write_data_set
 from dianet_ray.synth.layouts import LAYOUTS
+from dianet_ray.synth.planning import SynthOptions
 from tests.support.fake_search import run_plan
 from tests.support.reports import report_of
 
@@ -47,15 +48,14 @@ def search(images, path):
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_a_layout_is_written_validated_prepared_and_searched(layout, ray_local, tmp_path):
-    made = write_data_set(
-        tmp_path / "data",
+    options = SynthOptions(
         layout=layout,
         n_subjects=9,
         n_clips=N_CLIPS.get(layout, 36),
         image_size=32,
         n_frames=10,
-        n_workers=1,
     )
+    made = write_data_set(tmp_path / "data", options, n_workers=1)
     manifest = read_manifest(layout, tmp_path / "data")
     with silent("validate") as progress:
         seen = inspect(manifest, crop="none", progress=progress)
@@ -86,12 +86,12 @@ def test_a_layout_is_written_validated_prepared_and_searched(layout, ray_local, 
     assert document.n_trainings == len(study.folds) == len({c.subject for c in study.clips})
     parts = document.champion.parts
     assert set(parts) == ({"casme2", "samm", "smic"} if layout == "megc2019" else set())
-    answers, truth = study.pooled(0).argmax(axis=1), study.labels()
+    predicted, truth = study.pooled(0).argmax(axis=1), study.labels()
     every = list(range(len(study.classes)))
     for name, part in parts.items():
         mine = [i for i, c in enumerate(study.clips) if c.subject.startswith(f"{name}/")]
         assert part.clips == len(mine)
         asked = {"labels": every, "average": "macro", "zero_division": 0}
-        assert part.uf1 == pytest.approx(f1_score(truth[mine], answers[mine], **asked))
-        assert part.uar == pytest.approx(recall_score(truth[mine], answers[mine], **asked))
-        assert part.accuracy == pytest.approx((truth[mine] == answers[mine]).mean())
+        assert part.uf1 == pytest.approx(f1_score(truth[mine], predicted[mine], **asked))
+        assert part.uar == pytest.approx(recall_score(truth[mine], predicted[mine], **asked))
+        assert part.accuracy == pytest.approx((truth[mine] == predicted[mine]).mean())
