@@ -34,11 +34,11 @@ from rich.table import Table
 
 from benchmarks.repeater_driver import SPACE
 from dianet_ray.cluster.connection import local_cpus
-from dianet_ray.model.fit import LabelledImages, Member, fit
+from dianet_ray.model.fit import Member, fit
 from dianet_ray.options import SearchOptions
 from dianet_ray.prepare.images import load_images
-from dianet_ray.protocol.correction import champion
 from dianet_ray.protocol.predictions import pooled_score
+from dianet_ray.protocol.standing import standing_of
 from dianet_ray.search.plan import make_plan
 from dianet_ray.search.space_file import read_space
 from dianet_ray.search.study_file import load_study
@@ -105,7 +105,7 @@ def by_search(images: Path, folder: Path, asked: argparse.Namespace) -> dict[str
     words += ["--address", "local", "--gpus-per-trial", 0, "--strategy", "ladder"]
     seconds, _ = run("dianet_ray", "search", images, folder / "study", *words)
     study = load_study(folder / "study")
-    best = champion(study)
+    best = standing_of(study).champion()
     assert best is not None
     return {
         "wall_s": seconds,
@@ -160,9 +160,9 @@ class Comparison:
         fresh = np.arange(self._n_known, len(self._labels))
         found = []
         for number in range(N_JUDGES):
-            member = Member(known, fresh, derive_seed(self._seed, "comparison", number))
-            n = len(self._classes)
-            (fitted,) = fit(settings, LabelledImages(self._images, self._labels, n), [member])
+            member = Member(known, fresh, derive_seed(self._seed, "judge", number))
+            data, n = (self._images, self._labels), len(self._classes)
+            (fitted,) = fit(settings, *data, [member], n_classes=n)
             answers = fitted.probabilities
             found.append(pooled_score(self._labels[fresh], answers, n_classes=n, objective="uf1"))
         return float(np.mean(found))

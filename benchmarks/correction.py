@@ -22,11 +22,11 @@ from rich.console import Console
 from rich.table import Table
 from threadpoolctl import threadpool_limits
 
-from benchmarks.replay.answers import OBJECTIVE, Drawn, Recorded, rung_names
 from benchmarks.replay.cluster import simulate
 from benchmarks.replay.generator import calibrate, generate
 from benchmarks.replay.margins import fit
 from benchmarks.replay.matrix import Matrix, load
+from benchmarks.replay.predictions import OBJECTIVE, Drawn, Recorded, rung_names
 from benchmarks.replay.strategies import Racing
 from benchmarks.search_cost import MATRICES
 from dianet_ray.progress import Progress

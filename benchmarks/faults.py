@@ -56,7 +56,7 @@ def disturb(run: Run, kind: Kind, moment: int) -> float:
 
 
 def measure(bench: Bench, name: str, index: int, seed: int) -> dict[str, Any]:
-    """Disturb one search at one random moment, and comparison what is left."""
+    """Disturb one search at one random moment, and judge what is left."""
     kind, rng = KINDS[name], random.Random(f"{seed} {name} {index}")
     folder = bench.folder / f"{name}-{index}"
     moment = rng.randint(FIRST, LAST)
@@ -65,7 +65,7 @@ def measure(bench: Bench, name: str, index: int, seed: int) -> dict[str, Any]:
     found: dict[str, Any] = {"kind": name, "moment": moment, "broken": []}
     try:
         found["fault_s"] = round(disturb(run, kind, moment), 1)
-        found |= run.comparison()
+        found |= run.judge()
         found["broken"] += [law for law in LAWS if found[law]]
         found["broken"] += [] if found["is_tree_equal"] else ["tree"]
         found["broken"] += [] if run.n_resumes == kind.n_resumes else ["n_resumes"]

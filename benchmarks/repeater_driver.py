@@ -141,7 +141,7 @@ def material(plan: Plan, images: np.ndarray) -> Material:
         n_classes=len(study.classes),
         folds=study.folds,
         space=plan.space,
-        seed=int(study.identity["seed"]),
+        seed=study.identity.seed,
         rung=study.loso_rung,
     )
 

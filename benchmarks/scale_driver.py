@@ -30,7 +30,9 @@ from dianet_ray.cluster.connection import connected
 from dianet_ray.cluster.nodes import Nodes
 from dianet_ray.options import SearchOptions, TrackingOptions
 from dianet_ray.prepare.images import Images, load_images
-from dianet_ray.search.ledger import read_records
+from dianet_ray.protocol.results import TrainingResult
+from dianet_ray.search.events import Order, TrainingEnded, answer_of
+from dianet_ray.search.ledger import read_events
 from dianet_ray.search.plan import Plan, make_plan
 from dianet_ray.search.workers import Workers, make_workers, resources
 from dianet_ray.settings import Settings, config_id
@@ -40,6 +42,7 @@ from tests.support.fake_search import SPACE, FakeTrial
 
 WAVE_SIZE = 32
 LONGEST_WAIT_S = 900.0
+SILENCE_S = 600.0
 WRITES = ("create_run", "log_batch", "log_artifact", "log_text", "set_tag", "set_terminated")
 ROWS = ("runs", "metrics", "params", "tags")
 
@@ -161,6 +164,11 @@ def rate(times: list[float], folder: Path, n_actors: int) -> dict[str, Any]:
     }
 
 
+def ends(study: Path) -> list[float]:
+    """List when the trainings of a study ended."""
+    return [event.at for event in read_events(study) if isinstance(event, TrainingEnded)]
+
+
 def plan_of(images: Images, folder: Path, n_configs: int) -> Plan:
     """Plan the search."""
     options = SearchOptions(configs=n_configs, wave_size=WAVE_SIZE, strategy="exhaustive")
@@ -185,8 +193,7 @@ def whole_search(images: Images, folder: Path, n_actors: int, n_configs: int) ->
         trial=WaitingTrial,
     ).run()
     ended_at = time.time()
-    records = [*read_records(folder / "study")]
-    times = [r["finished_at"] for r in records if r["kind"] == "training"]
+    times = ends(folder / "study")
     parts = [path.stat().st_size for path in (folder / "study" / "ledger").iterdir()]
     found = rate(times, folder / "there", n_actors)
     written = n_rows(database) - n_before
@@ -218,16 +225,24 @@ class BareSearcher(Searcher):  # type: ignore[misc]
         if not self._left:
             return str(Searcher.FINISHED)
         number, fold = self._left.pop()
-        work = {"number": number, "config_id": f"{self._id}-{number}", "attempt": 1}
-        work |= {"settings": Settings().model_dump(), "folds": [fold], "silence_s": 600.0}
-        work |= {"rung": self._rung, "steps": 1.0}
-        return {"work": work}
+        return Order(
+            number=number,
+            config_id=f"{self._id}-{number}",
+            settings=Settings(),
+            rung=self._rung,
+            folds=(fold,),
+            steps=1.0,
+            attempt=1,
+            silence_s=SILENCE_S,
+        ).config()
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
         """Note when it ended."""
-        self.times.append(json.loads((result or {})["training"])["finished_at"])
+        answer = answer_of(result)
+        assert isinstance(answer, TrainingResult), answer
+        self.times.append(answer.finished_at)
 
     def save(self, checkpoint_path: str) -> None:
         """Save nothing."""
@@ -246,7 +261,7 @@ def fit_bare(
     n_actors: int,
     scheduler: TrialScheduler | None = None,
 ) -> None:
-    """Run what the searcher names on the workers's kind of actors with nothing around Tune."""
+    """Run what the searcher names on the kind of actors that a search has, by Tune alone."""
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
     os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
     os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = str(10**9)

@@ -31,11 +31,18 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.scale_driver import BareSearcher, Samples, WaitingTrial, arrivals, fit_bare, rate
+from benchmarks.scale_driver import (
+    BareSearcher,
+    Samples,
+    WaitingTrial,
+    arrivals,
+    ends,
+    fit_bare,
+    rate,
+)
 from dianet_ray.artefacts import WEIGHTS_FOLDER
 from dianet_ray.cluster.connection import LOCAL, connected
 from dianet_ray.cluster.nodes import Nodes
-from dianet_ray.search.ledger import read_records
 from dianet_ray.search.plan import Plan
 from dianet_ray.search.tuner import _AsQueued, run
 from dianet_ray.search.workers import Workers, make_workers, resources
@@ -91,20 +98,19 @@ def write(path: Path, content: bytes) -> None:
 
 def plan_of(folder: Path, strategy: str, size: int) -> Plan:
     """Plan a study of at least as many trainings as `size`."""
-    plan: Plan = fake_search.fake_plan(
+    return fake_search.fake_plan(
         folder / "study",
         n_subjects=N_FOLDS,
         n_configs=math.ceil(size / N_FOLDS),
         wave_size=WAVE_SIZE,
         **STRATEGIES[strategy],
     )
-    return plan
 
 
 def search(plan: Plan, workers: Workers, folder: Path) -> list[float]:
     """Search; list when trainings ended."""
     run(fake_search.searcher_of(plan), plan, workers, started_at=time.time())
-    return [r["finished_at"] for r in read_records(plan.path) if r["kind"] == "training"]
+    return ends(plan.path)
 
 
 def bare(plan: Plan, workers: Workers, folder: Path) -> list[float]:

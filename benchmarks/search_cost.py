@@ -22,11 +22,11 @@ from typing import Any
 from rich.console import Console
 from threadpoolctl import threadpool_limits
 
-from benchmarks.replay.answers import Recorded
 from benchmarks.replay.generator import calibrate, generate, likeness, mean_likeness
 from benchmarks.replay.margins import Fitted, fit
 from benchmarks.replay.matrix import Matrix, load
 from benchmarks.replay.measure import Found, join, orders, repeat, rows
+from benchmarks.replay.predictions import Recorded
 from benchmarks.replay.strategies import Racing, Start, ceiling, strategies
 from benchmarks.replay.tables import tables
 from dianet_ray.progress import Progress

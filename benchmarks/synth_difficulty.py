@@ -1,8 +1,9 @@
 """How hard the synthetic data set is: the four figures that `synth` was calibrated to.
 
-Pooled accuracy of the default settings at 64 pixels, leaving one subject out; the same with clips
-dealt to as many folds at random; with one dynamic image instead of two phases; and, for 32 random
-points of dianet.yaml trained on all default clips, the spread of accuracy on fresh people.
+The first figure is the pooled accuracy of the default settings at 64 pixels, leaving one subject
+out. The second deals the clips to as many folds at random. The third uses one dynamic image
+instead of two phases. The fourth is the spread of accuracy on new subjects over 32 random
+settings of dianet.yaml, each trained on all default clips.
 
     python -m benchmarks.synth_difficulty [--workers 2] [--json] [--only loso,random,...]
 """
@@ -32,10 +33,12 @@ from dianet_ray.search.space_file import load_space
 from dianet_ray.settings import Settings, derive_seed
 from dianet_ray.synth.data_set import n_processors
 from dianet_ray.synth.layout import read_layouts
+from dianet_ray.synth.planning import SynthOptions
 
 IMAGE_SIZE = 64
-FRESH = {"n_subjects": 104, "n_clips": 1000}
-N_POINTS = 32
+N_FRESH_SUBJECTS, N_FRESH_CLIPS = 104, 1000
+(CASME2,) = read_layouts("casme2")
+N_SETTINGS = 32
 SINGLE = ("onset_apex", "apex_offset", "whole_clip")
 PARTS = ("loso", "random", *SINGLE, "space")
 
@@ -58,9 +61,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         make = partial(make_arrays, n_workers=arguments.workers, image_size=IMAGE_SIZE)
-        make(folder / "default", seed=arguments.seed, how={})
+        make(folder / "default", SynthOptions(seed=arguments.seed))
         if "space" in arguments.only:
-            make(folder / "fresh", seed=arguments.seed + 1, how=FRESH)
+            fresh = SynthOptions(
+                n_subjects=N_FRESH_SUBJECTS, n_clips=N_FRESH_CLIPS, seed=arguments.seed + 1
+            )
+            make(folder / "fresh", fresh)
         jobs = _jobs(folder, arguments.seed, arguments.only)
         started_at = time.perf_counter()
         hits = _train(jobs, folder, arguments.workers)
@@ -86,23 +92,23 @@ def _arguments() -> argparse.Namespace:
 
 def _jobs(folder: Path, seed: int, parts: Sequence[str]) -> list[Job]:
     subjects = np.load(folder / "default" / "subjects.npy")
-    everybody = np.arange(len(subjects))
-    people = [everybody[subjects == subject] for subject in np.unique(subjects)]
-    shuffled = np.random.default_rng(derive_seed(seed, "difficulty")).permutation(everybody)
-    folds = {"random": np.array_split(shuffled, len(people))}
+    clips = np.arange(len(subjects))
+    by_subject = [clips[subjects == subject] for subject in np.unique(subjects)]
+    shuffled = np.random.default_rng(derive_seed(seed, "difficulty")).permutation(clips)
+    folds = {"random": np.array_split(shuffled, len(by_subject))}
     jobs = []
     for part in (part for part in parts if part != "space"):
         phases = {"phases": part, "fusion": "none"} if part in SINGLE else {}
-        for number, test in enumerate(folds.get(part, people)):
-            train = np.setdiff1d(everybody, test)
+        for number, test in enumerate(folds.get(part, by_subject)):
+            train = np.setdiff1d(clips, test)
             fold_seed = derive_seed(seed, "fold", number)
             jobs.append(Job(part, Settings(**phases), train, test, "default", fold_seed))
     if "space" in parts:
-        space = dataclasses.replace(load_space("dianet"), sampler="random", points=())
+        space = dataclasses.replace(load_space("dianet"), sampler="random", first_settings=())
         fresh = np.arange(len(np.load(folder / "fresh" / "labels.npy")))
-        for number, settings in enumerate(draw(space, seed, wave=0, n=N_POINTS, history=[])):
-            point_seed = derive_seed(seed, "point", number)
-            jobs.append(Job("space", settings, everybody, fresh, "fresh", point_seed))
+        for number, settings in enumerate(draw(space, seed, wave=0, n=N_SETTINGS, history=[])):
+            settings_seed = derive_seed(seed, "point", number)
+            jobs.append(Job("space", settings, clips, fresh, "fresh", settings_seed))
     return jobs
 
 
@@ -126,15 +132,13 @@ def _hits(job: Job, folder: Path) -> np.ndarray:
     n_train, n_test = len(job.train), len(job.test)
     member = Member(np.arange(n_train), n_train + np.arange(n_test), job.seed)
     together = np.concatenate([images, fresh_images]), np.concatenate([labels, fresh_labels])
-    fitted = fit(
-        job.settings, *together, [member], n_classes=len(read_layouts("casme2")[0].labels)
-    )[0]
+    fitted = fit(job.settings, *together, [member], n_classes=len(CASME2.proportions))[0]
     return fitted.probabilities.argmax(axis=1) == fresh_labels  # type: ignore[no-any-return]
 
 
 def _load(folder: Path, clips: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     images = np.load(folder / "images.npy", mmap_mode="r")
-    names = list(read_layouts("casme2")[0].labels)
+    names = list(CASME2.proportions)
     labels = [names.index(label) for label in np.load(folder / "labels.npy")[clips]]
     return images[clips], np.array(labels)
 
@@ -156,10 +160,10 @@ def _figures(jobs: list[Job], hits: list[np.ndarray]) -> dict[str, Any]:
         for part in (part for part in SINGLE if part in pooled):
             figures[f"{part} loses 5 points"] = loso - pooled[part] >= 0.05
     if of["space"]:
-        points = np.array([hit.mean() for hit in of["space"]])
-        figures["accuracy of random points"] = np.sort(points).round(3).tolist()
-        figures["deviation over random points"] = round(float(points.std(ddof=1)), 4)
-        figures["random points differ by 4 points"] = bool(points.std(ddof=1) >= 0.04)
+        found = np.array([hit.mean() for hit in of["space"]])
+        figures["accuracy of random settings"] = np.sort(found).round(3).tolist()
+        figures["deviation over random settings"] = round(float(found.std(ddof=1)), 4)
+        figures["random settings differ by 4 points"] = bool(found.std(ddof=1) >= 0.04)
     return figures
 
 

@@ -237,7 +237,7 @@ def test_the_example_of_a_space_can_be_loaded(tmp_path):
     )
     (tmp_path / "space.yaml").write_text(example)
     space = load_space(str(tmp_path / "space.yaml"))
-    assert space.points
+    assert space.first_settings
     assert space.ladder
 
 

@@ -86,12 +86,12 @@ def test_a_layout_is_written_validated_prepared_and_searched(layout, ray_local, 
     assert document.n_trainings == len(study.folds) == len({c.subject for c in study.clips})
     parts = document.champion.parts
     assert set(parts) == ({"casme2", "samm", "smic"} if layout == "megc2019" else set())
-    answers, truth = study.pooled(0).argmax(axis=1), study.labels()
+    predicted, truth = study.pooled(0).argmax(axis=1), study.labels()
     every = list(range(len(study.classes)))
     for name, part in parts.items():
         mine = [i for i, c in enumerate(study.clips) if c.subject.startswith(f"{name}/")]
         assert part.clips == len(mine)
         asked = {"labels": every, "average": "macro", "zero_division": 0}
-        assert part.uf1 == pytest.approx(f1_score(truth[mine], answers[mine], **asked))
-        assert part.uar == pytest.approx(recall_score(truth[mine], answers[mine], **asked))
-        assert part.accuracy == pytest.approx((truth[mine] == answers[mine]).mean())
+        assert part.uf1 == pytest.approx(f1_score(truth[mine], predicted[mine], **asked))
+        assert part.uar == pytest.approx(recall_score(truth[mine], predicted[mine], **asked))
+        assert part.accuracy == pytest.approx((truth[mine] == predicted[mine]).mean())

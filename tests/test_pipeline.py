@@ -60,7 +60,7 @@ def test_validate_agrees_with_what_synth_wrote(folder):
     assert states.count("left_out") == 1  # the missing apex
 
 
-def test_one_configuration_climbs_the_ladder_and_the_report_says_so(folder):
+def test_one_configuration_is_promoted_and_the_report_says_so(folder):
     document = json.loads(command("report", folder / "study", "--json").stdout)
     n_folds = len(load_study(folder / "study").folds)
     assert document["n_trainings"] == 2 * 3 + n_folds
@@ -69,7 +69,7 @@ def test_one_configuration_climbs_the_ladder_and_the_report_says_so(folder):
     rungs = [(r["partition"], r["reached"], r["trainings"]) for r in document["flow"]["rungs"]]
     assert rungs == [("groups-3", 2, 6), ("loso", 1, n_folds)]
     assert {c["state"] for c in document["configs"]} == {"complete", "screened"}
-    assert document["champion"]["corrected"] is not None  # it was chosen of two
+    assert document["champion"]["corrected"] is not None  # it is the best of two
     assert document["seconds"]["startup"] > 0
 
 
@@ -117,32 +117,32 @@ def test_models_are_collected_by_study_and_by_alias_and_vote_honestly(folder):
         one, other = folder / "by-study" / name, folder / "by-alias" / name
         assert one.read_bytes() == other.read_bytes()
     n_folds = len(load_study(folder / "study").folds)
-    (known,) = ask(folder, first_clip(folder / "data"))
-    (fresh,) = ask(folder, first_clip(folder / "newcomers"))
+    (known,) = predict(folder, first_clip(folder / "data"))
+    (fresh,) = predict(folder, first_clip(folder / "newcomers"))
     assert (known["n_models"], fresh["n_models"]) == (1, n_folds)
     assert known["models"] == "held-out only"
-    for answer in (known, fresh):
-        assert sum(answer["probabilities"].values()) == pytest.approx(1, abs=1e-4)
-        assert answer["apex_from"] == "spot"
+    for prediction in (known, fresh):
+        assert sum(prediction["probabilities"].values()) == pytest.approx(1, abs=1e-4)
+        assert prediction["apex_from"] == "spot"
 
 
 def test_a_held_out_prediction_is_the_one_that_the_study_made(folder):
-    """The apex as annotated, the model that never saw the person: the study's own answer."""
+    """With the annotated apex, the model that never saw the subject predicts as in the study."""
     study = load_study(folder / "study")
     with (folder / "images" / "manifest.csv").open() as rows:
         row = next(row for row in csv.DictReader(rows) if row["state"] == "used")
     flags = [word for key in ("onset", "apex", "offset") for word in (f"--{key}", row[key])]
     clip = folder / "data" / row["frames_path"]
-    (answer,) = ask(folder, clip, *flags)
+    (prediction,) = predict(folder, clip, *flags)
     winner = json.loads(command("report", folder / "study", "--json").stdout)["champion"]
     index = next(i for i, c in enumerate(study.clips) if c.clip_id == row["clip_id"])
     number = winner["number"]
     expected = study.pooled(number)[index]
-    found = [answer["probabilities"][name] for name in study.classes]
+    found = [prediction["probabilities"][name] for name in study.classes]
     assert found == pytest.approx(expected.tolist(), abs=1e-4)
 
 
-def ask(folder, clip, *flags):
+def predict(folder, clip, *flags):
     if not (folder / "models").exists():
         command("collect", folder / "models", "--study", folder / "study")
     return json.loads(command("predict", folder / "models", clip, *flags, "--json").stdout)

@@ -10,12 +10,12 @@ import optuna
 import pytest
 
 from benchmarks import correction, search_cost
-from benchmarks.replay.answers import Recorded, rung_names
 from benchmarks.replay.cluster import simulate
 from benchmarks.replay.generator import calibrate, generate, likeness, mean_likeness
 from benchmarks.replay.margins import Deviations, Fitted, Times, fit
 from benchmarks.replay.matrix import Matrix, Partition
 from benchmarks.replay.measure import orders, play
+from benchmarks.replay.predictions import Recorded, rung_names
 from benchmarks.replay.rivals import is_worse, prefixes
 from benchmarks.replay.strategies import ceiling, strategies
 from dianet_ray.protocol.folds import Clip, groups, loso

@@ -9,7 +9,8 @@ import time
 
 import pytest
 
-from dianet_ray.search.ledger import read_records
+from dianet_ray.search.events import TrainingEnded, WeightsMade
+from dianet_ray.search.ledger import read_events
 from dianet_ray.search.study_file import load_study
 from dianet_ray.tracking.store import connect, default_uri
 from tests.support.images import write_images
@@ -18,7 +19,7 @@ from tests.support.play import decisions
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(400)]
 N_CONFIGS = 14  # TPE draws at random before it has seen ten
-LADDER = "2*0.5"  # 14 x 2 groups, then 3 x LOSO of four people
+LADDER = "2*0.5"  # 14 x 2 groups, then 3 x LOSO of four subjects
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +53,7 @@ def whole(images, tmp_path_factory):
 
 
 def n_recorded(study):
-    return sum(record["kind"] == "training" for record in read_records(study))
+    return sum(isinstance(event, TrainingEnded) for event in read_events(study))
 
 
 def kill_after(process, study, n):
@@ -68,10 +69,10 @@ def kill_after(process, study, n):
 
 def check_equal(path, whole):
     assert decisions(load_study(path)) == decisions(load_study(whole))
-    records = list(read_records(path))
-    done = [(r["number"], r["rung"], r["fold"]) for r in records if r["kind"] == "training"]
+    events = list(read_events(path))
+    done = [event.training.key for event in events if isinstance(event, TrainingEnded)]
     assert len(done) == len(set(done)), "a recorded training was repeated"
-    assert not [r for r in records if r["kind"] == "weights"], "weights were made again"
+    assert not [e for e in events if isinstance(e, WeightsMade)], "weights were made again"
     trees = [dump_tree(connect(default_uri(study)), "dianet-ray") for study in (path, whole)]
     assert trees[0] == trees[1]
 

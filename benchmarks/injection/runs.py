@@ -13,14 +13,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from benchmarks.injection.laws import Window, judge, n_wrong, read_attempts, running
+from benchmarks.injection.laws import Window, cost, n_wrong, read_attempts, running
 from benchmarks.injection.services import Mount, Server, mlflow_server, s3_server
-from dianet_ray.search.ledger import read_records
+from dianet_ray.protocol.standing import standing_of
+from dianet_ray.search.events import Event
+from dianet_ray.search.ledger import read_events
 from dianet_ray.search.retention import damaged_weights
 from dianet_ray.search.study_file import load_study
 from dianet_ray.storage.addresses import located
@@ -28,7 +30,7 @@ from dianet_ray.tracking.store import connect
 from tests.support.clusters import ROOT, RealCluster
 from tests.support.images import write_images
 from tests.support.mlflow_tree import dump_tree
-from tests.support.play import decisions
+from tests.support.play import Decided, decisions
 
 N_CONFIGS, N_FOLDS, N_NODES = 14, 4, 2
 SECONDS = 0.3
@@ -48,8 +50,8 @@ S3_ACCESS = {
 class Truth:
     """What the undisturbed search on one machine left."""
 
-    records: list[dict[str, Any]]
-    decisions: Any
+    events: list[Event]
+    decisions: Decided
     tree: dict[str, Any]
 
 
@@ -115,7 +117,7 @@ class Bench:
         words = [sys.executable, *search_words(self.images, str(study), uri, n_workers=1)[1:]]
         subprocess.run(words, check=True, capture_output=True)
         tree = dump_tree(connect(uri), EXPERIMENT)
-        return Truth([*read_records(study)], decisions(load_study(study)), tree)
+        return Truth([*read_events(study)], decisions(load_study(study)), tree)
 
     def new_database(self, folder: Path) -> str:
         """Copy the empty database; return its address."""
@@ -251,12 +253,12 @@ class Run:
     def judge(self) -> dict[str, Any]:
         """Compare what is left with the laws and the undisturbed search."""
         truth, path = self.bench.truth, located(self.study)
-        records, attempts = [*read_records(path)], read_attempts(self.log)
+        events, attempts = [*read_events(path)], read_attempts(self.log)
         study = load_study(path)
-        found: dict[str, Any] = judge(attempts, records, self.windows)
-        found["n_wrong"] = n_wrong(records, truth.records)
+        found: dict[str, Any] = asdict(cost(attempts, events, self.windows))
+        found["n_wrong"] = n_wrong(events, truth.events)
         found["n_wrong"] += decisions(study) != truth.decisions
-        found["n_weights_bad"] = len(damaged_weights(path, study, N_KEPT))
+        found["n_weights_bad"] = len(damaged_weights(path, standing_of(study), N_KEPT))
         found["is_tracked_later"] = self._tracked_later()
         found["is_tree_equal"] = dump_tree(connect(self.uri), EXPERIMENT) == truth.tree
         ends = max(window.ended_at for window in self.windows)

@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from benchmarks.replay.answers import Recorded
 from benchmarks.replay.margins import Fitted
 from benchmarks.replay.matrix import Matrix, Partition
+from benchmarks.replay.predictions import Recorded
 from dianet_ray.protocol.folds import Clip, Fold, groups, loso
 from dianet_ray.protocol.metrics import confusion, scores
 from dianet_ray.settings import derive_seed

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.replay.answers import Drawn, Recorded
 from benchmarks.replay.cluster import Run, simulate
+from benchmarks.replay.predictions import Drawn, Recorded
 from benchmarks.replay.strategies import Start, Strategy
 
 NEAR = 0.005

@@ -1,8 +1,9 @@
 """Record a fold matrix from real trainings: the settings of replay/space.yaml on synthetic data.
 
-Every configuration is trained on every fold of LOSO and of three groups of subjects with all, half
-and a quarter of its steps; each LOSO model also answers 1,000 fresh clips, which says how good
-the configuration really is. What is trained is kept, so the same command goes on.
+Every configuration is trained on every fold of LOSO, and on three groups of subjects with all,
+half and a quarter of its steps. Each LOSO model also predicts 1,000 fresh clips, which measures
+how good the configuration really is. An interrupted command keeps what it has trained; the same
+command goes on from there.
 
     python -m benchmarks.replay.record OUT.npz --seed 0 --classes casme2:5|FILE [--configs 64]
 """
@@ -21,6 +22,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -28,17 +30,19 @@ import torch
 from benchmarks.arrays import make_arrays
 from benchmarks.replay.matrix import rung_name
 from dianet_ray.datasets.label_sets import label_set
-from dianet_ray.model.fit import LabelledImages, Member, fit
+from dianet_ray.model.fit import Member, fit
 from dianet_ray.progress import Progress
 from dianet_ray.protocol.folds import Clip, Fold, groups, loso
 from dianet_ray.protocol.metrics import confusion
 from dianet_ray.search.draw import draw
 from dianet_ray.search.space_file import load_space
+from dianet_ray.search.trial import shortened
 from dianet_ray.settings import Settings, config_id, derive_seed
 from dianet_ray.synth.data_set import n_processors
+from dianet_ray.synth.planning import SynthOptions
 
 IMAGE_SIZE = 32
-FRESH = {"n_subjects": 104, "n_clips": 1000}
+N_FRESH_SUBJECTS, N_FRESH_CLIPS = 104, 1000
 RUNGS: tuple[tuple[int | None, float], ...] = ((3, 0.25), (3, 0.5), (3, 1.0), (None, 1.0))
 
 
@@ -56,29 +60,40 @@ def main() -> None:
     asked = _arguments()
     parts = asked.out.with_suffix(".parts")
     parts.mkdir(parents=True, exist_ok=True)
+    settings = _settings(asked)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for which, seed, how in (
-            ("known", asked.seed, {}),
-            ("fresh", derive_seed(asked.seed, "fresh") % 10**6, FRESH),
-        ):
-            (folder / which).mkdir()
-            make_arrays(
-                folder / which, seed=seed, n_workers=asked.workers, image_size=IMAGE_SIZE, how=how
-            )
-        settings = _settings(asked)
-        waiting = [i for i in range(len(settings)) if not (parts / f"{i:03d}.npz").exists()]
-        jobs = [(folder, asked, parts / f"{i:03d}.npz", settings[i]) for i in waiting]
+        _make_data(folder, asked)
         started_at = time.perf_counter()
-        with (
-            Progress("record", len(jobs), unit="configurations") as progress,
-            ProcessPoolExecutor(asked.workers, mp_context=get_context("spawn")) as pool,
-        ):
-            for _ in pool.map(_record, jobs):
-                progress.advance()
+        _record_missing(folder, asked, settings)
         minutes = (time.perf_counter() - started_at) / 60
         _join(asked, read_data(folder / "known", asked.classes), settings, minutes)
     shutil.rmtree(parts)
+
+
+def _make_data(folder: Path, asked: argparse.Namespace) -> None:
+    """Write the clips to train on, and the fresh ones that measure the truth."""
+    fresh = SynthOptions(
+        n_subjects=N_FRESH_SUBJECTS,
+        n_clips=N_FRESH_CLIPS,
+        seed=derive_seed(asked.seed, "fresh") % 10**6,
+    )
+    for which, options in (("known", SynthOptions(seed=asked.seed)), ("fresh", fresh)):
+        (folder / which).mkdir()
+        make_arrays(folder / which, options, n_workers=asked.workers, image_size=IMAGE_SIZE)
+
+
+def _record_missing(folder: Path, asked: argparse.Namespace, settings: list[Settings]) -> None:
+    """Train the configurations that have no part yet."""
+    parts = asked.out.with_suffix(".parts")
+    waiting = [i for i in range(len(settings)) if not (parts / f"{i:03d}.npz").exists()]
+    jobs = [(folder, asked, parts / f"{i:03d}.npz", settings[i]) for i in waiting]
+    with (
+        Progress("record", len(jobs), unit="configurations") as progress,
+        ProcessPoolExecutor(asked.workers, mp_context=get_context("spawn")) as pool,
+    ):
+        for _ in pool.map(_record, jobs):
+            progress.advance()
 
 
 def _arguments() -> argparse.Namespace:
@@ -124,38 +139,74 @@ def _record(job: tuple[Path, argparse.Namespace, Path, Settings]) -> None:
     """Train one configuration on everything and write its part."""
     folder, asked, path, settings = job
     torch.set_num_threads(1)
-    known, fresh = (read_data(folder / which, asked.classes) for which in ("known", "fresh"))
-    images = np.concatenate([known.images, fresh.images])
-    labels = np.concatenate([known.labels, fresh.labels])
-    n_known, n_classes = len(known.labels), int(labels.max()) + 1
-    everybody, unknown = np.arange(n_known), np.arange(n_known, len(labels))
+    data = _together(folder, asked.classes)
     written: dict[str, np.ndarray] = {}
-    fresh_counts = []
-    folds_of = partitions(known.clips, asked.classes, asked.seed)
-    for (n, steps), (name, folds) in zip(RUNGS, folds_of.items(), strict=True):
-        shortened = settings.model_copy(update={"steps": max(1, round(settings.steps * steps))})
-        answers = np.full((n_known, n_classes), np.nan, dtype=np.float16)
-        seconds = []
-        for fold in folds:
-            test = np.array(fold.test_clips)
-            member = Member(
-                train=np.setdiff1d(everybody, test),
-                test=np.concatenate([test, unknown]) if n is None else test,
-                seed=derive_seed(asked.seed, config_id(settings), name, fold.index),
-            )
-            started_at = time.process_time()  # of one thread: other work beside it does not count
-            fitted = fit(shortened, LabelledImages(images, labels, n_classes), [member])[0]
-            answers[test] = fitted.probabilities[: len(test)]
-            seconds.append(time.process_time() - started_at)
-            if n is None:
-                said = fitted.probabilities[len(test) :].argmax(axis=1)
-                fresh_counts.append(confusion(fresh.labels, said, n_classes))
-        written[f"probabilities {name}"] = answers
-        written[f"seconds {name}"] = np.array(seconds, dtype=np.float32)
-    written["fresh"] = np.array(fresh_counts, dtype=np.int16)
+    folds_of = partitions(data.clips, asked.classes, asked.seed)
+    for (n_groups, steps), (name, folds) in zip(RUNGS, folds_of.items(), strict=True):
+        seeds = [derive_seed(asked.seed, config_id(settings), name, fold.index) for fold in folds]
+        found = _train_rung(
+            data, shortened(settings, steps), folds, seeds=seeds, is_loso=n_groups is None
+        )
+        written[f"probabilities {name}"] = found.probabilities
+        written[f"seconds {name}"] = found.seconds
+        if n_groups is None:
+            written["fresh"] = found.fresh
     with (path.with_suffix(".new")).open("wb") as file:
         np.savez(file, allow_pickle=False, **written)
     path.with_suffix(".new").rename(path)
+
+
+def _together(folder: Path, classes: str) -> Data:
+    """Put the images and labels of the fresh clips behind the known ones, whose clips are kept."""
+    known, fresh = (read_data(folder / which, classes) for which in ("known", "fresh"))
+    return Data(
+        known.clips,
+        np.concatenate([known.images, fresh.images]),
+        np.concatenate([known.labels, fresh.labels]),
+    )
+
+
+class _Rung(NamedTuple):
+    """What the trainings of one rung gave.
+
+    `probabilities` are (known clips, C) float16, `seconds` (folds,) float32 and `fresh` the
+    confusions of the LOSO models on the fresh clips, (folds, C, C) int16.
+    """
+
+    probabilities: np.ndarray
+    seconds: np.ndarray
+    fresh: np.ndarray
+
+
+def _train_rung(
+    data: Data,
+    settings: Settings,
+    folds: Sequence[Fold],
+    *,
+    seeds: Sequence[int],
+    is_loso: bool,
+) -> _Rung:
+    """Train every fold of a rung; LOSO models predict the fresh clips, too."""
+    n_known, n_classes = len(data.clips), int(data.labels.max()) + 1
+    known, fresh = np.arange(n_known), np.arange(n_known, len(data.labels))
+    probabilities = np.full((n_known, n_classes), np.nan, dtype=np.float16)
+    seconds, fresh_counts = [], []
+    for fold, seed in zip(folds, seeds, strict=True):
+        test = np.array(fold.test_clips)
+        tested = np.concatenate([test, fresh]) if is_loso else test
+        member = Member(train=np.setdiff1d(known, test), test=tested, seed=seed)
+        started_at = time.process_time()  # of one thread: other work beside it does not count
+        fitted = fit(settings, data.images, data.labels, [member], n_classes=n_classes)[0]
+        probabilities[test] = fitted.probabilities[: len(test)]
+        seconds.append(time.process_time() - started_at)
+        if is_loso:
+            predicted = fitted.probabilities[len(test) :].argmax(axis=1)
+            fresh_counts.append(confusion(data.labels[fresh], predicted, n_classes))
+    return _Rung(
+        probabilities,
+        np.array(seconds, dtype=np.float32),
+        np.array(fresh_counts, dtype=np.int16),
+    )
 
 
 def _join(
@@ -165,8 +216,17 @@ def _join(
     parts = asked.out.with_suffix(".parts")
     found = [np.load(parts / f"{i:03d}.npz", allow_pickle=False) for i in range(len(settings))]
     arrays = {key: np.stack([one[key] for one in found]) for key in found[0].files}
+    text = np.array(json.dumps(_about(asked, known, settings, minutes)))
+    np.savez_compressed(asked.out, allow_pickle=False, about=text, **arrays)
+    print(f"{asked.out}: {len(settings)} configurations in {minutes:.1f} min", file=sys.stderr)
+
+
+def _about(
+    asked: argparse.Namespace, known: Data, settings: list[Settings], minutes: float
+) -> dict[str, Any]:
+    """Describe the matrix, as `matrix.load` reads it."""
     folds_of = partitions(known.clips, asked.classes, asked.seed)
-    about = {
+    return {
         "seed": asked.seed,
         "label_set": asked.classes,
         "image_size": IMAGE_SIZE,
@@ -189,9 +249,6 @@ def _join(
         "processor": platform.machine(),
         "date": time.strftime("%Y-%m-%d"),
     }
-    text = np.array(json.dumps(about))
-    np.savez_compressed(asked.out, allow_pickle=False, about=text, **arrays)
-    print(f"{asked.out}: {len(settings)} configurations in {minutes:.1f} min", file=sys.stderr)
 
 
 if __name__ == "__main__":

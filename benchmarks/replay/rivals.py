@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.stats import rankdata, wilcoxon
 
-from benchmarks.replay.answers import Drawn, Recorded
+from benchmarks.replay.predictions import Drawn, Recorded
 from dianet_ray.protocol.ladder import EXHAUSTIVE
 from dianet_ray.protocol.schedule import Key
 

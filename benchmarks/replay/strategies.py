@@ -6,8 +6,8 @@ import heapq
 from collections.abc import Callable
 from typing import Protocol
 
-from benchmarks.replay.answers import Drawn, Recorded, rung_names
 from benchmarks.replay.cluster import Player
+from benchmarks.replay.predictions import Drawn, Recorded, rung_names
 from benchmarks.replay.rivals import Aggressive, Forgiving, Halving, OneByOne, Stops, Wilcoxon
 from dianet_ray.protocol.ladder import EXHAUSTIVE, Ladder, next_look
 from dianet_ray.protocol.schedule import DrawWave, Key, Schedule, Train

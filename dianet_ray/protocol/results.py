@@ -18,7 +18,10 @@ Outcome = Literal["ok", "failed", "lost"]
 
 
 def _as_probabilities(values: Any) -> np.ndarray:
-    found = np.asarray(values, dtype=np.float32)
+    try:
+        found = np.asarray(values, dtype=np.float32)
+    except TypeError as error:  # pydantic reports a ValueError with its place, and passes this on
+        raise ValueError(str(error)) from None
     if found.ndim != 2:
         raise ValueError("probabilities are a list of rows, one per clip")
     return found

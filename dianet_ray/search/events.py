@@ -8,7 +8,9 @@ docs/decisions.md: Results travel as JSON text.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
 
 from dianet_ray.artefacts import Record, from_json, to_json
 from dianet_ray.protocol.results import Training, TrainingResult, Weights
@@ -98,7 +100,8 @@ Event = Started | WorkersChanged | WaveDrawn | TrainingEnded | WeightsMade | Dra
 class EventLine(Record):
     """One line of a ledger part."""
 
-    event: Event
+    # The kind decides which event is read, so that a message names what is wrong in that one.
+    event: Annotated[Event, Field(discriminator="kind")]
 
 
 @dataclass(frozen=True, slots=True)

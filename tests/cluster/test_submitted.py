@@ -7,7 +7,8 @@ from contextlib import ExitStack
 import pytest
 
 from dianet_ray.cli import demo
-from dianet_ray.search.ledger import read_records
+from dianet_ray.search.events import TrainingEnded
+from dianet_ray.search.ledger import read_events
 from dianet_ray.search.study_file import load_study
 from tests.support.clusters import ROOT, RealCluster
 from tests.support.images import write_images
@@ -24,7 +25,7 @@ def dianet_ray(*words, program=sys.executable):
 def n_recorded(study):
     if not (study / "ledger").exists():
         return 0
-    return sum(record["kind"] == "training" for record in read_records(study))
+    return sum(isinstance(event, TrainingEnded) for event in read_events(study))
 
 
 def search_while_a_node_is_replaced(images, words, folder, n_before):
@@ -66,15 +67,14 @@ def check_equal(local, remote, path):
     assert decisions(remote) == decisions(local)
     assert weights(remote) == weights(local)
     assert remote.spans[0].n_workers == 2
-    records = [record for record in read_records(path) if record["kind"] == "training"]
-    done = [(r["number"], r["rung"], r["fold"]) for r in records]
+    done = [e.training.key for e in read_events(path) if isinstance(e, TrainingEnded)]
     assert len(done) == len(set(done)) == len(local.trainings)
 
 
 def weights(study):
     """The hash of each training's weights; only LOSO trainings keep any."""
     return {
-        key: training.weights and training.weights.sha256
+        key: training.result.weights and training.result.weights.sha256
         for key, training in study.trainings.items()
     }
 
@@ -90,10 +90,10 @@ def test_a_submitted_search_that_loses_a_node_equals_a_local_one(tmp_path):
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_the_demo_s_search_submitted_equals_a_local_one(tmp_path):
-    people, images = tmp_path / "people", tmp_path / "images"
+    data, images = tmp_path / "data", tmp_path / "images"
     size = ["--image-size", "96", "--frames", "24"]
     sizes = ["--subjects", demo.N_SUBJECTS, "--clips", demo.N_CLIPS, *size]
-    for words in (["synth", people, *sizes], ["prepare", "casme2", people, images]):
+    for words in (["synth", data, *sizes], ["prepare", "casme2", data, images]):
         subprocess.run(dianet_ray(*words), check=True, cwd=ROOT)
     local, remote, has_late_worked = search_while_a_node_is_replaced(images, DEMO, tmp_path, 24)
     check_equal(local, remote, tmp_path / "there")

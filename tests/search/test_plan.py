@@ -34,8 +34,8 @@ def study(images, tmp_path):
 
 def test_what_is_not_said_again_is_taken_from_the_study(images, study):
     found = plan(images, study, configs=5)
-    assert found.study.identity["seed"] == 3
-    assert found.study.identity["wave_size"] == 2
+    assert found.study.identity.seed == 3
+    assert found.study.identity.wave_size == 2
     assert found.n_configs == 5
     assert not found.is_new
 

@@ -3,7 +3,9 @@
 import hashlib
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -11,8 +13,8 @@ from dianet_ray.artefacts import LoggedStep, Recipe, weights_path
 from dianet_ray.cluster.connection import Cluster
 from dianet_ray.cluster.nodes import Nodes
 from dianet_ray.options import SearchOptions
-from dianet_ray.protocol.folds import Clip
-from dianet_ray.protocol.ladder import EXHAUSTIVE
+from dianet_ray.protocol.folds import Clip, Fold
+from dianet_ray.protocol.ladder import EXHAUSTIVE, Ladder
 from dianet_ray.protocol.results import TrainingResult, Weights, WorkerEnvironment
 from dianet_ray.protocol.standing import standing_of
 from dianet_ray.protocol.study import Identity, Origin, new_study
@@ -35,22 +37,21 @@ SPACE = Space(
     (),
     (),
 )
-
-
 WORKER = WorkerEnvironment(device="cpu", torch="2.13.0", threads=1, block=1, host="here")
 
 
-def fake_predictions(order: Order, fold, labels, seed):
+def fake_predictions(order: Order, fold: Fold, labels: np.ndarray, seed: int) -> np.ndarray:
     """Predict well when the learning rate is near 3e-3: a function of the order alone."""
     generator = np.random.default_rng(derive_seed(seed, order.config_id, order.rung, fold.index))
     skill = 0.6 * np.exp(-abs(np.log(order.settings.learning_rate / 3e-3)))
     n_classes = int(labels.max()) + 1
     probabilities = generator.dirichlet(np.ones(n_classes), size=len(fold.test_clips))
     truth = np.eye(n_classes)[labels[list(fold.test_clips)]]
-    return ((1 - skill) * probabilities + skill * truth).astype(np.float32)
+    mixed = (1 - skill) * probabilities + skill * truth
+    return np.asarray(mixed, dtype=np.float32)
 
 
-def save(path, content):
+def save(path: Path, content: bytes) -> None:
     """Write as `save_weights` does."""
     files.make_folder(path.parent, parents=False)
     files.put(path, content)
@@ -87,9 +88,18 @@ class FakeTrial(FoldTrial):
 
 
 def fake_plan(
-    path: Path, *, n_subjects=4, n_configs=6, space=SPACE, ladder=EXHAUSTIVE, **options
+    path: Path,
+    *,
+    n_subjects: int = 4,
+    n_configs: int = 6,
+    space: Space = SPACE,
+    ladder: Ladder = EXHAUSTIVE,
+    **options: Any,
 ) -> Plan:
-    """Plan a study of `n_subjects` subjects with three clips each."""
+    """Plan a study of `n_subjects` subjects with three clips each.
+
+    `options` are those of a search; `seed` and `wave_size` go into the study's identity.
+    """
     clips = tuple(
         Clip(f"d/s{s:02d}/{c}", f"d/s{s:02d}", c) for s in range(n_subjects) for c in range(3)
     )
@@ -105,7 +115,21 @@ def fake_plan(
         wave_size=options.pop("wave_size", min(4, n_configs)),
         threads_per_training=1,
     )
-    origin = Origin(
+    return Plan(
+        path=path,
+        study=new_study(
+            path.name, identity=identity, origin=_origin(clips), clips=clips, classes=CLASSES
+        ),
+        space=space,
+        n_asked=n_configs,
+        n_configs=n_configs,
+        rows=np.arange(len(clips)),
+        options=SearchOptions(**options),
+    )
+
+
+def _origin(clips: Sequence[Clip]) -> Origin:
+    return Origin(
         dataset="d",
         images_path="none",
         recipe=Recipe(image_size=32),
@@ -116,15 +140,6 @@ def fake_plan(
         dropped_labels={},
         duplicates=(),
         fingerprints=tuple(clip.clip_id for clip in clips),
-    )
-    return Plan(
-        path=path,
-        study=new_study(path.name, identity=identity, origin=origin, clips=clips, classes=CLASSES),
-        space=space,
-        n_asked=n_configs,
-        n_configs=n_configs,
-        rows=np.arange(len(clips)),
-        options=SearchOptions(**options),
     )
 
 
@@ -138,7 +153,7 @@ def searcher_of(plan: Plan) -> StudySearcher:
     return make_searcher(plan, damaged_weights(plan.path, standing_of(plan.study), plan.n_kept))
 
 
-def run_plan(plan: Plan, images: np.ndarray, trial: type = FakeTrial) -> StudySearcher:
+def run_plan(plan: Plan, images: np.ndarray, trial: type[FoldTrial] = FakeTrial) -> StudySearcher:
     """Run a plan on two workers of the Ray that this process is connected to."""
     searcher, nodes = searcher_of(plan), Nodes(None)
     nodes.look()

@@ -1,5 +1,8 @@
 """IMAGES without frames: noise whose brightness tells the class, written as `prepare` writes."""
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import numpy as np
 
 from dianet_ray.artefacts import IMAGES_FOLDER, IMAGES_FORMAT, Recipe
@@ -10,7 +13,9 @@ from dianet_ray.prepare.part_files import StoredClip, write_part
 LABELS = ("happiness", "disgust", "repression", "surprise", "others")
 
 
-def write_images(path, *, n_subjects=4, size=32, lonely=None):
+def write_images(
+    path: Path, *, n_subjects: int = 4, size: int = 32, lonely: str | None = None
+) -> Path:
     """Write two clips per class and subject; `lonely` is a class that one subject alone has."""
     rng = np.random.default_rng(0)
     clips = []
@@ -32,7 +37,7 @@ def write_images(path, *, n_subjects=4, size=32, lonely=None):
     return path
 
 
-def record_of(parts, *, n_clips, size=32):
+def record_of(parts: Sequence[str], *, n_clips: int, size: int = 32) -> ImagesRecord:
     """Describe made-up images as `prepare` does."""
     return ImagesRecord(
         format=IMAGES_FORMAT,
@@ -49,5 +54,5 @@ def record_of(parts, *, n_clips, size=32):
         unreadable={},
         duplicates=(),
         versions={},
-        parts=parts,
+        parts=tuple(parts),
     )

@@ -1,13 +1,14 @@
 """A fake trial that writes down when it starts and ends, beside the study that it works for.
 
 FAKE_LOG names a folder of a local disk; each worker appends to a file of its own there, one JSON
-object a line: event (start, end or error), number, fold, attempt, pid, node, at.
+object a line: event (start, end or error), number, rung, fold, attempt, pid, node, at.
 """
 
 import json
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 from dianet_ray.search.events import order_of
 from tests.support.clusters import MARK
@@ -15,9 +16,9 @@ from tests.support.fake_search import FakeTrial
 
 
 class LoggedTrial(FakeTrial):
-    """Says what it does also when nobody is left to hear its result."""
+    """Writes what it does where a test reads it, even if its driver is dead."""
 
-    def step(self):
+    def step(self) -> dict[str, Any]:
         self._log("start")
         try:
             result = super().step()
@@ -27,11 +28,13 @@ class LoggedTrial(FakeTrial):
         self._log("end")
         return result
 
-    def _log(self, event):
+    def _log(self, event: str) -> None:
         order, pid = order_of(self.config), os.getpid()
+        assert order is not None
         line = {
             "event": event,
             "number": order.number,
+            "rung": order.rung,
             "fold": order.fold,
             "attempt": order.attempt,
             "pid": pid,

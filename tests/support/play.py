@@ -1,21 +1,26 @@
 """A searcher driven as Ray Tune drives it, without Tune, and what a study has decided."""
 
 import random
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 from ray.tune.search import Searcher
 
-from dianet_ray.protocol.results import TrainingResult
+from dianet_ray.protocol.results import Outcome, Training, TrainingResult
+from dianet_ray.protocol.schedule import Key
 from dianet_ray.protocol.standing import standing_of
-from dianet_ray.search.events import Answer, Started, order_of
+from dianet_ray.protocol.study import State, Study
+from dianet_ray.search.events import Answer, Order, Started, order_of
 from dianet_ray.search.plan import Plan
+from dianet_ray.search.searcher import StudySearcher
 from tests.support.fake_search import WORKER, fake_predictions, searcher_of
 from tests.support.studies import DRIVER
 
 
-def answer_to(plan: Plan, order, outcome="ok"):
-    """What a worker reports for an order."""
-    if outcome != "ok":
+def answer_to(plan: Plan, order: Order, outcome: Literal["ok", "failed"] = "ok") -> dict[str, Any]:
+    """Return what a worker reports for an order."""
+    if outcome == "failed":
         return Answer(TrainingResult("failed", 0.0, 1.0, error="ValueError: bad")).report()
     held_out = plan.study.rungs[order.rung][order.fold]
     labels, seed = plan.study.labels(), plan.study.identity.seed
@@ -25,23 +30,26 @@ def answer_to(plan: Plan, order, outcome="ok"):
     ).report()
 
 
-def play(plan, outcome=lambda order: "ok", *, n_workers=2, rng=None, n_events=10**9):
-    """Drive a searcher as Tune does; stop without warning after n_events, as a kill does."""
+def play(
+    plan: Plan,
+    outcome: Callable[[Order], Outcome] = lambda order: "ok",
+    *,
+    n_workers: int = 2,
+    rng: random.Random | None = None,
+    n_events: int = 10**9,
+) -> tuple[StudySearcher, list[Key]]:
+    """Drive a searcher as Tune does; stop without warning after n_events, as a kill does.
+
+    Returns:
+        The searcher, and what was trained, in the order in which it ended.
+    """
     searcher, rng = searcher_of(plan), rng or random.Random(0)
-    searcher.ledger.append(
-        Started(0.0, n_workers, plan.n_configs, replace(DRIVER, n_configs=plan.n_asked))
-    )
-    busy, names = {}, iter(range(10**9))
-    trained = []
+    searcher.ledger.append(Started(0.0, n_workers, plan.n_configs, replace(DRIVER, n_configs=plan.n_asked)))
+    busy: dict[str, Order] = {}
+    names = (f"t{number}" for number in range(10**9))
+    trained: list[Key] = []
     while n_events > 0:
-        while len(busy) < n_workers:
-            name = f"t{next(names)}"
-            suggestion = searcher.suggest(name)
-            if not isinstance(suggestion, dict):
-                break
-            busy[name] = order_of(suggestion)
-        if not busy:
-            assert suggestion == Searcher.FINISHED
+        if not _filled(searcher, busy, names=names, n_workers=n_workers):
             break
         name = rng.choice(sorted(busy))
         order = busy.pop(name)
@@ -57,20 +65,54 @@ def play(plan, outcome=lambda order: "ok", *, n_workers=2, rng=None, n_events=10
     return searcher, trained
 
 
-def decisions(study):
-    """What must not depend on timing: draws, states, every record that counts, champion."""
-    decided = standing_of(study)
-    winner = decided.champion()
-    return (
-        [(c.number, c.config_id, c.wave) for c in study.configurations],
-        decided.states(),
-        [content(t) for c in study.configurations for t in decided.needed(c.number)],
-        winner and winner.config_id,
+def _filled(
+    searcher: StudySearcher, busy: dict[str, Order], *, names: Any, n_workers: int
+) -> bool:
+    """Give every free worker an order, as long as there is one; say whether any is busy."""
+    suggestion: Any = None
+    while len(busy) < n_workers:
+        name = next(names)
+        suggestion = searcher.suggest(name)
+        if not isinstance(suggestion, dict):
+            break
+        order = order_of(suggestion)
+        assert order is not None
+        busy[name] = order
+    assert busy or suggestion == Searcher.FINISHED, "idle workers wait for a search that is over"
+    return bool(busy)
+
+
+Content = tuple[int, int, int, Outcome, bytes | None]
+"""What a training says of the settings: number, rung, fold, outcome, probabilities."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What must not depend on timing: number, config_id and wave of every draw, states, champion.
+
+    `needed` holds every training that a decision or a score reads.
+    """
+
+    drawn: list[tuple[int, str, int]]
+    states: list[State]
+    needed: list[list[Content]]
+    champion: str | None
+
+
+def decisions(study: Study) -> Decided:
+    """Collect what a study has decided."""
+    standing = standing_of(study)
+    champion = standing.champion()
+    return Decided(
+        drawn=[(c.number, c.config_id, c.wave) for c in study.configurations],
+        states=standing.states(),
+        needed=[[content(t) for t in standing.needed(c.number)] for c in study.configurations],
+        champion=None if champion is None else champion.config_id,
     )
 
 
-def content(training):
-    """What a training says of the settings, whoever ran it and when."""
+def content(training: Training) -> Content:
+    """Keep what a training says of the settings, whoever ran it and when."""
     probabilities = training.result.probabilities
     read = None if probabilities is None else probabilities.tobytes()
     return (*training.key, training.outcome, read)
