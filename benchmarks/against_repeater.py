@@ -34,7 +34,7 @@ from rich.table import Table
 
 from benchmarks.repeater_driver import SPACE
 from dianet_ray.cluster.connection import local_cpus
-from dianet_ray.model.fit import Member, fit
+from dianet_ray.model.fit import LabelledImages, Member, fit
 from dianet_ray.options import SearchOptions
 from dianet_ray.prepare.images import load_images
 from dianet_ray.protocol.predictions import pooled_score
@@ -161,15 +161,20 @@ class Comparison:
         found = []
         for number in range(N_JUDGES):
             member = Member(known, fresh, derive_seed(self._seed, "judge", number))
-            data, n = (self._images, self._labels), len(self._classes)
-            (fitted,) = fit(settings, *data, [member], n_classes=n)
-            answers = fitted.probabilities
-            found.append(pooled_score(self._labels[fresh], answers, n_classes=n, objective="uf1"))
+            clips = LabelledImages(self._images, self._labels, len(self._classes))
+            (fitted,) = fit(settings, clips, [member])
+            score = pooled_score(
+                self._labels[fresh],
+                fitted.probabilities,
+                n_classes=len(self._classes),
+                objective="uf1",
+            )
+            found.append(score)
         return float(np.mean(found))
 
 
 def measure(folder: Path, asked: argparse.Namespace) -> dict[str, Any]:
-    """Make the images, search twice, comparison both champions."""
+    """Make the images, search twice, and compare both champions."""
     for name in ("search", "fresh"):
         (folder / name).mkdir(parents=True)
     people = (asked.subjects, asked.clips)

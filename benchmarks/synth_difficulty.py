@@ -26,7 +26,7 @@ import numpy as np
 import torch
 
 from benchmarks.arrays import make_arrays
-from dianet_ray.model.fit import Member, fit
+from dianet_ray.model.fit import LabelledImages, Member, fit
 from dianet_ray.progress import Progress
 from dianet_ray.search.draw import draw
 from dianet_ray.search.space_file import load_space
@@ -132,7 +132,8 @@ def _hits(job: Job, folder: Path) -> np.ndarray:
     n_train, n_test = len(job.train), len(job.test)
     member = Member(np.arange(n_train), n_train + np.arange(n_test), job.seed)
     together = np.concatenate([images, fresh_images]), np.concatenate([labels, fresh_labels])
-    fitted = fit(job.settings, *together, [member], n_classes=len(CASME2.proportions))[0]
+    clips = LabelledImages(*together, n_classes=len(CASME2.proportions))
+    (fitted,) = fit(job.settings, clips, [member])
     return fitted.probabilities.argmax(axis=1) == fresh_labels  # type: ignore[no-any-return]
 
 

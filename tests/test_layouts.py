@@ -7,7 +7,7 @@ from rich.console import Console
 from sklearn.metrics import f1_score, recall_score
 
 from dianet_ray.artefacts import Recipe
-from dianet_ray.cluster.connection import Cluster
+from dianet_ray.cluster.connection import Bundle, Cluster
 from dianet_ray.datasets.label_sets import COMMONEST, label_set
 from dianet_ray.datasets.manifest import UNREADABLE
 from dianet_ray.datasets.rules import read_manifest
@@ -30,7 +30,7 @@ pytestmark = [
     pytest.mark.ray,
     pytest.mark.filterwarnings("ignore::DeprecationWarning:ray.data.context"),
 ]
-TWO = Cluster("local", ((2, 0),))
+TWO = Cluster("local", (Bundle(2, 0),))
 ONE_STEP = ["steps=1", "batch_size=8", "heads=1", "embedding=16", "width=8"]
 N_CLIPS = {"megc2019": 48}
 

@@ -30,7 +30,7 @@ import torch
 from benchmarks.arrays import make_arrays
 from benchmarks.replay.matrix import rung_name
 from dianet_ray.datasets.label_sets import label_set
-from dianet_ray.model.fit import Member, fit
+from dianet_ray.model.fit import LabelledImages, Member, fit
 from dianet_ray.progress import Progress
 from dianet_ray.protocol.folds import Clip, Fold, groups, loso
 from dianet_ray.protocol.metrics import confusion
@@ -189,6 +189,7 @@ def _train_rung(
     """Train every fold of a rung; LOSO models predict the fresh clips, too."""
     n_known, n_classes = len(data.clips), int(data.labels.max()) + 1
     known, fresh = np.arange(n_known), np.arange(n_known, len(data.labels))
+    clips = LabelledImages(data.images, data.labels, n_classes)
     probabilities = np.full((n_known, n_classes), np.nan, dtype=np.float16)
     seconds, fresh_counts = [], []
     for fold, seed in zip(folds, seeds, strict=True):
@@ -196,7 +197,7 @@ def _train_rung(
         tested = np.concatenate([test, fresh]) if is_loso else test
         member = Member(train=np.setdiff1d(known, test), test=tested, seed=seed)
         started_at = time.process_time()  # of one thread: other work beside it does not count
-        fitted = fit(settings, data.images, data.labels, [member], n_classes=n_classes)[0]
+        (fitted,) = fit(settings, clips, [member])
         probabilities[test] = fitted.probabilities[: len(test)]
         seconds.append(time.process_time() - started_at)
         if is_loso:

@@ -10,7 +10,7 @@ import pytest
 import ray
 import torch
 
-from dianet_ray.cluster.connection import Cluster
+from dianet_ray.cluster.connection import Bundle, Cluster
 from dianet_ray.errors import Stopped, StudyFailed
 from dianet_ray.protocol.standing import standing_of
 from dianet_ray.search.ledger import read_events
@@ -23,7 +23,7 @@ from tests.support.fake_search import WORKER, FakeTrial, fake_images, fake_plan,
 from tests.support.play import decisions, play
 
 pytestmark = [pytest.mark.ray]
-TWO = Cluster("local", ((2, 2),))
+TWO = Cluster("local", (Bundle(2, 2),))
 
 
 def tune(plan, trial=FakeTrial):
@@ -233,4 +233,4 @@ def test_a_trial_takes_the_gpu_that_ray_assigned_and_only_then(ray_local):
 def test_auto_takes_a_quarter_gpu_where_there_are_gpus(tmp_path):
     plan = fake_plan(tmp_path)
     assert resources(plan, TWO).gpus == 0.25
-    assert resources(plan, Cluster("local", ((2, 0),))).gpus == 0
+    assert resources(plan, Cluster("local", (Bundle(2, 0),))).gpus == 0

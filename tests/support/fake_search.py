@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from dianet_ray.artefacts import LoggedStep, Recipe, weights_path
-from dianet_ray.cluster.connection import Cluster
+from dianet_ray.cluster.connection import Bundle, Cluster
 from dianet_ray.cluster.nodes import Nodes
 from dianet_ray.options import SearchOptions
 from dianet_ray.protocol.folds import Clip, Fold
@@ -157,7 +157,7 @@ def run_plan(plan: Plan, images: np.ndarray, trial: type[FoldTrial] = FakeTrial)
     """Run a plan on two workers of the Ray that this process is connected to."""
     searcher, nodes = searcher_of(plan), Nodes(None)
     nodes.look()
-    needs = resources(plan, Cluster("local", ((2, 2),)))
+    needs = resources(plan, Cluster("local", (Bundle(2, 2),)))
     run(
         searcher,
         plan,

@@ -44,7 +44,9 @@ def play(
         The searcher, and what was trained, in the order in which it ended.
     """
     searcher, rng = searcher_of(plan), rng or random.Random(0)
-    searcher.ledger.append(Started(0.0, n_workers, plan.n_configs, replace(DRIVER, n_configs=plan.n_asked)))
+    searcher.ledger.append(
+        Started(0.0, n_workers, plan.n_configs, replace(DRIVER, n_configs=plan.n_asked))
+    )
     busy: dict[str, Order] = {}
     names = (f"t{number}" for number in range(10**9))
     trained: list[Key] = []
