@@ -14,7 +14,6 @@ import openpyxl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import yaml
 from rich.console import Console
 
 from dianet_ray.datasets.catalogue import all_data_sets
@@ -24,11 +23,8 @@ from dianet_ray.datasets.rules import read_manifest
 from dianet_ray.datasets.summary import summarise
 from dianet_ray.datasets.terminal import render
 from dianet_ray.datasets.validation import Inspected
+from tests.support.layout_facts import FACTS
 
-FACTS = {
-    path.stem: yaml.safe_load(path.read_text(encoding="utf-8"))
-    for path in sorted((Path(__file__).parent / "layouts").glob("*.yaml"))
-}
 RELEASES = {one.dataset: one for one in all_data_sets() if isinstance(one, Release)}
 SPANS = [(12, 15, 19), (14, 16, 18), (12, 14, 20)]  # onset, apex, offset; two share an onset
 
