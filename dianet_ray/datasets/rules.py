@@ -236,7 +236,7 @@ def _without_apex(row: Row, reason: str, rule: ApexRule, interval: Interval) -> 
     if offset - onset < 2:
         return _left_out(row, f"{reason}, and there is no frame between")
     if rule == "spot":
-        # Estimated when the frames are decoded; see "Apex spotting" in docs/decisions.md.
+        # The frames tell when they are decoded. docs/decisions.md: Apex spotting
         return replace(row, apex=None, apex_from="spot", state=CORRECTED, reason=reason)
     middle = (onset + offset) // 2
     reason += f", took the midpoint {middle}"
