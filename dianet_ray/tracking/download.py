@@ -71,8 +71,9 @@ def _fold_runs(client: MlflowClient, study: Study, config_id: str) -> dict[int, 
     )
     if runs is None or not runs.study.holds({content.CHAMPION: config_id}):
         return {}
-    mine = {fold: run for (owner, fold), run in runs.folds.items() if owner == config_id}
-    return {fold: run.run_id for fold, run in mine.items() if run.state == "complete"}
+    own = {fold: run for (owner, fold), run in runs.folds.items() if owner == config_id}
+    # A run without its seal may lack a file.
+    return {fold: run.run_id for fold, run in own.items() if run.state == "complete"}
 
 
 def download_model(client: MlflowClient, reference: str, folder: Path) -> Path:

@@ -158,10 +158,9 @@ class Projection:
     def _study_runs(self, study: Study) -> StudyRuns:
         """Read the study's runs, and make its own where there is none.
 
-        They are read once: a search of thousands of trainings updates once a second. The driver's
-        lock lets nobody else write a study, but for `track` beside a search, whose duplicates the
-        next reader deletes.
+        They are read once, because a search updates them as often as once a second.
         """
+        # `track` beside a search may make duplicates meanwhile; the next reader deletes them.
         if self._runs is None:
             self._runs = read_runs(
                 self._client,

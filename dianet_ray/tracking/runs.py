@@ -94,17 +94,16 @@ def read_runs(
     if not studies:
         return None
     copies: list[str] = []
+    # A study may lie in several experiments, and only one of them may be up to date.
     studies = [run for run in studies if run.data.tags.get(CHAMPION) == champion] or studies
     runs = StudyRuns(_only(studies, copies), copies=copies)
     children = [r for r in _of_kind(found, "configuration") if _parent(r) == runs.study.run_id]
-    for config_id, same in _grouped(children, lambda run: str(run.data.tags[CONFIG_ID])).items():
+    for config_id, same in _grouped(children, _config_id).items():
         runs.configurations[config_id] = _only(same, copies)
     config_ids = {known.run_id: config_id for config_id, known in runs.configurations.items()}
     folds = [run for run in _of_kind(found, "fold") if _parent(run) in config_ids]
-    for fold, same in _grouped(
-        folds, lambda run: (_parent(run), int(run.data.tags[FOLD]))
-    ).items():
-        runs.folds[config_ids[fold[0]], fold[1]] = _only(same, copies)
+    for (parent, fold), same in _grouped(folds, _parent_and_fold).items():
+        runs.folds[config_ids[parent], fold] = _only(same, copies)
     for kind in ("configuration", "fold"):
         copies += [run.info.run_id for run in _of_kind(found, kind) if _parent(run) in copies]
     return runs
@@ -126,6 +125,14 @@ def _of_kind(runs: Iterable[Run], kind: str) -> Iterator[Run]:
 
 def _parent(run: Run) -> str:
     return str(run.data.tags.get(PARENT, ""))
+
+
+def _config_id(run: Run) -> str:
+    return str(run.data.tags[CONFIG_ID])
+
+
+def _parent_and_fold(run: Run) -> tuple[str, int]:
+    return _parent(run), int(run.data.tags[FOLD])
 
 
 def _grouped(runs: Iterable[Run], of: Callable[[Run], Group]) -> dict[Group, list[Run]]:
@@ -176,6 +183,7 @@ def write_run(client: MlflowClient, known: KnownRun, content: RunContent) -> Non
         client.update_run(known.run_id, status=status)
     else:
         client.set_terminated(known.run_id, status, content.finished_at)
+    # Last, for whoever reads a state takes the run for whole.
     tags = {**content.tags, STATE: content.state}
     client.log_batch(known.run_id, tags=[RunTag(key, value) for key, value in tags.items()])
     known.tags |= tags

@@ -64,7 +64,7 @@ def choose_uri(given: str | None, study: Path | None = None) -> str:
         scheme = urlsplit(uri).scheme
     except ValueError:  # the address may hold a password, so it is not repeated
         raise InputError(
-            f"a tracking store is a URI: --tracking-uri or {URI_VARIABLE} is none"
+            f"a tracking store is a URI: --tracking-uri or {URI_VARIABLE} is no address of a store"
         ) from None
     if uri.startswith(SQLITE):
         return f"{SQLITE}{output_path(_database(uri))}"

@@ -63,7 +63,7 @@ class ProjectionThread:
 
         Args:
             study: the study as it is now.
-            timeout_s: how long to wait; after that the thread goes on, but nobody waits for it.
+            timeout_s: how long to wait for the thread, in seconds.
 
         Returns:
             Whether MLflow now holds the whole study, but for the champion's models.
