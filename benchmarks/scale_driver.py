@@ -1,9 +1,9 @@
-"""One driver of `benchmarks.scale`, in a process of its own: a whole search, or Tune alone.
+"""Run one driver of `benchmarks.scale` in a process of its own: a whole search, or Tune alone.
 
 python -m benchmarks.scale_driver search|tune IMAGES FOLDER N_ACTORS N_CONFIGS
 
-Trainings are empty. The first one of each actor waits until every actor is there, so what is
-measured begins with all of them. Prints one JSON document.
+Trainings are empty. The first one of each actor waits until every actor is there, so that the
+measurement begins with all of them. The command prints one JSON document.
 """
 
 from __future__ import annotations
@@ -60,11 +60,11 @@ class WaitingTrial(FakeTrial):
         self._is_first = True
 
     def step(self) -> dict[str, Any]:
-        """Train as the fake does, once everybody is there."""
+        """Train as the fake does, once every actor is there."""
         deadline = time.monotonic() + LONGEST_WAIT_S
         while self._is_first and n_there(self._folder) < int(os.environ["SCALE_ACTORS"]):
             if time.monotonic() > deadline:
-                raise TimeoutError("not every actor came")
+                raise TimeoutError(f"not every actor came within {LONGEST_WAIT_S:.0f} s")
             time.sleep(self.look_every_s)
         self._is_first = False
         return super().step()
@@ -76,7 +76,7 @@ def n_there(folder: Path) -> int:
 
 
 class Samples(threading.Thread):
-    """Notes this process's memory and CPU time every so often, from when everybody is there."""
+    """Notes this process's memory and CPU time every so often, from when every actor is there."""
 
     def __init__(self, folder: Path, n_actors: int, *, every_s: float = 0.5) -> None:
         super().__init__(daemon=True)
@@ -150,7 +150,7 @@ def arrivals(folder: Path) -> list[float]:
 
 
 def rate(times: list[float], folder: Path, n_actors: int) -> dict[str, Any]:
-    """Say how many trainings ended in a second, once everybody was there."""
+    """Say how many trainings ended in a second, once every actor was there."""
     came = arrivals(folder)
     released_at = came[n_actors - 1]
     after = sorted(at for at in times if at >= released_at)

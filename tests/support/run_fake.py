@@ -1,10 +1,10 @@
-"""A whole tracked search whose trainings train nothing, as a process of its own.
+"""Run a whole tracked search whose trainings train nothing, as a process of its own.
 
 python -m tests.support.run_fake IMAGES STUDY N_CONFIGS N_WORKERS [--ladder GROUPS]
                                 [--tracking-uri URI]
 
-With --ladder a quarter climbs past each rung. N_WORKERS 0 takes all that the cluster has.
-FAKE_SECONDS is how long a training takes; with FAKE_LOG trainings are logged (`logged.py`).
+With --ladder a quarter of each rung is promoted. N_WORKERS 0 takes all that the cluster has.
+FAKE_SECONDS is how long a training takes. With FAKE_LOG trainings are logged (`logged.py`).
 """
 
 import argparse
@@ -33,12 +33,12 @@ def main() -> None:
     words = parser.parse_args()
     os.environ["PYTHONPATH"] = os.getcwd()  # for the workers, which import the tests
     images = load_images(words.images)
-    climbing = {"strategy": "ladder", "ladder": words.ladder, "keep": "1/4"}
+    ladder = {"strategy": "ladder", "ladder": words.ladder, "keep": "1/4"}
     options = SearchOptions(
         configs=words.n_configs,
         wave_size=4,
         max_workers=words.n_workers or None,
-        **(climbing if words.ladder else {"strategy": "exhaustive"}),
+        **(ladder if words.ladder else {"strategy": "exhaustive"}),
     )
     Search(
         lambda: make_plan(images, words.study, space=SPACE, options=options),
