@@ -25,10 +25,9 @@ from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
 from dianet_ray.artefacts import WEIGHTS_FOLDER
-from dianet_ray.cli.commands import Search
 from dianet_ray.cluster.connection import connected
 from dianet_ray.cluster.nodes import Nodes
-from dianet_ray.options import SearchOptions, TrackingOptions
+from dianet_ray.options import SearchOptions
 from dianet_ray.prepare.images import Images, load_images
 from dianet_ray.protocol.results import TrainingResult
 from dianet_ray.search.events import Order, TrainingEnded, answer_of
@@ -39,6 +38,7 @@ from dianet_ray.settings import Settings, config_id
 from dianet_ray.storage import files
 from dianet_ray.tracking import store
 from tests.support.fake_search import SPACE, FakeTrial
+from tests.support.run_fake import tracked_search
 
 WAVE_SIZE = 32
 LONGEST_WAIT_S = 900.0
@@ -183,15 +183,7 @@ def whole_search(images: Images, folder: Path, n_actors: int, n_configs: int) ->
     n_before, counted = n_rows(database), count_requests()
     samples = Samples(folder / "there", n_actors)
     samples.start()
-    Search(
-        lambda: plan_of(images, folder, n_configs),
-        images,
-        TrackingOptions(uri=uri),
-        address=None,
-        started_at=time.time(),
-        say=lambda text: print(text, file=sys.stderr),
-        trial=WaitingTrial,
-    ).run()
+    tracked_search(images, lambda: plan_of(images, folder, n_configs), uri, trial=WaitingTrial)
     ended_at = time.time()
     times = ends(folder / "study")
     parts = [path.stat().st_size for path in (folder / "study" / "ledger").iterdir()]

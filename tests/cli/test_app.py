@@ -8,7 +8,6 @@ import pytest
 import typer
 
 from dianet_ray.artefacts import DRIVER_FOLDER
-from dianet_ray.cli import app as application
 from dianet_ray.cli import commands
 from dianet_ray.cli.app import app
 from dianet_ray.errors import Stopped, StudyFailed
@@ -27,18 +26,10 @@ from tests.support.casme2_files import (
     write_data_set,
     write_workbook,
 )
+from tests.support.command_line import run
 from tests.support.fake_search import fake_plan
 from tests.support.images import write_images
 from tests.support.play import play
-
-
-def run(monkeypatch, capsys, *words):
-    """Run the command in this process; return status, stdout and stderr."""
-    monkeypatch.setattr(sys, "argv", ["dianet-ray", *map(str, words)])
-    with pytest.raises(SystemExit) as end:
-        application.main()
-    printed = capsys.readouterr()
-    return end.value.code, printed.out, printed.err
 
 
 @pytest.fixture

@@ -11,12 +11,14 @@ import argparse
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from dianet_ray.cli.commands import Search
 from dianet_ray.options import SearchOptions, TrackingOptions
-from dianet_ray.prepare.images import load_images
-from dianet_ray.search.plan import make_plan
+from dianet_ray.prepare.images import Images, load_images
+from dianet_ray.search.plan import Plan, make_plan
 from dianet_ray.storage.files import located
 from tests.support.fake_search import SPACE, FakeTrial
 from tests.support.logged import LoggedTrial
@@ -40,14 +42,26 @@ def main() -> None:
         max_workers=words.n_workers or None,
         **(ladder if words.ladder else {"strategy": "exhaustive"}),
     )
-    Search(
-        lambda: make_plan(images, words.study, space=SPACE, options=options),
+    tracked_search(
         images,
-        TrackingOptions(uri=words.tracking_uri),
+        lambda: make_plan(images, words.study, space=SPACE, options=options),
+        words.tracking_uri,
+        trial=LoggedTrial if "FAKE_LOG" in os.environ else FakeTrial,
+    )
+
+
+def tracked_search(
+    images: Images, plan: Callable[[], Plan], uri: str | None, *, trial: type[Any]
+) -> None:
+    """Run a whole search as the command does, with another trial."""
+    Search(
+        plan,
+        images,
+        TrackingOptions(uri=uri),
         address=None,
         started_at=time.time(),
         say=lambda text: print(text, file=sys.stderr),
-        trial=LoggedTrial if "FAKE_LOG" in os.environ else FakeTrial,
+        trial=trial,
     ).run()
 
 
