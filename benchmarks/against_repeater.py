@@ -1,12 +1,13 @@
-"""Against plain Ray Tune: the same search by `Repeater(OptunaSearch)` and by `dianet-ray search`.
+"""Compare with plain Ray Tune: one search by `Repeater(OptunaSearch)`, one by `dianet-ray search`.
 
-Both commands get the same images, space, seed, number of configurations and workers, one after
-the other in a Ray of their own, and are timed whole, from Python's start to its end. The Repeater
-trains every person of every configuration (`repeater_driver`) with all that helps it: reused
-actors, no loggers, and our scheduler's rule that keeps starting workers (`--stock-scheduler` and
-`--fresh-actors` show what these are worth). Ours climbs its default ladder, MLflow included. Both
-champions are scored by UF1 pooled over LOSO, and on fresh clips of other people by the mean UF1
-of a few trainings on all clips of the search, with equal seeds.
+Both commands get the same images, space, seed, number of configurations and workers. They run one
+after the other, each in a Ray of its own, and are timed from Python's start to its end. The
+Repeater trains every fold of every configuration (`repeater_driver`) with everything that helps
+it: reused actors, no loggers, and our scheduler's rule that keeps starting workers.
+`--stock-scheduler` and `--fresh-actors` show what these are worth. Our search takes its default
+ladder and writes to MLflow. Both champions are scored by UF1 pooled over LOSO. They are also
+trained a few times on all clips of the search, with equal seeds, and scored by their mean UF1 on
+fresh clips of other subjects.
 
     python -m benchmarks.against_repeater [--configs 24] [--workers 2] [--json] [--out DIR]
 """
@@ -47,7 +48,7 @@ from tests.support.clusters import MARK, ROOT, kill_marked
 
 FRAMES = ("--image-size", 96, "--frames", 24)
 N_FRESH_SUBJECTS, N_FRESH_CLIPS = 104, 1000
-N_JUDGES = 4
+N_REPEATS = 4
 PATIENCE_S = 30.0
 FOREIGN = ("RAY_ADDRESS", "MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME")
 
@@ -81,10 +82,10 @@ def run(*words: object, say: bool = True) -> tuple[float, str]:
 
 
 def make_images(folder: Path, seed: int, n: Sequence[int], image_size: int) -> Path:
-    """Invent people and clips, and prepare them."""
+    """Invent subjects and clips, and prepare them."""
     data, images = folder / "data", folder / "images"
-    people = ["--subjects", n[0], "--clips", n[1], "--seed", seed]
-    run("dianet_ray", "synth", data, *people, *FRAMES)
+    sizes = ["--subjects", n[0], "--clips", n[1], "--seed", seed]
+    run("dianet_ray", "synth", data, *sizes, *FRAMES)
     run("dianet_ray", "prepare", "casme2", data, images, "--image-size", image_size)
     return images
 
@@ -132,7 +133,7 @@ def assignments(asked: argparse.Namespace) -> list[str]:
     return [f"width={asked.width}", f"steps={asked.steps}"]
 
 
-class Comparison:
+class FreshScore:
     """Trains champions on all clips of the search and scores them on fresh ones."""
 
     def __init__(self, images: Path, fresh: Path, asked: argparse.Namespace) -> None:
@@ -159,7 +160,7 @@ class Comparison:
         known = np.arange(self._n_known)
         fresh = np.arange(self._n_known, len(self._labels))
         found = []
-        for number in range(N_JUDGES):
+        for number in range(N_REPEATS):
             member = Member(known, fresh, derive_seed(self._seed, "judge", number))
             clips = LabelledImages(self._images, self._labels, len(self._classes))
             (fitted,) = fit(settings, clips, [member])
@@ -174,25 +175,25 @@ class Comparison:
 
 
 def measure(folder: Path, asked: argparse.Namespace) -> dict[str, Any]:
-    """Make the images, search twice, and compare both champions."""
+    """Make the images, search twice, score both champions."""
     for name in ("search", "fresh"):
         (folder / name).mkdir(parents=True)
-    people = (asked.subjects, asked.clips)
-    images = make_images(folder / "search", asked.seed, people, asked.image_size)
+    n_searched = (asked.subjects, asked.clips)
+    images = make_images(folder / "search", asked.seed, n_searched, asked.image_size)
     # Ours comes first: what the first of two commands reads from a cold disk, it pays for.
     ours = by_search(images, folder, asked)
     theirs = by_repeater(images, folder / "repeater", asked)
-    people = (N_FRESH_SUBJECTS, asked.fresh_clips)
-    fresh = make_images(folder / "fresh", asked.seed + 1, people, asked.image_size)
-    comparison = Comparison(images, fresh, asked)
+    n_fresh = (N_FRESH_SUBJECTS, asked.fresh_clips)
+    fresh = make_images(folder / "fresh", asked.seed + 1, n_fresh, asked.image_size)
+    truth = FreshScore(images, fresh, asked)
     for side in (theirs, ours):
-        side["fresh_uf1"] = comparison.uf1(Settings(**side["settings"]))
+        side["fresh_uf1"] = truth.uf1(Settings(**side["settings"]))
         side["busy"] = side["training_s"] / side["wall_s"] / asked.workers
     named = {k: v for k, v in vars(asked).items() if k not in ("json", "out")}
     return {
         "asked": named,
-        "n_fresh_clips": comparison.n_fresh,
-        "n_judges": N_JUDGES,
+        "n_fresh_clips": truth.n_fresh,
+        "n_repeats": N_REPEATS,
         "repeater": theirs,
         "search": ours,
         "times_faster": theirs["wall_s"] / ours["wall_s"],
@@ -223,13 +224,13 @@ def show(found: dict[str, Any], console: Console) -> None:
         f"search: {found['times_faster']:.2f}x faster, "
         f"{found['times_fewer_trainings']:.2f}x fewer trainings, "
         f"UF1 {found['uf1_difference']:+.3f}, on {found['n_fresh_clips']} fresh clips "
-        f"{found['fresh_uf1_difference']:+.3f} (mean of {found['n_judges']} trainings)"
+        f"{found['fresh_uf1_difference']:+.3f} (mean of {found['n_repeats']} trainings)"
     )
 
 
 @contextmanager
 def place(out: Path | None) -> Iterator[Path]:
-    """Name a folder for everything: a new one, else one that is deleted at the end."""
+    """Name the folder of everything: `out`, else one that is deleted at the end."""
     with ExitStack() as stack:
         if out is None:
             name = stack.enter_context(tempfile.TemporaryDirectory(prefix="against-"))

@@ -1,12 +1,12 @@
-"""How near a spotted apex comes to the true one, beside the clip's midpoint, and what it costs.
+"""Measure how near a spotted apex comes to the true one, against the midpoint, and what it costs.
 
-Invented people are filmed (`dianet_ray.synth.filming`), so the true apex is known. Errors are in
-frames; the interval is a bootstrap over people of the difference spotted - midpoint, so below 0
-spotting is better. Time is CPU time per frame, median over repeats, of spotting in decoded frames
-of 640 x 480 pixels and of decoding them. `--json` prints one document.
+Invented subjects are filmed (`dianet_ray.synth.filming`), so the true apex is known. Errors are in
+frames. The interval is a bootstrap over subjects of the difference spotted - midpoint; below 0,
+spotting is better. Times are CPU time per frame, medians over repeats, for spotting in decoded
+frames of 640 x 480 pixels and for decoding these frames. `--json` prints one document.
 
-An invented apex is a frame at which every action unit pauses, and units that rise or fade may
-move further than those held: figures on real clips will differ.
+At an invented apex every action unit pauses, and units that rise or fade may move further than
+those that are held. Figures on real clips will differ.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def measure_clip(scene: Scene, folder: Path) -> dict[str, Any]:
 
 
 def measure_clips(given: argparse.Namespace) -> list[dict[str, Any]]:
-    """Film the clips, person by person, the emotions in turn."""
+    """Film the clips, subject by subject, the emotions in turn."""
     names = list(EMOTIONS)
     found = []
     for k in range(given.clips):
@@ -72,7 +72,7 @@ def measure_clips(given: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def summarise(clips: list[dict[str, Any]]) -> dict[str, Any]:
-    """Mean and median errors of both ways."""
+    """Average the errors of spotting and of the midpoint."""
     ways = {}
     for way in ("spotted", "midpoint"):
         errors = np.array([clip[way] for clip in clips])
@@ -85,16 +85,16 @@ def summarise(clips: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def difference(clips: list[dict[str, Any]]) -> dict[str, Any]:
-    """Bootstrap the mean of spotted - midpoint over people, 95 %."""
-    people = sorted({clip["subject"] for clip in clips})
-    gaps = [[c["spotted"] - c["midpoint"] for c in clips if c["subject"] == p] for p in people]
+    """Bootstrap the mean of spotted - midpoint over subjects, with its 95 % interval."""
+    subjects = sorted({clip["subject"] for clip in clips})
+    gaps = [[c["spotted"] - c["midpoint"] for c in clips if c["subject"] == s] for s in subjects]
     sums, counts = np.array([sum(g) for g in gaps]), np.array([len(g) for g in gaps])
     rng = np.random.default_rng(0)
-    drawn = rng.integers(len(people), size=(N_RESAMPLES, len(people)))
+    drawn = rng.integers(len(subjects), size=(N_RESAMPLES, len(subjects)))
     means = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
     low, high = np.percentile(means, [2.5, 97.5])
     return {
-        "n_subjects": len(people),
+        "n_subjects": len(subjects),
         "mean": round(float(sums.sum() / counts.sum()), 2),
         "low": round(float(low), 2),
         "high": round(float(high), 2),
@@ -137,7 +137,7 @@ def _cpu_seconds(way: Callable[[], None]) -> float:
 
 
 def show(figures: dict[str, Any]) -> None:
-    """Print the figures for people."""
+    """Print the figures as text."""
     for name, found in [("all", figures["all"]), *figures["emotions"].items()]:
         ways = "; ".join(
             f"{way} MAE {found[way]['mae']}, median {found[way]['median']:g}, "
@@ -146,7 +146,7 @@ def show(figures: dict[str, Any]) -> None:
         )
         print(f"{name} ({found['n_clips']} clips): {ways}")
     print(
-        "spotted - midpoint: {mean} frames, 95 % [{low}, {high}], {n_subjects} people".format(
+        "spotted - midpoint: {mean} frames, 95 % [{low}, {high}], {n_subjects} subjects".format(
             **figures["difference"]
         )
     )

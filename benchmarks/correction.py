@@ -1,11 +1,11 @@
-"""Measure what BBC-CV leaves of the champion's optimism, under `exhaustive` and under the ladder.
+"""Measure how much of the champion's optimism BBC-CV removes, under `exhaustive` and a ladder.
 
     python -m benchmarks.correction [MATRIX.npz ...] [--matrices 40] [--json]
 
-Searches are replayed on matrices generated like recorded ones, whose truth is known, and on the
-recorded ones with their labels dealt anew to the clips: then nobody knows anything, and answers
-are as alike between configurations and rungs as in real trainings. Errors are in points of UF1
-over the truth of the configuration that was chosen.
+Searches are replayed on matrices generated like the recorded ones, whose truth is known. They are
+also replayed on the recorded matrices with their labels dealt anew to the clips. Then no
+configuration knows anything, and predictions are still as alike between configurations and rungs
+as in real trainings. Errors are in points of UF1 over the truth of the chosen configuration.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from benchmarks.replay.generator import calibrate, generate
 from benchmarks.replay.margins import fit
 from benchmarks.replay.matrix import Matrix, load
 from benchmarks.replay.predictions import OBJECTIVE, Drawn, Recorded, rung_names
-from benchmarks.replay.strategies import Racing
+from benchmarks.replay.strategies import Scheduled
 from benchmarks.search_cost import MATRICES
 from dianet_ray.progress import Progress
 from dianet_ray.protocol.correction import corrected
@@ -42,7 +42,11 @@ STRATEGIES = {"exhaustive": EXHAUSTIVE, "ladder": default_ladder(26)}
 
 @dataclass(frozen=True, slots=True)
 class Errors:
-    """Of one search: `naive`, `loso_alone` and `corrected` over the truth; is it covered."""
+    """How far three scores of one search are above the truth.
+
+    `naive` is the champion's own score, `loso_alone` corrects for the choice in LOSO alone, and
+    `corrected` for that in all rungs. `covered`: the corrected interval holds the truth.
+    """
 
     naive: float
     loso_alone: float
@@ -53,12 +57,12 @@ class Errors:
 def measure(matrix: Matrix, ladder: Ladder, order: Sequence[int], seed: int) -> Errors:
     """Search a matrix in an order, and correct the champion's score."""
     drawn = Drawn(Recorded(matrix), tuple(order))
-    racing = Racing(drawn, ladder, WAVE_SIZE)
-    simulate(racing, drawn.seconds(ladder), 1)
-    champion = racing.champion()
+    strategy = Scheduled(drawn, ladder, WAVE_SIZE)
+    simulate(strategy, drawn.seconds(ladder), 1)
+    champion = strategy.champion()
     assert champion is not None
     rungs = [
-        {number: _counts(matrix, name, order[number]) for number in racing.complete(rung)}
+        {number: _counts(matrix, name, order[number]) for number in strategy.complete(rung)}
         for rung, name in enumerate(rung_names(ladder))
     ]
     truth = float(matrix.truth[order[champion]])
@@ -76,12 +80,12 @@ def measure(matrix: Matrix, ladder: Ladder, order: Sequence[int], seed: int) -> 
 
 
 def without_signal(matrix: Matrix, seed: int) -> Matrix:
-    """Deal the labels anew; the truth is what answers score that know nothing of labels."""
+    """Deal the labels anew; the truth is the score of predictions that know nothing of labels."""
     labels = np.array([clip.label for clip in matrix.clips])
     dealt = np.random.default_rng(seed).permutation(labels)
     n_classes = len(matrix.classes)
-    answers = classify(matrix.rungs["loso"].probabilities)
-    shares = np.stack([(answers == label).mean(axis=1) for label in range(n_classes)], axis=1)
+    predicted = classify(matrix.rungs["loso"].probabilities)
+    shares = np.stack([(predicted == label).mean(axis=1) for label in range(n_classes)], axis=1)
     counts = np.bincount(labels, minlength=n_classes)
     guessed = counts[None, :, None] * shares[:, None, :]
     clips = tuple(
@@ -129,8 +133,8 @@ def _matrices(recorded: list[Matrix], n: int) -> Iterator[tuple[str, Matrix, int
 
 
 def _counts(matrix: Matrix, rung: str, row: int) -> np.ndarray:
-    answers = classify(matrix.rungs[rung].probabilities[row])
-    return subject_confusions(matrix.clips, answers, len(matrix.classes))[1]
+    predicted = classify(matrix.rungs[rung].probabilities[row])
+    return subject_confusions(matrix.clips, predicted, len(matrix.classes))[1]
 
 
 def _row(kind: str, name: str, errors: list[Errors]) -> dict[str, Any]:

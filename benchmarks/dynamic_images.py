@@ -1,14 +1,17 @@
-"""How fast dynamic images are made, against decoding alone and against the usual way.
+"""Measure how fast dynamic images are made, against decoding alone and against the usual way.
 
-On one core first: ours with whole frames and with the face crop, decoding alone, and the usual
-way, which stacks all frames of the clip as float64, multiplies and sums. All read the same JPEG
-files of 640 x 480 pixels, a drawn face before a textured wall, from a temporary folder, in turn,
-several times; figures are medians of CPU time, so that a busy machine disturbs them less. Memory
-is the largest amount held at once beyond the start, in a run of its own. `rms_from_exact` is how
-far our images are from the usual way's, in grey levels. Then `prepare` itself with Ray Data on one
-and two workers, against decoding the same clips the same way: wall clock from the first part to
-the last, workers warm, turn by turn; and how much the driver grows over thousands of clips.
-`--json` prints one document.
+The first part runs on one core. It times our way with whole frames and with the face crop,
+decoding alone, and the usual way, which stacks all frames of the clip as float64, multiplies and
+sums. All ways read the same JPEG files from a temporary folder: 640 x 480 pixels, a drawn face
+before a textured wall. They take turns, several times. Figures are medians of CPU time, because a
+busy machine disturbs them less. Memory is the largest amount held at once beyond the start, in a
+run of its own. `rms_from_exact` is the distance between our images and the usual way's, in grey
+levels.
+
+The second part runs `prepare` with Ray Data on one and on two workers, against decoding the same
+clips with the same workers. It takes the wall-clock time from the first part to the last, with
+warm workers, turn by turn. It also measures how much the driver's memory grows over thousands of
+clips. `--json` prints one document.
 """
 
 from __future__ import annotations
@@ -45,7 +48,7 @@ from dianet_ray.synth.faces import UNITS, draw_face, pose
 
 WIDTH, HEIGHT, FACE = 640, 480, 340
 SMILE = UNITS.index(12)
-N_CLIPS, CLIPS_PER_PERSON, WARM_UP = 240, 12, 8
+N_CLIPS, CLIPS_PER_SUBJECT, WARM_UP = 240, 12, 8
 N_DECODE_TASKS = 10
 SHORT = 4  # frames of the clips that only memory is measured with
 RAY_SIZE = 64
@@ -167,7 +170,7 @@ def write_data_set(root: Path, clip: Path, n_frames: int, n_clips: int) -> Manif
         name = f"clips/{k:03d}"
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).symlink_to(clip, target_is_directory=True)
-        lines.append(f"{name},p{k // CLIPS_PER_PERSON},a,1,{n_frames // 2},{n_frames}")
+        lines.append(f"{name},p{k // CLIPS_PER_SUBJECT},a,1,{n_frames // 2},{n_frames}")
     (root / "clips.csv").write_text("\n".join(lines))
     return read_manifest("table", root)
 
@@ -183,14 +186,7 @@ def with_ray(manifest: Manifest, n_frames: int, n_repeats: int) -> dict[str, Any
     frames = len(manifest.rows) * n_frames
     found: dict[str, list[float]] = {}
     for n_workers in (1, 2):
-        ray.init(
-            address="local",
-            num_cpus=n_workers,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level="ERROR",
-            runtime_env={"env_vars": {"PYTHONPATH": os.getcwd()}},
-        )
+        _start_ray(n_workers)
         ways = {
             "decode": partial(_decode_all, manifest, n_workers),
             "none": partial(_prepare_all, manifest, n_workers, "none"),
@@ -217,19 +213,25 @@ def with_ray(manifest: Manifest, n_frames: int, n_repeats: int) -> dict[str, Any
     }
 
 
-def driver_memory(clip: Path, n_frames: int, n_clips: int, folder: Path) -> dict[str, Any]:
-    """Measure how much the driver's memory grows while it prepares many clips."""
+def _start_ray(n_cpus: int) -> None:
     import ray
 
-    manifest = write_data_set(folder / "many", clip, n_frames, n_clips)
     ray.init(
         address="local",
-        num_cpus=2,
+        num_cpus=n_cpus,
         include_dashboard=False,
         log_to_driver=False,
         logging_level="ERROR",
         runtime_env={"env_vars": {"PYTHONPATH": os.getcwd()}},
     )
+
+
+def driver_memory(clip: Path, n_frames: int, n_clips: int, folder: Path) -> dict[str, Any]:
+    """Measure how much the driver's memory grows while it prepares many clips."""
+    import ray
+
+    manifest = write_data_set(folder / "many", clip, n_frames, n_clips)
+    _start_ray(2)
     _prepare_all(write_data_set(folder / "few", clip, n_frames, 2 * WARM_UP), 2, "none")
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     seconds = _prepare_all(manifest, 2, "none")
@@ -289,7 +291,7 @@ def _decode_one(row: dict[str, str]) -> list[dict[str, str]]:
 
 
 def show(figures: dict[str, Any]) -> None:
-    """Print the figures for people."""
+    """Print the figures as text."""
     print("{n_frames} frames of {kb_per_frame} kB, {n_repeats} repeats".format(**figures))
     print("decode only: {frames_per_s} frames/s, {peak_mb} MB".format(**figures["decode"]))
     for size, found in figures["sizes"].items():

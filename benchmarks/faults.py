@@ -1,11 +1,12 @@
-"""What dies, and what it costs: searches on a real cluster, disturbed at random moments.
+"""Measure what faults cost: searches on a real cluster, disturbed at random moments.
 
-A head and two workers as separate processes with a token, on this machine. Each search is
-submitted as a job; its trainings train nothing (0.3 s each, 14 configurations x 4 folds). Each
-kind of fault meets it at random moments; then it ends by itself, or is typed again where the fault
-ended its driver. Judged: trainings lost beyond those in flight, records that are wrong or
-doubled, weights that are missing, and whether the MLflow tree is the undisturbed one. Exit status
-1 when a law is broken. Kinds with a mount need root; without it run `unshare -rm` around it.
+The cluster is a head and two workers on this machine, separate processes with a token. Each search
+is submitted as a job. Its trainings train nothing (0.3 s each, 14 configurations x 4 folds). Each
+kind of fault meets it at random moments. Then the search ends by itself, or its command is given
+again where the fault ended its driver. The laws count trainings that are lost beyond those in
+flight, ledger events that are wrong or doubled, and weights that are missing; and the MLflow tree
+must be the undisturbed one. The exit status is 1 when a law is broken. Kinds with a mount need
+root; without it, run the command inside `unshare -rm`.
 """
 
 from __future__ import annotations

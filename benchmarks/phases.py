@@ -1,9 +1,10 @@
-"""Compare phases and fusions: paired differences in pooled UF1, with intervals over people.
+"""Compare phases and fusions: paired differences in pooled UF1, with intervals over subjects.
 
-Runs `search --space phases` on IMAGES once per seed (what is done is not done again), averages the
-difference over the seeds, and bootstraps the people, the same ones for both variants.
+The command runs `search --space phases` on IMAGES once per seed; a finished search is not
+repeated. It averages the difference over the seeds and bootstraps the subjects, the same ones for
+both variants.
 
-    python benchmarks/phases.py IMAGES OUT [--seeds 0 1 2] [--json]
+    python -m benchmarks.phases IMAGES OUT [--seeds 0 1 2] [--json]
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""A search as plain Ray Tune has it: OptunaSearch, each suggestion repeated for every person.
+"""Search with plain Ray Tune: OptunaSearch, each suggestion repeated for every subject.
 
     python -m benchmarks.repeater_driver IMAGES SCRATCH [--configs 24] [--workers 2] [--seed 0] ...
 
-What `against_repeater` compares with, as a command of its own: `Repeater` gives every fold of a
-configuration to one trial, the mean accuracy of the folds goes to Optuna, and the best mean wins.
-Folds, seeds and `fit` are those of `dianet-ray search`, so equal settings give equal networks.
-Everything that costs Tune time and is not needed here is off: loggers, checkpoints, output. Prints
-one JSON document.
+`against_repeater` compares with this command. `Repeater` gives every fold of a configuration to
+one trial. The mean accuracy of the folds goes to Optuna, and the best mean wins. Folds, seeds and
+`fit` are those of `dianet-ray search`, so equal settings give equal networks. Everything that
+costs Tune time and is not needed here is off: loggers, checkpoints, output. The command prints one
+JSON document.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class OneFold(tune.Trainable):  # type: ignore[misc]
         return True
 
     def step(self) -> dict[str, Any]:
-        """Train, and report the fold's accuracy; answers as text, which Tune does not flatten."""
+        """Train; report accuracy, and predictions as text, which Tune does not flatten."""
         started_at = time.monotonic()
         known = self._material
         config = dict(self.config)
@@ -147,14 +147,14 @@ def material(plan: Plan, images: np.ndarray) -> Material:
 
 
 def repeater(known: Material) -> Repeater:
-    """Make the searcher; the space's own points come first, as in our search."""
+    """Make the searcher; the space's first settings come first, as in our search."""
     names = list(known.space.dimensions)
-    points = [point.model_dump() for point in known.space.first_settings]
+    first = [settings.model_dump() for settings in known.space.first_settings]
     sampler = OptunaSearch(
         {name: distribution(known.space.dimensions[name]) for name in names},
         metric=METRIC,
         mode="max",
-        points_to_evaluate=[{name: point[name] for name in names} for point in points],
+        points_to_evaluate=[{name: values[name] for name in names} for values in first],
         seed=known.seed,
     )
     return Repeater(sampler, repeat=len(known.folds))
@@ -184,8 +184,8 @@ def search(known: Material, asked: argparse.Namespace) -> Any:
     return found
 
 
-def comparison(known: Material, found: Any) -> dict[str, Any]:
-    """Choose the configuration with the best mean accuracy, and pool its answers."""
+def summary(known: Material, found: Any) -> dict[str, Any]:
+    """Choose the configuration with the best mean accuracy, and pool its predictions."""
     best = max(groups(known, found), key=lambda group: float(np.nanmean(column(group, METRIC))))
     config = {k: v for k, v in best[0].config.items() if k != TRIAL_INDEX}
     pooled = np.zeros((len(known.labels), known.n_classes), dtype=np.float32)
@@ -240,7 +240,7 @@ def main() -> None:
     known = material(plan, images.images)
     with connected(LOCAL, n_cpus=asked.workers):
         found = search(known, asked)
-    print(json.dumps(comparison(known, found)))
+    print(json.dumps(summary(known, found)))
 
 
 if __name__ == "__main__":

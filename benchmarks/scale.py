@@ -1,10 +1,11 @@
-"""How a search scales: many actors at once, empty trainings, the whole driver.
+"""Measure how a search scales: many actors at once, empty trainings, the whole driver.
 
-For each number of actors: a Ray node of as many logical CPUs on this machine, a whole search
-(draws, schedule, ledger, MLflow in SQLite), and then as many trainings with bare Tune on the same
-kind of actors. Counted from when every actor is there. Few cores carry all the actors here, so
-trainings per second are a lower bound for the driver; `driver_cores` says how much of a core it
-took (1.0 is all that one Python process has). `--json` prints one document.
+For each number of actors the benchmark starts a Ray node with that many logical CPUs on this
+machine. It runs a whole search (draws, schedule, ledger, MLflow in SQLite), and then the same
+number of trainings with bare Tune on the same kind of actors. Time counts from when every actor is
+there. Few cores carry all the actors here, so trainings per second are a lower bound for the
+driver. `driver_cores` says how much of a core the driver took; 1.0 is all that one Python process
+has. `--json` prints one document.
 """
 
 from __future__ import annotations

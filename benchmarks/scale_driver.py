@@ -1,9 +1,9 @@
-"""One driver of `benchmarks.scale`, in a process of its own: a whole search, or Tune alone.
+"""Run one driver of `benchmarks.scale` in a process of its own: a whole search, or Tune alone.
 
 python -m benchmarks.scale_driver search|tune IMAGES FOLDER N_ACTORS N_CONFIGS
 
-Trainings are empty. The first one of each actor waits until every actor is there, so what is
-measured begins with all of them. Prints one JSON document.
+Trainings are empty. The first one of each actor waits until every actor is there, so that the
+measurement begins with all of them. The command prints one JSON document.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from dianet_ray.artefacts import WEIGHTS_FOLDER
 from dianet_ray.cli.searching import Search
 from dianet_ray.cluster.connection import connected
 from dianet_ray.cluster.nodes import Nodes
-from dianet_ray.options import SearchOptions, TrackingOptions
+from dianet_ray.options import SearchOptions
 from dianet_ray.prepare.images import Images, load_images
 from dianet_ray.protocol.results import TrainingResult
 from dianet_ray.search.events import Order, TrainingEnded, answer_of
@@ -39,6 +39,7 @@ from dianet_ray.settings import Settings, config_id
 from dianet_ray.storage import files
 from dianet_ray.tracking import store
 from tests.support.fake_search import SPACE, FakeTrial
+from tests.support.run_fake import tracked_search
 
 WAVE_SIZE = 32
 LONGEST_WAIT_S = 900.0
@@ -60,11 +61,11 @@ class WaitingTrial(FakeTrial):
         self._is_first = True
 
     def step(self) -> dict[str, Any]:
-        """Train as the fake does, once everybody is there."""
+        """Train as the fake does, once every actor is there."""
         deadline = time.monotonic() + LONGEST_WAIT_S
         while self._is_first and n_there(self._folder) < int(os.environ["SCALE_ACTORS"]):
             if time.monotonic() > deadline:
-                raise TimeoutError("not every actor came")
+                raise TimeoutError(f"not every actor came within {LONGEST_WAIT_S:.0f} s")
             time.sleep(self.look_every_s)
         self._is_first = False
         return super().step()
@@ -76,7 +77,7 @@ def n_there(folder: Path) -> int:
 
 
 class Samples(threading.Thread):
-    """Notes this process's memory and CPU time every so often, from when everybody is there."""
+    """Notes this process's memory and CPU time every so often, from when every actor is there."""
 
     def __init__(self, folder: Path, n_actors: int, *, every_s: float = 0.5) -> None:
         super().__init__(daemon=True)
@@ -150,7 +151,7 @@ def arrivals(folder: Path) -> list[float]:
 
 
 def rate(times: list[float], folder: Path, n_actors: int) -> dict[str, Any]:
-    """Say how many trainings ended in a second, once everybody was there."""
+    """Say how many trainings ended in a second, once every actor was there."""
     came = arrivals(folder)
     released_at = came[n_actors - 1]
     after = sorted(at for at in times if at >= released_at)
@@ -183,15 +184,7 @@ def whole_search(images: Images, folder: Path, n_actors: int, n_configs: int) ->
     n_before, counted = n_rows(database), count_requests()
     samples = Samples(folder / "there", n_actors)
     samples.start()
-    Search(
-        lambda: plan_of(images, folder, n_configs),
-        images,
-        TrackingOptions(uri=uri),
-        address=None,
-        started_at=time.time(),
-        say=lambda text: print(text, file=sys.stderr),
-        trial=WaitingTrial,
-    ).run()
+    tracked_search(images, lambda: plan_of(images, folder, n_configs), uri, trial=WaitingTrial)
     ended_at = time.time()
     times = ends(folder / "study")
     parts = [path.stat().st_size for path in (folder / "study" / "ledger").iterdir()]

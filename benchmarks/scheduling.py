@@ -1,12 +1,11 @@
-"""What the search itself costs: empty trainings through all of it, against bare Tune.
+"""Measure what the search itself costs: a whole search of empty trainings, against bare Tune.
 
-Both ways train the same empty class on as many reused actors of a local Ray, with the same
-environment and scheduler. The search adds its searcher (schedule, draws, ledger, deleting
-weights) and what it does at each step of Tune's loop; MLflow is left out. Every measurement has a
-process of its own, so that its memory is clean, and the two ways take turns. Counted from when
-every actor is
-there until the last training ends. With fewer than a thousand trainings a tenth of them is so
-short that one draw or one write decides it. `--json` prints one document.
+Both ways train the same empty class on the same number of reused actors of a local Ray, with the
+same environment and scheduler. The search adds its searcher (schedule, draws, ledger, deletion of
+weights) and its work at each step of Tune's loop; MLflow is left out. Every measurement runs in a
+process of its own, so that its memory is clean, and the two ways take turns. Time counts from when
+every actor is there until the last training ends. With fewer than a thousand trainings, a tenth of
+them is so short that one draw or one write decides the figure. `--json` prints one document.
 
     python -m benchmarks.scheduling [--sizes 100 1000 3000] [--repeats 3] [--workers 2] [--json]
 """
@@ -62,7 +61,7 @@ MOST_SLOWER = 1.5
 MOST_GROWTH = 1.5
 """The driver's memory may grow in the second half by this much more than in the first half."""
 
-NOISE_MB = 1.0  # what an allocator keeps or gives back by chance
+NOISE_MB = 1.0  # what an allocator may keep or give back between two runs
 SAMPLE_EVERY_S = 0.05
 COLUMNS = {
     "n_trainings": "trainings",
@@ -85,7 +84,7 @@ class EmptyTrial(WaitingTrial):
     look_every_s = 0.005  # the first tenth of a small run is a tenth of a second
 
     def setup(self, config: dict[str, Any], material: Any = None) -> None:
-        """Write as cheaply as possible, and yet something that the search has to delete."""
+        """Write weights as cheaply as possible, because the search has to delete some."""
         super().setup(config, material)
         fake_search.save = write
 
@@ -182,7 +181,7 @@ def memory(samples: Samples, moment: float) -> float:
 
 
 def in_own_process(way: str, folder: Path, words: argparse.Namespace, size: int) -> dict[str, Any]:
-    """Measure one way in a fresh process; what it says is shown only when it fails."""
+    """Measure one way in a fresh process, whose stderr is shown only when it fails."""
     command = [sys.executable, "-m", "benchmarks.scheduling", "--way", way, "--folder", folder]
     command += ["--sizes", size, "--workers", words.workers, "--strategy", words.strategy]
     done = subprocess.run(

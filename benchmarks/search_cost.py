@@ -3,12 +3,13 @@
     python -m benchmarks.search_cost [MATRIX.npz ...] [--json] [--orders 100] [--configs 64]
         [--subjects N] [--generated N] [--explore | --utilisation]
 
-A repetition draws the recorded configurations in another order (a subset when fewer are asked
-for) and plays every strategy on simulated clusters of 1, 4, 16 and 64 workers. More people or
-configurations than recorded come from generated matrices, which also tell luck with one matrix
-from skill: `--generated 50` draws that many per recorded one. Regret is in points of UF1, against
-the best drawn configuration by about a thousand fresh clips; a winner is kept when the chosen
-configuration is within half a point of what the exhaustive search chooses.
+Each repetition draws the recorded configurations in another order (a subset when fewer are asked
+for) and plays every strategy on simulated clusters of 1, 4, 16 and 64 workers. When more subjects
+or configurations are asked for than are recorded, matrices are generated. Generated matrices also
+tell luck with one matrix from skill: `--generated 50` draws that many per recorded one. Regret is
+in points of UF1, against the drawn configuration that is best on about a thousand fresh clips. A
+winner is kept when the chosen configuration is within half a point of what the exhaustive search
+chooses.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from benchmarks.replay.margins import Fitted, fit
 from benchmarks.replay.matrix import Matrix, load
 from benchmarks.replay.measure import Found, join, orders, repeat, rows
 from benchmarks.replay.predictions import Recorded
-from benchmarks.replay.strategies import Racing, Start, ceiling, strategies
+from benchmarks.replay.strategies import Scheduled, Start, ceiling, strategies
 from benchmarks.replay.tables import tables
 from dianet_ray.progress import Progress
 from dianet_ray.protocol.ladder import EXHAUSTIVE, Drop, Ladder, Rung, parse_keep
@@ -114,7 +115,7 @@ def _compare(asked: argparse.Namespace, recorded: list[Matrix]) -> dict[str, Any
 
 
 def _explore(asked: argparse.Namespace, recorded: list[Matrix]) -> dict[str, Any]:
-    """Compare ladders: keeps, shares of the steps and droppers, decisions alone."""
+    """Compare ladders on one worker: keeps, shares of the steps, rules of dropping."""
     variants = {
         f"keep {keep}, steps {steps:g}, drop {drop}": _ladder(keep, steps, drop)
         for steps in STEPS
@@ -125,7 +126,7 @@ def _explore(asked: argparse.Namespace, recorded: list[Matrix]) -> dict[str, Any
 
     def starts(pool: Recorded) -> dict[str, Start]:
         ladders = {"exhaustive": EXHAUSTIVE, **variants}
-        return {name: _racing(ladder, asked.wave_size) for name, ladder in ladders.items()}
+        return {name: _scheduled(ladder, asked.wave_size) for name, ladder in ladders.items()}
 
     parts, n_folds = _replay(asked, recorded, fits, starts, [1])
     return {
@@ -216,8 +217,8 @@ def _ladder(keep: str, steps: float, drop: Drop) -> Ladder:
     return (Rung(N_GROUPS, steps, parse_keep(keep, "--keep"), drop), Rung(drop=drop))
 
 
-def _racing(ladder: Ladder, wave_size: int) -> Start:
-    return lambda drawn: Racing(drawn, ladder, wave_size)
+def _scheduled(ladder: Ladder, wave_size: int) -> Start:
+    return lambda drawn: Scheduled(drawn, ladder, wave_size)
 
 
 def _n_subjects(matrix: Matrix) -> int:

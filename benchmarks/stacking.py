@@ -45,10 +45,10 @@ def make_run(
             parameter.data = parameter.data.contiguous(memory_format=layout)
     network = network.to(device)
     pixels = Pixels(images, phase_numbers(settings), device=device)
-    answers = torch.from_numpy(labels).to(device)
+    classes = torch.from_numpy(labels).to(device)
     known = [(torch.arange(N_CLIPS), seed) for seed in range(n_members)]
     plan = steps(settings, known, n_features=network.n_features, device=device)
-    stream = batches(settings, plan, pixels=pixels, labels=answers)
+    stream = batches(settings, plan, pixels=pixels, labels=classes)
     tables = torch.stack([targets(settings, labels, N_CLASSES)] * n_members).to(device)
 
     def run() -> float:

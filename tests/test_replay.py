@@ -31,7 +31,7 @@ NAMES = (
 
 
 def made_up(n_configs=N_CONFIGS, n_subjects=N_SUBJECTS, seed=0) -> Matrix:
-    """Configurations that answer right with a probability of their own."""
+    """Configurations that predict right with a probability of their own."""
     rng = np.random.default_rng(seed)
     clips = tuple(
         Clip(f"{s:02d}-{take}", f"sub{s:02d}", int(label))
@@ -48,15 +48,15 @@ def made_up(n_configs=N_CONFIGS, n_subjects=N_SUBJECTS, seed=0) -> Matrix:
     rungs = {}
     for name, (folds, steps) in partitions.items():
         is_right = rng.random((n_configs, len(clips))) < quality[:, None]
-        answers = np.where(is_right, labels, (labels + 1) % 3)
-        probabilities = np.eye(3, dtype=np.float32)[answers] * 0.7 + 0.1
+        predicted = np.where(is_right, labels, (labels + 1) % 3)
+        probabilities = np.eye(3, dtype=np.float32)[predicted] * 0.7 + 0.1
         seconds = rng.lognormal(0.0, 0.5, (n_configs, len(folds)))
         rungs[name] = Partition(folds, steps, probabilities.astype(np.float32), seconds)
     return Matrix("made up", clips, CLASSES, rungs, quality, {})
 
 
 def fitted(recorded) -> Fitted:
-    """Parts that are known, of five classes and 26 people."""
+    """Known parts of margins, for three classes."""
     return Fitted(
         recorded=recorded,
         recall=np.tile(np.linspace(-0.5, 0.5, 3), (4, 1)),
@@ -88,7 +88,7 @@ def run(strategy, drawn, n_workers):
     return simulate(strategy, drawn.seconds(strategy.ladder), n_workers)
 
 
-def test_answers_to_labels_dealt_anew_score_what_is_said_to_be_the_truth():
+def test_predictions_of_labels_dealt_anew_score_the_given_truth():
     matrix = made_up(n_configs=4, n_subjects=30)
     dealt = [correction.without_signal(matrix, seed) for seed in range(60)]
     assert all(
@@ -111,7 +111,7 @@ def test_a_corrected_search_is_measured_against_the_truth_of_its_champion(ladder
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("n_workers", [1, 5, 40])
-def test_a_cluster_is_never_overfull_repeats_no_training_and_is_deterministic(
+def test_a_simulated_cluster_runs_no_training_twice_and_never_more_than_its_workers(
     name, n_workers, starts, drawn
 ):
     strategy = starts[name](drawn)
@@ -165,7 +165,7 @@ def test_a_ladder_trains_no_less_than_the_ceiling_of_its_rules_says(drop, record
     n_least = ceiling(ladder, [3, N_SUBJECTS], N_CONFIGS, WAVE_SIZE)
     n_trained = len(run(start(drawn), drawn, 1).trained)
     assert n_least <= n_trained
-    if drop == "none":  # more only by whom others overtook after they had climbed
+    if drop == "none":  # more only for those that others overtook after their promotion
         n_more = ladder[0].places(N_CONFIGS, is_last_wave=True) - ladder[0].quota(
             N_CONFIGS, is_last_wave=True
         )
@@ -179,10 +179,10 @@ def test_asynchronous_promotion_promotes_the_best_and_skips_what_is_dropped(reco
     strategy = strategies(recorded, ladder, WAVE_SIZE)["ladder-async"](drawn)
     found = run(strategy, drawn, 3)
     screened = np.array([recorded.scores["groups-3 x 1"][row] for row in drawn.rows])
-    climbed = {number for (number, rung, _), _, _ in found.trained if rung == 1}
-    assert int(screened.argmax()) in climbed
-    assert len(climbed) < N_CONFIGS
-    assert len(found.trained) < 3 * N_CONFIGS + len(climbed) * N_SUBJECTS
+    promoted = {number for (number, rung, _), _, _ in found.trained if rung == 1}
+    assert int(screened.argmax()) in promoted
+    assert len(promoted) < N_CONFIGS
+    assert len(found.trained) < 3 * N_CONFIGS + len(promoted) * N_SUBJECTS
 
 
 def test_regret_and_kept_compare_truths(starts, drawn):
@@ -266,8 +266,8 @@ def test_generated_matrices_correlate_and_spread_as_the_one_they_are_fitted_to()
 def test_the_truth_of_a_generated_matrix_is_what_many_clips_would_score():
     made = generate(fitted(made_up()), n_subjects=100, n_configs=40, seed=2)
     labels = np.array([clip.label for clip in made.clips])
-    answers = made.rungs["loso"].probabilities.argmax(axis=-1)
-    pooled = scores(confusion(labels, answers, 3))["uf1"]
+    predicted = made.rungs["loso"].probabilities.argmax(axis=-1)
+    pooled = scores(confusion(labels, predicted, 3))["uf1"]
     assert np.corrcoef(pooled, made.truth)[0, 1] > 0.9
     assert pooled.mean() == pytest.approx(made.truth.mean(), abs=0.05)
 

@@ -1,6 +1,6 @@
-"""The kinds of fault, each one a context: entered it harms, left it gave back what it took.
+"""The kinds of fault. Each one is a context: it harms on entry, and gives back on exit.
 
-What a fault may cost is noted as a window; `laws.py` judges by it.
+Each fault notes what it may cost as a window; `laws.py` decides by the windows.
 """
 
 from __future__ import annotations
@@ -165,7 +165,7 @@ def mlflow_away(run: Run) -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """Faults that meet a search together, what it works on, and how often it is typed again."""
+    """Faults that meet a search together, where the search works, and how often it is resumed."""
 
     faults: tuple[Fault, ...]
     where: str = "local"

@@ -1,8 +1,8 @@
 """Matrices like a recorded one, of any size: the margins fitted to it are drawn anew.
 
-The fit is near by itself; `calibrate` makes it nearer, by generating: as many good configurations
-as there were, and scores that say as much about the truth as the recorded ones did. Truth is
-measured on fresh clips of fresh people, as for the recorded ones.
+The fit alone comes close. `calibrate` brings it closer by generating: there must be as many good
+configurations as were recorded, and scores must say as much about the truth. The truth is measured
+on fresh clips of other subjects, as for the recorded matrices.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from dianet_ray.settings import derive_seed
 N_FRESH_SUBJECTS, N_FRESH_MODELS = 104, 4
 TINY = 1e-9
 SURE = 0.9
-"""Probability of the class that is answered; nothing reads it but for its rank."""
+"""Probability of the predicted class; only its rank is read."""
 
 N_ROUNDS, N_CONFIGS, N_SEEDS = 10, 64, 6
 
@@ -38,13 +38,13 @@ class Sampler:
         size = (n_configs, len(fitted.wrong))
         self._leanings = fitted.deviations.leaning * self._rng.standard_normal(size)
 
-    def people(self, n_subjects: int) -> tuple[Clip, ...]:
-        """Draw subjects; each shows the classes of a recorded one."""
+    def clips(self, n_subjects: int) -> tuple[Clip, ...]:
+        """Draw the clips of some subjects; each subject shows the classes of a recorded one."""
         labels_of: dict[str, list[int]] = {}
         for clip in self._fitted.recorded.clips:
             labels_of.setdefault(clip.subject, []).append(clip.label)
         known = list(labels_of.values())
-        # Everybody equally often, so that a rare class stays as rare.
+        # Every recorded subject equally often, so that a rare class stays as rare.
         deals = [self._rng.permutation(len(known)) for _ in range(n_subjects // len(known) + 1)]
         chosen = [known[place] for place in np.concatenate(deals)[:n_subjects]]
         return tuple(
@@ -53,10 +53,10 @@ class Sampler:
             for take, label in enumerate(labels)
         )
 
-    def answers(
+    def predictions(
         self, clips: Sequence[Clip], rungs: Sequence[tuple[int, Sequence[Fold]]]
     ) -> list[np.ndarray]:
-        """Draw what every configuration answers on every rung: (K, N) classes each."""
+        """Draw what every configuration predicts in every rung: (K, N) classes each."""
         fitted, rng, s = self._fitted, self._rng, self._fitted.deviations
         labels = np.array([clip.label for clip in clips])
         subjects = np.unique([clip.subject for clip in clips], return_inverse=True)[1]
@@ -125,21 +125,21 @@ def generate(
 
     Args:
         fitted: of a recorded matrix.
-        n_subjects: how many people; LOSO has as many folds.
+        n_subjects: how many subjects; LOSO has as many folds.
         n_configs: how many configurations.
         seed: another seed gives another matrix.
         log_std: deviation of the log of training seconds; None: the recorded one.
     """
     recorded = fitted.recorded
     sampler = Sampler(fitted, n_configs, derive_seed(seed, "matrix"))
-    clips = sampler.people(n_subjects)
+    clips = sampler.clips(n_subjects)
     folds = [_folds(rung, clips, recorded.classes, seed) for rung in recorded.rungs.values()]
-    answers = sampler.answers(clips, list(enumerate(folds)))
+    predictions = sampler.predictions(clips, list(enumerate(folds)))
     seconds = sampler.seconds([len(one) for one in folds], log_std)
     rungs = {
-        name: Partition(one, rung.steps, _probabilities(said, len(recorded.classes)), took)
-        for (name, rung), one, said, took in zip(
-            recorded.rungs.items(), folds, answers, seconds, strict=True
+        name: Partition(one, rung.steps, _probabilities(predicted, len(recorded.classes)), took)
+        for (name, rung), one, predicted, took in zip(
+            recorded.rungs.items(), folds, predictions, seconds, strict=True
         )
     }
     about = {"generated from": recorded.name, "seed": seed}
@@ -156,19 +156,19 @@ def _folds(
     return groups(clips, classes, seed, len(rung.folds))
 
 
-def _probabilities(answers: np.ndarray, n_classes: int) -> np.ndarray:
-    """Write answers as probabilities, (K, N, C) float32."""
+def _probabilities(predicted: np.ndarray, n_classes: int) -> np.ndarray:
+    """Write predicted classes as probabilities, (K, N, C) float32."""
     rest = (1 - SURE) / (n_classes - 1)
-    return np.where(np.eye(n_classes, dtype=bool)[answers], np.float32(SURE), np.float32(rest))
+    return np.where(np.eye(n_classes, dtype=bool)[predicted], np.float32(SURE), np.float32(rest))
 
 
 def _truth(sampler: Sampler, fitted: Fitted) -> np.ndarray:
-    """Measure UF1 on fresh people, averaged over LOSO models: (K,)."""
-    clips = sampler.people(N_FRESH_SUBJECTS)
-    everybody = (Fold(0, (), tuple(range(len(clips)))),)
+    """Measure UF1 on other subjects, averaged over LOSO models: (K,)."""
+    clips = sampler.clips(N_FRESH_SUBJECTS)
+    all_clips = (Fold(0, (), tuple(range(len(clips)))),)
     last, n_classes = len(fitted.levels) - 1, len(fitted.wrong)
     labels = np.array([clip.label for clip in clips])
-    found = sampler.answers(clips, [(last, everybody)] * N_FRESH_MODELS)
+    found = sampler.predictions(clips, [(last, all_clips)] * N_FRESH_MODELS)
     truths = [scores(confusion(labels, one, n_classes))["uf1"] for one in found]
     return np.asarray(np.mean(truths, axis=0))
 
@@ -191,7 +191,7 @@ def likeness(matrix: Matrix) -> Likeness:
 
 
 def mean_likeness(fitted: Fitted, n_configs: int, seeds: Sequence[int]) -> Likeness:
-    """Measure generated matrices with as many people as the recorded one."""
+    """Measure generated matrices with as many subjects as the recorded one."""
     n_subjects = len({clip.subject for clip in fitted.recorded.clips})
     found = [
         likeness(generate(fitted, n_subjects=n_subjects, n_configs=n_configs, seed=seed))

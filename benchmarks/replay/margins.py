@@ -1,16 +1,17 @@
-"""What a recorded matrix says of its parts: configurations, people, clips, trainings, noise.
+"""What a recorded matrix says of its parts: configurations, subjects, clips, trainings, noise.
 
-A clip is answered right when its margin is above zero:
+A clip is predicted right when its margin is above zero:
 
     margin = level of the class in this rung + quality of the configuration in this rung
            + its leaning to the class + its luck with the subject + its luck with the clip
            + ease of the subject + ease of the clip + luck of the training + noise
 
-Every term is normal; only the true qualities keep the shape of the recorded ones, because the
+Every term is normal. Only the true qualities keep the shape of the recorded ones, because the
 number of near-best configurations is what makes a search hard. Variances come from products of the
-recorded margins (log odds of the true class against the best other one, in units of each
-configuration's own spread): a product of different clips holds what the configuration brings, one
-of different rungs what training again does not change, and so on. Levels come from the answers.
+recorded margins, which are log odds of the true class against the best other one, in units of each
+configuration's own spread. A product over different clips holds what the configuration brings, one
+over different rungs what training again does not change, and so on. Levels come from the
+predictions.
 """
 
 from __future__ import annotations
@@ -61,11 +62,11 @@ class Times:
 class Fitted:
     """What is known of a recorded matrix.
 
-    A configuration has a quality in every rung and, last, a true one, which new people meet: they
-    begin as that of LOSO. `recall` is the share of right answers as a normal quantile (rungs + 1,
-    C), `qualities` the covariance (rungs + 1, rungs + 1), `shape` the standardised quantiles of
-    the truth, `wrong` the classes of wrong answers (C, C), `sticky` how often a clip's wrong
-    answers are one and the same class.
+    A configuration has a quality in every rung and, last, a true one, which other subjects show;
+    it starts as that of LOSO. `recall` is the share of right predictions as a normal quantile
+    (rungs + 1, C), `qualities` the covariance (rungs + 1, rungs + 1), `shape` the standardised
+    quantiles of the truth, `wrong` the classes of wrong predictions (C, C), `sticky` how often a
+    clip's wrong predictions are one and the same class.
     """
 
     recorded: Matrix
@@ -89,11 +90,12 @@ def fit(recorded: Matrix) -> Fitted:
     labels = np.array([clip.label for clip in recorded.clips])
     probabilities = np.stack([rung.probabilities for rung in recorded.rungs.values()])
     qualities, deviations = _variances(recorded, labels, _margins(probabilities, labels))
-    answers, n_classes = classify(probabilities), len(recorded.classes)
+    predicted, n_classes = classify(probabilities), len(recorded.classes)
     right = np.array(
-        [[(one == labels)[:, labels == c].mean() for c in range(n_classes)] for one in answers]
+        [[(one == labels)[:, labels == c].mean() for c in range(n_classes)] for one in predicted]
     )
-    wrong = confusion(np.broadcast_to(labels, answers.shape).ravel(), answers.ravel(), n_classes)
+    truth = np.broadcast_to(labels, predicted.shape)
+    wrong = confusion(truth.ravel(), predicted.ravel(), n_classes)
     wrong = wrong * (1.0 - np.eye(n_classes)) + 1e-9
     logit = _quantiles(recorded.truth.clip(0.01, 0.99))
     return Fitted(
@@ -103,7 +105,7 @@ def fit(recorded: Matrix) -> Fitted:
         shape=np.sort((logit - logit.mean()) / logit.std()),
         deviations=deviations,
         wrong=wrong / wrong.sum(axis=1, keepdims=True),
-        sticky=_sticky(answers, labels, n_classes),
+        sticky=_sticky(predicted, labels, n_classes),
         times=_times(recorded),
     )
 
@@ -160,9 +162,9 @@ def _variances(
     return qualities, Deviations(*(float(np.sqrt(max(0.0, one))) for one in found))
 
 
-def _sticky(answers: np.ndarray, labels: np.ndarray, n_classes: int) -> float:
-    """Estimate from how often two wrong answers to a clip agree, beyond chance by its class."""
-    flat = answers.reshape(-1, len(labels))
+def _sticky(predicted: np.ndarray, labels: np.ndarray, n_classes: int) -> float:
+    """Estimate from how often two wrong predictions of a clip agree beyond its class's chance."""
+    flat = predicted.reshape(-1, len(labels))
     counts = np.stack([(flat == c).sum(axis=0) for c in range(n_classes)], axis=1).astype(float)
     counts[np.arange(len(labels)), labels] = 0.0
     by_class = np.stack([counts[labels == c].sum(axis=0) for c in range(n_classes)])

@@ -1,7 +1,7 @@
-"""A recorded fold matrix: what every configuration answered and cost, fold by fold, rung by rung.
+"""A recorded fold matrix: what every configuration predicted and cost, by rung and fold.
 
-One compressed npz of plain arrays and a JSON text; `record.py` makes it from real trainings,
-`generator.py` makes others like it.
+A file is one compressed npz of plain arrays and a JSON text. `record.py` makes it from real
+trainings; `generator.py` makes matrices like it.
 """
 
 from __future__ import annotations

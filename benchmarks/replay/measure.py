@@ -1,4 +1,4 @@
-"""Repetitions of strategies on recorded matrices: what was trained, when, and who won."""
+"""Repetitions of strategies on recorded matrices: what was trained, when, and what won."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from benchmarks.replay.predictions import Drawn, Recorded
 from benchmarks.replay.strategies import Start, Strategy
 
 NEAR = 0.005
-"""A champion whose truth is so near to the exhaustive winner's, or better, is as good."""
+"""A champion is as good as the exhaustive winner when its truth is at most this much below."""
 
 MEANS = ("trainings", "seconds", "regret", "winner_kept", "wall", "utilisation", "surplus")
 POINTS = 100
@@ -45,7 +45,7 @@ def play(start: Start, drawn: Drawn, n_workers: int) -> Result:
 
 def _result(strategy: Strategy, run: Run, drawn: Drawn) -> Result:
     champion, truth = strategy.champion(), drawn.truth()
-    assert champion is not None  # nothing fails, so somebody finishes every fold
+    assert champion is not None  # nothing fails, so one finishes every fold
     return Result(
         trainings=len(run.trained),
         seconds=run.seconds,

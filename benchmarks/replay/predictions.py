@@ -1,4 +1,4 @@
-"""A recorded matrix prepared for many repetitions: what strategies look up, worked out once."""
+"""A recorded matrix prepared for many repetitions: what strategies look up is worked out once."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OBJECTIVE = "uf1"
 
 @dataclass(frozen=True)
 class Recorded:
-    """Scores, times and judges of a matrix; a row is a configuration as the matrix numbers it."""
+    """Scores, times and comparisons of a matrix; a row is a configuration in its order."""
 
     matrix: Matrix
     _comparisons: dict[Ladder, Remembering] = field(default_factory=dict)
@@ -32,12 +32,12 @@ class Recorded:
 
     @property
     def n_folds(self) -> int:
-        """How many people are held out one by one."""
+        """How many subjects are held out one by one."""
         return len(self.matrix.rungs["loso"].folds)
 
     @cached_property
     def correct(self) -> np.ndarray:
-        """Which clips LOSO answers right, (K, N) bool."""
+        """Which clips LOSO predicts right, (K, N) bool."""
         return np.asarray(classify(self.matrix.rungs["loso"].probabilities) == self.labels)
 
     @cached_property
@@ -62,13 +62,13 @@ class Recorded:
 
     def _prefix_scores(self, rung: str) -> np.ndarray:
         recorded, n_classes = self.matrix.rungs[rung], len(self.matrix.classes)
-        answers = classify(recorded.probabilities)
+        predicted = classify(recorded.probabilities)
         held = [list(fold.test_clips) for fold in recorded.folds]
-        counts = [confusion(self.labels[c], answers[:, c], n_classes) for c in held]
+        counts = [confusion(self.labels[c], predicted[:, c], n_classes) for c in held]
         return scores(np.cumsum(counts, axis=0))[OBJECTIVE].T
 
     def comparison(self, ladder: Ladder) -> Remembering:
-        """Find the comparison of a ladder; repetitions share what it finds out."""
+        """Find the comparison of a ladder; repetitions share what it has found."""
         if ladder not in self._comparisons:
             self._comparisons[ladder] = Remembering(self._new_comparison(ladder))
         return self._comparisons[ladder]
@@ -94,7 +94,7 @@ class Recorded:
 
 @dataclass(frozen=True)
 class Remembering:
-    """A comparison that looks up what it was asked before."""
+    """A comparison that remembers what it was asked before."""
 
     comparison: Comparison
     _found: dict[tuple[int, ...], float | bool] = field(default_factory=dict)
@@ -124,9 +124,9 @@ class Drawn:
     recorded: Recorded
     rows: Sequence[int]
 
-    def comparison(self, ladder: Ladder) -> DrawnJudge:
-        """Comparison the drawn configurations by a ladder's rules."""
-        return DrawnJudge(self.recorded.comparison(ladder), self.rows)
+    def comparison(self, ladder: Ladder) -> DrawnComparison:
+        """Compare the drawn configurations by a ladder's rules."""
+        return DrawnComparison(self.recorded.comparison(ladder), self.rows)
 
     def seconds(self, ladder: Ladder) -> SecondsOf:
         """Look up training seconds in the rungs of a ladder."""
@@ -143,7 +143,7 @@ class Drawn:
 
 
 @dataclass(frozen=True, slots=True)
-class DrawnJudge:
+class DrawnComparison:
     """A comparison of the numbers of one repetition."""
 
     shared: Remembering
@@ -172,5 +172,5 @@ class SecondsOf:
 
 
 def rung_names(ladder: Ladder) -> list[str]:
-    """Name the recorded partitions that a ladder climbs."""
+    """Name the recorded partitions of a ladder's rungs."""
     return [rung_name(rung.groups, rung.steps) for rung in ladder]

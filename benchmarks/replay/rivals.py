@@ -1,8 +1,8 @@
 """Rivals of the ladder: rules that stop configurations over LOSO folds, and successive halving.
 
 They take the folds of LOSO in the recorded order. A fold's score is its accuracy, because most
-folds lack classes; the incumbent and the champion are the best pooled objective among the
-configurations that finished every fold, which is the choice that the ladder is judged by too.
+folds lack classes. The incumbent and the champion have the best pooled objective among the
+configurations that finished every fold; the ladder is measured by the same choice.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ class Wilcoxon:
 
     Stop what a one-sided signed-rank test finds worse than the incumbent on the same instances,
     unless its average so far is no worse than the incumbent's over everything. An instance is a
-    fold with its accuracy, or with `per_clip` a clip that is answered right or not.
+    fold with its accuracy, or with `per_clip` a clip that is predicted right or wrong.
     """
 
     recorded: Recorded
@@ -170,7 +170,7 @@ def _p_value(differences: np.ndarray) -> float:
 
 
 class Halving:
-    """Successive halving: everybody on a prefix of the folds, the best third on a longer one.
+    """Successive halving: all on a prefix of the folds, the best third on a longer one.
 
     A stage begins when the one before has ended; its prefixes are 3, 9, 27, ... folds, then all.
     """

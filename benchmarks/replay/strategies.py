@@ -34,7 +34,7 @@ Start = Callable[[Drawn], Strategy]
 """Begins a strategy on drawn configurations."""
 
 
-class Racing:
+class Scheduled:
     """The real schedule, drawing the recorded configurations in order."""
 
     def __init__(self, drawn: Drawn, ladder: Ladder, wave_size: int) -> None:
@@ -79,8 +79,9 @@ class Racing:
 class Asynchronous:
     """The same ladder without waves, as ASHA promotes: at once, by what has finished by then.
 
-    A configuration climbs as soon as it is among the top `keep` of those that have left its rung,
-    and is dropped by comparison with the last of them. Nobody can repeat it.
+    A configuration is promoted as soon as it is among the top `keep` of those that have left its
+    rung, and is dropped by comparison with the last of them. Results depend on timing, so no
+    search can be repeated.
     """
 
     def __init__(self, drawn: Drawn, ladder: Ladder) -> None:
@@ -97,7 +98,7 @@ class Asynchronous:
         self._dropped: list[set[int]] = [set() for _ in ladder]
 
     def take(self) -> Key | None:
-        """Train what is sure, else draw, else train what a drop may make surplus."""
+        """Train what is needed for sure, else draw, else train what a drop may make surplus."""
         while True:
             is_extra = not self._ready or self._ready[0][0]
             if is_extra and self._n_drawn < self._n_configs:
@@ -192,7 +193,7 @@ class Asynchronous:
 
 
 def strategies(recorded: Recorded, ladder: Ladder, wave_size: int) -> dict[str, Start]:
-    """List every strategy by name; what rules find out is shared by all repetitions."""
+    """List every strategy by name; all repetitions share what rules have found."""
     rules: dict[str, Stops] = {
         "wilcoxon": Wilcoxon(recorded, per_clip=False),
         "wilcoxon-clips": Wilcoxon(recorded, per_clip=True),
@@ -200,10 +201,10 @@ def strategies(recorded: Recorded, ladder: Ladder, wave_size: int) -> dict[str, 
         "aggressive": Aggressive(recorded),
     }
     return {
-        "exhaustive": lambda drawn: Racing(drawn, EXHAUSTIVE, wave_size),
+        "exhaustive": lambda drawn: Scheduled(drawn, EXHAUSTIVE, wave_size),
         **{name: _one_by_one(rule) for name, rule in rules.items()},
         "halving": Halving,
-        "ladder": lambda drawn: Racing(drawn, ladder, wave_size),
+        "ladder": lambda drawn: Scheduled(drawn, ladder, wave_size),
         "ladder-async": lambda drawn: Asynchronous(drawn, ladder),
     }
 
@@ -215,8 +216,8 @@ def _one_by_one(rule: Stops) -> Start:
 def ceiling(ladder: Ladder, n_folds: list[int], n_configs: int, wave_size: int) -> int:
     """Count the fewest trainings that a ladder's rules allow.
 
-    Everybody in waves 0 and 1 finishes the first rung, everybody else is dropped at the first
-    comparison; nobody climbs but the quota, and of those later waves are dropped at once, too.
+    All configurations of waves 0 and 1 finish the first rung; all others are dropped at the first
+    comparison. Only the quota is promoted, and of those the later waves are dropped at once, too.
     """
     total, n_in, n_safe = 0, n_configs, min(n_configs, 2 * wave_size)
     for rung, folds in zip(ladder, n_folds, strict=True):

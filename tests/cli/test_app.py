@@ -29,7 +29,7 @@ from tests.support.casme2_files import (
     write_data_set,
     write_workbook,
 )
-from tests.support.command import run
+from tests.support.command_line import run
 from tests.support.fake_search import fake_plan
 from tests.support.images import write_images
 from tests.support.play import play

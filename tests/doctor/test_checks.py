@@ -16,12 +16,12 @@ from dianet_ray.doctor.installation import Check
 from dianet_ray.errors import InputError
 from dianet_ray.storage import files
 from dianet_ray.storage.addresses import located
-from tests.support.command import run
-from tests.tracking import test_store
+from tests.support.command_line import run
+from tests.support.http_server import serve
 
 ROOT = Path(__file__).parents[2]
 SECRET = "a5e1f0c4b3d2"
-tracking_server = test_store.server
+tracking_server = pytest.fixture(serve)
 
 
 @pytest.fixture

@@ -1,22 +1,24 @@
-"""A whole tracked search whose trainings train nothing, as a process of its own.
+"""Run a whole tracked search whose trainings train nothing, as a process of its own.
 
 python -m tests.support.run_fake IMAGES STUDY N_CONFIGS N_WORKERS [--ladder GROUPS]
                                 [--tracking-uri URI]
 
-With --ladder a quarter climbs past each rung. N_WORKERS 0 takes all that the cluster has.
-FAKE_SECONDS is how long a training takes; with FAKE_LOG trainings are logged (`logged.py`).
+With --ladder a quarter of each rung is promoted. N_WORKERS 0 takes all that the cluster has.
+FAKE_SECONDS is how long a training takes. With FAKE_LOG trainings are logged (`logged.py`).
 """
 
 import argparse
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from dianet_ray.cli.searching import Search
 from dianet_ray.options import SearchOptions, TrackingOptions
-from dianet_ray.prepare.images import load_images
-from dianet_ray.search.plan import make_plan
+from dianet_ray.prepare.images import Images, load_images
+from dianet_ray.search.plan import Plan, make_plan
 from dianet_ray.storage.addresses import located
 from tests.support.fake_search import SPACE, FakeTrial
 from tests.support.logged import LoggedTrial
@@ -33,21 +35,33 @@ def main() -> None:
     words = parser.parse_args()
     os.environ["PYTHONPATH"] = os.getcwd()  # for the workers, which import the tests
     images = load_images(words.images)
-    climbing = {"strategy": "ladder", "ladder": words.ladder, "keep": "1/4"}
+    ladder = {"strategy": "ladder", "ladder": words.ladder, "keep": "1/4"}
     options = SearchOptions(
         configs=words.n_configs,
         wave_size=4,
         max_workers=words.n_workers or None,
-        **(climbing if words.ladder else {"strategy": "exhaustive"}),
+        **(ladder if words.ladder else {"strategy": "exhaustive"}),
     )
-    Search(
-        lambda: make_plan(images, words.study, space=SPACE, options=options),
+    tracked_search(
         images,
-        TrackingOptions(uri=words.tracking_uri),
+        lambda: make_plan(images, words.study, space=SPACE, options=options),
+        words.tracking_uri,
+        trial=LoggedTrial if "FAKE_LOG" in os.environ else FakeTrial,
+    )
+
+
+def tracked_search(
+    images: Images, plan: Callable[[], Plan], uri: str | None, *, trial: type[Any]
+) -> None:
+    """Run a whole search as the command does, with another trial."""
+    Search(
+        plan,
+        images,
+        TrackingOptions(uri=uri),
         address=None,
         started_at=time.time(),
         say=lambda text: print(text, file=sys.stderr),
-        trial=LoggedTrial if "FAKE_LOG" in os.environ else FakeTrial,
+        trial=trial,
     ).run()
 
 

@@ -1,11 +1,9 @@
 import contextlib
-import http.server
 import os
 import socket
 import sqlite3
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -13,29 +11,9 @@ import pytest
 
 from dianet_ray.errors import InputError
 from dianet_ray.tracking import store
+from tests.support.http_server import serve
 
-
-@pytest.fixture
-def server():
-    """A server that answers every request with the status that the test sets."""
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        status = 401
-
-        def do_POST(self):
-            self.send_response(self.status)
-            self.end_headers()
-
-        def log_message(self, *args):
-            pass
-
-    found = http.server.HTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=found.serve_forever, daemon=True)
-    thread.start()
-    yield Handler, f"http://127.0.0.1:{found.server_port}"
-    found.shutdown()
-    thread.join()
-    found.server_close()
+server = pytest.fixture(serve)
 
 
 def refusal(uri, **options):
