@@ -59,6 +59,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         self.avoided: tuple[str, ...] = ()  # nodes that must get none
         self.on_refused: Callable[[str, str], None] = lambda node_id, problem: None
         self.live: dict[str, Train] = {}
+        self.has_started = False  # a worker has begun a training
         self.ledger = Ledger(path)
         self._space, self._n_kept = space, n_kept
         self._n_configs, self._budget = n_configs, budget or Budget()

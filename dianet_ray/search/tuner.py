@@ -148,7 +148,7 @@ def _tune(searcher: StudySearcher, plan: Plan, crew: Crew) -> None:
         "search",
         plan.most_trainings(),
         unit="trainings",
-        status=lambda: _status(searcher, driver, crew),
+        status=lambda: _status(searcher, crew),
     )
     driver = _Driver(searcher, progress, crew)
     progress.skip(len(plan.study.trainings))
@@ -196,7 +196,7 @@ class _Driver(tune.Callback):  # type: ignore[misc]
 
     def __init__(self, searcher: StudySearcher, progress: Progress, crew: Crew) -> None:
         self._searcher, self._progress, self._crew = searcher, progress, crew
-        self.is_stopped = self.has_started = False
+        self.is_stopped = False
         self._n_workers = crew.n_workers()
         self._last: set[str] | None = None  # trials that ran when somebody interrupted
         self._hopeless_since: float | None = None
@@ -215,7 +215,7 @@ class _Driver(tune.Callback):  # type: ignore[misc]
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Note that the first worker has started."""
-        self.has_started = True
+        self._searcher.has_started = True
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Say why a worker was lost, as Tune wrote it down."""
@@ -290,11 +290,11 @@ def interrupts(driver: _Driver) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _status(searcher: StudySearcher, driver: _Driver, crew: Crew) -> str:
+def _status(searcher: StudySearcher, crew: Crew) -> str:
     """Compose what the progress line adds: configurations, workers, best score so far."""
     n_workers = crew.n_workers()
     busy = f"{min(len(searcher.live), n_workers)}/{n_workers} busy"
-    workers = busy if driver.has_started else f"starting {count(n_workers, 'worker')}"
+    workers = busy if searcher.has_started else f"starting {count(n_workers, 'worker')}"
     line = f"{count(searcher.n_complete, 'configuration')} complete, {workers}"
     line += f", {searcher.best}" if searcher.best else ""
     return f"{line}; stopping" if searcher.is_stopping else line
