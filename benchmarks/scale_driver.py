@@ -25,7 +25,6 @@ from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
 from dianet_ray.artefacts import WEIGHTS_FOLDER
-from dianet_ray.cli.searching import Search
 from dianet_ray.cluster.connection import connected
 from dianet_ray.cluster.nodes import Nodes
 from dianet_ray.options import SearchOptions

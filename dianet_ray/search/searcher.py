@@ -54,6 +54,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         self.on_refused: Callable[[str, str], None] = lambda node_id, problem: None
         self.on_change: Callable[[Study], None] = lambda study: None
         self.live: dict[str, Train] = {}
+        self.has_started = False  # a worker has begun a training
         self.ledger = Ledger(path)
         self._space, self._extent = space, extent
         self._comparison = comparison_of(study, lambda: self.study)

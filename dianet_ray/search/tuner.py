@@ -148,7 +148,7 @@ def _tune(searcher: StudySearcher, plan: Plan, workers: Workers) -> None:
         "search",
         plan.most_trainings(),
         unit="trainings",
-        status=lambda: _status(searcher, driver, workers),
+        status=lambda: _status(searcher, workers),
     )
     driver = _Driver(searcher, progress, workers)
     progress.skip(len(plan.study.trainings))
@@ -200,7 +200,7 @@ class _Driver(tune.Callback):  # type: ignore[misc]
 
     def __init__(self, searcher: StudySearcher, progress: Progress, workers: Workers) -> None:
         self._searcher, self._progress, self._workers = searcher, progress, workers
-        self.is_stopped = self.has_started = False
+        self.is_stopped = False
         self._n_workers = workers.n_workers()
         self._last: set[str] | None = None  # ids of the trials that ran at the interruption
         self._hopeless_since: float | None = None
@@ -219,7 +219,7 @@ class _Driver(tune.Callback):  # type: ignore[misc]
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Note that the first worker has started."""
-        self.has_started = True
+        self._searcher.has_started = True
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Say why a worker was lost, from the file that Tune wrote."""
@@ -297,11 +297,11 @@ def interrupts(driver: _Driver) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _status(searcher: StudySearcher, driver: _Driver, workers: Workers) -> str:
+def _status(searcher: StudySearcher, workers: Workers) -> str:
     """Compose what the progress line adds: configurations, workers, best score so far."""
     n_workers = workers.n_workers()
     busy = f"{min(len(searcher.live), n_workers)}/{n_workers} busy"
-    now = busy if driver.has_started else f"starting {count(n_workers, 'worker')}"
+    now = busy if searcher.has_started else f"starting {count(n_workers, 'worker')}"
     line = f"{count(searcher.n_complete, 'configuration')} complete, {now}"
     line += f", {searcher.best}" if searcher.best else ""
     return f"{line}; stopping" if searcher.is_stopping else line
