@@ -23,7 +23,9 @@ from optuna.distributions import (
 )
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from dianet_ray.protocol.decisions import RungState
+from dianet_ray.protocol.comparison import Comparison
+from dianet_ray.protocol.decisions import Decisions, RungState
+from dianet_ray.protocol.study import Configuration
 from dianet_ray.search.space import Space, rounded
 from dianet_ray.settings import Choice, Dimension, Settings, Value, derive_seed
 
@@ -46,6 +48,15 @@ class Past:
     state: RungState
     score: float | None = None
     n_folds: int = 0
+
+
+def past_of(configuration: Configuration, decisions: Decisions, comparison: Comparison) -> Past:
+    """Say how a drawn configuration fared in the first rung, as far as it is decided."""
+    entry = decisions.entry(configuration.number, 0)
+    assert entry is not None
+    n_folds = entry.n_decided if entry.state in ("complete", "dropped") else 0
+    score = comparison.score(entry.number, 0, n_folds) if n_folds else None
+    return Past(configuration.settings, configuration.wave, entry.state, score, n_folds)
 
 
 def draw(space: Space, seed: int, *, wave: int, n: int, history: Sequence[Past]) -> list[Settings]:

@@ -21,7 +21,7 @@ from dianet_ray.protocol.schedule import MAX_ATTEMPTS, Done, DrawWave, Schedule,
 from dianet_ray.protocol.standing import Standing, comparison_of
 from dianet_ray.protocol.study import Configuration, EndOfDrawing, Study
 from dianet_ray.search.budget import Extent
-from dianet_ray.search.draw import Past, draw
+from dianet_ray.search.draw import draw, past_of
 from dianet_ray.search.events import (
     DrawingEnded,
     Order,
@@ -191,7 +191,12 @@ class StudySearcher(Searcher):  # type: ignore[misc]
     def _draw(self, action: DrawWave) -> None:
         """Draw a wave. What the ledger already holds of it stands, whatever a budget says now."""
         n_recorded = max(0, len(self.study.configurations) - action.first)
-        limit = self._limit(action) if n_recorded < action.n else ""
+        limit = ""
+        if n_recorded < action.n:
+            n_workers, now = self.n_workers or 1, time.time()
+            limit = self._extent.budget.forbids(
+                self.study, self._schedule, action.n, n_workers=n_workers, now=now
+            )
         if limit:
             self._end_drawing(action.first + n_recorded, limit)
             action = replace(action, n=n_recorded)
@@ -201,13 +206,13 @@ class StudySearcher(Searcher):  # type: ignore[misc]
             self._schedule.end_drawing()
 
     def _draw_all(self, action: DrawWave) -> None:
-        before = self.study.configurations[: action.first]
+        decisions, before = self._schedule.decisions, self.study.configurations[: action.first]
         settings = draw(
             self._space,
             self.study.identity.seed,
             wave=action.wave,
             n=action.n,
-            history=[self._past(c) for c in before],
+            history=[past_of(c, decisions, self._comparison) for c in before],
         )
         recorded = [c for c in self.study.configurations if c.wave == action.wave]
         # A driver may have been killed between a wave's first record and its last.
@@ -233,26 +238,12 @@ class StudySearcher(Searcher):  # type: ignore[misc]
                 for training in self.study.of(configuration.number, rung):
                     self._schedule.finished(*training.key, training.outcome)
 
-    def _limit(self, action: DrawWave) -> str:
-        """Name the budget that a wave could exceed; empty for none."""
-        return self._extent.budget.forbids(
-            self.study, self._schedule, action.n, n_workers=self.n_workers or 1, now=time.time()
-        )
-
     def _end_drawing(self, n_configs: int, reason: str) -> None:
         """Record with how many configurations drawing ends, and what was asked for."""
         logger.warning("drawing ends with %d configurations: %s", n_configs, reason)
         asked = self._extent.budget.asked(self._extent.n_configs)
         self.ledger.append(DrawingEnded(time.time(), EndOfDrawing(n_configs, reason, asked)))
         self.flush()
-
-    def _past(self, configuration: Configuration) -> Past:
-        """Say how a configuration fared in the first rung, for the sampler."""
-        entry = self._schedule.decisions.entry(configuration.number, 0)
-        assert entry is not None
-        n_folds = entry.n_decided if entry.state in ("complete", "dropped") else 0
-        score = self._comparison.score(entry.number, 0, n_folds) if n_folds else None
-        return Past(configuration.settings, configuration.wave, entry.state, score, n_folds)
 
     def _finished(self, train: Train, result: TrainingResult) -> None:
         (fold,) = train.folds
@@ -267,24 +258,16 @@ class StudySearcher(Searcher):  # type: ignore[misc]
 
     def _repaired(self, number: int, fold: int, result: TrainingResult) -> None:
         if result.weights is None:
-            logger.warning(
-                "configuration %d, fold %d: its weights could not be made again: %s",
-                number,
-                fold,
-                result.error,
-            )
+            where = f"configuration {number}, fold {fold}"
+            logger.warning("%s: its weights could not be made again: %s", where, result.error)
             return
         self.ledger.append(WeightsMade(result.finished_at, number, fold, result.weights))
 
     def _lost(self, train: Train) -> None:
         (fold,) = train.folds
-        logger.warning(
-            "configuration %d, fold %d: its worker was lost (attempt %d of %d)",
-            train.number,
-            fold,
-            train.attempt,
-            MAX_ATTEMPTS,
-        )
+        where = f"configuration {train.number}, fold {fold}"
+        attempt = f"attempt {train.attempt} of {MAX_ATTEMPTS}"
+        logger.warning("%s: its worker was lost (%s)", where, attempt)
         if train.key in self.study.trainings:
             if train.attempt < MAX_ATTEMPTS:
                 self._repairs.append(replace(train, attempt=train.attempt + 1))

@@ -14,8 +14,6 @@ import socket
 import tempfile
 import time
 from collections.abc import Iterator
-from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import optuna
@@ -30,7 +28,8 @@ from dianet_ray.errors import Stopped, StorageAway, StudyFailed, one_line
 from dianet_ray.progress import Progress, count
 from dianet_ray.protocol.study import DriverEnvironment
 from dianet_ray.search.budget import Extent
-from dianet_ray.search.events import Ended, Reason, Started, WorkersChanged
+from dianet_ray.search.driver import Driver, NothingRuns
+from dianet_ray.search.events import Ended, Reason, Started
 from dianet_ray.search.plan import Plan
 from dianet_ray.search.searcher import StudySearcher
 from dianet_ray.search.study_file import write_study
@@ -39,10 +38,6 @@ from dianet_ray.storage import files
 
 logger = logging.getLogger(__name__)
 
-HOPELESS_S = 600.0
-"""How long no node may be usable. An administrator, or the next probe, may bring one back."""
-
-STOPPED = "stopped at once; the same command resumes"
 _NO_LIMIT = 10**9
 
 
@@ -134,7 +129,8 @@ def _started(plan: Plan, workers: Workers, started_at: float) -> Started:
     return Started(started_at, workers.n_workers(), plan.n_configs, environment)
 
 
-def _tune(searcher: StudySearcher, plan: Plan, workers: Workers) -> None:
+def _configure_tune() -> None:
+    """Set what Tune reads from the environment."""
     # The CSV, JSON and TensorBoard writers of Tune cap a search at about 100 results a second.
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
     # Tune's own handler ends the run without finishing what is in flight.
@@ -144,13 +140,17 @@ def _tune(searcher: StudySearcher, plan: Plan, workers: Workers) -> None:
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # its table of errors goes to stdout
     # The driver itself says what was lost.
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
+
+
+def _tune(searcher: StudySearcher, plan: Plan, workers: Workers) -> None:
+    _configure_tune()
     progress = Progress(
         "search",
         plan.most_trainings(),
         unit="trainings",
         status=lambda: _status(searcher, workers),
     )
-    driver = _Driver(searcher, progress, workers)
+    driver = Driver(searcher, progress, workers)
     progress.skip(len(plan.study.trainings))
     with tempfile.TemporaryDirectory(prefix="dianet-tune-") as scratch:
         tuner = tune.Tuner(
@@ -174,7 +174,7 @@ def _tune(searcher: StudySearcher, plan: Plan, workers: Workers) -> None:
                 verbose=0,
             ),
         )
-        with interrupts(driver), progress, contextlib.suppress(_NothingRuns):
+        with interrupts(driver), progress, contextlib.suppress(NothingRuns):
             tuner.fit()
     searcher.live.clear()  # queued trainings leave no record
 
@@ -191,101 +191,8 @@ class _AsQueued(FIFOScheduler):  # type: ignore[misc]
         """Choose none, so that Tune takes them in order."""
 
 
-class _NothingRuns(Exception):
-    """An interrupted search has no training in flight; only queued ones are left."""
-
-
-class _Driver(tune.Callback):  # type: ignore[misc]
-    """The driver's work at every step of Tune's loop, about ten times a second."""
-
-    def __init__(self, searcher: StudySearcher, progress: Progress, workers: Workers) -> None:
-        self._searcher, self._progress, self._workers = searcher, progress, workers
-        self.is_stopped = False
-        self._n_workers = workers.n_workers()
-        self._last: set[str] | None = None  # ids of the trials that ran at the interruption
-        self._hopeless_since: float | None = None
-        searcher.ledger.on_wait = self.wait
-        searcher.on_refused = workers.nodes.refuse
-        self._follow_nodes()
-
-    def interrupt(self, signum: int, frame: FrameType | None) -> None:
-        """Handle a signal: the first SIGINT lets trainings finish, anything more stops now."""
-        if signum == signal.SIGTERM or self._searcher.is_stopping:
-            self.is_stopped = True
-        self._searcher.is_stopping = True
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return tune.Callback, ()  # like the searcher, it stays out of Tune's scratch
-
-    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Note that the first worker has started."""
-        self._searcher.has_started = True
-
-    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Say why a worker was lost, from the file that Tune wrote."""
-        error = Path(trial.error_file or "none")
-        lines = error.read_text().split("\n") if error.is_file() else []
-        reason = next((line.strip() for line in reversed(lines) if line.strip()), "unknown")
-        logger.warning("the worker ended with: %s", reason)
-
-    # The ledger is flushed here and not in `on_trial_complete`, whose exceptions Tune swallows.
-    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        """Flush what is due, show progress, follow the nodes, and leave when asked to."""
-        self._searcher.tick()
-        if self.is_stopped:
-            self._searcher.flush()
-        self._progress.set(len(self._searcher.study.trainings), self._searcher.n_most)
-        if self.is_stopped:
-            raise Stopped(STOPPED)
-        if self._workers.nodes.look():
-            self._follow_nodes()
-        self._check_nodes()
-        if self._searcher.is_stopping:
-            self._leave_when_idle({t.trial_id for t in trials if t.status == "RUNNING"})
-
-    def _leave_when_idle(self, running: set[str]) -> None:
-        """End when the trainings that ran at the interruption have ended.
-
-        A worker that becomes free may begin a queued training meanwhile. Nothing waits for it.
-        """
-        self._last = running if self._last is None else self._last & running
-        if not self._last:
-            self._searcher.flush()
-            raise _NothingRuns
-
-    def _check_nodes(self) -> None:
-        """End the search when no node has been usable for `HOPELESS_S`."""
-        nodes = self._workers.nodes
-        if not nodes.is_hopeless:
-            self._hopeless_since = None
-            return
-        now = time.monotonic()
-        self._hopeless_since = self._hopeless_since or now
-        patience_s = (
-            HOPELESS_S if nodes.probe else 0.0
-        )  # on this machine alone there is no other node to wait for
-        if now - self._hopeless_since >= patience_s:
-            raise StudyFailed(f"no node can take part: {nodes.problems[0]}")
-
-    def wait(self, error: Exception) -> None:
-        """Stop waiting for the storage when the user interrupts; the lock says that it is away."""
-        if self.is_stopped:
-            raise Stopped(STOPPED)
-
-    def _follow_nodes(self) -> None:
-        """Tell the searcher how many trials fit now, and which nodes must get none."""
-        searcher, workers = self._searcher, self._workers
-        searcher.avoided = workers.nodes.avoided
-        searcher.n_workers = workers.n_asked_for()
-        now = workers.n_workers()
-        if now != self._n_workers:
-            self._n_workers = now
-            searcher.ledger.append(WorkersChanged(time.time(), now))
-            logger.warning("%d workers now", now)
-
-
 @contextlib.contextmanager
-def interrupts(driver: _Driver) -> Iterator[None]:
+def interrupts(driver: Driver) -> Iterator[None]:
     """Route SIGINT and SIGTERM to the driver for the time of the search."""
     before = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
     for number in before:

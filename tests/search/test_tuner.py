@@ -13,10 +13,10 @@ import torch
 from dianet_ray.cluster.connection import Bundle, Cluster
 from dianet_ray.errors import Stopped, StudyFailed
 from dianet_ray.protocol.standing import standing_of
+from dianet_ray.search.driver import Driver
 from dianet_ray.search.ledger import read_events
 from dianet_ray.search.study_file import load_study
 from dianet_ray.search.trial import FoldTrial, assigned_device
-from dianet_ray.search.tuner import _Driver
 from dianet_ray.search.workers import resources
 from dianet_ray.storage import files
 from tests.support.fake_search import WORKER, FakeTrial, fake_images, fake_plan, run_plan
@@ -165,13 +165,13 @@ def test_the_first_interrupt_waits_for_nothing_that_only_waited_for_a_worker(
     plan = fake_plan(tmp_path, n_subjects=4, n_configs=40, gpus_per_trial=0.0)
     interrupted_at = []
 
-    def interrupt(driver, *signal, real=_Driver.interrupt):
+    def interrupt(driver, *signal, real=Driver.interrupt):
         interrupted_at.append(time.time())
         real(driver, *signal)
         # A training may have been handed out already and begin a moment later.
         threading.Timer(0.7, (tmp_path / "interrupted").touch).start()
 
-    monkeypatch.setattr("dianet_ray.search.tuner._Driver.interrupt", interrupt)
+    monkeypatch.setattr("dianet_ray.search.driver.Driver.interrupt", interrupt)
     interrupted(plan, signal.SIGINT, trial=EndlessLater)
     before = [
         tuple(map(int, path.name.split("-")[1:]))

@@ -1,0 +1,118 @@
+"""The driver's work at every step of Tune's loop: flushing, progress, nodes, interruptions."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from ray import tune
+
+from dianet_ray.errors import Stopped, StudyFailed
+from dianet_ray.progress import Progress
+from dianet_ray.search.events import WorkersChanged
+from dianet_ray.search.searcher import StudySearcher
+from dianet_ray.search.workers import Workers
+
+logger = logging.getLogger(__name__)
+
+HOPELESS_S = 600.0
+"""How long no node may be usable. An administrator, or the next probe, may bring one back."""
+
+STOPPED = "stopped at once; the same command resumes"
+
+
+class NothingRuns(Exception):
+    """An interrupted search has no training in flight; only queued ones are left."""
+
+
+class Driver(tune.Callback):  # type: ignore[misc]
+    """The driver's work at every step of Tune's loop, about ten times a second."""
+
+    def __init__(self, searcher: StudySearcher, progress: Progress, workers: Workers) -> None:
+        self._searcher, self._progress, self._workers = searcher, progress, workers
+        self.is_stopped = False
+        self._n_workers = workers.n_workers()
+        self._last: set[str] | None = None  # ids of the trials that ran at the interruption
+        self._hopeless_since: float | None = None
+        searcher.ledger.on_wait = self.wait
+        searcher.on_refused = workers.nodes.refuse
+        self._follow_nodes()
+
+    def interrupt(self, signum: int, frame: FrameType | None) -> None:
+        """Handle a signal: the first SIGINT lets trainings finish, anything more stops now."""
+        if signum == signal.SIGTERM or self._searcher.is_stopping:
+            self.is_stopped = True
+        self._searcher.is_stopping = True
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return tune.Callback, ()  # like the searcher, it stays out of Tune's scratch
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Note that the first worker has started."""
+        self._searcher.has_started = True
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Say why a worker was lost, from the file that Tune wrote."""
+        error = Path(trial.error_file or "none")
+        lines = error.read_text().split("\n") if error.is_file() else []
+        reason = next((line.strip() for line in reversed(lines) if line.strip()), "unknown")
+        logger.warning("the worker ended with: %s", reason)
+
+    # The ledger is flushed here and not in `on_trial_complete`, whose exceptions Tune swallows.
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """Flush what is due, show progress, follow the nodes, and leave when asked to."""
+        self._searcher.tick()
+        if self.is_stopped:
+            self._searcher.flush()
+        self._progress.set(len(self._searcher.study.trainings), self._searcher.n_most)
+        if self.is_stopped:
+            raise Stopped(STOPPED)
+        if self._workers.nodes.look():
+            self._follow_nodes()
+        self._check_nodes()
+        if self._searcher.is_stopping:
+            self._leave_when_idle({t.trial_id for t in trials if t.status == "RUNNING"})
+
+    def _leave_when_idle(self, running: set[str]) -> None:
+        """End when the trainings that ran at the interruption have ended.
+
+        A worker that becomes free may begin a queued training meanwhile. Nothing waits for it.
+        """
+        self._last = running if self._last is None else self._last & running
+        if not self._last:
+            self._searcher.flush()
+            raise NothingRuns
+
+    def _check_nodes(self) -> None:
+        """End the search when no node has been usable for `HOPELESS_S`."""
+        nodes = self._workers.nodes
+        if not nodes.is_hopeless:
+            self._hopeless_since = None
+            return
+        now = time.monotonic()
+        self._hopeless_since = self._hopeless_since or now
+        patience_s = (
+            HOPELESS_S if nodes.probe else 0.0
+        )  # on this machine alone there is no other node to wait for
+        if now - self._hopeless_since >= patience_s:
+            raise StudyFailed(f"no node can take part: {nodes.problems[0]}")
+
+    def wait(self, error: Exception) -> None:
+        """Stop waiting for the storage when the user interrupts; the lock says that it is away."""
+        if self.is_stopped:
+            raise Stopped(STOPPED)
+
+    def _follow_nodes(self) -> None:
+        """Tell the searcher how many trials fit now, and which nodes must get none."""
+        searcher, workers = self._searcher, self._workers
+        searcher.avoided = workers.nodes.avoided
+        searcher.n_workers = workers.n_asked_for()
+        now = workers.n_workers()
+        if now != self._n_workers:
+            self._n_workers = now
+            searcher.ledger.append(WorkersChanged(time.time(), now))
+            logger.warning("%d workers now", now)
