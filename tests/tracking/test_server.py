@@ -13,6 +13,7 @@ from dianet_ray.errors import InputError
 from dianet_ray.tracking import store
 from dianet_ray.tracking.download import download_model
 from dianet_ray.tracking.projection import Projection
+from dianet_ray.tracking.quiet import QUIET
 from dianet_ray.tracking.thread import ProjectionThread
 from tests.support.mlflow_tree import dump_tree
 
@@ -30,7 +31,7 @@ def server(tmp_path):
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--workers", "1"]
     command += ["--port", str(port), "--backend-store-uri", f"sqlite:///{tmp_path}/server.db"]
     command += ["--artifacts-destination", f"{tmp_path}/server-artifacts"]
-    environment = {**os.environ, **store.QUIET, "PYTHONWARNINGS": "ignore"}
+    environment = {**os.environ, **QUIET, "PYTHONWARNINGS": "ignore"}
     with subprocess.Popen(
         command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
