@@ -1,4 +1,4 @@
-"""The fault benchmark's own laws: each one notices when it is broken."""
+"""The laws of the fault benchmark: each one notices when it is broken."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Every command in order, as a user types them, on a tiny data set made by synth."""
+"""Every command in order, as a user types it, on a tiny data set made by `synth`."""
 
 import csv
 import json
@@ -106,7 +106,9 @@ def test_the_same_command_again_does_nothing_and_track_changes_nothing(folder):
     assert dump_tree(client, "dianet-ray") == before
 
 
-def test_models_are_collected_by_study_and_by_alias_and_vote_honestly(folder):
+def test_models_collected_by_study_and_by_alias_are_equal_and_known_subjects_get_held_out_ones(
+    folder,
+):
     uri = default_uri(folder / "study")
     command("collect", folder / "by-study", "--study", folder / "study")
     model = ["--model", "dianet-casme2-5@champion", "--tracking-uri", uri]

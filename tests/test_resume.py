@@ -1,4 +1,4 @@
-"""Killing the driver for real: the same command again gives what no kill would have given."""
+"""Kill the driver for real: the same command then gives what it gives without a kill."""
 
 import os
 import random
@@ -46,7 +46,7 @@ def finish(process):
 
 @pytest.fixture(scope="module")
 def whole(images, tmp_path_factory):
-    """The study that one worker makes without interruption."""
+    """Make the study with one worker and without interruption."""
     path = tmp_path_factory.mktemp("whole") / "study"
     finish(start(images, path, 1))
     return path
@@ -77,8 +77,8 @@ def check_equal(path, whole):
     assert trees[0] == trees[1]
 
 
-def killed_again_and_again(images, path, n_kills, rng):
-    """Kill drivers as they start, as they train and between, each after a few new trainings."""
+def search_with_kills(images, path, n_kills, rng):
+    """Kill drivers while they start, while they train and in between; then let one finish."""
     for i in range(n_kills):
         process = start(images, path, rng.choice([1, 2]))
         if i % 4 == 3:
@@ -95,7 +95,7 @@ def test_a_driver_killed_three_times_on_the_ladder_resumes_to_the_same_study(
     images, whole, tmp_path
 ):
     path = tmp_path / "study"
-    killed_again_and_again(images, path, 3, random.Random(0))
+    search_with_kills(images, path, 3, random.Random(0))
     assert len(load_study(path).spans) == 4, "a driver was not killed"
     check_equal(path, whole)
 
@@ -104,5 +104,5 @@ def test_a_driver_killed_three_times_on_the_ladder_resumes_to_the_same_study(
 @pytest.mark.timeout(3000)
 def test_twenty_kills_at_random_moments_change_nothing(images, whole, tmp_path):
     path = tmp_path / "study"
-    killed_again_and_again(images, path, 20, random.Random(1))
+    search_with_kills(images, path, 20, random.Random(1))
     check_equal(path, whole)

@@ -1,4 +1,4 @@
-"""A cluster without workers yet: refused when none could come; it grows when some can."""
+"""A search on a cluster without workers is refused when none can come, else waits for them."""
 
 import json
 import os
@@ -80,7 +80,9 @@ def search(cluster, images, study, *words):
     )
 
 
-def test_what_no_node_type_can_hold_is_refused_and_what_can_come_is_waited_for(cluster, tmp_path):
+def test_a_trial_that_no_node_type_holds_is_refused_and_nodes_that_can_come_are_awaited(
+    cluster, tmp_path
+):
     images = write_images(tmp_path / "images")
     refused = search(cluster, images, tmp_path / "big", "--cpus-per-trial", 3)
     assert refused.returncode == 2, refused.stderr
@@ -91,4 +93,6 @@ def test_what_no_node_type_can_hold_is_refused_and_what_can_come_is_waited_for(c
     study = load_study(tmp_path / "study")
     assert len(study.trainings) == 2 * len(study.folds)
     assert study.spans[0].n_workers < 2
-    assert max(n for _, n in study.spans[0].changes) == 2, "it grew to what the autoscaler may"
+    assert max(n for _, n in study.spans[0].changes) == 2, (
+        "the cluster did not grow to its largest size"
+    )

@@ -1,4 +1,4 @@
-"""A search submitted to a real cluster gives the local run's ledger, whatever happens to nodes."""
+"""A search submitted to a real cluster decides as a local one, though it loses a node."""
 
 import subprocess
 import sys
@@ -29,7 +29,7 @@ def n_recorded(study):
 
 
 def search_while_a_node_is_replaced(images, words, folder, n_before):
-    """Search here, and there while one of two nodes dies and another one joins.
+    """Search here, and on a cluster of which one of two nodes dies and another one joins.
 
     Returns:
         The two studies, and whether the node that joined late got a worker.

@@ -1,4 +1,4 @@
-"""Resuming a study: the same one goes on, another one is refused by the key that differs."""
+"""Resuming a study: the same study goes on; another one is refused with the key that differs."""
 
 from pathlib import Path
 
@@ -32,7 +32,7 @@ def study(images, tmp_path):
     return path
 
 
-def test_what_is_not_said_again_is_taken_from_the_study(images, study):
+def test_options_that_are_not_given_again_are_taken_from_the_study(images, study):
     found = plan(images, study, configs=5)
     assert found.study.identity.seed == 3
     assert found.study.identity.wave_size == 2
@@ -75,7 +75,7 @@ def test_a_mapping_makes_a_study_of_its_classes(images, tmp_path):
     assert {images.labels[row] for row in found.rows} == {"happiness", "disgust", "repression"}
 
 
-def test_the_disk_that_is_said_bounds_what_is_kept(images, tmp_path):
+def test_the_announced_disk_space_bounds_the_weights_that_are_kept(images, tmp_path):
     found = plan(images, tmp_path / "s", configs=30, keep_weights=3, wave_size=4)
     one = largest_training_bytes(found)
     assert one > 0
@@ -91,7 +91,7 @@ def test_a_study_that_is_a_file_is_refused(images, tmp_path):
         plan(images, path)
 
 
-def test_waves_that_cannot_feed_the_workers_are_named_with_the_size_that_would(images, tmp_path):
+def test_a_wave_size_too_small_for_the_workers_is_named_with_one_that_is_enough(images, tmp_path):
     said = []
     found = plan(images, tmp_path / "s", configs=30, wave_size=2)
     describe(found, said.append, n_workers=16, where="here", store="there")

@@ -40,7 +40,7 @@ class SuicidalTrial(FakeTrial):
 
 
 class HangingTrial(FakeTrial):
-    """Stays silent for ever, the first time, with a short patience."""
+    """Stays silent for ever in its first attempt, with a short limit."""
 
     def train_block(self, order):
         from dianet_ray.search.trial import watch
@@ -60,7 +60,7 @@ class SteadyTrial(FakeTrial):
 
 
 class SlowTrial(FakeTrial):
-    """All but the first training are still in flight when a second interrupt follows."""
+    """Takes so long that all but the first training are in flight at a second interrupt."""
 
     def train_block(self, order):
         if (order.number, order.fold) != (0, 0):
@@ -79,7 +79,7 @@ class NamedTrial(FakeTrial):
 def test_a_worker_that_starts_later_is_not_killed_by_one_that_is_free(
     ray_local, tmp_path, monkeypatch
 ):
-    """Trainings are shorter than the start of an actor, and the first one is up before others."""
+    """Trainings are shorter than the start of an actor, and one actor is up before the other."""
     plan = fake_plan(tmp_path, n_subjects=6, n_configs=16, wave_size=8, gpus_per_trial=0.0)
     searcher = tune(plan, NamedTrial)
     pids = [t.result.environment.host for t in searcher.study.trainings.values()]
@@ -108,7 +108,7 @@ def test_a_search_in_an_object_store_decides_as_on_files(ray_local, s3, tmp_path
 
 
 def test_no_credential_of_the_driver_is_written_down(ray_local, tmp_path, monkeypatch):
-    """A study is shown to colleagues; what only the driver needs stays with it."""
+    """A study may be shared with colleagues; credentials stay with the driver."""
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "hunter2")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hunter2")
     tune(fake_plan(tmp_path / "study", n_subjects=2, n_configs=1, gpus_per_trial=0.0))
@@ -146,7 +146,7 @@ def test_the_first_interrupt_finishes_what_is_in_flight(ray_local, tmp_path, mon
 
 
 class EndlessLater(FakeTrial):
-    """Leaves a file when it starts; what starts after the interruption never ends."""
+    """Leaves a file when it starts; a training that starts after the interruption never ends."""
 
     def train_block(self, order):
         study = self._material.study_path
@@ -157,10 +157,10 @@ class EndlessLater(FakeTrial):
         return super().train_block(order)
 
 
-def test_the_first_interrupt_waits_for_nothing_that_only_waited_for_a_worker(
+def test_the_first_interrupt_does_not_wait_for_trainings_that_are_only_queued(
     ray_local, tmp_path, monkeypatch
 ):
-    """On a cluster that may grow more trials are queued than fit; a freed worker may take one."""
+    """A cluster that may grow gets more trials than fit; a worker that is freed may take one."""
     monkeypatch.setattr("dianet_ray.search.workers.Workers.n_asked_for", lambda workers: 4)
     plan = fake_plan(tmp_path, n_subjects=4, n_configs=40, gpus_per_trial=0.0)
     interrupted_at = []

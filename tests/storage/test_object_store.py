@@ -1,4 +1,4 @@
-"""The pipeline with IMAGES and STUDY in an object store gives what it gives on a file system."""
+"""The pipeline gives the same with IMAGES and STUDY in an object store as on a file system."""
 
 import json
 import os
