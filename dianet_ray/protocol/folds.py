@@ -69,8 +69,8 @@ def groups(clips: Sequence[Clip], classes: Sequence[str], seed: int, n: int) -> 
     for clip in clips:
         counts[subjects.index(clip.subject), [clip.label, -1]] += 1
     generator = np.random.default_rng(derive_seed(seed, "groups", n))
-    deals = [_deal(counts, n, generator.permutation(len(subjects))) for _ in range(N_DEALS)]
-    best = min(deals, key=lambda deal: _imbalance(counts, deal, n))
+    orders = np.stack([generator.permutation(len(subjects)) for _ in range(N_DEALS)])
+    best = min(_deals(counts, n, orders).tolist(), key=lambda deal: _imbalance(counts, deal, n))
     for label, name in enumerate(classes):
         if len({best[place] for place in np.flatnonzero(counts[:, label])}) < 2:
             raise InputError(f"every class must be in at least two of {n} groups: {name} is not")
@@ -81,19 +81,28 @@ def groups(clips: Sequence[Clip], classes: Sequence[str], seed: int, n: int) -> 
     return _folds(clips, subjects_of)
 
 
-def _deal(counts: np.ndarray, n: int, order: np.ndarray) -> list[int]:
-    """Deal subjects to n groups, those with most clips first, ties in the given order.
+def _deals(counts: np.ndarray, n: int, orders: np.ndarray) -> np.ndarray:
+    """Deal subjects to n groups, those with most clips first, ties in each of the given orders.
 
-    `counts` are (subjects, classes + 1) clips, the last column all of a subject's.
+    Args:
+        counts: clips, (subjects, classes + 1); the last column counts all of a subject's.
+        n: the number of groups.
+        orders: one permutation of the subjects per deal, (deals, subjects).
+
+    Returns:
+        The group of each subject, (deals, subjects).
     """
     target = counts.sum(axis=0) / n
-    held, deal = np.zeros((n, counts.shape[1])), [0] * len(counts)
-    by_size = order[np.argsort(-counts[order, -1], kind="stable")]
-    for place in by_size:
-        cost = (((held + counts[place] - target) ** 2 - (held - target) ** 2) / target**2).sum(1)
-        deal[place] = int(np.argmin(cost))
-        held[deal[place]] += counts[place]
-    return deal
+    by_size = np.argsort(-counts[orders, -1], axis=1, kind="stable")
+    every = np.arange(len(orders))
+    held, deals = np.zeros((len(orders), n, counts.shape[1])), np.zeros_like(orders)
+    for places in np.take_along_axis(orders, by_size, axis=1).T:
+        with_it = held + counts[places, None]
+        cost = (((with_it - target) ** 2 - (held - target) ** 2) / target**2).sum(axis=-1)
+        chosen = cost.argmin(axis=-1)
+        deals[every, places] = chosen
+        held[every, chosen] += counts[places]
+    return deals
 
 
 def _imbalance(counts: np.ndarray, deal: list[int], n: int) -> tuple[int, float]:

@@ -1,7 +1,7 @@
 import dataclasses
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dianet_ray.errors import InputError
@@ -87,6 +87,7 @@ def crowds(draw):
     return draw(st.permutations(clips)), draw(st.integers(2, 5)), draw(st.integers(0, 2**40))
 
 
+@settings(max_examples=40)
 @given(crowds())
 def test_groups_test_every_clip_once_and_split_no_subject(crowd):
     clips, n, seed = crowd
@@ -100,6 +101,7 @@ def test_groups_test_every_clip_once_and_split_no_subject(crowd):
         assert list(fold.test_clips) == sorted(fold.test_clips)
 
 
+@settings(max_examples=40)
 @given(crowds(), st.randoms(use_true_random=False))
 def test_groups_do_not_depend_on_the_order_of_the_rows(crowd, random):
     clips, n, seed = crowd
@@ -112,6 +114,7 @@ def test_groups_do_not_depend_on_the_order_of_the_rows(crowd, random):
     assert before == after
 
 
+@settings(max_examples=40)
 @given(crowds())
 def test_every_class_is_in_two_groups_and_groups_are_balanced(crowd):
     clips, n, seed = crowd
@@ -138,3 +141,16 @@ def test_a_class_of_one_subject_is_refused_by_name():
     clips = [c for c in make_clips(8) if c.label != 2 or c.subject == "casme2/sub03"]
     with pytest.raises(InputError, match="surprise has 1"):
         groups(clips, CLASSES, 0, 3)
+
+
+def test_a_class_that_no_deal_puts_into_two_groups_is_refused_by_name():
+    """Three subjects in two groups: the second one, who shows both classes, joins another."""
+    counts = [(0, 3), (1, 1), (3, 0)]  # clips of each class, by subject
+    clips = [
+        Clip(f"{subject}-{label}-{n}", str(subject), label)
+        for subject, of_class in enumerate(counts)
+        for label in range(2)
+        for n in range(of_class[label])
+    ]
+    with pytest.raises(InputError, match="at least two of 2 groups: glad"):
+        groups(clips, ("glad", "sad"), 0, 2)

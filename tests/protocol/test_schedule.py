@@ -316,6 +316,23 @@ def test_a_promoted_configuration_that_fails_gives_its_place_back():
     assert schedule.decisions.champion() == 0
 
 
+def test_at_most_twice_the_quota_are_promoted_though_later_ones_score_more():
+    """Every configuration beats those before; from n = 4 on the quota is 1."""
+
+    class Rising(Chance):
+        def score(self, number, rung, n_folds):
+            return number / 10
+
+    ladder = (Rung(2, keep=0.25), Rung())
+    schedule = Schedule(ladder, n_folds=(1, 1), n_configs=7, wave_size=1, comparison=Rising())
+    while not isinstance(action := schedule.take(), Done):
+        if isinstance(action, DrawWave):
+            schedule.drawn(action, action.n)
+        else:
+            schedule.finished(*action.key, "ok")
+    assert [entry.number for entry in schedule.decisions.entries(1)] == [3, 4]
+
+
 def test_ready_work_goes_up_the_ladder_first_then_fold_by_fold_across_the_wave():
     game = Game(EXHAUSTIVE, (2,), n_configs=4, wave_size=2, seed=0, bad=0.0)
     play = Play(game, n_workers=1)
