@@ -67,15 +67,12 @@ def measure(matrix: Matrix, ladder: Ladder, order: Sequence[int], seed: int) -> 
     ]
     truth = float(matrix.truth[order[champion]])
     score = float(scores(rungs[-1][champion].sum(axis=0))[OBJECTIVE])
-    estimates: list[dict[str, Any]] = [
-        corrected(one, OBJECTIVE, seed=seed)[OBJECTIVE] for one in (rungs[-1:], rungs)
-    ]
-    alone, found = estimates
+    alone, found = (corrected(one, OBJECTIVE, seed=seed)[OBJECTIVE] for one in (rungs[-1:], rungs))
     return Errors(
         naive=score - truth,
-        loso_alone=alone["estimate"] - truth,
-        corrected=found["estimate"] - truth,
-        covered=found["ci95"][0] <= truth <= found["ci95"][1],
+        loso_alone=alone.estimate - truth,
+        corrected=found.estimate - truth,
+        covered=found.ci95[0] <= truth <= found.ci95[1],
     )
 
 

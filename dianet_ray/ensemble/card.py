@@ -24,11 +24,13 @@ from dianet_ray.artefacts import (
     from_json,
 )
 from dianet_ray.errors import InputError, one_line
+from dianet_ray.protocol.correction import Corrected
+from dianet_ray.protocol.predictions import Interval
 from dianet_ray.protocol.results import Training
 from dianet_ray.protocol.standing import Standing
 from dianet_ray.protocol.study import Study
 from dianet_ray.report.document import summarise
-from dianet_ray.report.records import Corrected, Interval, Report
+from dianet_ray.report.records import Report
 from dianet_ray.settings import Settings
 
 VERSIONS = ("torch", "device", "threads", "block")

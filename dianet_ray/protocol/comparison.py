@@ -1,4 +1,4 @@
-"""Scores and comparisons of configurations inside a ladder, from held-out predictions alone."""
+"""Score and compare configurations inside a ladder, from their held-out predictions alone."""
 
 from __future__ import annotations
 
@@ -15,34 +15,36 @@ from dianet_ray.protocol.predictions import classify, pooled_score
 from dianet_ray.settings import derive_seed
 
 N_REPLICATES = 1000
+CHUNK = 100
+"""Replicates between two checks whether those that are left can change the verdict."""
 
 Predictions = Callable[[int, int, int], np.ndarray]
-"""Number, rung and fold to the held-out probabilities, (clips of the fold, classes)."""
+"""From number, rung and fold to the held-out probabilities, (clips of the fold, classes)."""
 
 Memory = dict[Any, Any]
-"""What comparisons have found. A value is kept under the identities of the arrays that it was
-computed from, and keeps them alive, so one memory serves a study as it grows."""
+"""Results by the identities of the arrays that they were computed from. A result keeps its arrays
+alive, so that identities stay unique. One memory may serve a study as it grows."""
 
 
 class Comparing(Protocol):
-    """What decisions ask for; a rung's folds count from its first."""
+    """What decisions ask of predictions: scores and comparisons on the first folds of a rung."""
 
     def score(self, number: int, rung: int, n_folds: int) -> float:
-        """Pool the first folds of a rung and score them."""
+        """Score a configuration on the first folds of a rung, pooled: 0..1."""
         ...
 
     def is_behind(self, number: int, rung: int, n_folds: int, rival: int) -> bool:
-        """Compare two configurations on the first folds of a rung."""
+        """Say whether a configuration is expected to end a rung behind a rival."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two configurations' predictions on the same N clips.
+    """Predictions of a configuration (`mine`) and of its rival on the same N clips.
 
     `mine`, `rival` and `labels` are (N,) classes, `subjects` (N,) integers from 0. `n_left`
-    subjects will still be tested in this rung. `lead` is by how much the first scored more in the
-    rungs below.
+    subjects will still be tested in this rung. `lead` is the configuration's total score in the
+    rungs below, less the rival's.
     """
 
     mine: np.ndarray
@@ -55,9 +57,9 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Basis:
-    """What the configurations of a study are compared on.
+    """Everything but predictions that comparisons in a study depend on.
 
-    `rungs` are the folds of each rung of `ladder`; `seed` is the study's.
+    `rungs` holds the folds of each rung of `ladder`; `seed` is the study's.
     """
 
     ladder: Ladder
@@ -69,7 +71,7 @@ class Basis:
 
 
 class Comparison:
-    """Compares configurations by pooled objective, and remembers what it has found."""
+    """Compares configurations by their pooled objective, each pair of predictions once."""
 
     def __init__(
         self,
@@ -83,9 +85,9 @@ class Comparison:
 
         Args:
             basis: clips, folds and rules.
-            predictions: what finished trainings predicted.
-            names: a configuration's number to its config_id, which seeds the bootstrap.
-            memory: what another comparison of the same study has found.
+            predictions: gives the probabilities of a finished training, the same array each time.
+            names: gives a configuration's config_id, which seeds the bootstrap.
+            memory: results that other comparisons of the same study share.
         """
         self._basis, self._predictions, self._names = basis, predictions, names
         self._labels = np.array([clip.label for clip in basis.clips], dtype=np.int64)
@@ -94,7 +96,7 @@ class Comparison:
         self._memory = {} if memory is None else memory
 
     def score(self, number: int, rung: int, n_folds: int) -> float:
-        """Score the pooled predictions of a rung's first folds: 0..1."""
+        """Score a configuration on the first folds of a rung, pooled: 0..1."""
         found = self._found(number, rung, n_folds)
         key = ("score", rung, n_folds, *map(id, found))
         if key not in self._memory:
@@ -108,7 +110,7 @@ class Comparison:
         return float(self._memory[key][0])
 
     def is_behind(self, number: int, rung: int, n_folds: int, rival: int) -> bool:
-        """Say whether a configuration ends a rung behind a rival, as surely as the rung asks."""
+        """Say whether a configuration ends a rung behind a rival, by the rung's confidence."""
         basis = self._basis
         if basis.ladder[rung].drop == "none":
             return False
@@ -155,39 +157,50 @@ def ends_behind(
 ) -> bool:
     """Say whether the first of a pair ends the rung behind in most replicates of a bootstrap.
 
-    What is finished stays as it is. A replicate draws the subjects still to be tested from those
-    that were. Another model will test them and would predict some clips otherwise, so every clip
-    drawn gets a Poisson weight, the same for both configurations. A replicate averages over the
-    classes that have clips in it.
+    A replicate keeps the subjects that are tested and draws those that are not from them, with
+    replacement. Other models will test those, and will predict some clips differently: every drawn
+    clip therefore gets a Poisson(1) weight, the same for both configurations. The scores of a
+    replicate average over the classes that have clips in it.
+    docs/decisions.md: Drop confidence.
 
     Args:
-        pair: the configuration, and the one that it is compared with.
+        pair: the configuration and its rival.
         n_classes: the number of classes that count.
         objective: one of METRICS.
         confidence: the share of replicates that is enough, 0..1.
-        seed: of the replicates.
+        seed: seeds the replicates.
     """
     generator = np.random.default_rng(seed)
     n_subjects = int(pair.subjects.max()) + 1
     drawn = generator.multinomial(
         pair.n_left, np.full(n_subjects, 1 / n_subjects), size=N_REPLICATES
     )
-    weights = 1 + drawn[:, pair.subjects] * generator.poisson(
-        1.0, size=(N_REPLICATES, len(pair.labels))
-    )
-    mine_scored, rival_scored = (
-        scores(_confusions(pair.labels, predicted, weights, n_classes), present_only=True)[
-            objective
+    n_behind = 0
+    # Weights come row by row from one stream, so stopping early changes no replicate before it.
+    for first in range(0, N_REPLICATES, CHUNK):
+        rows = drawn[first : first + CHUNK, pair.subjects]
+        weights = 1 + rows * generator.poisson(1.0, size=rows.shape)
+        scored = scores(_confusions(pair, weights, n_classes), present_only=True)[objective]
+        n_behind += int((scored[:, 0] + pair.lead < scored[:, 1]).sum())
+        most = n_behind + N_REPLICATES - first - len(rows)
+        if n_behind / N_REPLICATES >= confidence or most / N_REPLICATES < confidence:
+            break
+    return n_behind / N_REPLICATES >= confidence
+
+
+def _confusions(pair: Pair, weights: np.ndarray, n_classes: int) -> np.ndarray:
+    """Count weighted clips: (B, N) integers to (B, 2, C, C), for the first and its rival."""
+    n_cells = n_classes * n_classes
+    cells = np.concatenate(
+        [
+            pair.labels * n_classes + pair.mine,
+            pair.labels * n_classes + pair.rival + n_cells,
         ]
-        for predicted in (pair.mine, pair.rival)
     )
-    return bool((mine_scored + pair.lead < rival_scored).mean() >= confidence)
-
-
-def _confusions(
-    labels: np.ndarray, predicted: np.ndarray, weights: np.ndarray, n_classes: int
-) -> np.ndarray:
-    """Weight every clip: (B, N) weights to (B, C, C)."""
-    cells = np.zeros((len(labels), n_classes * n_classes))
-    cells[np.arange(len(labels)), labels * n_classes + predicted] = 1.0
-    return (weights.astype(np.float64) @ cells).reshape(-1, n_classes, n_classes)
+    # Sorted by cell, a cell is a stretch of clips. A matrix product would count as fast, but its
+    # threads get in the way of the trainings.
+    order = np.argsort(cells, kind="stable")
+    present, starts = np.unique(cells[order], return_index=True)
+    counts = np.zeros((len(weights), 2 * n_cells), dtype=np.int64)
+    counts[:, present] = np.add.reduceat(weights[:, order % len(pair.labels)], starts, axis=1)
+    return counts.reshape(-1, 2, n_classes, n_classes)

@@ -1,7 +1,9 @@
-"""The champion, and what its score is worth once the search that found it is discounted.
+"""Correct the champion's score for having been chosen.
 
-The best of many scores on the same people is optimistic. BBC-CV repeats the choice on resampled
-people and scores it on the people left out, from predictions alone, without another training.
+The best of many scores on the same subjects is optimistic. BBC-CV (bootstrap bias corrected
+cross-validation) repeats the choice on resampled subjects and scores the chosen configuration on
+the subjects left out. It needs predictions alone, no further training.
+docs/decisions.md: Correcting for the search.
 """
 
 from __future__ import annotations
@@ -12,37 +14,45 @@ from itertools import accumulate, pairwise
 
 import numpy as np
 
-from dianet_ray.artefacts import METRICS
+from dianet_ray.artefacts import METRICS, Record
 from dianet_ray.protocol.metrics import scores
-from dianet_ray.protocol.predictions import quantiles
+from dianet_ray.protocol.predictions import Interval, quantiles
 from dianet_ray.settings import derive_seed
+
+
+@dataclass(frozen=True, slots=True)
+class Corrected(Record):
+    """A score, 0..1, without the optimism of choosing the best, and its 95 % interval."""
+
+    estimate: float
+    ci95: Interval
 
 
 def corrected(
     rungs: Sequence[Mapping[int, np.ndarray]], objective: str, *, seed: int, n: int = 1000
-) -> dict[str, dict[str, float | list[float]]]:
-    """Estimate what the chosen configuration scores on new people (BBC-CV over subjects).
+) -> dict[str, Corrected]:
+    """Estimate what the chosen configuration scores on new subjects (BBC-CV over subjects).
 
-    Each replicate draws subjects with replacement, chooses the best configuration on them by its
-    scores of all rungs (ties to the lower number) and scores it, in LOSO, on the subjects that
-    were not drawn. Replicates that drew everybody are skipped. Reference: Tsamardinos, Greasidou
-    and Borboudakis 2018, https://doi.org/10.1007/s10994-018-5714-4.
+    Each replicate draws subjects with replacement, chooses the configuration with the best mean
+    score over all rungs on them (ties to the lower number) and scores it, in LOSO, on the
+    subjects that were not drawn. Replicates that drew every subject are skipped. Reference:
+    Tsamardinos, Greasidou and Borboudakis 2018, https://doi.org/10.1007/s10994-018-5714-4.
 
-    Under a ladder only those that climbed have LOSO answers, and they climbed by what they
-    answered on everybody, the subjects left out included: `_flattery` takes off what that is
-    worth. Dropped ones are not chosen from, as a replicate would hardly find the best among those
-    that all people together found hopeless.
+    Under a ladder only promoted configurations have LOSO predictions. They were promoted for
+    their predictions on all subjects, those left out included. `_optimism` estimates what that
+    adds to a score, and is subtracted. Dropped configurations cannot be chosen.
+    docs/decisions.md: Correction under the ladder.
 
     Args:
-        rungs: for each rung the configurations that finished it, in number order, to (S, C, C)
-            counts per subject; the last one is LOSO, and has at least one and two subjects.
+        rungs: for each rung, the configurations that finished it, in number order, with (S, C, C)
+            counts per subject. The last rung is LOSO. It has at least one configuration and two
+            subjects.
         objective: the metric that chooses, one of METRICS.
         seed: the study seed.
         n: number of replicates.
 
     Returns:
-        For each of METRICS: `estimate`, the mean, and `ci95`, [low, high], of the replicates'
-        scores.
+        For each of METRICS the mean of the replicates' scores, and their interval.
     """
     n_subjects = len(next(iter(rungs[-1].values())))
     generator = np.random.default_rng(derive_seed(seed, "corrected"))
@@ -51,22 +61,22 @@ def corrected(
     bagged = [_Bagged.of(found, drawn) for found in rungs]
     means = list(accumulate(bagged, _Bagged.joined))
     winners = means[-1].best(objective)
-    estimates: dict[str, dict[str, float | list[float]]] = {}
+    estimates = {}
     for metric in METRICS:
         values = bagged[-1].at(winners, metric)
         for mean, above in pairwise(means):
-            values = values - _flattery(mean, above.numbers, bagged[-1], objective, metric)
+            values = values - _optimism(mean, above.numbers, bagged[-1], objective, metric)
         values = values.clip(0.0, 1.0)
-        ci95 = list(quantiles(values))
-        estimates[metric] = {"estimate": float(values.mean()), "ci95": ci95}
+        estimates[metric] = Corrected(float(values.mean()), quantiles(values))
     return estimates
 
 
 @dataclass(frozen=True, slots=True)
 class _Bagged:
-    """Scores of K configurations by metric: `whole` (K,) on everybody, `inside` and `outside`.
+    """Scores of K configurations, by metric, averaged over `n_rungs` rungs.
 
-    Those are (B, K): of B replicates on the subjects drawn, and on those that were not.
+    `whole` (K,): on all subjects. `inside` (B, K): on the subjects that each of B replicates drew.
+    `outside` (B, K): on the subjects that it did not draw.
     """
 
     numbers: tuple[int, ...]
@@ -77,17 +87,17 @@ class _Bagged:
 
     @classmethod
     def of(cls, found: Mapping[int, np.ndarray], drawn: np.ndarray) -> _Bagged:
-        """Score the configurations of a rung, (S, C, C) counts each, on (B, S) replicates."""
+        """Score a rung's configurations, (S, C, C) counts each, on (B, S) drawn subjects."""
         weights = (np.ones((1, drawn.shape[1])), drawn, drawn == 0)
         whole, inside, outside = (_weighted(list(found.values()), one) for one in weights)
         return cls(tuple(found), {m: whole[m][0] for m in METRICS}, inside, outside)
 
     def places(self, numbers: Sequence[int]) -> list[int]:
-        """Find the columns of some of the configurations."""
+        """Return the columns of some configurations."""
         return [self.numbers.index(number) for number in numbers]
 
     def joined(self, above: _Bagged) -> _Bagged:
-        """Average with the next rung, for those that finished it."""
+        """Average with the next rung, for the configurations that finished it."""
         places, n = self.places(above.numbers), self.n_rungs
 
         def mean(
@@ -104,40 +114,44 @@ class _Bagged:
         )
 
     def best(self, objective: str, among: Sequence[int] | None = None) -> np.ndarray:
-        """Choose, in each replicate, the best on the subjects drawn: (B,) places."""
+        """Return each replicate's best configuration on the subjects drawn: (B,) columns."""
         places = np.array(self.places(self.numbers if among is None else among))
         return np.asarray(places[np.argmax(self.inside[objective][:, places], axis=1)])
 
     def at(self, places: np.ndarray, metric: str) -> np.ndarray:
-        """Look up a score on the subjects left out, for one place per replicate."""
+        """Return scores on the subjects left out, for one column per replicate: (B,)."""
         return np.asarray(self.outside[metric][np.arange(len(places)), places])
 
 
 def _weighted(counts: Sequence[np.ndarray], weights: np.ndarray) -> dict[str, np.ndarray]:
-    """Score every configuration with its subjects weighted: (B, S) weights to (B, K)."""
+    """Score K configurations with weighted subjects: (B, S) weights to (B, K)."""
     flat = [one.reshape(len(one), -1) for one in counts]
     shape = (len(weights), *counts[0].shape[1:])
     scored = [scores((weights @ one).reshape(shape), present_only=True) for one in flat]
     return {metric: np.stack([one[metric] for one in scored], axis=1) for metric in METRICS}
 
 
-def _flattery(
-    mean: _Bagged, climbed: Sequence[int], loso: _Bagged, objective: str, metric: str
+def _optimism(
+    mean: _Bagged, promoted: Sequence[int], loso: _Bagged, objective: str, metric: str
 ) -> np.ndarray:
-    """Estimate by how much climbing past a rung flatters LOSO scores on subjects left out: (B,).
+    """Estimate the optimism that promotion past a rung adds to LOSO scores outside: (B,).
 
-    The rung itself shows how much it flatters its own scores: the best of those that climbed, set
-    against the best of all that finished it. Only a share of it concerns LOSO, whose models are
-    others: the slope of the finalists' deviations in LOSO on their deviations here, as people are
-    drawn again, less what is common to all configurations. (A control variate: the score that is
-    missing for most is corrected by one that is known of all.)
+    In the rung's own scores it is seen directly: a replicate's best promoted configuration scores
+    more on the subjects left out than its best configuration of all. Let d be that difference.
+
+    LOSO trains other models, so only a share b of d carries over. b is the regression slope of a
+    finalist's deviations in LOSO on its deviations in this rung, clipped to 0..1. A deviation is
+    the score on the subjects drawn, less the score on all subjects, less the mean deviation of
+    all configurations in this rung. The optimism is b x d: a control variate with coefficient b
+    (Lavenberg and Welch 1981, https://doi.org/10.1287/mnsc.27.3.322).
+    docs/decisions.md: Correction under the ladder.
     """
-    here = mean.at(mean.best(objective, climbed), metric)
-    everybody = mean.at(mean.best(objective), metric)
+    best_promoted = mean.at(mean.best(objective, promoted), metric)
+    best_of_all = mean.at(mean.best(objective), metric)
     moved = mean.inside[metric] - mean.whole[metric]
     common = moved.mean(axis=1, keepdims=True)
     own = moved[:, mean.places(loso.numbers)] - common
     own_in_loso = loso.inside[metric] - loso.whole[metric] - common
     spread = float((own**2).sum())
     slope = float((own * own_in_loso).sum()) / spread if spread else 1.0
-    return np.asarray(min(max(slope, 0.0), 1.0) * (here - everybody))
+    return np.asarray(min(max(slope, 0.0), 1.0) * (best_promoted - best_of_all))

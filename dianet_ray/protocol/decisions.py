@@ -1,10 +1,12 @@
-"""Who climbs the ladder: states inside a rung, closings, promotions, drops.
+"""Decide every configuration's state in each rung: who is dropped, who is promoted.
 
-Decisions never depend on when something finished. Inside a rung, outcomes count in fold order:
-the first failure or drop decides, later folds are surplus. Across rungs, closings are worked out
-wave by wave from the states that are known, and again when more is known: a promoted configuration
-that turns out to fail is passed over as if it had been known. Who was promoted stays so, but for
-rare cases in which those who climb in its place use places up: such trainings become surplus.
+Decisions depend on outcomes, never on when they arrived. Inside a rung, outcomes count in fold
+order: the first failure or drop decides, and later folds are surplus. Promotions are worked out
+wave by wave, and again whenever an outcome arrives that may change them. A promoted configuration
+that fails later is then passed over, as if its failure had always been known. Rarely, its
+replacements use up the places that another promoted configuration had: the latter loses its
+promotion, and its trainings above become surplus.
+docs/decisions.md: When a promoted configuration fails.
 """
 
 from __future__ import annotations
@@ -18,18 +20,23 @@ from dianet_ray.protocol.ladder import Ladder, next_look
 from dianet_ray.protocol.results import Outcome
 
 RungState = Literal["running", "complete", "dropped", "failed", "lost"]
-"""Where a configuration stands in one rung."""
+"""A configuration's state in one rung."""
 
 FIRST_DROPPED_WAVE = 2
-"""A wave is compared with those before the last one, which had closed when it was drawn."""
+"""The first wave that may drop: wave w is compared with waves 0..w-2, which closed before it was
+drawn."""
 
 
 @dataclass(slots=True)
 class Entry:
-    """A configuration in a rung; `n_decided` outcomes, in fold order, made its state.
+    """A configuration in a rung; its first `n_decided` outcomes, in fold order, made its state.
 
-    `is_in` is False for one whose promotion is not known yet, or was taken back as more became
-    known (rare: after failures, or with three rungs, where promotions change comparisons).
+    `is_in` is False before the configuration is promoted to the rung, and again if it loses its
+    promotion. That is rare: it takes a failure, or three rungs, where promotions change
+    comparisons.
+
+    It was last compared, and not dropped, after `n_compared` folds. `n_listed` of its folds are
+    listed as certain work.
     """
 
     number: int
@@ -40,32 +47,32 @@ class Entry:
     outcomes: dict[int, Outcome] = field(default_factory=dict)
     state: RungState = "running"
     n_decided: int = 0
-    n_compared: int = 0  # after so many folds it was last compared, and not dropped
-    n_listed: int = 0  # so many folds are among the ready work, those that may be surplus aside
+    n_compared: int = 0
+    n_listed: int = 0
 
     @property
     def is_alive(self) -> bool:
-        """It has not failed."""
+        """Whether it has not failed."""
         return self.state not in ("failed", "lost")
 
     def needs(self, fold: int) -> bool:
-        """Say whether a training of this fold is work to do: nothing decides before it."""
+        """Say whether a fold is still to be trained: no earlier fold decides the state."""
         if not self.is_in or self.state != "running" or fold in self.outcomes:
             return False
         return all(outcome == "ok" for f, outcome in self.outcomes.items() if f < fold)
 
     @property
     def next_look(self) -> int:
-        """After so many folds it is compared next, or ends."""
+        """The number of folds after which it is compared next, or ends."""
         return next_look(self.n_folds, self.n_compared)
 
     def enter(self, wave: int) -> None:
-        """Count its outcomes anew, as one that was drawn or promoted with a wave."""
+        """Enter the rung with a wave, and count the known outcomes from the first."""
         self.wave, self.is_in, self.n_listed = wave, True, 0
         self.state, self.n_decided, self.n_compared = "running", 0, 0
 
     def count(self, outcome: Outcome) -> None:
-        """Take the next fold's outcome into account."""
+        """Count the next fold's outcome."""
         self.n_decided += 1
         if outcome != "ok":
             self.state = outcome
@@ -74,62 +81,62 @@ class Entry:
 
 
 class Decisions:
-    """What is decided of every configuration, given what has finished.
+    """What is decided about every configuration, given the outcomes so far.
 
-    `touched` collects the entries that entered a rung or moved in it, for whoever queues work.
+    `touched` collects the entries that changed; the schedule lists their work and clears it.
     """
 
     def __init__(self, ladder: Ladder, n_folds: Sequence[int], comparison: Comparing) -> None:
         self._ladder, self._n_folds, self._comparison = ladder, tuple(n_folds), comparison
         self._entries: list[dict[int, Entry]] = [{} for _ in ladder]
-        # By rung and wave, the configurations that were drawn or promoted with it.
+        # By rung and wave: the numbers of the configurations that entered the rung with the wave.
         self._waves: list[list[list[int]]] = [[] for _ in ladder]
-        self._n_closed = [0] * len(ladder)  # waves, from the first
+        self._n_closed = [0] * len(ladder)  # by rung: how many waves, from the first, have closed
         self._has_all = False
         self._thresholds: dict[int, int | None] = {}  # of the first rung, by wave
         self.touched: list[Entry] = []
 
     @property
     def n_drawn(self) -> int:
-        """How many configurations are drawn."""
+        """How many configurations have been drawn."""
         return sum(map(len, self._waves[0]))
 
     @property
     def n_closed(self) -> int:
-        """How many waves, from the first, have closed the first rung."""
+        """How many waves, from the first, have closed in the first rung."""
         return self._n_closed[0]
 
     def entry(self, number: int, rung: int) -> Entry | None:
-        """Find a configuration in a rung, None where it has not been promoted to it."""
+        """Return a configuration's entry in a rung, None unless it was promoted to it."""
         entry = self._entries[rung].get(number)
         return entry if entry is not None and entry.is_in else None
 
     def entries(self, rung: int) -> list[Entry]:
-        """List whatever has outcomes or work in a rung, also those that it no longer needs."""
+        """List all entries of a rung, also those of configurations that lost their promotion."""
         return list(self._entries[rung].values())
 
     def total(self, number: int, rung: int) -> float:
-        """Sum a configuration's scores over the rungs up to one that it has finished."""
+        """Sum a configuration's scores over the rungs up to this one, which it finished."""
         return sum(self._comparison.score(number, r, self._n_folds[r]) for r in range(rung + 1))
 
     def champion(self) -> int | None:
-        """Choose, among those that finished the last rung, the largest sum of scores."""
+        """Return the number with the largest total among those that finished the last rung."""
         ranked = self._ranked([entry.number for entry in self.complete()], len(self._ladder) - 1)
         return ranked[0] if ranked else None
 
     def complete(self, rung: int = -1) -> list[Entry]:
-        """List the entries that finished a rung, the last one by default."""
+        """List the entries that finished a rung, by default the last one."""
         entries = self._entries[rung].values()
         return [entry for entry in entries if entry.is_in and entry.state == "complete"]
 
     @property
     def is_over(self) -> bool:
-        """Nothing that is drawn can change any more, and nothing more will be drawn."""
+        """Whether drawing has ended and every entry has ended."""
         entries = (entry for rung in self._entries for entry in rung.values() if entry.is_in)
         return self._has_all and all(entry.state != "running" for entry in entries)
 
     def can_drop(self, entry: Entry) -> bool:
-        """Say whether comparisons may stop an entry: not in early waves."""
+        """Say whether a comparison may drop an entry."""
         return self._ladder[entry.rung].drop != "none" and entry.wave >= FIRST_DROPPED_WAVE
 
     def draw(self, wave: int, n: int) -> None:
@@ -146,15 +153,15 @@ class Decisions:
         self._settle(has_changed=False)
 
     def end_drawing(self) -> None:
-        """Take the last wave as whole: there will be no other."""
+        """Take note that no more configurations will be drawn."""
         self._has_all = True
         self._settle(has_changed=True)
 
     def finished(self, number: int, rung: int, fold: int, outcome: Outcome) -> None:
-        """Take an outcome.
+        """Take the outcome of a training.
 
         Raises:
-            ValueError: the training has one already.
+            ValueError: the training already has one.
         """
         entry = self._entries[rung].setdefault(number, Entry(number, rung, self._n_folds[rung]))
         if fold in entry.outcomes:
@@ -168,7 +175,7 @@ class Decisions:
                 self._settle(has_changed=rung > 0)
 
     def _advance(self, entry: Entry) -> None:
-        """Decide as many folds as are known, in order."""
+        """Count the known outcomes in fold order, comparing where comparisons are due."""
         before = entry.n_decided, entry.n_compared
         while entry.state == "running" and self._is_compared(entry):
             outcome = entry.outcomes.get(entry.n_decided)
@@ -179,7 +186,7 @@ class Decisions:
             self.touched.append(entry)
 
     def _is_compared(self, entry: Entry) -> bool:
-        """Compare an entry where it has to be. False: it is dropped, or its rival not known."""
+        """Compare an entry if that is due. False: it is dropped, or its rival is not known yet."""
         if entry.n_decided < entry.next_look or not self.can_drop(entry):
             return True
         last = entry.wave - FIRST_DROPPED_WAVE
@@ -195,9 +202,10 @@ class Decisions:
         return True
 
     def _threshold(self, rung: int, last: int) -> int | None:
-        """Find who stands last among the best of waves 0..last, which are closed.
+        """Return the configuration that one must not be behind; None while too few are complete.
 
-        In the last rung that is the best of them, whom the champion has to beat.
+        Of the configurations in waves 0..last, which have closed, it is the last one within the
+        quota. The last rung promotes nobody, so its quota is 1: there it is the best of them.
         """
         if rung == 0 and last in self._thresholds:
             return self._thresholds[last]
@@ -216,13 +224,13 @@ class Decisions:
         return sorted(numbers, key=lambda number: (-self.total(number, rung), number))
 
     def _settle(self, *, has_changed: bool) -> None:
-        """Close what can be closed; where that or anything above changed, see who climbs."""
+        """Close the waves that have ended; work out the promotions if that may change them."""
         if self._close(0, len(self._waves[0]) - (not self._has_all)) or has_changed:
             for rung in range(len(self._ladder) - 1):
                 self._promote(rung)
 
     def _close(self, rung: int, n_whole: int) -> bool:
-        """Close a rung's waves in order; what waited for them is compared. Say if any closed."""
+        """Close a rung's waves in order, and compare what waited for them. Say if any closed."""
         before = self._n_closed[rung]
         waves, entries = self._waves[rung], self._entries[rung]
         while self._n_closed[rung] < n_whole and all(
@@ -234,16 +242,19 @@ class Decisions:
         return self._n_closed[rung] > before
 
     def _promote(self, rung: int) -> None:
-        """Work out the promotions of a rung's closed waves from what is known now.
+        """Work out all promotions past a rung from what is known now.
 
-        At a closing everybody climbs who is among the best so far, failures above aside, and has
-        not climbed yet, while there are places.
+        When wave w closes, every configuration in the top floor(keep x n) of the n in waves 0..w
+        that has not been promoted yet is promoted (at the last wave at least one). Never more
+        than PLACES_PER_QUOTA times that number is promoted in all. Configurations that failed
+        above count in neither number.
+        docs/decisions.md: Promotion quota.
         """
         above, n_waves = rung + 1, len(self._waves[0])
         self._waves[above], self._n_closed[above] = [], 0
         ranked: list[int] = []
-        climbed: dict[int, Entry] = {}
-        n_entered = n_given = 0
+        promoted: dict[int, Entry] = {}
+        n_entered = n_taken = 0
         for wave in range(self._n_closed[rung]):
             numbers = self._waves[rung][wave]
             n_entered += len(numbers)
@@ -256,15 +267,16 @@ class Decisions:
             for number in ranked:
                 if n_best == quota:
                     break
-                if number not in climbed:
-                    if n_given == places:
+                if number not in promoted:
+                    if n_taken == places:
                         break
-                    climbed[number] = self._enter_above(number, above, wave)
-                    n_given += climbed[number].is_alive
-                n_best += climbed[number].is_alive
+                    promoted[number] = self._enter_above(number, above, wave)
+                    n_taken += promoted[number].is_alive
+                n_best += promoted[number].is_alive
+            # Closing a wave above may reveal failures there, which later waves must make up for.
             self._close(above, wave + 1)
         for entry in self._entries[above].values():
-            entry.is_in = entry.number in climbed
+            entry.is_in = entry.number in promoted
 
     def _enter_above(self, number: int, above: int, wave: int) -> Entry:
         self._waves[above][wave].append(number)

@@ -1,7 +1,7 @@
-"""Which people are held out together: one subject at a time, or groups of subjects.
+"""Partition subjects into folds: one subject per fold (LOSO), or groups of subjects.
 
-A fold's number and its people depend on the subjects and the study seed, never on the order of
-the rows; its clips are in that order.
+A fold's number and subjects depend on the clips and the study seed, not on the order of the clips.
+Its clips are listed in the order in which they are given.
 """
 
 from __future__ import annotations
@@ -35,17 +35,14 @@ class Fold:
 
 
 N_DEALS = 64
-"""How many ways of dealing subjects into groups are tried; the best balanced one is taken."""
+"""Random ways of dealing subjects into groups; the best balanced one is taken."""
 
 
 def loso(clips: Sequence[Clip], classes: Sequence[str], seed: int) -> tuple[Fold, ...]:
-    """Hold out one subject per fold.
-
-    The subjects are shuffled once, so that the first folds are no particular people. A fold lists
-    its clips in the order in which they are given.
+    """Hold out one subject per fold, in an order that the seed shuffles.
 
     Raises:
-        InputError: a class is shown by fewer than two subjects.
+        InputError: a class has fewer than two subjects.
     """
     _check_classes(clips, classes)
     subjects = sorted({clip.subject for clip in clips})
@@ -54,14 +51,15 @@ def loso(clips: Sequence[Clip], classes: Sequence[str], seed: int) -> tuple[Fold
 
 
 def groups(clips: Sequence[Clip], classes: Sequence[str], seed: int, n: int) -> tuple[Fold, ...]:
-    """Hold out one group of subjects per fold, of n that balance classes and numbers of clips.
+    """Hold out one of n groups of subjects per fold, balanced by classes and numbers of clips.
 
-    Subjects are dealt in several random orders, each to the group that it unbalances least, the
-    largest first; the deal with the smallest squared relative deviations is taken.
+    Each of N_DEALS deals goes through the subjects, those with most clips first and ties in random
+    order, and puts each into the group where `_imbalance` grows least. The deal with the smallest
+    `_imbalance` is taken.
 
     Raises:
-        InputError: a class is shown by fewer than two subjects, or there are fewer subjects than
-            groups, or a class that no deal puts into two groups.
+        InputError: a class has fewer than two subjects, or is within one group in every deal, or
+            there are fewer subjects than groups.
     """
     _check_classes(clips, classes)
     subjects = sorted({clip.subject for clip in clips})
@@ -71,32 +69,47 @@ def groups(clips: Sequence[Clip], classes: Sequence[str], seed: int, n: int) -> 
     for clip in clips:
         counts[subjects.index(clip.subject), [clip.label, -1]] += 1
     generator = np.random.default_rng(derive_seed(seed, "groups", n))
-    deals = [_deal(counts, n, generator.permutation(len(subjects))) for _ in range(N_DEALS)]
-    best = min(deals, key=lambda deal: _imbalance(counts, deal, n))
+    orders = np.stack([generator.permutation(len(subjects)) for _ in range(N_DEALS)])
+    best = min(_deals(counts, n, orders).tolist(), key=lambda deal: _imbalance(counts, deal, n))
     for label, name in enumerate(classes):
         if len({best[place] for place in np.flatnonzero(counts[:, label])}) < 2:
             raise InputError(f"every class must be in at least two of {n} groups: {name} is not")
-    people = [
+    subjects_of = [
         tuple(s for s, group in zip(subjects, best, strict=True) if group == index)
         for index in range(n)
     ]
-    return _folds(clips, people)
+    return _folds(clips, subjects_of)
 
 
-def _deal(counts: np.ndarray, n: int, order: np.ndarray) -> list[int]:
-    """Deal subjects to n groups, the largest first, ties in the given order."""
+def _deals(counts: np.ndarray, n: int, orders: np.ndarray) -> np.ndarray:
+    """Deal subjects to n groups, those with most clips first, ties in each of the given orders.
+
+    Args:
+        counts: clips, (subjects, classes + 1); the last column counts all of a subject's.
+        n: the number of groups.
+        orders: one permutation of the subjects per deal, (deals, subjects).
+
+    Returns:
+        The group of each subject, (deals, subjects).
+    """
     target = counts.sum(axis=0) / n
-    held, deal = np.zeros((n, counts.shape[1])), [0] * len(counts)
-    by_size = order[np.argsort(-counts[order, -1], kind="stable")]
-    for place in by_size:
-        cost = (((held + counts[place] - target) ** 2 - (held - target) ** 2) / target**2).sum(1)
-        deal[place] = int(np.argmin(cost))
-        held[deal[place]] += counts[place]
-    return deal
+    by_size = np.argsort(-counts[orders, -1], axis=1, kind="stable")
+    every = np.arange(len(orders))
+    held, deals = np.zeros((len(orders), n, counts.shape[1])), np.zeros_like(orders)
+    for places in np.take_along_axis(orders, by_size, axis=1).T:
+        with_it = held + counts[places, None]
+        cost = (((with_it - target) ** 2 - (held - target) ** 2) / target**2).sum(axis=-1)
+        chosen = cost.argmin(axis=-1)
+        deals[every, places] = chosen
+        held[every, chosen] += counts[places]
+    return deals
 
 
 def _imbalance(counts: np.ndarray, deal: list[int], n: int) -> tuple[int, float]:
-    """Rate a deal: classes within one group first, then squared relative deviations."""
+    """Rate a deal: how many classes are within one group, then the sum over groups and columns.
+
+    A term is ((clips - target) / target)^2, where target is the column's mean over groups.
+    """
     held = np.zeros((n, counts.shape[1]))
     np.add.at(held, deal, counts)
     target = counts.sum(axis=0) / n
@@ -104,14 +117,16 @@ def _imbalance(counts: np.ndarray, deal: list[int], n: int) -> tuple[int, float]
     return n_confined, float((((held - target) / target) ** 2).sum())
 
 
-def _folds(clips: Sequence[Clip], people: Sequence[tuple[str, ...]]) -> tuple[Fold, ...]:
-    fold_of = {subject: index for index, subjects in enumerate(people) for subject in subjects}
-    held_out: list[list[int]] = [[] for _ in people]
+def _folds(clips: Sequence[Clip], subjects_of: Sequence[tuple[str, ...]]) -> tuple[Fold, ...]:
+    fold_of = {
+        subject: index for index, subjects in enumerate(subjects_of) for subject in subjects
+    }
+    held_out: list[list[int]] = [[] for _ in subjects_of]
     for index, clip in enumerate(clips):
         held_out[fold_of[clip.subject]].append(index)
     return tuple(
         Fold(index=index, test_subjects=subjects, test_clips=tuple(held_out[index]))
-        for index, subjects in enumerate(people)
+        for index, subjects in enumerate(subjects_of)
     )
 
 

@@ -1,7 +1,8 @@
-"""The ladder: which partitions a configuration climbs, the last one always LOSO.
+"""The ladder: the partitions that a configuration is promoted through, the last one LOSO.
 
-Every clip is tested once in each rung, so three groups of subjects screen a configuration on
-everybody with three trainings, where three trainings of LOSO would show three people.
+Each rung tests every clip once. Three groups of subjects therefore test a configuration on all
+subjects with three trainings; three trainings of LOSO would test three subjects.
+docs/decisions.md: Groups of subjects before LOSO.
 """
 
 from __future__ import annotations
@@ -17,24 +18,26 @@ from dianet_ray.protocol.folds import Clip, Fold, groups, loso
 
 Drop = Literal["none", "bootstrap"]
 
-SPARE = 2
-"""So many times the quota may climb, those included that were among the best only for a while."""
+PLACES_PER_QUOTA = 2
+"""Places past a rung, in quotas. More than the quota are promoted: some of the best of an early
+wave are overtaken by later ones. docs/decisions.md: Promotion quota."""
 
 N_LOOKS = 12
-"""Configurations are compared so often in a rung: in groups after each fold, in LOSO of 26 people
-after every second one."""
+"""The most comparisons of a configuration in a rung: after every group; in LOSO of 26 subjects
+after every second fold. docs/decisions.md: How often LOSO is compared."""
 
 CONFIDENCE, LOSO_CONFIDENCE = 0.9, 0.995
-"""How sure it must be that a configuration ends its rung behind, to be dropped. In groups an error
-costs one of many; in LOSO it may cost the champion. docs/decisions.md: Drop confidence."""
+"""The share of bootstrap replicates in which a configuration must end its rung behind, to be
+dropped. A wrong drop in groups costs one of many candidates; in LOSO it may cost the champion.
+docs/decisions.md: Drop confidence."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rung(Record):
-    """A partition into groups of subjects (None: LOSO), and who climbs past it.
+    """A partition into groups of subjects (None: LOSO), and the rules of promotion and drops.
 
     `steps` is the share of the training steps that a training of this rung gets, `keep` the share
-    of the configurations that climb, `drop` the rule that stops others inside the rung.
+    of the configurations that is promoted, `drop` the rule that drops configurations inside it.
     """
 
     groups: int | None = None
@@ -44,11 +47,13 @@ class Rung(Record):
 
     @property
     def confidence(self) -> float:
-        """How sure a drop must be."""
+        """The share of bootstrap replicates that a drop takes."""
         return LOSO_CONFIDENCE if self.groups is None else CONFIDENCE
 
     def quota(self, n: int, *, is_last_wave: bool) -> int:
-        """Count the best of n configurations, who climb; at least one when no more will come.
+        """Return how many of the best of n configurations are promoted: floor(keep x n).
+
+        At least one at the last wave.
 
         >>> Rung(3, keep=1 / 16).quota(40, is_last_wave=False)
         2
@@ -57,14 +62,14 @@ class Rung(Record):
         return max(best, 1) if is_last_wave else best
 
     def places(self, n: int, *, is_last_wave: bool) -> int:
-        """Bound how many of n configurations climb, also those that others overtook later."""
-        return SPARE * self.quota(n, is_last_wave=is_last_wave)
+        """Bound how many of n configurations are promoted in all, wave after wave."""
+        return PLACES_PER_QUOTA * self.quota(n, is_last_wave=is_last_wave)
 
     def folds(self, clips: Sequence[Clip], classes: Sequence[str], seed: int) -> tuple[Fold, ...]:
         """Partition the subjects.
 
         Raises:
-            InputError: as `groups` and `loso`.
+            InputError: see `groups` and `loso`.
         """
         if self.groups is None:
             return loso(clips, classes, seed)
@@ -80,20 +85,20 @@ class Rung(Record):
 Ladder = tuple[Rung, ...]
 
 EXHAUSTIVE: Ladder = (Rung(),)
-"""Every fold of every configuration."""
+"""Trains every fold of every configuration."""
 
 N_GROUPS = 3
 STEPS = 0.5
 KEEP = 1 / 16
 MIN_SUBJECTS = 6
-"""With fewer people groups of three hold one or two, and LOSO costs little more."""
+"""With fewer subjects three groups hold one or two each, and LOSO costs little more."""
 
 
 def default_ladder(n_subjects: int, drop: Drop = "bootstrap") -> Ladder:
-    """Choose the ladder for a data set: LOSO alone for a handful of people.
+    """Choose the ladder for a data set: three groups with half the steps, then LOSO.
 
-    Else three groups with half the steps, then LOSO. Half the steps rank configurations as well
-    as all of them. docs/decisions.md: Steps in the group rung.
+    With fewer than MIN_SUBJECTS subjects it is LOSO alone. Half the steps rank configurations as
+    well as all of them. docs/decisions.md: Steps in the group rung.
     """
     if n_subjects < MIN_SUBJECTS:
         return EXHAUSTIVE
@@ -101,7 +106,7 @@ def default_ladder(n_subjects: int, drop: Drop = "bootstrap") -> Ladder:
 
 
 def next_look(n_folds: int, n_compared: int) -> int:
-    """Find the fold after which a configuration is compared next, or the rung ends.
+    """Return the number of folds after which a configuration is compared next, or ends.
 
     >>> next_look(3, 0), next_look(26, 0), next_look(26, 2), next_look(26, 24)
     (1, 2, 4, 26)
@@ -111,9 +116,9 @@ def next_look(n_folds: int, n_compared: int) -> int:
 
 
 def entering(ladder: Ladder, n_configs: int, wave_size: int) -> list[int]:
-    """Bound the configurations that enter each rung when nothing fails.
+    """Bound the number of configurations that enter each rung if none fails.
 
-    No closing lets more climb than its quota, and all together no more than there are places.
+    A closing wave promotes at most its quota, and all waves together at most the places.
 
     >>> entering((Rung(3, keep=1 / 16), Rung()), 64, 8)
     [64, 8]
@@ -130,7 +135,7 @@ def entering(ladder: Ladder, n_configs: int, wave_size: int) -> list[int]:
 
 
 def parse_keep(text: str, where: str) -> float:
-    """Read the share of the configurations that climb: a number or a fraction.
+    """Read the share of the configurations that is promoted: a number or a fraction.
 
     Raises:
         InputError: not between 0 and 1.
@@ -144,15 +149,15 @@ def parse_keep(text: str, where: str) -> float:
     except (ValueError, ZeroDivisionError):
         keep = math.nan
     if not 0 < keep < 1:
-        raise InputError(f"{where}: the share that climbs lies between 0 and 1: got {text}")
+        raise InputError(f"{where}: the promoted share lies between 0 and 1: got {text}")
     return keep
 
 
 def parse_ladder(text: str) -> Ladder:
-    """Read the groups of each rung below LOSO, with a share of the steps where it is not whole.
+    """Read the rungs below LOSO: numbers of groups, each with a share of the steps if not all.
 
     Raises:
-        InputError: no such list.
+        InputError: not a list of these.
 
     >>> [(rung.groups, rung.steps) for rung in parse_ladder("3*0.5,7")]
     [(3, 0.5), (7, 1.0), (None, 1.0)]
@@ -170,10 +175,10 @@ def parse_ladder(text: str) -> Ladder:
 
 
 def check_rung(n_groups: int, steps: float, keep: float, where: str) -> Rung:
-    """Make a rung of groups.
+    """Make a rung of groups that drops nobody.
 
     Raises:
-        InputError: fewer than two groups, or a share outside 0..1.
+        InputError: fewer than two groups, or a share that is not in 0..1.
     """
     if n_groups < 2:
         raise InputError(f"{where}: a rung has at least 2 groups: got {n_groups}")

@@ -1,7 +1,7 @@
 """Accuracy, UF1 and UAR from confusion matrices.
 
-Matrices add, so predictions pooled over folds are scored by the sum of the folds' matrices. Every
-function works on many matrices at once: leading axes are replicates, subjects, configurations.
+Confusion matrices add up, so pooled predictions are scored by the sum of the folds' matrices.
+Every function takes many matrices at once: leading axes are replicates, subjects, configurations.
 """
 
 from __future__ import annotations
@@ -34,18 +34,17 @@ def confusion(labels: np.ndarray, predictions: np.ndarray, n_classes: int) -> np
 def scores(confusions: np.ndarray, *, present_only: bool = False) -> dict[str, np.ndarray]:
     """Score confusion matrices.
 
-    UF1 is the mean over classes of 2TP / (2TP + FP + FN), UAR the mean of TP / N, both taken
-    after all counts are summed (See et al., MEGC 2019, https://doi.org/10.1109/FG.2019.8756611).
-    A class with no clip and no prediction scores 0.
+    Let TP, FP and FN be a class's true positives, false positives and false negatives. UF1 is the
+    mean over classes of 2 TP / (2 TP + FP + FN), UAR the mean of TP / (TP + FN): See et al., MEGC
+    2019, https://doi.org/10.1109/FG.2019.8756611. A class without clips and predictions scores 0.
 
     Args:
         confusions: (..., C, C) counts or weighted counts, rows are true classes.
-        present_only: average over the classes that have clips, for bootstrap replicates, in
-            which a rare class may be absent by chance; otherwise over all classes.
+        present_only: average over the classes that have clips, not over all: for bootstrap
+            replicates, which may miss a rare class by chance.
 
     Returns:
-        Accuracy, uf1 and uar: each an array of the leading shape, float64 in 0..1, 0 when there
-        is no clip.
+        For each of METRICS an array of the leading shape: float64 in 0..1, 0 without clips.
     """
     counts = np.asarray(confusions, dtype=np.float64)
     hits = np.diagonal(counts, axis1=-2, axis2=-1)

@@ -1,16 +1,17 @@
 """Scores, intervals and chance levels of predictions pooled over folds.
 
-People are the unit: clips of one person resemble each other, so intervals resample subjects.
-Every random number comes from the study seed.
+Clips of one subject resemble each other, so intervals resample subjects, not clips. Every random
+number comes from the study seed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from dianet_ray.artefacts import METRICS
+from dianet_ray.artefacts import METRICS, Record
 from dianet_ray.protocol.folds import Clip, Fold
 from dianet_ray.protocol.metrics import confusion, scores
 from dianet_ray.settings import derive_seed
@@ -19,16 +20,32 @@ N_PERMUTATIONS = 1000
 COVERAGE = (0.025, 0.975)
 """Quantiles of a 95 % interval."""
 
+Interval = tuple[float, float]
+"""The lower and the upper end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chance(Record):
+    """What guessing scores in one metric, 0..1; `level` is the larger of the two ways to guess.
+
+    `majority`: every fold predicts the commonest class of its training clips. `shuffled`: the
+    champion's predictions against permuted labels, on average; None without a champion.
+    """
+
+    majority: float
+    shuffled: float | None
+    level: float
+
 
 def classify(probabilities: np.ndarray) -> np.ndarray:
-    """Answer the most probable class, ties to the lower index: (N, C) floats to (N,) int64."""
+    """Return the most probable class, ties to the lower index: (N, C) floats to (N,) int64."""
     return np.asarray(probabilities.argmax(axis=-1), dtype=np.int64)
 
 
 def pooled_score(
     labels: np.ndarray, probabilities: np.ndarray, *, n_classes: int, objective: str
 ) -> float:
-    """Score pooled held-out probabilities, averaging over all classes.
+    """Score pooled held-out probabilities, averaging over all classes: 0..1.
 
     Args:
         labels: true classes, (N,) integers.
@@ -43,7 +60,7 @@ def pooled_score(
 def subject_confusions(
     clips: Sequence[Clip], predicted: np.ndarray, n_classes: int
 ) -> tuple[tuple[str, ...], np.ndarray]:
-    """Count every subject's clips apart.
+    """Count each subject's clips by true class (rows) and predicted class.
 
     Returns:
         The subjects in sorted order, and (subjects, n_classes, n_classes) int64.
@@ -51,15 +68,15 @@ def subject_confusions(
     subjects = tuple(sorted({clip.subject for clip in clips}))
     place = {subject: index for index, subject in enumerate(subjects)}
     counts = np.zeros((len(subjects), n_classes, n_classes), dtype=np.int64)
-    for clip, answer in zip(clips, predicted, strict=True):
-        counts[place[clip.subject], clip.label, answer] += 1
+    for clip, label in zip(clips, predicted, strict=True):
+        counts[place[clip.subject], clip.label, label] += 1
     return subjects, counts
 
 
-def interval(
-    confusions: np.ndarray, seed: int, *, n: int = 2000
-) -> dict[str, tuple[float, float]]:
-    """Bootstrap 95 % intervals over subjects.
+def interval(confusions: np.ndarray, seed: int, *, n: int = 2000) -> dict[str, Interval]:
+    """Compute 95 % percentile bootstrap intervals over subjects.
+
+    Reference: Efron and Tibshirani 1993, An Introduction to the Bootstrap, chapter 13.
 
     Args:
         confusions: (S, C, C) counts per subject.
@@ -67,7 +84,7 @@ def interval(
         n: number of replicates; each averages over the classes that have clips in it.
 
     Returns:
-        (low, high) for each of METRICS.
+        An interval for each of METRICS.
     """
     n_subjects, n_classes = confusions.shape[:2]
     generator = np.random.default_rng(derive_seed(seed, "interval"))
@@ -77,20 +94,20 @@ def interval(
     return {metric: quantiles(scored[metric]) for metric in METRICS}
 
 
-def quantiles(values: np.ndarray) -> tuple[float, float]:
-    """Cut off 2.5 % of the values on each side."""
+def quantiles(values: np.ndarray) -> Interval:
+    """Return the 2.5 % and the 97.5 % quantile."""
     low, high = np.quantile(values, COVERAGE)
     return float(low), float(high)
 
 
-def majority_answers(labels: np.ndarray, folds: Sequence[Fold], n_classes: int) -> np.ndarray:
-    """Answer the training majority of each clip's fold, ties to the lower class: (N,) int64."""
+def majority_predictions(labels: np.ndarray, folds: Sequence[Fold], n_classes: int) -> np.ndarray:
+    """Predict each fold's commonest training class, ties to the lower class: (N,) int64."""
     total = np.bincount(labels, minlength=n_classes)
-    answers = np.empty(len(labels), dtype=np.int64)
+    predicted = np.empty(len(labels), dtype=np.int64)
     for fold in folds:
         held_out = list(fold.test_clips)
-        answers[held_out] = (total - np.bincount(labels[held_out], minlength=n_classes)).argmax()
-    return answers
+        predicted[held_out] = (total - np.bincount(labels[held_out], minlength=n_classes)).argmax()
+    return predicted
 
 
 def chance(
@@ -100,34 +117,28 @@ def chance(
     folds: Sequence[Fold],
     n_classes: int,
     seed: int,
-) -> dict[str, dict[str, float | None]]:
-    """Say what guessing scores, per metric.
+) -> dict[str, Chance]:
+    """Compute what guessing scores.
 
     Args:
         labels: true classes, (N,) integers.
-        predicted: the champion's answers, (N,) integers; None when there is no champion.
+        predicted: the champion's predictions, (N,) integers; None when there is no champion.
         folds: the partition that made the predictions.
         n_classes: the number of classes that count.
         seed: the study seed.
 
     Returns:
-        For each of METRICS: `majority`, every fold answering its training majority; `shuffled`,
-        the mean score of `predicted` against permutations of the labels (None without
-        predictions); `level`, the larger of the two.
+        The chance level for each of METRICS.
     """
-    guessed = scores(confusion(labels, majority_answers(labels, folds, n_classes), n_classes))
+    guessed = scores(confusion(labels, majority_predictions(labels, folds, n_classes), n_classes))
     majority = {metric: float(guessed[metric]) for metric in METRICS}
     if predicted is None:
-        return {m: {"majority": v, "shuffled": None, "level": v} for m, v in majority.items()}
+        return {metric: Chance(value, None, value) for metric, value in majority.items()}
     generator = np.random.default_rng(derive_seed(seed, "chance"))
     permuted = generator.permuted(np.tile(labels, (N_PERMUTATIONS, 1)), axis=1)
     scored = scores(confusion(permuted, predicted, n_classes))
     shuffled = {metric: float(scored[metric].mean()) for metric in METRICS}
     return {
-        metric: {
-            "majority": majority[metric],
-            "shuffled": shuffled[metric],
-            "level": max(majority[metric], shuffled[metric]),
-        }
-        for metric in METRICS
+        metric: Chance(value, shuffled[metric], max(value, shuffled[metric]))
+        for metric, value in majority.items()
     }

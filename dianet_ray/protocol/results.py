@@ -1,4 +1,4 @@
-"""What a training gives: the record that a worker sends and the ledger keeps.
+"""The result of a training: the record that a worker sends and the ledger keeps.
 
 Pure: no Ray, torch, MLflow, clock or disk.
 """
@@ -14,7 +14,7 @@ from pydantic import PlainSerializer, PlainValidator
 from dianet_ray.artefacts import LoggedStep, Record
 
 Outcome = Literal["ok", "failed", "lost"]
-"""`failed` by itself (an error, a loss that is not finite); `lost` with its worker."""
+"""`failed`: by an error or a loss that is not finite. `lost`: with its worker."""
 
 
 def _as_probabilities(values: Any) -> np.ndarray:
@@ -44,10 +44,10 @@ class Weights(Record):
 
 @dataclass(frozen=True, slots=True)
 class WorkerEnvironment(Record):
-    """What a training ran on. Two that differ here are equal only up to rounding.
+    """What a training ran on. Only trainings with equal environments are equal to the bit.
 
-    `device` is `cpu` or the GPU's name, `block` the number of trainings in one stack; `host`
-    alone changes nothing.
+    `device` is `cpu` or the GPU's name, `block` the number of trainings in one stack. `host` does
+    not matter for equality.
     """
 
     device: str
@@ -59,12 +59,11 @@ class WorkerEnvironment(Record):
 
 @dataclass(frozen=True, slots=True)
 class TrainingResult(Record):
-    """What came of one training.
+    """The result of one training.
 
-    `probabilities` are those of the held-out clips, in the fold's order; None unless the outcome
-    is ok. `weights` are kept in the LOSO rung alone. `error` starts with one line that says what
-    went wrong. Times are seconds since the epoch, by the worker's clock. A training that was lost
-    has no environment.
+    `probabilities` are of the held-out clips, in the fold's order; None unless the outcome is ok.
+    `weights` are kept only in the LOSO rung. The first line of `error` says what went wrong. Times
+    are seconds since the epoch, by the worker's clock. A lost training has no environment.
     """
 
     outcome: Outcome
@@ -78,13 +77,13 @@ class TrainingResult(Record):
 
     @property
     def seconds(self) -> float:
-        """How long the training took."""
+        """The duration of the training."""
         return self.finished_at - self.started_at
 
 
 @dataclass(frozen=True, slots=True)
 class Training(Record):
-    """One fit of one settings on one fold of a rung, and what came of it.
+    """One training of a configuration, on one fold of a rung, with its result.
 
     `number` is the configuration's, in drawing order; attempts count from 1.
     """
@@ -103,7 +102,7 @@ class Training(Record):
 
     @property
     def outcome(self) -> Outcome:
-        """See `TrainingResult`."""
+        """The outcome of the result."""
         return self.result.outcome
 
     @property
@@ -114,5 +113,5 @@ class Training(Record):
 
     @property
     def seconds(self) -> float:
-        """How long the training took."""
+        """The duration of the training."""
         return self.result.seconds

@@ -1,7 +1,7 @@
-"""Where every configuration of a study stands, worked out from its records alone.
+"""Compute where every configuration of a study stands, from the study's records alone.
 
-The schedule decides the same while a search runs. Reports, projections and a resumed search work
-it out here: once per command, and pass it down.
+A running search gets the same decisions from its schedule. Reports, the MLflow projection and a
+resumed search compute the standing here, once per command, and pass it down.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ N_QUICK_REPLICATES = 2000
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """A pooled score and its 95 % interval over subjects."""
+    """A pooled score, 0..1, and its 95 % interval over subjects."""
 
     value: float
     low: float
@@ -40,18 +40,18 @@ class Standing:
     decisions: Decisions
 
     def state(self, number: int) -> State:
-        """Say where a configuration stands in the study."""
+        """Return a configuration's state in the study."""
         entry = self.entries(number)[-1]
         if entry.state == "complete" and entry.rung < self.study.loso_rung:
             return "screened" if self.decisions.is_over else "waiting"
         return entry.state
 
     def states(self) -> list[State]:
-        """Say where each configuration stands, in number order."""
+        """Return the state of every configuration, in number order."""
         return [self.state(configuration.number) for configuration in self.study.configurations]
 
     def entries(self, number: int) -> list[Entry]:
-        """List a configuration's rungs from the first to the highest that it has reached."""
+        """List a configuration's entries, from the first rung to the highest that it reached."""
         found = (self.decisions.entry(number, rung) for rung in range(len(self.study.rungs)))
         return [entry for entry in found if entry is not None]
 
@@ -61,12 +61,12 @@ class Standing:
         return [self.study.configurations[number] for number in numbers]
 
     def totals(self) -> dict[int, float]:
-        """Sum the objective over its rungs, for every configuration that finished LOSO."""
+        """Return each complete configuration's sum of the objective over its rungs, by number."""
         complete = self.decisions.complete()
         return {entry.number: self.decisions.total(entry.number, entry.rung) for entry in complete}
 
     def champion(self) -> Configuration | None:
-        """Choose among them the largest sum; None while no configuration is complete."""
+        """Return the complete configuration with the largest total; None while there is none."""
         number = self.decisions.champion()
         return None if number is None else self.study.configurations[number]
 
@@ -75,7 +75,7 @@ class Standing:
         return loso_score(self.study, number)
 
     def is_surplus(self, training: Training) -> bool:
-        """Say whether no decision, score or report reads a training."""
+        """Say whether a training is surplus: no decision, score or report reads it."""
         entry = self.decisions.entry(training.number, training.rung)
         if entry is None:
             return True
@@ -91,7 +91,7 @@ class Standing:
         ]
 
     def first_wave_failure(self) -> str:
-        """Say why the study cannot go on: all of its first wave failed. Empty when it can."""
+        """Say why the study cannot go on: all of its first wave failed. Empty if it can."""
         first = [c.number for c in self.study.configurations if c.wave == 0]
         results = [training.result for training in self.study.trainings.values()]
         if not results or any(result.outcome == "ok" for result in results):
@@ -115,7 +115,13 @@ def loso_score(study: Study, number: int) -> Score:
 def comparison_of(
     study: Study, latest: Callable[[], Study] | None = None, memory: Memory | None = None
 ) -> Comparison:
-    """Compare what a study holds, or what `latest` says that it has grown to."""
+    """Make the comparison of a study.
+
+    Args:
+        study: what is recorded.
+        latest: returns the study as it has grown since; by default it does not grow.
+        memory: results that other comparisons of the study share.
+    """
     grown = latest or (lambda: study)
 
     def predictions(number: int, rung: int, fold: int) -> np.ndarray:
@@ -142,7 +148,7 @@ def standing_of(study: Study, memory: Memory | None = None) -> Standing:
 
     Args:
         study: what is recorded.
-        memory: shared by the views of a study that grows, so that no comparison is repeated.
+        memory: shared by the standings of a study that grows, so that no comparison is repeated.
     """
     n_folds = [len(folds) for folds in study.rungs]
     decisions = Decisions(study.ladder, n_folds, comparison_of(study, memory=memory))

@@ -1,4 +1,4 @@
-"""What is known of a study, as plain records: the value that reports and projections read.
+"""A study as plain records: what its folder holds, which reports and projections read.
 
 `search/study_file.py` reads it from disk. Pure: no Ray, torch, MLflow, clock or disk.
 """
@@ -18,16 +18,17 @@ from dianet_ray.protocol.results import Training
 from dianet_ray.settings import Settings, SpaceIdentity
 
 State = Literal["running", "waiting", "complete", "screened", "dropped", "failed", "lost"]
-"""Where a configuration stands in the study: `waiting` has finished a rung and may still be
-promoted, `screened` has finished one and was not promoted, `complete` has finished LOSO."""
+"""A configuration's state in the study. `waiting`: it finished a rung and may still be promoted.
+`screened`: it finished a rung and was not promoted. `complete`: it finished LOSO."""
 
 
 @dataclass(frozen=True, slots=True)
 class Identity(Record):
-    """What makes a study this study: a command that differs in any of it is refused.
+    """What identifies a study: a command that differs in any of it is refused.
 
     `images` is the hash of IMAGES, `classes` the name of the label set and `labels` its mapping
-    from the sheet's labels to classes. The threads are part of it because sums depend on them.
+    from the sheet's labels to classes. Threads are part of it because the order of sums, and so
+    their rounding, depends on them.
     """
 
     images: str
@@ -44,12 +45,12 @@ class Identity(Record):
 
 @dataclass(frozen=True, slots=True)
 class Origin(Record):
-    """What else was true when the study was made; nothing of it is compared on resume.
+    """What else was recorded when the study was made; resuming compares none of it.
 
-    `apex` is the rule by which IMAGES got their apexes. `n_left_out` clips were left out by
-    `prepare`, `n_unlabelled` because their label is in no class: `other_labels` counts those.
-    `dropped_labels` says why a label has no class of its own. `fingerprints` are of the clips'
-    images, in the study's order.
+    `apex` is the rule that gave IMAGES their apexes. `prepare` left `n_left_out` clips out.
+    `n_unlabelled` clips have a label that is in no class; `other_labels` counts these labels and
+    `dropped_labels` says why a label has no class. `fingerprints` are of the clips' images, in the
+    study's order.
     """
 
     dataset: str
@@ -66,7 +67,7 @@ class Origin(Record):
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """One drawn settings; numbered from 0 in drawing order."""
+    """The settings of one draw; numbered from 0 in drawing order."""
 
     number: int
     config_id: str
@@ -76,7 +77,7 @@ class Configuration:
 
 @dataclass(frozen=True, slots=True)
 class DriverEnvironment(Record):
-    """What a driver ran with; `n_configs` is how many configurations its command asked for."""
+    """What a driver ran with; `n_configs` is the number of configurations that was asked for."""
 
     n_configs: int
     dianet_ray: str
@@ -94,8 +95,8 @@ class DriverEnvironment(Record):
 class Span:
     """One driver's time on the study, from its start record to its stop or last record.
 
-    `n_workers` trials fitted at its start; `changes` holds when (seconds since the epoch) how many
-    fitted then, as nodes came and went.
+    At its start `n_workers` trials fitted on the cluster. Each of `changes` is a moment (seconds
+    since the epoch) and how many fitted from then on, as nodes came and went.
     """
 
     started_at: float
@@ -105,7 +106,7 @@ class Span:
     changes: tuple[tuple[float, int], ...] = ()
 
     def worker_seconds(self, start: float, end: float) -> float:
-        """Sum the workers' time between two moments."""
+        """Return the workers' summed time between two moments, in seconds."""
         moments = [(start, self.n_workers), *self.changes]
         clipped = [(min(max(at, start), end), n) for at, n in moments]
         ends = [at for at, _ in clipped[1:]] + [end]
@@ -114,7 +115,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Asked(Record):
-    """What a command asked for: configurations, and the budgets that may end the drawing."""
+    """What a command asked for: configurations, and budgets that may end the drawing early."""
 
     configs: int
     max_trainings: int | None = None
@@ -123,7 +124,7 @@ class Asked(Record):
 
 @dataclass(frozen=True, slots=True)
 class EndOfDrawing(Record):
-    """With how many configurations drawing ended, why, and what was asked for then."""
+    """How drawing ended: after `n_configs` configurations, why, and what was asked for then."""
 
     n_configs: int
     reason: str
@@ -132,10 +133,10 @@ class EndOfDrawing(Record):
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    """Everything known of a study; `trainings` holds the latest of each (number, rung, fold).
+    """Everything known about a study; `trainings` holds the latest of each (number, rung, fold).
 
-    `rungs` are the folds of each rung, the last one LOSO. Drawing ends with `n_configs`
-    configurations (None: with those that are drawn).
+    `rungs` are the folds of each rung, the last one LOSO. Drawing ends after `n_configs`
+    configurations (None: after those that are drawn).
     """
 
     name: str
@@ -171,7 +172,7 @@ class Study:
         return self.identity.objective
 
     def of(self, number: int, rung: int | None = None) -> list[Training]:
-        """List the finished trainings of a configuration in a rung (LOSO), in fold order."""
+        """List a configuration's finished trainings in a rung (default: LOSO), in fold order."""
         rung = self.loso_rung if rung is None else rung
         found = (self.trainings.get((number, rung, fold.index)) for fold in self.rungs[rung])
         return [training for training in found if training is not None]
@@ -181,7 +182,11 @@ class Study:
         return np.array([clip.label for clip in self.clips], dtype=np.int64)
 
     def pooled(self, number: int, rung: int | None = None) -> np.ndarray:
-        """Pool the held-out probabilities of a finished rung (LOSO): (clips, classes) float32."""
+        """Pool the held-out probabilities of a finished rung (default: LOSO).
+
+        Returns:
+            (clips, classes) float32, in the study's clip order; NaN for clips not tested yet.
+        """
         out = np.full((len(self.clips), len(self.classes)), np.nan, dtype=np.float32)
         for training in self.of(number, rung):
             fold = self.rungs[training.rung][training.fold]
@@ -197,10 +202,10 @@ def new_study(
     clips: tuple[Clip, ...],
     classes: tuple[str, ...],
 ) -> Study:
-    """Make a study in which nothing is drawn yet; its folds follow from identity and clips.
+    """Make a study in which nothing is drawn yet; its identity and clips give its folds.
 
     Raises:
-        InputError: a class or a rung that these subjects cannot fill.
+        InputError: too few subjects for a class or a rung.
     """
     return Study(
         name=name,

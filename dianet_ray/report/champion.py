@@ -8,12 +8,12 @@ import numpy as np
 
 from dianet_ray.artefacts import METRICS
 from dianet_ray.protocol import correction, predictions
+from dianet_ray.protocol.correction import Corrected
 from dianet_ray.protocol.metrics import scores
+from dianet_ray.protocol.predictions import Chance
 from dianet_ray.protocol.study import Configuration, Study
 from dianet_ray.report.records import (
     Champion,
-    Chance,
-    Corrected,
     DatasetScores,
     Scores,
     SubjectScore,
@@ -71,11 +71,7 @@ def _corrected(study: Study, counts: Sequence[Counts]) -> dict[str, Corrected] |
     # Promotion is a choice too, so the first rung counts, also when one finished LOSO.
     if len(counts[0]) < 2:
         return None
-    found = correction.corrected(counts, study.objective, seed=study.identity.seed)
-    return {
-        metric: Corrected(estimate=one["estimate"], ci95=tuple(one["ci95"]))  # type: ignore[arg-type]
-        for metric, one in found.items()
-    }
+    return correction.corrected(counts, study.objective, seed=study.identity.seed)
 
 
 def _subject(confusion: np.ndarray) -> SubjectScore:

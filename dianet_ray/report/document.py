@@ -12,12 +12,12 @@ import numpy as np
 
 from dianet_ray.protocol import predictions
 from dianet_ray.protocol.ladder import EXHAUSTIVE
+from dianet_ray.protocol.predictions import Chance
 from dianet_ray.protocol.standing import Standing
 from dianet_ray.protocol.study import Configuration, Study
 from dianet_ray.report import champion, costs, savings
 from dianet_ray.report.champion import Counts, scores_of
 from dianet_ray.report.records import (
-    Chance,
     ConfigurationResult,
     Dataset,
     Effects,
@@ -68,21 +68,13 @@ def _finished(standing: Standing, rung: int) -> Counts:
 
 def _chance(study: Study, winner: Configuration | None) -> dict[str, Chance]:
     predicted = None if winner is None else predictions.classify(study.pooled(winner.number))
-    found = predictions.chance(
+    return predictions.chance(
         study.labels(),
         predicted,
         folds=study.folds,
         n_classes=len(study.classes),
         seed=study.identity.seed,
     )
-    return {
-        metric: Chance(
-            majority=float(levels["majority"] or 0.0),
-            shuffled=levels["shuffled"],
-            level=float(levels["level"] or 0.0),
-        )
-        for metric, levels in found.items()
-    }
 
 
 def _dataset(study: Study) -> Dataset:

@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from dianet_ray.imaging.display import png
-from dianet_ray.report.records import Champion, Chance, SubjectScore
+from dianet_ray.protocol.predictions import Chance
+from dianet_ray.report.records import Champion, SubjectScore
 from dianet_ray.report.wording import METRIC_NAMES
 
 INK, MUTED, BLUE, ORANGE, GREY = "#1f2933", "#7b8794", "#2b6cb0", "#c05621", "#cbd2d9"

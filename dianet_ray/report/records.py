@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from dianet_ray.artefacts import Record
+from dianet_ray.protocol.correction import Corrected
 from dianet_ray.protocol.decisions import RungState
+from dianet_ray.protocol.predictions import Chance, Interval
 from dianet_ray.protocol.study import State
 from dianet_ray.settings import Settings
-
-Interval = tuple[float, float]
-"""The lower and the upper end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,27 +86,6 @@ class Flow(Record):
 
     rungs: tuple[RungFlow, ...]
     saved: Saved
-
-
-@dataclass(frozen=True, slots=True)
-class Chance(Record):
-    """What guessing scores in one metric; `level` is the larger of the two ways to guess.
-
-    `majority`: every fold predicts the commonest class of its training clips. `shuffled`: the
-    champion's predictions against permuted labels, on average; None without a champion.
-    """
-
-    majority: float
-    shuffled: float | None
-    level: float
-
-
-@dataclass(frozen=True, slots=True)
-class Corrected(Record):
-    """A score less what choosing the best configuration adds to it, and its 95 % interval."""
-
-    estimate: float
-    ci95: Interval
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 
 from dianet_ray.artefacts import METRICS
 from dianet_ray.progress import duration
+from dianet_ray.protocol.predictions import Interval
 from dianet_ray.report.records import (
     Champion,
-    Interval,
     RangeEffect,
     Report,
     RungFlow,

@@ -106,7 +106,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         while True:
             action = self._schedule.take()
             if isinstance(action, Train):
-                if action.is_sure or not self.flush():
+                if action.is_certain or not self.flush():
                     return action
                 self._schedule.returned(action)  # the results just flushed may make it surplus
                 continue

@@ -69,6 +69,16 @@ def test_in_loso_what_the_rungs_below_gave_counts():
     assert not swapped.comparison.is_behind(2, 1, 6, rival=0)
 
 
+def test_what_is_remembered_is_not_computed_again():
+    memory = {}
+    first, second = Case(memory), Case(memory)
+    second.found = first.found
+    verdict = first.comparison.is_behind(2, 0, 2, rival=0)
+    n_known = len(memory)
+    assert second.comparison.is_behind(2, 0, 2, rival=0) == verdict
+    assert len(memory) == n_known
+
+
 @pytest.mark.parametrize("changed", [0, 2])
 def test_what_is_remembered_belongs_to_the_predictions_it_came_from(changed):
     memory = {}

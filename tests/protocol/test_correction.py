@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from dianet_ray.artefacts import METRICS
-from dianet_ray.protocol.correction import corrected
+from dianet_ray.protocol.correction import Corrected, corrected
 from dianet_ray.protocol.metrics import scores
 from dianet_ray.protocol.predictions import classify, subject_confusions
 from tests.support.studies import make_study
@@ -15,8 +15,8 @@ N_CONFIGS = 64
 def casme2_like(generator, *, accuracies=None):
     """Confusions of 64 configurations on 246 clips of 26 subjects with 2 to 34 clips each.
 
-    An answer is right with the configuration's accuracy, else (or without accuracies) a guess
-    from the class shares. Labels keep to no subject, answers to no label.
+    A prediction is right with the configuration's accuracy, else (or without accuracies) a guess
+    from the class shares.
     """
     sizes = 2 + generator.multinomial(194, generator.dirichlet(np.full(26, 1.5)))
     subjects = np.repeat(np.arange(26), sizes)
@@ -46,8 +46,8 @@ def test_on_noise_the_corrected_estimate_is_at_chance_and_the_naive_best_is_abov
     for seed in range(30):
         counts = casme2_like(np.random.default_rng(seed))
         found = corrected(alone(counts), "accuracy", seed=seed, n=500)["accuracy"]
-        estimates.append(found["estimate"])
-        low, high = found["ci95"]
+        estimates.append(found.estimate)
+        low, high = found.ci95
         covered.append(low <= chance <= high)
         naive.append(naive_best(counts, "accuracy"))
     assert np.mean(estimates) == pytest.approx(chance, abs=0.01)
@@ -57,7 +57,7 @@ def test_on_noise_the_corrected_estimate_is_at_chance_and_the_naive_best_is_abov
 
 
 def true_score(accuracy, metric):
-    """What a configuration of `casme2_like` scores on endless new people."""
+    """The score of a configuration of `casme2_like` on infinitely many new subjects."""
     guessed = np.outer(COUNTS * (1 - accuracy), SHARES)
     return float(scores(np.diag(COUNTS * accuracy) + guessed)[metric])
 
@@ -73,10 +73,10 @@ def test_with_signal_the_estimate_is_close_to_the_truth_and_below_the_naive_best
         truth = true_score(accuracies[winner], objective)
         best = naive_best(counts, objective)
         found = corrected(alone(counts), objective, seed=seed, n=300)[objective]
-        assert found["estimate"] < best
-        assert found["ci95"][0] <= truth <= found["ci95"][1]
+        assert found.estimate < best
+        assert found.ci95[0] <= truth <= found.ci95[1]
         optimism.append(best - truth)
-        error.append(found["estimate"] - truth)
+        error.append(found.estimate - truth)
     assert np.mean(optimism) > 0.03
     assert np.mean(error) == pytest.approx(0, abs=0.01)
 
@@ -88,14 +88,14 @@ def test_a_clear_winner_needs_little_correction():
     for seed in range(10):
         counts = casme2_like(generator, accuracies=accuracies)
         found = corrected(alone(counts), "accuracy", seed=seed, n=300)["accuracy"]
-        gaps.append(naive_best(counts, "accuracy") - found["estimate"])
+        gaps.append(naive_best(counts, "accuracy") - found.estimate)
     assert np.mean(gaps) == pytest.approx(0, abs=0.005)
 
 
 def test_one_configuration_has_nothing_to_correct():
     counts = casme2_like(np.random.default_rng(1), accuracies=np.full(N_CONFIGS, 0.5))[:1]
     found = corrected(alone(counts), "accuracy", seed=0)["accuracy"]
-    assert found["estimate"] == pytest.approx(naive_best(counts, "accuracy"), abs=0.01)
+    assert found.estimate == pytest.approx(naive_best(counts, "accuracy"), abs=0.01)
 
 
 def test_the_objective_chooses_and_ties_go_to_the_lower_number():
@@ -103,15 +103,15 @@ def test_the_objective_chooses_and_ties_go_to_the_lower_number():
     other = np.array([[[2, 1], [0, 1]]] * 3)  # accuracy 3/4, UAR 5/6
     for pair, uar in [((one, other), 1 / 2), ((other, one), 5 / 6)]:
         found = corrected(alone(np.array(pair)), "accuracy", seed=0)
-        assert found["uar"]["estimate"] == pytest.approx(uar)
+        assert found["uar"].estimate == pytest.approx(uar)
         found = corrected(alone(np.array(pair)), "uar", seed=0)
-        assert found["uar"]["estimate"] == pytest.approx(5 / 6)
+        assert found["uar"].estimate == pytest.approx(5 / 6)
 
 
-def test_replicates_that_draw_everybody_are_skipped():
-    # Of two subjects every second replicate draws both, and leaves nobody to score.
+def test_replicates_that_draw_every_subject_are_skipped():
+    # Of two subjects every second replicate draws both, and leaves none to score.
     counts = np.array([[np.diag([1, 1]), np.diag([1, 1])]])
-    assert corrected(alone(counts), "uf1", seed=0)["uf1"] == {"estimate": 1.0, "ci95": [1.0, 1.0]}
+    assert corrected(alone(counts), "uf1", seed=0)["uf1"] == Corrected(1.0, (1.0, 1.0))
 
 
 def test_the_estimate_depends_on_the_seed_alone():

@@ -1,7 +1,7 @@
 import dataclasses
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dianet_ray.errors import InputError
@@ -9,7 +9,7 @@ from dianet_ray.protocol.folds import Clip, groups, loso
 from tests.support.studies import CLASSES, make_clips
 
 
-def two_people():
+def two_subjects():
     return (
         Clip("casme2/sub01/a", "casme2/sub01", 0),
         Clip("casme2/sub01/b", "casme2/sub01", 1),
@@ -75,8 +75,8 @@ def test_labels_do_not_change_the_folds():
         ({"casme2/sub01/b", "casme2/sub02/b"}, r"sad has 0 \(none\)"),
     ],
 )
-def test_a_class_shown_by_one_subject_is_refused_by_name(drop, found):
-    clips = [clip for clip in two_people() if clip.clip_id not in drop]
+def test_a_class_of_one_subject_in_loso_is_refused_by_name(drop, found):
+    clips = [clip for clip in two_subjects() if clip.clip_id not in drop]
     with pytest.raises(InputError, match=f"at least 2 subjects: {found}"):
         loso(clips, ("glad", "sad"), 0)
 
@@ -87,19 +87,21 @@ def crowds(draw):
     return draw(st.permutations(clips)), draw(st.integers(2, 5)), draw(st.integers(0, 2**40))
 
 
+@settings(max_examples=40)
 @given(crowds())
 def test_groups_test_every_clip_once_and_split_no_subject(crowd):
     clips, n, seed = crowd
     folds = groups(clips, CLASSES, seed, n)
     assert [fold.index for fold in folds] == list(range(n))
     assert sorted(clip for fold in folds for clip in fold.test_clips) == list(range(len(clips)))
-    people = [subject for fold in folds for subject in fold.test_subjects]
-    assert sorted(people) == sorted({clip.subject for clip in clips})
+    held_out = [subject for fold in folds for subject in fold.test_subjects]
+    assert sorted(held_out) == sorted({clip.subject for clip in clips})
     for fold in folds:
         assert {clips[i].subject for i in fold.test_clips} == set(fold.test_subjects)
         assert list(fold.test_clips) == sorted(fold.test_clips)
 
 
+@settings(max_examples=40)
 @given(crowds(), st.randoms(use_true_random=False))
 def test_groups_do_not_depend_on_the_order_of_the_rows(crowd, random):
     clips, n, seed = crowd
@@ -112,6 +114,7 @@ def test_groups_do_not_depend_on_the_order_of_the_rows(crowd, random):
     assert before == after
 
 
+@settings(max_examples=40)
 @given(crowds())
 def test_every_class_is_in_two_groups_and_groups_are_balanced(crowd):
     clips, n, seed = crowd
@@ -129,12 +132,25 @@ def test_the_seed_decides_who_is_in_a_group():
     assert len(found) > 1
 
 
-def test_more_groups_than_people_are_refused():
+def test_more_groups_than_subjects_are_refused():
     with pytest.raises(InputError, match="9 groups of subjects need 9 subjects: got 8"):
         groups(make_clips(8), CLASSES, 0, 9)
 
 
-def test_a_class_of_one_person_is_refused_by_name():
+def test_a_class_of_one_subject_is_refused_by_name():
     clips = [c for c in make_clips(8) if c.label != 2 or c.subject == "casme2/sub03"]
     with pytest.raises(InputError, match="surprise has 1"):
         groups(clips, CLASSES, 0, 3)
+
+
+def test_a_class_that_no_deal_puts_into_two_groups_is_refused_by_name():
+    """Three subjects in two groups: the second one, who shows both classes, joins another."""
+    counts = [(0, 3), (1, 1), (3, 0)]  # clips of each class, by subject
+    clips = [
+        Clip(f"{subject}-{label}-{n}", str(subject), label)
+        for subject, of_class in enumerate(counts)
+        for label in range(2)
+        for n in range(of_class[label])
+    ]
+    with pytest.raises(InputError, match="at least two of 2 groups: glad"):
+        groups(clips, ("glad", "sad"), 0, 2)

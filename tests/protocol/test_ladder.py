@@ -14,6 +14,7 @@ from dianet_ray.protocol.ladder import (
     parse_keep,
     parse_ladder,
 )
+from tests.support.studies import CLASSES, make_clips
 
 KEEPS = st.integers(2, 60).map(lambda n: 1 / n)
 RUNGS = st.builds(Rung, st.integers(2, 9), st.just(0.5), KEEPS, st.sampled_from(["none"]))
@@ -39,6 +40,27 @@ def test_no_more_enter_a_rung_than_the_one_below(below, n):
     assert counts[0] == n
     assert counts == sorted(counts, reverse=True)
     assert counts[-1] >= 1
+
+
+@given(st.fractions(min_value=0, max_value=1, max_denominator=99).filter(lambda x: 0 < x < 1))
+def test_a_share_is_a_number_or_a_fraction(share):
+    assert parse_keep(str(share), "") == parse_keep(repr(float(share)), "") == float(share)
+
+
+@given(st.lists(st.tuples(st.integers(2, 9), st.sampled_from([0.25, 0.5, 1.0])), min_size=1))
+def test_a_ladder_is_parsed_as_its_groups_and_shares_then_loso(below):
+    *rungs, last = parse_ladder(",".join(f"{n}*{steps}" for n, steps in below))
+    assert [(rung.groups, rung.steps) for rung in rungs] == below
+    assert last == Rung()
+
+
+def test_a_rung_partitions_all_clips_and_says_how():
+    clips = make_clips(8)
+    for rung, n_folds, words in [(Rung(3, keep=0.25), 3, "3 groups"), (Rung(), 8, "loso")]:
+        folds = rung.folds(clips, CLASSES, 0)
+        assert len(folds) == n_folds
+        assert sum(len(fold.test_clips) for fold in folds) == len(clips)
+        assert words in str(rung)
 
 
 def test_a_handful_of_subjects_has_no_rung_below_loso():

@@ -8,14 +8,14 @@ from dianet_ray.protocol.metrics import confusion, scores
 
 
 @st.composite
-def answers(draw):
+def predictions(draw):
     n_classes = draw(st.integers(2, 6))
     n_clips = draw(st.integers(1, 40))
     column = st.lists(st.integers(0, n_classes - 1), min_size=n_clips, max_size=n_clips)
     return np.array(draw(column)), np.array(draw(column)), n_classes
 
 
-@given(answers())
+@given(predictions())
 def test_scores_equal_scikit_learn_with_all_labels_given(drawn):
     labels, predicted, n_classes = drawn
     names = list(range(n_classes))
@@ -34,7 +34,7 @@ def test_scores_equal_scikit_learn_with_all_labels_given(drawn):
     assert {m: float(v) for m, v in scored.items()} == pytest.approx(expected, abs=1e-12)
 
 
-@given(answers())
+@given(predictions())
 def test_present_only_averages_over_the_classes_that_have_clips(drawn):
     labels, predicted, n_classes = drawn
     present = np.unique(labels)
@@ -49,7 +49,7 @@ def test_present_only_averages_over_the_classes_that_have_clips(drawn):
     assert {m: float(v) for m, v in scored.items()} == pytest.approx(expected, abs=1e-12)
 
 
-@given(st.lists(answers(), min_size=1, max_size=4))
+@given(st.lists(predictions(), min_size=1, max_size=4))
 def test_the_sum_of_the_folds_matrices_scores_as_the_pooled_predictions(folds):
     n_classes = max(n for _, _, n in folds)
     total = sum(confusion(labels, predicted, n_classes) for labels, predicted, _ in folds)
@@ -62,7 +62,7 @@ def test_the_sum_of_the_folds_matrices_scores_as_the_pooled_predictions(folds):
     assert scores(total) == scores(pooled)
 
 
-def test_macro_f1_counts_classes_that_nobody_shows_or_answers():
+def test_macro_f1_counts_classes_without_clips_and_predictions():
     counts = confusion(np.array([0, 0, 1]), np.array([0, 1, 1]), 3)
     assert float(scores(counts)["uf1"]) == pytest.approx(4 / 9)
     assert float(scores(counts, present_only=True)["uf1"]) == pytest.approx(2 / 3)

@@ -10,7 +10,7 @@ from dianet_ray.protocol.predictions import (
     chance,
     classify,
     interval,
-    majority_answers,
+    majority_predictions,
     pooled_score,
     subject_confusions,
 )
@@ -81,10 +81,10 @@ def test_the_majority_is_the_training_majority_of_each_fold_with_ties_to_the_low
     labels = np.array([0, 0, 1, 1, 1, 2])
     folds = (Fold(0, ("a",), (0, 2)), Fold(1, ("b",), (3, 4)), Fold(2, ("c",), (1, 5)))
     # Training counts: fold 0 has 1, 2, 1; fold 1 has 2, 1, 1; fold 2 has 1, 3, 0.
-    assert majority_answers(labels, folds, 3).tolist() == [1, 1, 1, 0, 0, 1]
+    assert majority_predictions(labels, folds, 3).tolist() == [1, 1, 1, 0, 0, 1]
     tie = np.array([1, 0, 1, 0])
     pair = (Fold(0, ("a",), (0, 1)), Fold(1, ("b",), (2, 3)))
-    assert majority_answers(tie, pair, 2).tolist() == [0, 0, 0, 0]
+    assert majority_predictions(tie, pair, 2).tolist() == [0, 0, 0, 0]
 
 
 def test_chance_is_the_larger_of_majority_and_shuffled():
@@ -92,9 +92,9 @@ def test_chance_is_the_larger_of_majority_and_shuffled():
     predicted = classify(study.pooled(0))
     found = chance(study.labels(), predicted, folds=study.folds, n_classes=3, seed=0)
     for level in found.values():
-        assert level["level"] == max(level["majority"], level["shuffled"])
+        assert level.level == max(level.majority, level.shuffled)
     shares = np.bincount(study.labels(), minlength=3) @ np.bincount(predicted, minlength=3)
-    assert found["accuracy"]["shuffled"] == pytest.approx(shares / len(predicted) ** 2, abs=0.01)
+    assert found["accuracy"].shuffled == pytest.approx(shares / len(predicted) ** 2, abs=0.01)
     again = chance(study.labels(), predicted, folds=study.folds, n_classes=3, seed=0)
     assert found == again
 
@@ -103,8 +103,8 @@ def test_without_predictions_chance_is_the_majority():
     study = make_study()
     found = chance(study.labels(), None, folds=study.folds, n_classes=3, seed=0)
     for level in found.values():
-        assert level["shuffled"] is None
-        assert level["level"] == level["majority"]
+        assert level.shuffled is None
+        assert level.level == level.majority
 
 
 def test_a_fold_never_asks_its_own_labels_for_its_majority():
@@ -116,5 +116,5 @@ def test_a_fold_never_asks_its_own_labels_for_its_majority():
     ]
     changed = dataclasses.replace(study, clips=tuple(flipped))
     held_out = list(fold.test_clips)
-    before = majority_answers(study.labels(), study.folds, 3)[held_out]
-    assert (before == majority_answers(changed.labels(), study.folds, 3)[held_out]).all()
+    before = majority_predictions(study.labels(), study.folds, 3)[held_out]
+    assert (before == majority_predictions(changed.labels(), study.folds, 3)[held_out]).all()

@@ -198,7 +198,9 @@ def test_a_wave_is_drawn_only_when_the_wave_before_the_last_has_closed(game, n_w
 
 
 @given(GAMES, st.integers(1, 9), RANDOMS)
-def test_who_climbs_was_among_the_best_and_the_best_climb_while_there_are_places(game, n, rng):
+def test_the_promoted_were_among_the_best_and_the_best_are_promoted_while_there_are_places(
+    game, n, rng
+):
     decisions = Play(game, n_workers=n, rng=rng).run().decisions
     for rung, rule in enumerate(game.ladder[:-1]):
         below = {entry.number: entry for entry in decisions.entries(rung) if entry.is_in}
@@ -225,7 +227,7 @@ def test_who_climbs_was_among_the_best_and_the_best_climb_while_there_are_places
 
 
 @given(GAMES, RANDOMS)
-def test_the_first_two_waves_drop_nobody_and_the_dropped_do_not_climb(game, rng):
+def test_the_first_two_waves_drop_nobody_and_the_dropped_are_not_promoted(game, rng):
     schedule = Play(game, n_workers=3, rng=rng).run()
     for number, rung, wave, state, _ in decisions(schedule, game)[0]:
         if state == "dropped":
@@ -290,7 +292,7 @@ def test_the_bound_is_never_less_than_what_is_trained_and_ends_there(game, n, rn
 
 
 def test_a_promoted_configuration_that_fails_gives_its_place_back():
-    """Known scores: 2 is best, then 0; 2 fails in LOSO, so 0 climbs in its place."""
+    """Known scores: 2 is best, then 0; 2 fails in LOSO, so 0 is promoted in its place."""
 
     class Known(Chance):
         def score(self, number, rung, n_folds):
@@ -312,6 +314,23 @@ def test_a_promoted_configuration_that_fails_gives_its_place_back():
         *((0, 1, f) for f in range(3)),
     ]
     assert schedule.decisions.champion() == 0
+
+
+def test_at_most_twice_the_quota_are_promoted_though_later_ones_score_more():
+    """Every configuration beats those before; from n = 4 on the quota is 1."""
+
+    class Rising(Chance):
+        def score(self, number, rung, n_folds):
+            return number / 10
+
+    ladder = (Rung(2, keep=0.25), Rung())
+    schedule = Schedule(ladder, n_folds=(1, 1), n_configs=7, wave_size=1, comparison=Rising())
+    while not isinstance(action := schedule.take(), Done):
+        if isinstance(action, DrawWave):
+            schedule.drawn(action, action.n)
+        else:
+            schedule.finished(*action.key, "ok")
+    assert [entry.number for entry in schedule.decisions.entries(1)] == [3, 4]
 
 
 def test_ready_work_goes_up_the_ladder_first_then_fold_by_fold_across_the_wave():

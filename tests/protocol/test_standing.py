@@ -101,3 +101,46 @@ def test_a_configuration_that_is_not_complete_is_never_champion(outcome):
 
 def test_without_a_complete_configuration_there_is_no_champion():
     assert standing_of(dataclasses.replace(make_study(), trainings={})).champion() is None
+
+
+def test_a_score_lies_in_its_interval():
+    study = make_study(n_subjects=12)
+    found = standing_of(study)
+    for number, total in found.totals().items():
+        one = found.score(number)
+        assert one.low < one.value < one.high
+        assert one.value == total  # LOSO is the only rung
+        assert str(one) == f"{one.value:.3f} [{one.low:.3f}, {one.high:.3f}]"
+
+
+def ended(study, outcomes, error="ValueError: bad\nTraceback"):
+    """The study in which every configuration ended in its first fold, with these outcomes."""
+    return dataclasses.replace(
+        study,
+        trainings={
+            (number, 0, 0): dataclasses.replace(
+                study.trainings[number, 0, 0],
+                result=TrainingResult(outcome, 0.0, 1.0, error=error),
+            )
+            for number, outcome in outcomes.items()
+        },
+    )
+
+
+def test_a_study_whose_first_wave_failed_says_why_in_one_line():
+    study = make_study(n_configs=3)
+    assert {configuration.wave for configuration in study.configurations} == {0}
+    found = standing_of(ended(study, {0: "failed", 1: "lost", 2: "failed"}))
+    assert found.first_wave_failure().endswith("failed: ValueError: bad")
+
+
+@pytest.mark.parametrize("outcomes", [{}, {0: "failed", 1: "failed"}], ids=["none", "some"])
+def test_a_study_whose_first_wave_still_runs_has_not_failed(outcomes):
+    assert standing_of(ended(make_study(n_configs=3), outcomes)).first_wave_failure() == ""
+
+
+def test_one_training_that_succeeds_keeps_a_study_going():
+    study = make_study(n_configs=3)
+    failed = ended(study, {0: "failed", 1: "failed", 2: "failed"}).trainings
+    trainings = failed | {(2, 0, 1): study.trainings[2, 0, 1]}
+    assert standing_of(dataclasses.replace(study, trainings=trainings)).first_wave_failure() == ""
