@@ -34,7 +34,7 @@ class LabelledImages:
     """All clips of a study, which folds index by position.
 
     Attributes:
-        images: (N, 3, H, W, 3) float16, dynamic images as stored; phases as in `schemas.PHASES`.
+        images: (N, 3, H, W, 3) float16, dynamic images as stored; phases as in `artefacts.PHASES`.
         labels: (N,) int64, class numbers from 0.
         n_classes: number of classes; a class may have no clip.
     """

@@ -30,7 +30,7 @@ MAX_SIDE = 8
 
 
 def phase_numbers(settings: Settings) -> tuple[int, ...]:
-    """List the positions in `schemas.PHASES` of the phases that these settings use."""
+    """List the positions in `artefacts.PHASES` of the phases that these settings use."""
     names = PHASES[:2] if settings.phases == "both" else (settings.phases,)
     return tuple(PHASES.index(name) for name in names)
 

@@ -85,6 +85,7 @@ def test_nothing_half_written_is_left_beside_a_part(folder):
     [
         ("images.json", None, "images.json is missing"),
         ("images.json", b"{", "images.json is damaged"),
+        ("images.json", b'{"format": 2}', "format 3: got 2 .* prepare again into a new folder"),
         ("images.json", b'{"format": 99}', "format 3: got 99 .* prepare again into a new folder"),
         ("images.json", b"[]", "images.json is damaged"),
         ("clips/part-00001.parquet", None, "damaged IMAGES"),

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import get_args
+from typing import Any, get_args
 
 import torch
 from pydantic import TypeAdapter
@@ -120,7 +120,13 @@ class Calls(TorchFunctionMode):
         super().__init__()
         self.found: set[Convolution] = set()
 
-    def __torch_function__(self, func, types, args=(), kwargs=None):
+    def __torch_function__(
+        self,
+        func: Callable[..., object],
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> object:
         if getattr(func, "__name__", "").startswith("conv"):
             if func is not functional.conv2d:
                 raise NotImplementedError(f"conv2d is the only convolution known here, got {func}")
@@ -130,7 +136,8 @@ class Calls(TorchFunctionMode):
 
 def convolutions(networks: Iterator[Network]) -> set[Convolution]:
     """Collect the distinct convolutions of some networks from their forward passes."""
-    with torch.no_grad(), Calls() as calls:
+    calls = Calls()
+    with torch.no_grad(), calls:
         for one in networks:
             network = build(one.settings, 3, one.image_size, one.n_members)
             n_phases = len(phase_numbers(one.settings))

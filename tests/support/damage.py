@@ -6,18 +6,23 @@ frames of each clip are decoded, then all of them.
 
 import io
 import shutil
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import cv2
 import openpyxl
 import pytest
 from rich.console import Console
 
+from dianet_ray.artefacts import Crop, Recipe
+from dianet_ray.datasets.annotations import ChosenPaths
 from dianet_ray.datasets.rules import read_manifest
 from dianet_ray.datasets.summary import summarise
 from dianet_ray.datasets.validation import inspect
 from dianet_ray.errors import InputError
-from dianet_ray.imaging.clip_images import Recipe, clip_images
+from dianet_ray.imaging.clip_images import FrameSpan, clip_images
 from dianet_ray.imaging.frames import FrameError
 from dianet_ray.progress import Progress
 from tests.support.casme2_files import FRAMES, HEADER, WORKBOOK, Clip, clips, write_workbook
@@ -29,9 +34,15 @@ ROWS = clips(3)
 OTHERS = {"casme2/sub02/EP01_01", "casme2/sub03/EP02_01"}
 
 
-def judge(root, dataset="casme2", *, crop="none", **options):
-    """Read, inspect and decode as prepare does; return state and reason of every clip."""
-    manifest = read_manifest(dataset, root, **options)
+def judge(
+    root: Path,
+    dataset: str = "casme2",
+    *,
+    crop: Crop = "none",
+    chosen: ChosenPaths | None = None,
+) -> list[tuple[str, str, str]]:
+    """Read, inspect and decode as prepare does; return clip_id, state and reason of every clip."""
+    manifest = read_manifest(dataset, root, chosen=chosen)
     quiet = Progress("", 0, unit="", console=Console(file=io.StringIO()))
     found = inspect(manifest, crop=crop, progress=quiet)
     summary = summarise(found, manifest.hash())
@@ -42,45 +53,54 @@ def judge(root, dataset="casme2", *, crop="none", **options):
         if row.state == "left_out":
             continue
         try:
-            span = (row.onset, row.apex, row.offset)
+            assert row.onset is not None
+            assert row.offset is not None
+            span = FrameSpan(row.onset, row.apex, row.offset)
             clip_images(manifest.frames(row), span, Recipe(16, crop=crop))
         except FrameError as error:
             judged[k] = (row.clip_id, "left_out", f"decoding: {error}")
     return judged
 
 
-def refusal(root, dataset="casme2", **options):
+def refusal(root: Path, dataset: str = "casme2", *, chosen: ChosenPaths | None = None) -> str:
+    """Return the one line with which a data set is refused."""
     with pytest.raises(InputError) as refused:
-        judge(root, dataset, **options)
+        judge(root, dataset, chosen=chosen)
     said = str(refused.value)
     assert "\n" not in said
     assert len(said) < 700
     return said
 
 
-def rewrite(root, rows, **options):
-    write_workbook(root / WORKBOOK, rows, **options)
+def rewrite(
+    root: Path,
+    rows: Sequence[Clip],
+    *,
+    header: Sequence[str | None] = HEADER,
+    sheet: str = "Sheet1",
+) -> None:
+    write_workbook(root / WORKBOOK, rows, header, sheet)
 
 
-def change(root, **changes):
+def change(root: Path, **changes: Any) -> None:
     rewrite(root, [replace(VICTIM, **changes), *ROWS[1:]])
 
 
-def edit(root, do):
+def edit(root: Path, do: Callable[[openpyxl.Workbook], object]) -> None:
     """Let a function change the workbook."""
     book = openpyxl.load_workbook(root / WORKBOOK)
     do(book)
     book.save(root / WORKBOOK)
 
 
-def frame_path(root, number=11, suffix=".jpg"):
+def frame_path(root: Path, number: int = 11, suffix: str = ".jpg") -> Path:
     return root / AT / f"img{number}{suffix}"
 
 
-def cut(share, number=11, suffix=".jpg"):
+def cut(share: float, number: int = 11, suffix: str = ".jpg") -> Callable[[Path], None]:
     """Cut one frame short, after writing it in another format where one is asked for."""
 
-    def write(root):
+    def write(root: Path) -> None:
         path = frame_path(root, number, suffix)
         image = cv2.imread(str(frame_path(root, number)))
         frame_path(root, number).unlink()
@@ -90,13 +110,13 @@ def cut(share, number=11, suffix=".jpg"):
     return write
 
 
-def lose_columns(root):
+def lose_columns(root: Path) -> None:
     rewrite(root, ROWS, header=["Subject", "Clip", *HEADER[2:4], "Apex", *HEADER[5:]])
 
 
-def no_frames(root):
+def no_frames(root: Path) -> None:
     shutil.rmtree(root / FRAMES)
 
 
-def cropped_beside_raw(root):
+def cropped_beside_raw(root: Path) -> None:
     shutil.copytree(root / FRAMES, root / "Cropped")

@@ -2,6 +2,7 @@
 
 import csv
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,7 +11,12 @@ from typing import Any
 import openpyxl
 import yaml
 
-FACTS = {
+Facts = Mapping[str, Any]
+"""One layout as its YAML file tells it."""
+
+Cell = int | str | None
+
+FACTS: dict[str, Facts] = {
     path.stem: yaml.safe_load(path.read_text(encoding="utf-8"))
     for path in sorted((Path(__file__).parents[1] / "datasets" / "layouts").glob("*.yaml"))
 }
@@ -20,38 +26,38 @@ FACTS = {
 class Written:
     """A data set as it lies on the disk; `rows` by role, `cells` by title."""
 
-    facts: dict[str, Any]
+    facts: Facts
     root: Path
     sheet: str | None
-    table: list[tuple[Any, ...]]
+    table: Sequence[Sequence[Cell]]
 
     @property
-    def titles(self):
+    def titles(self) -> list[Cell]:
         header = list(self.table[self.facts["annotations"]["header_row"]])
         return header + [None] * (len(self.facts["columns"]) - len(header))
 
     @property
-    def body(self):
+    def body(self) -> Sequence[Sequence[Cell]]:
         return self.table[self.facts["annotations"]["header_row"] + 1 :]
 
     @property
-    def cells(self):
+    def cells(self) -> list[dict[Cell, Cell]]:
         return [dict(zip(self.titles, row, strict=False)) for row in self.body]
 
     @property
-    def rows(self):
+    def rows(self) -> list[dict[str, Cell]]:
         roles = [column["role"] for column in self.facts["columns"]]
         rows = [dict(zip(roles, row, strict=False)) for row in self.body]
         return [row for row in rows if row["subject"] is not None]
 
     @cached_property
-    def files(self):
+    def files(self) -> list[str]:
         """Frames and videos, below the root."""
         paths = [path.relative_to(self.root) for path in self.root.rglob("*.*") if path.is_file()]
         files = [path.as_posix() for path in paths]
         return [file for file in files if "/" in file and "/depth/" not in file]
 
-    def numbers(self, folder_ends_with):
+    def numbers(self, folder_ends_with: str) -> set[int]:
         return {
             int(re.findall(r"\d+", Path(file).stem)[-1])
             for file in self.files
@@ -59,11 +65,11 @@ class Written:
         }
 
 
-def look(facts, root):
+def look(facts: Facts, root: Path) -> Written:
     [path] = [root / name for name in facts["annotations"]["names"] if (root / name).is_file()]
     if path.suffix == ".csv":
         with path.open(newline="") as file:
-            table = [
+            table: Sequence[Sequence[Cell]] = [
                 [int(c) if c.isdigit() else c or None for c in row] for row in csv.reader(file)
             ]
         return Written(facts, root, None, table)
@@ -72,11 +78,12 @@ def look(facts, root):
     return Written(facts, root, book.worksheets[0].title, list(book.worksheets[0].values))
 
 
-def regex(pattern):
+def regex(pattern: str) -> str:
     """Match the paths of a pattern: what is named twice is twice the same."""
     if pattern == "{clip}":
         return r".+\.(mp4|avi)"
-    parts, seen = [], set()
+    parts: list[str] = []
+    seen: set[str] = set()
     for text, name, digits in re.findall(r"([^{]*)(?:\{(\w+)(?::0(\d)d)?\})?", pattern):
         parts.append(re.escape(text))
         if name == "number":
@@ -88,7 +95,7 @@ def regex(pattern):
     return "".join(parts)
 
 
-def matches(facts, file):
+def matches(facts: Facts, file: str) -> bool:
     if facts["dataset"] == "megc2019":
         part, _, file = file.partition("/")
         facts = FACTS[part]

@@ -2,40 +2,50 @@
 
 import io
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from rich.console import Console
 
-from dianet_ray.datasets.annotations import ClipName
+from dianet_ray.artefacts import Crop
+from dianet_ray.datasets.annotations import ApexRule, ClipName
 from dianet_ray.datasets.corrections import Correction
 from dianet_ray.datasets.rules import read_manifest
-from dianet_ray.datasets.summary import summarise
+from dianet_ray.datasets.summary import Summary, summarise
 from dianet_ray.datasets.terminal import render
-from dianet_ray.datasets.validation import inspect
+from dianet_ray.datasets.validation import Inspected, inspect
 from dianet_ray.progress import Progress
 from tests.support.casme2_files import FRAMES, Clip, clips, write_data_set, write_frame
 
 GOOD = Clip()
 
 
-def look(root, *, crop="none", **options):
-    manifest = read_manifest("casme2", root, **options)
+def look(
+    root: Path,
+    *,
+    crop: Crop = "none",
+    apex: ApexRule | None = None,
+    corrections: Sequence[Correction] = (),
+) -> tuple[Inspected, Summary]:
+    """Read and inspect a data set as `validate` does."""
+    manifest = read_manifest("casme2", root, apex=apex, corrections=corrections)
     quiet = Progress("", 0, unit="", console=Console(file=io.StringIO()))
     found = inspect(manifest, crop=crop, progress=quiet)
     return found, summarise(found, manifest.hash())
 
 
-def said_of(summary, width=100):
+def said_of(summary: Summary, width: int = 100) -> str:
     said = io.StringIO()
     render(summary, Console(file=said, width=width))
     return said.getvalue()
 
 
-def frame(root, clip, number):
+def frame(root: Path, clip: Clip, number: int) -> Path:
     return root / FRAMES / f"sub{clip.subject:02d}" / clip.name / f"img{number}.jpg"
 
 
-def every_problem(root, n_good=6):
+def every_problem(root: Path, n_good: int = 6) -> Path:
     """Every kind of problem that one data set can have, three or more of some."""
     odd = [
         *(replace(GOOD, name=f"NOAPEX{k}", apex="/") for k in range(5)),

@@ -1,5 +1,8 @@
 """The project's own table as text, as parquet, and with rows that do not belong there."""
 
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -15,13 +18,16 @@ COLUMNS = {
 }
 
 
-def parquet(columns):
-    def write(root):
+def parquet(columns: Mapping[str, object]) -> Callable[[Path], None]:
+    """Replace the table by one in parquet."""
+
+    def write(root: Path) -> None:
         (root / "clips.csv").unlink()
-        pq.write_table(pa.table(columns), root / "clips.parquet")
+        pq.write_table(pa.table(dict(columns)), root / "clips.parquet")
 
     return write
 
 
-def write_table(text, encoding="utf-8"):
+def write_table(text: str, encoding: str = "utf-8") -> Callable[[Path], object]:
+    """Replace the table by a text."""
     return lambda root: (root / "clips.csv").write_text(text, encoding=encoding)
