@@ -146,9 +146,20 @@ Objective = Literal["uf1", "uar", "accuracy"]
 class Recipe(Record):
     """How a dynamic image is made: side in pixels, pooling coefficients, part of the frame."""
 
-    image_size: Annotated[int, Field(ge=16, le=1024)] = 64
-    coefficients: Coefficients = "harmonic"
-    crop: Crop = "none"
+    image_size: Annotated[
+        int, Field(ge=16, le=1024, description="Side of a dynamic image in pixels.")
+    ] = 64
+    coefficients: Annotated[
+        Coefficients, Field(description="Coefficients of the approximate rank pooling.")
+    ] = "harmonic"
+    crop: Annotated[
+        Crop,
+        Field(
+            description="Part of the frames that is used. none: all of it. face: the face in the "
+            "onset frame; a clip without one is left out. face-or-centre: the centre if no face "
+            "is found."
+        ),
+    ] = "none"
 
 
 @dataclass(frozen=True, slots=True)

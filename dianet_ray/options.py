@@ -7,9 +7,11 @@ line's flags of them. A field's description is its help, its title the placehold
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeVar
+from dataclasses import fields, is_dataclass
+from typing import Annotated, Any, Literal, TypeVar, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
 
 from dianet_ray.artefacts import Objective, Recipe
 from dianet_ray.errors import InputError, first_problem
@@ -28,10 +30,24 @@ class PrepareOptions(Options):
     """
 
     recipe: Recipe = Recipe()
-    apex: Literal["annotated", "midpoint", "spot"] | None = None
-    corrections: str | None = None
-    skip_broken: bool = False
-    max_workers: int | None = Field(None, ge=1)
+    apex: Literal["annotated", "midpoint", "spot"] | None = Field(
+        None,
+        description="What to do with a clip whose apex is not annotated. annotated: leave it out. "
+        "midpoint: take its middle frame. spot: take the frame of largest motion. Default: "
+        "annotated; midpoint for a data set without apexes.",
+    )
+    corrections: str | None = Field(
+        None,
+        title="published|FILE",
+        description="Corrections of the sheet: the published ones, or a CSV file of the same "
+        "form.",
+    )
+    skip_broken: bool = Field(
+        False, description="Exit with status 0 even if some clips cannot be read."
+    )
+    max_workers: int | None = Field(
+        None, ge=1, description="Maximum number of parallel tasks. Default: what fits."
+    )
 
 
 class SearchOptions(Options):
@@ -137,9 +153,23 @@ class TrackingOptions(Options):
 AnyOptions = TypeVar("AnyOptions", bound=Options)
 
 
-def flag_names(kind: type[Options]) -> dict[str, str]:
-    """Map each name that the command line uses to the field that it sets."""
-    return {field.alias or name: name for name, field in kind.model_fields.items()}
+def flags_of(kind: type[Options]) -> dict[str, FieldInfo]:
+    """Map each name on the command line to its field; a record's fields are flags of their own."""
+    found: dict[str, FieldInfo] = {}
+    for name, field in kind.model_fields.items():
+        if is_dataclass(field.annotation):
+            found |= _record_fields(field.annotation)
+        else:
+            found[field.alias or name] = field
+    return found
+
+
+def _record_fields(kind: Any) -> dict[str, FieldInfo]:
+    hints = get_type_hints(kind, include_extras=True)
+    return {
+        one.name: FieldInfo.from_annotated_attribute(hints[one.name], one.default)
+        for one in fields(kind)
+    }
 
 
 def parse_options(kind: type[AnyOptions], values: Mapping[str, Any]) -> AnyOptions:
@@ -149,9 +179,21 @@ def parse_options(kind: type[AnyOptions], values: Mapping[str, Any]) -> AnyOptio
         InputError: a value breaks a rule; names the flag, the rule and the value.
     """
     try:
-        return kind(**{name: values[name] for name in flag_names(kind) if name in values})
+        return kind(**_nested(kind, values))
     except ValidationError as error:
         problem = first_problem(error)
         # Each field of a recipe is a flag of its own.
         flag = "--" + problem.name.removeprefix("recipe.").split(".")[0].replace("_", "-")
         raise InputError(f"{flag}: {problem.rule}, got {problem.found!r}") from None
+
+
+def _nested(kind: type[Options], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Put the flags that belong to a record into the record."""
+    found: dict[str, Any] = {}
+    for name, field in kind.model_fields.items():
+        if is_dataclass(field.annotation):
+            names = _record_fields(field.annotation)
+            found[name] = {one: values[one] for one in names if one in values}
+        elif (flag := field.alias or name) in values:
+            found[flag] = values[flag]
+    return found

@@ -30,7 +30,7 @@ from dianet_ray.cli.console import (
 )
 from dianet_ray.cluster.connection import check_python
 from dianet_ray.errors import InputError, Stopped, StudyFailed
-from dianet_ray.options import SearchOptions, TrackingOptions
+from dianet_ray.options import PrepareOptions, SearchOptions, TrackingOptions
 from dianet_ray.progress import Progress, count
 from dianet_ray.storage.outputs import output_path
 
@@ -131,24 +131,22 @@ def synth(
 
 
 @app.command()
+@flags.takes(PrepareOptions, "options", only=("apex", "corrections", "crop"))
 def validate(
-    context: typer.Context,
     dataset: flags.Dataset,
     root: flags.Root,
     annotations: flags.Annotations = None,
     frames_dir: flags.FramesDir = None,
-    apex: flags.ApexFrom = None,
-    corrections: flags.Corrections = None,
-    crop: flags.CropTo = "none",
     manifest: flags.ManifestCsv = None,
     contact_sheet: flags.ContactSheet = None,
     as_json: flags.Json = False,
+    *,
+    options: PrepareOptions,
 ) -> None:
     """Show what a data set holds and what is wrong with it."""
     from dianet_ray.cli import preparing, validating
     from dianet_ray.datasets.terminal import render
 
-    options = preparing.options_of(context.params)
     outputs = validating.Outputs(manifest, contact_sheet)
     outputs.check_suffixes()
     found = preparing.read(dataset, root, annotations or (), frames_dir or (), options)
@@ -161,21 +159,16 @@ def validate(
 
 
 @app.command()
+@flags.takes(PrepareOptions, "options")
 def prepare(
-    context: typer.Context,
     dataset: flags.Dataset,
     root: flags.Root,
     images: flags.NewImages,
     annotations: flags.Annotations = None,
     frames_dir: flags.FramesDir = None,
-    image_size: flags.ImageSize = 64,
-    coefficients: flags.CoefficientKind = "harmonic",
-    apex: flags.ApexFrom = None,
-    corrections: flags.Corrections = None,
-    crop: flags.CropTo = "none",
-    skip_broken: flags.SkipBroken = False,
     address: flags.Address = None,
-    max_workers: flags.MaxWorkers = None,
+    *,
+    options: PrepareOptions,
 ) -> None:
     """Make the dynamic images of every clip.
 
@@ -183,13 +176,12 @@ def prepare(
     """
     from dianet_ray.cli import preparing
 
-    options = preparing.options_of(context.params)
     path = output_path(images)
     manifest = preparing.read(dataset, root, annotations or (), frames_dir or (), options)
     result = preparing.make(manifest, path, options, address)
     for line in preparing.lines(manifest, result, path):
         out.print(line)
-    if not skip_broken:
+    if not options.skip_broken:
         preparing.refuse_unreadable(result, path)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_
 from pydantic.fields import FieldInfo
 from typer import Argument, Option
 
-from dianet_ray.artefacts import Coefficients, Crop
 from dianet_ray.datasets.releases import DATASETS
-from dianet_ray.options import Options, TrackingOptions, parse_options
+from dianet_ray.options import Options, TrackingOptions, flags_of, parse_options
 from dianet_ray.storage.addresses import located
 from dianet_ray.synth.layouts import LAYOUTS
 
@@ -33,8 +32,10 @@ else:
 Apex = Literal["annotated", "midpoint", "spot"]
 
 
-def takes(kind: type[Options], parameter: str) -> Callable[[Callable[..., None]], Any]:
-    """Give a command the fields of an option model as options.
+def takes(
+    kind: type[Options], parameter: str, *, only: Sequence[str] = ()
+) -> Callable[[Callable[..., None]], Any]:
+    """Give a command the fields of an option model, or only some of them, as options.
 
     typer reads a function's signature, so the decorated command shows one parameter per field
     instead of `parameter`, to which the command itself gets the validated model.
@@ -42,7 +43,11 @@ def takes(kind: type[Options], parameter: str) -> Callable[[Callable[..., None]]
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         own = inspect.signature(command, eval_str=True).parameters.values()
-        options = [_parameter(name, field) for name, field in kind.model_fields.items()]
+        options = [
+            _parameter(name, field)
+            for name, field in flags_of(kind).items()
+            if not only or name in only
+        ]
         parameters = [one for one in own if one.name != parameter] + options
 
         @functools.wraps(command)
@@ -66,7 +71,7 @@ def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
     if get_origin(annotation) in (Union, UnionType) and len(members) > 1:
         annotation, default = str, str(default)  # typer reads no unions; the model parses the text
     return inspect.Parameter(
-        field.alias or name,
+        name,
         inspect.Parameter.KEYWORD_ONLY,
         default=default,
         annotation=Annotated[annotation, _option(name, field)],
@@ -74,7 +79,7 @@ def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
 
 
 def _option(name: str, field: FieldInfo) -> Any:
-    flag = "--" + (field.alias or name).replace("_", "-")
+    flag = "--" + name.replace("_", "-")
     return Option(flag, help=field.description, metavar=field.title)
 
 
@@ -135,7 +140,9 @@ Address = Annotated[
         help="Ray cluster to join. Default: RAY_ADDRESS, else a local Ray of its own.",
     ),
 ]
-TrackingUri = Annotated[str | None, _option("uri", TrackingOptions.model_fields["uri"])]
+TrackingUri = Annotated[
+    str | None, _option("tracking_uri", flags_of(TrackingOptions)["tracking_uri"])
+]
 
 # demo, synth
 
@@ -167,31 +174,6 @@ FramesDir = Annotated[
         help="Folder of the frames, if ROOT holds several. For megc2019, give one per part.",
     ),
 ]
-ApexFrom = Annotated[
-    Apex | None,
-    Option(
-        "--apex",
-        help="What to do with a clip whose apex is not annotated. annotated: leave it out. "
-        "midpoint: take its middle frame. spot: take the frame of largest motion. Default: "
-        "annotated; midpoint for a data set without apexes.",
-    ),
-]
-Corrections = Annotated[
-    str | None,
-    Option(
-        "--corrections",
-        metavar="published|FILE",
-        help="Corrections of the sheet: the published ones, or a CSV file of the same form.",
-    ),
-]
-CropTo = Annotated[
-    Crop,
-    Option(
-        "--crop",
-        help="Part of the frames that is used. none: all of it. face: the face in the onset "
-        "frame; a clip without one is left out. face-or-centre: the centre if no face is found.",
-    ),
-]
 ContactSheet = Annotated[
     Path | None,
     Option(
@@ -207,17 +189,6 @@ ManifestCsv = Annotated[
         metavar="FILE.csv",
         help="Write one row per clip, with its state and the reason.",
     ),
-]
-ImageSize = Annotated[int, Option("--image-size", help="Side of a dynamic image in pixels.")]
-CoefficientKind = Annotated[
-    Coefficients, Option("--coefficients", help="Coefficients of the approximate rank pooling.")
-]
-SkipBroken = Annotated[
-    bool, Option("--skip-broken", help="Exit with status 0 even if some clips cannot be read.")
-]
-MaxWorkers = Annotated[
-    int | None,
-    Option("--max-workers", min=1, help="Maximum number of parallel tasks. Default: what fits."),
 ]
 
 # search

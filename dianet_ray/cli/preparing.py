@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
-from dianet_ray.artefacts import IMAGES_JSON, LEFT_OUT_CSV, Recipe
+from dianet_ray.artefacts import IMAGES_JSON, LEFT_OUT_CSV
 from dianet_ray.cluster.connection import connected, local_cpus
 from dianet_ray.datasets.annotations import ChosenPaths
 from dianet_ray.datasets.catalogue import data_set
@@ -15,23 +13,13 @@ from dianet_ray.datasets.corrections import read_corrections
 from dianet_ray.datasets.manifest import Manifest
 from dianet_ray.datasets.rules import read_manifest
 from dianet_ray.errors import InputError
-from dianet_ray.options import PrepareOptions, parse_options
+from dianet_ray.options import PrepareOptions
 from dianet_ray.prepare import driver
 from dianet_ray.prepare.driver import PrepareResult
 from dianet_ray.progress import Progress, count
 
 N_SHOWN = 3
 """How many unused corrections are named."""
-
-
-def options_of(given: Mapping[str, Any]) -> PrepareOptions:
-    """Validate the options of `prepare`, or those of them that `validate` has.
-
-    Raises:
-        InputError: a value breaks a rule.
-    """
-    recipe = {field.name: given[field.name] for field in fields(Recipe) if field.name in given}
-    return parse_options(PrepareOptions, {**given, "recipe": recipe})
 
 
 def read(
