@@ -64,7 +64,7 @@ def write(report: Report, examples: Sequence[Example] | None, path: Path) -> Non
 
     Args:
         report: the report of a study.
-        examples: clips to show; None shows no image of a person, and says so.
+        examples: clips to show; None shows no face, and says so.
         path: the HTML file.
 
     Raises:

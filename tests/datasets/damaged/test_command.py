@@ -41,7 +41,7 @@ def test_the_command_refuses_in_one_line_with_status_2(root, command, damage, sa
     ("words", "says"),
     [
         (["samm"], "looks like casme2"),
-        (["casme"], "known: casme2, "),
+        (["casme"], "'casme' is not one of 'casme2', "),
         (["casme2", "--crop", "nose"], "--crop"),
         (["casme2", "--apex", "guess"], "--apex"),
         (["casme2", "--corrections", "gone.csv"], "--corrections"),
