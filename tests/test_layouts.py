@@ -62,7 +62,7 @@ def test_a_layout_is_written_validated_prepared_and_searched(layout, ray_local, 
     summary = summarise(seen, manifest.hash())
     notes = sum(row.reason.startswith("no name") for row in manifest.rows)  # SMIC's text rows
     assert summary.n_clips - notes == made.n_clips
-    assert summary.duplicates == []
+    assert not summary.duplicates
     with silent("prepare") as progress:
         result = prepare(
             manifest, tmp_path / "images", PrepareOptions(recipe=Recipe(32)), progress=progress
