@@ -17,7 +17,10 @@ from tests.support.images import write_images
 from tests.support.mlflow_tree import dump_tree
 from tests.support.play import decisions
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(400)]
+pytestmark = [
+    pytest.mark.ray,
+    pytest.mark.timeout(1200),
+]  # guards against hanging: nine starts of Ray
 N_CONFIGS = 14  # TPE draws at random before it has seen ten
 LADDER = "2*0.5"  # 14 x 2 groups, then 3 x LOSO of four subjects
 
