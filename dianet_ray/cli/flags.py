@@ -41,6 +41,7 @@ def takes(kind: type[Options], parameter: str) -> Callable[[Callable[..., None]]
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        # Annotations of the commands are text (from __future__), and typer needs types.
         own = inspect.signature(command, eval_str=True).parameters.values()
         options = [_parameter(name, field) for name, field in kind.model_fields.items()]
         parameters = [one for one in own if one.name != parameter] + options
@@ -51,6 +52,7 @@ def takes(kind: type[Options], parameter: str) -> Callable[[Callable[..., None]]
             rest = {name: value for name, value in given.items() if name not in names}
             command(**rest, **{parameter: parse_options(kind, given)})
 
+        # typer reads both: the signature for the order, the annotations for the types.
         run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
             [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in parameters]
         )
