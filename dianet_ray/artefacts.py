@@ -24,6 +24,7 @@ IMAGES_FORMAT = 3
 CARD_FORMAT: Final = 2
 """The same for a model folder."""
 
+# This order is in every stored image: changing it needs a new IMAGES_FORMAT.
 PHASES = ("onset_apex", "apex_offset", "whole_clip")
 """The dynamic images of a clip, in storage order: axis 1 of every image array."""
 
@@ -31,7 +32,7 @@ N_CHANNELS = 3
 """Frames are pooled as RGB; greyscale frames are repeated over the channels."""
 
 # IMAGES: images.json is written last, so its existence means that the folder is complete; without
-# it the folder is what an interrupted prepare left, which the next one goes on from.
+# it the folder holds what an interrupted prepare left, and the next one continues from there.
 IMAGES_JSON = "images.json"
 IMAGES_FOLDER = "clips"  # parquet parts; columns IMAGE_COLUMNS, tensors float16 (H, W, 3)
 MANIFEST_CSV = "manifest.csv"  # one row per clip of the sheet or the folders, MANIFEST_COLUMNS
@@ -71,11 +72,13 @@ DRIVER_FOLDER = "driver"  # who writes the ledger now, with a heartbeat
 
 # A model folder: card.json is written last.
 CARD_JSON = "card.json"
+# Larger is better in each of them; nothing here is ever minimised.
 METRICS = ("accuracy", "uf1", "uar")
 
 
 def weights_path(config_id: str, fold: int) -> str:
-    """Name the weights of one LOSO training, relative to STUDY (and to a model folder)."""
+    """Name the weights of one LOSO training, relative to STUDY."""
+    # Relative, so that a study can be moved and its ledger still finds them.
     return f"{WEIGHTS_FOLDER}/{config_id}/{fold_file(fold)}"
 
 
@@ -95,12 +98,15 @@ class Record:
     """
 
     __slots__ = ()
+    # An unknown key is misspelt, or of another version; ignoring it would lose what it says.
+    # docs/decisions.md: Records are frozen dataclasses
     __pydantic_config__ = ConfigDict(extra="forbid")
 
 
 AnyRecord = TypeVar("AnyRecord")
 
 
+# Cached: building an adapter takes far longer than reading a record with it.
 @cache
 def _adapter(kind: Any) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
@@ -166,8 +172,8 @@ class Recipe(Record):
 class Duplicate(Record):
     """Two clips with the same frames, by clip_id; `correlation` of their signatures.
 
-    `across_subjects`: the clips are filed under different subjects, so that one of them would
-    test what the other has taught.
+    `across_subjects`: the clips are filed under different subjects, so that a network would be
+    tested on frames that it was trained on.
     """
 
     first: str

@@ -43,6 +43,7 @@ def one_line(error: BaseException) -> str:
     >>> one_line(ValueError("two\n  lines")), one_line(KeyError())
     ('two lines', 'KeyError')
     """
+    # strerror is the words alone; str() would add the number and repeat the path.
     text = str(getattr(error, "strerror", None) or error)
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if _TRACEBACK.search(text):  # Ray puts a worker's traceback into the text: the error is last
@@ -70,6 +71,7 @@ class Problem:
 
 def first_problem(error: ValidationError) -> Problem:
     """Read the first problem that pydantic found, without the prefix that pydantic adds."""
+    # One rule at a time: the others may only follow from the first.
     first = error.errors()[0]
     return Problem(
         name=".".join(str(part) for part in first["loc"]),

@@ -20,6 +20,7 @@ from dianet_ray.errors import InputError, first_problem
 class Options(BaseModel):
     """Base of the options of a command: immutable, no unknown fields."""
 
+    # By name too: the command line says tracking_uri, the code says uri.
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
 
@@ -51,7 +52,7 @@ class PrepareOptions(Options):
 
 
 class SearchOptions(Options):
-    """How a search runs; None means what the study has already, else the default."""
+    """How a search runs; None keeps the value of an existing study, else takes the default."""
 
     classes: str | None = Field(
         None,
@@ -78,12 +79,15 @@ class SearchOptions(Options):
         description="ladder: screen configurations on groups of subjects and promote the best to "
         "LOSO. exhaustive: train every LOSO fold of every configuration.",
     )
+    # docs/decisions.md: Groups of subjects before LOSO
     ladder: str | None = Field(
         None,
         title="GROUPS[*STEPS],...",
         description="Rungs below LOSO: the number of subject groups, and the share of the "
         "training steps. Default: the space file's, else 3*0.5.",
     )
+    # Text, because a share is given as 1/16, which no float flag would take.
+    # docs/decisions.md: Share promoted
     keep: str | None = Field(
         None,
         title="SHARE",
@@ -93,6 +97,8 @@ class SearchOptions(Options):
     drop: Literal["none", "bootstrap"] | None = Field(
         None, description="How to drop hopeless configurations inside a rung. Default: bootstrap."
     )
+    # Budgets stop drawing only. A budget that cut into drawn waves would make the result depend
+    # on the moment at which it ran out.
     max_trainings: int | None = Field(
         None,
         ge=1,
@@ -105,6 +111,8 @@ class SearchOptions(Options):
         description="Draw no further wave if the study would then take more hours. What has been "
         "drawn is always finished.",
     )
+    # None of these defaults is taken from the machine: seed and threads are part of a study's
+    # identity, and a search must be repeatable on another machine.
     seed: int | None = Field(
         None, ge=0, description="Seed of the folds, the draws and the trainings. Default: 0."
     )
@@ -123,6 +131,8 @@ class SearchOptions(Options):
     max_workers: int | None = Field(
         None, ge=1, description="Maximum number of parallel trainings. Default: what fits."
     )
+    # The weights of 64 x 26 ResNet pairs would take 150 GB.
+    # docs/decisions.md: No checkpoints by Ray Tune
     keep_weights: Annotated[int, Field(ge=1)] | Literal["all"] = Field(
         3,
         title="N|all",
@@ -145,6 +155,7 @@ class TrackingOptions(Options):
         title="NAME",
         description="MLflow experiment. Default: MLFLOW_EXPERIMENT_NAME, else dianet-ray.",
     )
+    # Off by default: licences of the data sets forbid passing faces on.
     log_faces: bool = Field(
         False, description="Also log example images, which show the faces of subjects."
     )

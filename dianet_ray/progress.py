@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+# Without a terminal each line stays: a log of a night's search must remain readable.
 PLAIN_EVERY_S = 5.0
 
 
@@ -32,13 +33,14 @@ class Progress:
         self._title, self._total, self._unit, self._status = title, total, unit, status
         self._console = console or Console(file=sys.stderr, highlight=False)
         self._n_done = self._n_before = 0
+        # monotonic, because the wall clock may be set while the work runs.
         self._started_at = self._printed_at = time.monotonic()
         self._live = Live(
-            get_renderable=lambda: Text(self.line()),
+            get_renderable=lambda: Text(self.line()),  # Text, so that no name is read as markup
             console=self._console,
             refresh_per_second=4,
-            transient=True,
-            redirect_stdout=False,
+            transient=True,  # __exit__ prints the last line, which then stays
+            redirect_stdout=False,  # stdout carries results and may be a pipe
             redirect_stderr=False,
         )
 
@@ -84,6 +86,7 @@ class Progress:
         """Compose the line: done, total, remaining time, status."""
         elapsed = time.monotonic() - self._started_at
         line = f"{self._title}: {self._n_done}/{self._total} {self._unit}"
+        # Speed is that of this run: skipped work took no time and would promise too much.
         fresh = self._n_done - self._n_before
         if fresh > 0 and self._n_done < self._total:
             line += f", {duration(elapsed / fresh * (self._total - self._n_done))} left"

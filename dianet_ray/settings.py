@@ -25,6 +25,7 @@ Sampler = Literal["tpe", "random", "grid"]
 class Settings(BaseModel):
     """Everything that shapes a training; a space file may fix or search each field."""
 
+    # Frozen, because the hash of these values names the configuration.
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     backbone: Literal["cnn", "resnet18"] = Field(
@@ -72,7 +73,11 @@ class Settings(BaseModel):
         0.0, ge=0, le=1, description="probability of erasing a rectangle of a training image"
     )
     learning_rate: float = Field(
-        3e-3, gt=0, le=1, description="largest learning rate of AdamW, reached after the warm-up"
+        # 200 steps at 1e-3 train too little. docs/decisions.md: Default learning rate
+        3e-3,
+        gt=0,
+        le=1,
+        description="largest learning rate of AdamW, reached after the warm-up",
     )
     weight_decay: float = Field(
         1e-2, ge=0, le=10, description="AdamW's decay of kernels and matrices"
@@ -85,13 +90,18 @@ class Settings(BaseModel):
     )
     batch_size: int = Field(32, ge=1, le=4096, description="clips per optimiser step")
     steps: int = Field(
-        200, ge=1, le=1_000_000, description="optimiser steps of a training in the LOSO rung"
+        # Known to be short: longer trainings rank configurations differently.
+        # docs/decisions.md: Steps in the group rung
+        200,
+        ge=1,
+        le=1_000_000,
+        description="optimiser steps of a training in the LOSO rung",
     )
 
     @model_validator(mode="after")
     def _check(self) -> Settings:
-        # Rules between settings stand here only; a space file excludes what breaks one by a
-        # declared constraint, so that it says what it searches.
+        # The only place for rules between settings. A space file declares a constraint that
+        # excludes what breaks them, so that a reader of the file sees what is searched.
         if self.embedding % self.heads:
             raise ValueError(
                 f"heads must divide embedding, got heads {self.heads}, embedding {self.embedding}"
@@ -167,7 +177,9 @@ def parse_settings(values: dict[str, Any], where: str) -> Settings:
 def config_id(settings: Settings) -> str:
     """Hash the complete settings to 12 hex digits: the identity of a configuration."""
     # Defaults are hashed too: a new default is another configuration and gets another id.
+    # Sorted, so that moving a field in the class renames no configuration.
     text = json.dumps(settings.model_dump(), sort_keys=True)
+    # 48 bits: among 1,000 configurations two agree by chance once in 500 million studies.
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
@@ -177,5 +189,7 @@ def derive_seed(*parts: str | int) -> int:
     >>> derive_seed(0, "draw", 1) == derive_seed(0, "draw", 1) != derive_seed(0, "draw", 2)
     True
     """
+    # Not hash(): Python salts it per process. JSON keeps ('a', 1) and ('a1',) apart.
     text = json.dumps(parts)
+    # 63 bits, so that every signed 64-bit integer type holds the seed.
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1

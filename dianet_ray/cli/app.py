@@ -38,7 +38,9 @@ app = typer.Typer(
     help="Find hyper-parameters of DIANet that generalise to unseen subjects.",
     add_completion=False,
     no_args_is_help=True,
+    # A traceback must stay a plain one: it ends up in logs and bug reports.
     pretty_exceptions_enable=False,
+    # Help texts hold brackets, as in GROUPS[*STEPS], which are no markup.
     rich_markup_mode=None,
     context_settings={"max_content_width": 100},
 )
@@ -52,6 +54,7 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     try:
         check_python(sys.version_info)
+        # Standalone, typer would print its own box and choose its own exit status.
         status = app(prog_name="dianet-ray", standalone_mode=False)
     except (InputError, TyperException) as error:
         status = print_error(error, 2)
@@ -92,6 +95,7 @@ def doctor(
         checks.append(check)
         if not as_json:
             print_check(check)
+    # Every check has run by now: one bad line must not hide the next.
     is_fit = all(check.state != "bad" for check in checks)
     if as_json:
         print_json({"checks": [asdict(check) for check in checks], "is_fit": is_fit})
@@ -204,6 +208,7 @@ def search(
 
     Trains configurations of the space fold by fold. The same command again resumes the study.
     """
+    # Before the imports below: they are part of the time that the user waits.
     started_at = time.time()
     path = output_path(study)
     from dianet_ray.cli.searching import Search
@@ -219,6 +224,7 @@ def search(
         tracking,
         address=address,
         started_at=started_at,
+        # Of a dry run the plan is the result; else it is progress.
         say=out.print if dry_run else err.print,
     )
     if dry_run:
@@ -272,6 +278,7 @@ def report(
     from dianet_ray.search.study_file import load_study
 
     found = standing_of(load_study(study))
+    # Computed once; terminal, page and JSON are views of it and cannot disagree.
     document = summarise(found)
     if html is not None:
         write_page(found.study, document, output_path(html), with_faces=not no_faces)

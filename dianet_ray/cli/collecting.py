@@ -27,6 +27,7 @@ def collect_models(
     client = store.connect(uri)
     from dianet_ray.tracking import download  # imports MLflow, which takes a second
 
+    # Verified here first: OUT never holds a file that the card does not vouch for.
     with tempfile.TemporaryDirectory(prefix="dianet-collect-") as folder:
         if study_path is not None:
             fetched = download.download_study(

@@ -33,12 +33,14 @@ NATURAL_WIDTH = 1000
 
 def table_console() -> Console:
     """Make the console of tables, which fit a terminal and are never squeezed elsewhere."""
+    # rich takes 80 columns where stdout is no terminal, and squeezes tables into them.
     is_limited = sys.stdout.isatty() or "COLUMNS" in os.environ
     return Console(highlight=False, width=None if is_limited else NATURAL_WIDTH)
 
 
 def print_json(document: Any) -> None:
     """Print one JSON document."""
+    # Not by rich, which would wrap long lines.
     print(json.dumps(document, indent=1, ensure_ascii=False))
 
 
@@ -86,6 +88,7 @@ def print_outcome(standing: Standing, path: Path, tracking: TrackingOptions) -> 
         out.print(line)
     where = [] if tracking.uri is None else ["--tracking-uri", shown(uri)]
     here = Path() if is_remote(path) else path.parent  # pages and models are local
+    # Quoted by shlex below, so that the commands can be copied whatever the paths hold.
     for words in (
         ["report", path, "--html", here / "report.html"],
         ["collect", here / "models", "--study", path, *where],

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from rich.console import Console
 
+# Large enough for a champion above chance, small enough for three minutes.
+# docs/decisions.md: Size of the demo
 N_SUBJECTS, N_CLIPS = 12, 132
 NEWCOMER_SEED = 1  # gives other subjects than those of the study
 
@@ -37,6 +39,7 @@ def run_demo(folder: Path, console: Console) -> None:
         (None, ["collect", models, "--study", study]),
     ]
     for made, words in commands:
+        # synth refuses a folder that is not empty; the other commands resume by themselves.
         if made is None or not made.exists():
             _run(words, console)
     clips = sorted({path.parent for path in newcomers.rglob("img*.jpg")})
@@ -46,6 +49,7 @@ def run_demo(folder: Path, console: Console) -> None:
 def _run(words: Sequence[object], console: Console) -> None:
     command = [str(word) for word in words]
     console.print(f"$ dianet-ray {shlex.join(command)}", style="bold")
+    # A process per command, as for a user: nothing is handed over but files.
     result = subprocess.run([sys.executable, "-m", "dianet_ray", *command])
     if result.returncode:
         raise SystemExit(result.returncode)

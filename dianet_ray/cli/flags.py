@@ -42,6 +42,7 @@ def takes(
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        # Annotations of the commands are text (from __future__), and typer needs types.
         own = inspect.signature(command, eval_str=True).parameters.values()
         options = [
             _parameter(name, field)
@@ -56,6 +57,7 @@ def takes(
             rest = {name: value for name, value in given.items() if name not in names}
             command(**rest, **{parameter: parse_options(kind, given)})
 
+        # typer reads both: the signature for the order, the annotations for the types.
         run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
             [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in parameters]
         )

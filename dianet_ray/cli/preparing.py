@@ -50,6 +50,7 @@ def make(
     """Make IMAGES at `path` on the named cluster, or on a local Ray."""
     n_cpus = local_cpus()
     with (
+        # Ray starts idle workers for every CPU that it is given.
         connected(address, n_cpus=min(options.max_workers or n_cpus, n_cpus)),
         Progress("prepare", len(manifest.usable()), unit="clips") as progress,
     ):

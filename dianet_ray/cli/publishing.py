@@ -39,6 +39,7 @@ def track(path: Path, tracking: TrackingOptions) -> str:
             "--log-faces needs the images of the study, which are no longer in "
             f"{study.origin.images_path}"
         )
+    # No lock: what is written is a function of the ledger, and writing twice changes nothing.
     publish(standing_of(study), path, uri, tracking, images=images)
     return uri
 
@@ -90,4 +91,5 @@ def images_of(study: Study) -> Images | None:
         images = load_images(located(study.origin.images_path))
     except InputError:
         return None
+    # Other images would illustrate clips that the study never saw.
     return images if images.hash == study.identity.images else None

@@ -99,6 +99,7 @@ class Search:
         uri = store.choose_uri(self.tracking.uri, path)
         with files.writing(path):
             files.make_folder(path.parent)
+        # Before Ray starts: a wrong address must cost seconds, not the first wave.
         store.check_store(uri)
         with ExitStack() as stack:
             with files.writing(path):
@@ -114,6 +115,7 @@ class Search:
         if failure := standing.first_wave_failure():
             raise StudyFailed(f"{failure}; repair the cause and use a new folder")
         with files.answering(plan.path):
+            # Lost weights are trained again now; else only a later `collect` would notice.
             damaged = damaged_weights(plan.path, standing, plan.n_kept)
         is_complete = plan.is_done() and not damaged
         return plan.study if is_complete else self._train(plan, uri, damaged)
@@ -163,6 +165,7 @@ class Search:
     @contextmanager
     def _nodes(self, cluster: Cluster, plan: Plan) -> Iterator[Nodes]:
         """Probe all nodes of a cluster, also those that join later; a local Ray needs no probe."""
+        # This machine is the driver's own: it has the same files and versions.
         if cluster.is_ours:
             nodes = Nodes(None)
             nodes.look()
@@ -182,6 +185,7 @@ class Search:
         needs = resources(plan, cluster)
         n_now = n_workers(cluster.nodes, needs.trial, needs.limit)
         if not n_now:
+            # `is_dry` comes first: asking the autoscaler starts nodes, which cost money.
             if cluster.is_ours or not (is_dry or can_come(needs.trial)):
                 raise cluster.too_small_for(needs.trial)
             logger.warning("no node can hold a trial yet: waiting for the autoscaler to add one")

@@ -1,4 +1,4 @@
-"""The `validate` command: inspect a data set, write what was asked for, summarise."""
+"""The `validate` command: inspect a data set, write the requested files, summarise."""
 
 from __future__ import annotations
 
@@ -41,6 +41,7 @@ class Outputs:
         Raises:
             InputError: names the sheet.
         """
+        # A sheet in CSV form is easily taken for the file to write, and may be the only copy.
         sheets = [source.sheet.path for source in found.sources]
         if self.manifest is not None and output_path(self.manifest) in sheets:
             raise InputError(

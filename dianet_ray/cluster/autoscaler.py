@@ -2,7 +2,7 @@
 
 Version 2 of Ray's autoscaler (used by KubeRay) reports which waiting requests none of its node
 types could ever hold. Version 1 (used by `ray up`, and by `ray start` without node types) reports
-only whether it has node types at all.
+only whether it has node types at all. docs/decisions.md: Asking whether a cluster can grow
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from dianet_ray.cluster.connection import Bundle
 VERDICT_S = 30.0
 """How long the autoscaler may take to judge a request; it looks every five seconds."""
 
+# The first report may have been under way when the request was made.
 N_LOOKS = 3
 """Number of reports after which version 2 must have seen a request."""
 
@@ -35,6 +36,7 @@ def feasibility(trial: Bundle) -> Feasibility:
     state = _second_version()
     if state.autoscaler_state_version:
         return "infeasible" if is_infeasible(state, trial) else "feasible"
+    # Both versions answer in places that Ray keeps private; `SUPPORTED_RAY` pins them.
     status = _internal_kv_get(ray._private.ray_constants.DEBUG_AUTOSCALING_STATUS)
     return first_version_feasibility(json.loads(status or b"{}"))
 
@@ -44,6 +46,7 @@ def is_infeasible(state: AutoscalingState, trial: Bundle) -> bool:
     asked = _bundle(trial)
     gangs = [r for gang in state.infeasible_gang_resource_requests for r in gang.requests]
     found = [r.resources_bundle for r in (*state.infeasible_resource_requests, *gangs)]
+    # Only our own request counts: other drivers may ask for what cannot come.
     return any({name: n for name, n in bundle.items() if n} == asked for bundle in found)
 
 
@@ -73,6 +76,7 @@ def can_come(trial: Bundle) -> bool:
             verdict = feasibility(trial)
             if verdict == "infeasible":
                 return False
+            # Version 1 numbers no reports (first is 0), so its first verdict counts.
             n_looks = _second_version().autoscaler_state_version - first
             if verdict == "feasible" and (not first or n_looks >= N_LOOKS):
                 return True
@@ -82,8 +86,8 @@ def can_come(trial: Bundle) -> bool:
 class Demand:
     """How many trials to queue beyond what fits, so that an autoscaler sees the demand.
 
-    As many as run now, so a cluster may double again and again. None where the autoscaler has
-    reported, for the nodes there are, that it can add no other.
+    As many as run now, so a cluster may double again and again. None once the autoscaler has
+    reported that it can add no node to the present ones.
     """
 
     def __init__(self, trial: Bundle) -> None:
@@ -97,6 +101,7 @@ class Demand:
         with contextlib.suppress(ray.exceptions.RpcError):  # the head is busy: ask next time
             verdict = feasibility(self._trial)
             if verdict == "feasible":
+                # At least one, or a cluster that runs nothing yet would never grow.
                 return max(1, n_now)
             self._complete = nodes if verdict == "infeasible" else None
         return 0
@@ -110,6 +115,7 @@ def _second_version() -> AutoscalingState:
     return reply.autoscaling_state
 
 
+# One connection, kept: the search asks every few seconds.
 @functools.lru_cache(maxsize=1)
 def _client(address: str) -> Any:
     return ray._raylet.GcsClient(address=address)
@@ -117,6 +123,7 @@ def _client(address: str) -> Any:
 
 @contextlib.contextmanager
 def _requested(trial: Bundle) -> Iterator[ray.util.placement_group.PlacementGroup]:
+    # A placement group waits as a task would, but runs nothing when it is granted.
     group = placement_group([_bundle(trial)])
     try:
         yield group

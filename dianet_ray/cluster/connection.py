@@ -18,6 +18,7 @@ from dianet_ray.errors import InputError, one_line
 from dianet_ray.progress import count
 
 ADDRESS_VARIABLE = "RAY_ADDRESS"
+# One release only: the autoscaler's reports and the drained nodes have no public interface.
 SUPPORTED_RAY = "2.60"
 SUPPORTED_PYTHON = "3.11 to 3.13"
 LOCAL = "local"
@@ -109,6 +110,7 @@ def _floor(ratio: float) -> int:
 def local_cpus() -> int:
     """Count the CPUs that this process may use."""
     return (
+        # cpu_count ignores taskset and Slurm, and too many workers would share the allowed cores.
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     )
 
@@ -142,6 +144,8 @@ def connected(address: str | None, *, n_cpus: int | None = None) -> Iterator[Clu
         InputError: the address is that of a job server or a Ray Client server, nothing answers
             there, or the cluster requires a token that this process does not have.
     """
+    # Nothing about a user's work leaves the machine. 0 is Ray's own default by now (ray issue
+    # 54868): workers without a GPU see all of them, so a trial asks Ray for its device, not torch.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     import ray  # takes half a second, which `--help` need not wait for
@@ -165,11 +169,13 @@ def _join(address: str, n_cpus: int | None) -> None:
         options = {
             "num_cpus": n_cpus or local_cpus(),
             "num_gpus": local_gpus(),
+            # The dashboard would start more processes, and nothing here looks at it.
             "include_dashboard": False,
         }
     else:  # a wrong token is reported in one line of ours instead of twenty of Ray's
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     try:
+        # Workers log nothing here: their lines would break into our progress line.
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **options)
     except ray.exceptions.AuthenticationError:
         raise InputError(f"the cluster at {address} requires a token: set {_TOKEN}") from None
@@ -208,6 +214,7 @@ def _unusable(address: str, error: Exception) -> InputError:
     """Explain why a cluster cannot be used: its versions differ from ours, or no answer."""
     # Ray's text lists first the versions of the cluster, then those of this process.
     versions = re.findall(r"(Ray|Python): ([0-9][^\s]*)", str(error))
+    # Any other text is passed on: a Ray that words it differently must not be misread.
     if "mismatch" in str(error) and len(versions) == 4:
         there, here = (" and ".join(map(" ".join, half)) for half in (versions[:2], versions[2:]))
         return InputError(
@@ -220,6 +227,7 @@ def _unusable(address: str, error: Exception) -> InputError:
 def _check_listening(address: str) -> None:
     """Refuse an address where nothing listens."""
     host, _, port = address.rpartition(":")
+    # `auto` and `local` hold no port; Ray resolves them.
     if not (host and port.isdigit()):
         return
     try:

@@ -23,15 +23,15 @@ from dianet_ray.errors import InputError, one_line
 from dianet_ray.progress import count
 from dianet_ray.storage.files import writing
 
-LOOK_EVERY_S = 2.0
-PROBE_AGAIN_S = 60.0
+LOOK_EVERY_S = 2.0  # ray.nodes() asks the head, which other drivers use too
+PROBE_AGAIN_S = 60.0  # a mount that comes back is noticed within a minute
 ANSWER_S = 600.0
 """How long a node may take to answer. A worker starts in seconds, but with a runtime environment
 the first one on a node installs packages first."""
 
 REPORT_AFTER_S = 10.0
 
-NODE_LABEL = "ray.io/node-id"
+NODE_LABEL = "ray.io/node-id"  # Ray puts this label on every node by itself
 
 logger = logging.getLogger(__name__)
 
@@ -90,6 +90,7 @@ class Nodes:
         A node that has not answered is not among them, because a trial there probes it first. A
         node that left stays among them, because a change of this list restarts all workers.
         """
+        # docs/decisions.md: Keeping trials off a bad node
         bad = {node_id for node_id, node in self._nodes.items() if node.problem}
         return tuple(sorted(bad | self._draining | self._left))
 
@@ -132,6 +133,7 @@ class Nodes:
         """Record a problem that a trial found on its node."""
         node = self._nodes.get(node_id)
         if node is not None and not node.problem:
+            # It had passed the probe, so the probe cannot see this problem.
             node.is_final = node.problem == ""
             self._judge(node, problem)
 
@@ -173,6 +175,7 @@ class Nodes:
         node.problem, node.answer = problem, None
 
     def _update_draining(self) -> None:
+        # Ray has no public way to ask for this.
         draining = set(ray._private.state.state.get_draining_nodes())
         for node_id in draining - self._draining:
             if node_id in self._nodes:
@@ -183,7 +186,9 @@ class Nodes:
 
 
 def _start_probe(node_id: str, probe: Probe) -> Any:
+    # soft=False: a probe that ran elsewhere would tell nothing of this node.
     there = NodeAffinitySchedulingStrategy(node_id, soft=False)
+    # No CPU, so that a node full of trials answers too; a probe that dies is an answer.
     task = ray.remote(num_cpus=0, max_retries=0, scheduling_strategy=there)(find_problem)
     return task.remote(probe)
 
@@ -199,6 +204,7 @@ def check(good: Collection[str], problems: Sequence[str], driver_node: str) -> N
     Raises:
         InputError: with the first problem and how many there are.
     """
+    # Without the others the search would run on the head alone, which is rarely what is meant.
     if problems and set(good) <= {driver_node}:
         who = "only the driver's own node" if good else "no node"
         n_nodes = len(good) + len(problems)

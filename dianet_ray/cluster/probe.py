@@ -45,6 +45,7 @@ class Probe:
 
 def versions() -> dict[str, str]:
     """List the versions that must be equal; the suffix of a build (+cpu, +cu130) may differ."""
+    # Ray pickles functions between nodes, which works within one minor version of Python.
     found = {"python": ".".join(platform.python_version_tuple()[:2]), "dianet_ray": __version__}
     for name in PACKAGES:
         try:
@@ -82,6 +83,7 @@ def find_problem(probe: Probe) -> str:
     for name, wanted in probe.versions.items():
         if here[name] != wanted:
             return f"it has {name} {here[name]}, the driver has {wanted}"
+    # By content: the same path may lead to an older copy on this node.
     for path, sha256 in probe.reads:
         try:
             if digest(path) != sha256:
@@ -95,6 +97,7 @@ def _writing_problem(folder: Path, marker: str) -> str:
     own = folder / f"{PREFIX}{uuid.uuid4().hex}"
     try:
         try:
+            # Being able to write is not enough: a local folder of the same name is writable too.
             files.read(folder / marker)
         except FileNotFoundError:
             return f"{folder} is not the driver's folder: {_seen_here(folder)}"

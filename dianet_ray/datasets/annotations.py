@@ -42,7 +42,7 @@ class Annotation:
         label: the emotion, as it is written.
         apex_text: the apex cell as text; `/` marks a missing apex in some releases.
         frames: the folder or video with the clip's frames; None when none was found.
-        problem: a reason to leave the clip out that only the reader of the sheet can see.
+        problem: a reason to leave the clip out that shows in the sheet only.
     """
 
     subject: str
@@ -63,6 +63,7 @@ class Annotation:
     @property
     def name_with_onset(self) -> ClipName:
         """Name the clip so that clips of one recording have different names."""
+        # The onset, because clips of one recording differ in nothing else for certain.
         onset = "none" if self.onset is None else self.onset
         return ClipName(self.subject, f"{self.filename}@{onset}")
 

@@ -93,6 +93,7 @@ def _plain(name: str) -> str:
 def _by_source(folders: Mapping[str, Path], paths: Sequence[Path]) -> dict[str, tuple[Path, ...]]:
     chosen: dict[str, tuple[Path, ...]] = {}
     for path in paths:
+        # Resolved, because the sources of a composite are often links to where releases lie.
         real = path.resolve()
         inside = (s for s, folder in folders.items() if real.is_relative_to(folder.resolve()))
         source = next(inside, None)

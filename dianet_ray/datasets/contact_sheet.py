@@ -94,6 +94,7 @@ def sample(rows: Sequence[Row], n_clips: int) -> list[Row]:
     chosen: list[Row] = []
     while by_label and len(chosen) < n_clips:
         for label in sorted(by_label):
+            # New subjects first: what is read wrongly is often wrong for one subject only.
             seen = {row.subject for row in chosen}
             waiting = by_label[label]
             new = next((row for row in waiting if row.subject not in seen), waiting[0])

@@ -143,6 +143,7 @@ def _find(
         for at, annotation in enumerate(annotations)
         if _is_named(annotation, one)
         and (at, one.column) not in done
+        # A newer sheet may hold the new value already: then the correction counts as unused.
         and (not one.old or _cell(annotation, one.column) in (one.old, one.new))
     ]
     # An old value identifies the row; without one, the first row would be as good as any.

@@ -117,6 +117,7 @@ def _candidates(root: Path, place: Place) -> Iterator[Path]:
         raise InputError(f"a folder cannot be listed: {error.filename} ({one_line(error)})")
 
     real_parents = {str(root): {os.path.realpath(root)}}
+    # Links are followed, because large data sets are often linked into place.
     for at, folders, files in os.walk(root, followlinks=True, onerror=refuse):
         here, above = Path(at), real_parents.pop(at)
         for name in sorted(files):

@@ -80,6 +80,7 @@ def plain_label(label: str) -> str:
     ('others', 'positive+surprise')
     """
     parts = {" ".join(part.split()).casefold() for part in label.split(SEVERAL)}
+    # SAMM and CAS(ME)^3 write Other in some copies and Others in others.
     return SEVERAL.join(sorted({"other": "others"}.get(part, part) for part in parts))
 
 
@@ -150,6 +151,7 @@ def _every_label(clips: Sequence[tuple[str, str]]) -> LabelSet:
 
 def _read_mapping(path: Path) -> dict[Any, Any]:
     try:
+        # safe_load: a YAML tag could construct any Python object.
         mapping = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise InputError(f"--classes {path} is not YAML: {one_line(error)}") from None

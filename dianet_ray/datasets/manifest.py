@@ -1,4 +1,4 @@
-"""The manifest of a data set: what became of every clip, and where that is known from."""
+"""The manifest of a data set: what became of every clip, and the sources of its rows."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from dianet_ray.datasets.sheets import Sheet
 from dianet_ray.storage.outputs import write_file
 
 UNREADABLE = "unreadable: "
-"""How the reason of a clip starts whose files cannot be read; all other reasons are rules."""
+"""Start of the reason for a clip whose files cannot be read; all other reasons are rules."""
 
 NO_ROW = "no row: "
-"""How the reason starts of a clip that has frames but no row in the sheet."""
+"""Start of the reason for a clip that has frames but no row in the sheet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +138,7 @@ def write_csv(rows: Iterable[Row], path: Path) -> None:
     Raises:
         InputError: the file cannot be written.
     """
+    # No newline translation: csv writes its own line ends.
     content = io.StringIO(newline="")
     writer = csv.DictWriter(content, MANIFEST_COLUMNS)
     writer.writeheader()

@@ -40,6 +40,7 @@ def shift(numbering: Numbering, interval: Interval, numbers: Sequence[int]) -> i
 def fits(numbering: Numbering, interval: Interval, numbers: Sequence[int]) -> bool:
     """Tell whether every frame of onset..offset exists."""
     onset, offset = (number + shift(numbering, interval, numbers) for number in interval)
+    # Only a folder of exactly the clip tells where its first frame is.
     if numbering == "renumbered" and len(numbers) != offset - onset + 1:
         return False
     n_present = bisect_right(numbers, offset) - bisect_left(numbers, onset)

@@ -29,8 +29,7 @@ from dianet_ray.imaging.frames import FolderError, FrameError, frame_numbers
 _RUNS_LISTED = 5  # runs of missing frames in a reason
 
 MAX_SECONDS = 5.0
-"""Longest clip where the frame rate is known. A micro-expression lasts about half a second; sheets
-that claim 24 seconds are wrong."""
+"""Longest clip, where the frame rate is known. A micro-expression lasts about half a second."""
 
 
 def read_manifest(
@@ -66,6 +65,7 @@ def read_manifest(
         unused += corrected.unused
     names = {source.dataset for source in sources}
     unused += [one for one in corrections if one.dataset not in names]
+    # Sorted, so that nothing that follows depends on the order of the sheet.
     rows.sort(key=lambda row: (row.clip_id, row.onset or 0))
     return Manifest(dataset, root, tuple(sources), tuple(rows), tuple(unused))
 
@@ -192,6 +192,7 @@ class _Frames:
         if not fits(self._numbering, interval, numbers):
             counts = f"{len(numbers)} renumbered files, the clip has {offset - onset + 1} frames"
             return _left_out(row, f"unclear frames: {counts}")
+        # Strictly inside: a phase of one frame holds no motion.
         if apex is not None and onset < apex < offset:
             return replace(row, apex_from="annotated")
         if not self._loaded.has_apexes:
@@ -223,6 +224,7 @@ def _impossible(interval: Interval, fps: float | None) -> str:
     if onset > offset:
         return f"onset after offset: {onset} > {offset}"
     n_frames = offset - onset + 1
+    # CAS(ME)^3 has offsets that make clips of 24 seconds: typing errors in the sheet.
     if fps and n_frames > MAX_SECONDS * fps:
         seconds = n_frames / fps
         return f"too long: {n_frames} frames are {seconds:.1f} s, more than {MAX_SECONDS:g} s"

@@ -123,6 +123,7 @@ def _tables(path: Path, encoded: bytes) -> list[_Table]:
 def _read_workbook(path: Path, encoded: bytes) -> list[_Table]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # openpyxl warns about styles and extensions
+        # data_only: the value that Excel computed, not the formula.
         book = openpyxl.load_workbook(io.BytesIO(encoded), data_only=True)
     return [
         _Table(

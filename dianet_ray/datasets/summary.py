@@ -188,6 +188,7 @@ def _reasons(manifest: Manifest) -> dict[str, dict[str, tuple[ClipDetail, ...]]]
     reasons: dict[str, dict[str, tuple[ClipDetail, ...]]] = {LEFT_OUT: {}, CORRECTED: {}}
     for row in manifest.rows:
         if row.state != USED:
+            # Reasons are `kind: detail` by a rule of `Row`, so kinds can be counted.
             kind, _, detail = row.reason.partition(": ")
             kinds = reasons[row.state]
             kinds[kind] = (*kinds.get(kind, ()), ClipDetail(row.clip_id, detail))

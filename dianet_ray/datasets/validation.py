@@ -1,7 +1,7 @@
-"""Inspecting a data set: a few frames of every clip are decoded.
+"""Inspect a data set by decoding a few frames of every clip.
 
-So files that do not open, frames of changing size, clips without a face and frames that occur
-twice are found before `prepare` reads everything.
+It finds files that do not open, frames of changing size, clips without a face and frames that
+occur twice, before `prepare` reads everything.
 """
 
 from __future__ import annotations

@@ -48,6 +48,7 @@ def _named_store(given: str | None) -> str | None:
 
 
 def _checks(paths: Sequence[Path], address: str, uri: str | None) -> Iterator[Check]:
+    # From the installation outwards, so that the first bad line is the cause of later ones.
     yield installation.check_python(sys.version_info)
     yield from _safely("packages", installation.check_packages)
     yield from _safely("torch", installation.check_torch)
@@ -89,6 +90,7 @@ def _failed(name: str, error: Exception) -> Check:
 def _join(address: str, stack: ExitStack) -> tuple[connection.Cluster | None, Check]:
     """Join the named cluster until the stack closes; start no local Ray."""
     try:
+        # Starting Ray would take seconds and show nothing that `local_cluster` does not know.
         if address == connection.LOCAL:
             return None, clusters.check_cluster(connection.local_cluster())
         joined = stack.enter_context(connection.connected(address))

@@ -14,7 +14,7 @@ from dianet_ray.errors import one_line
 from dianet_ray.progress import count
 
 GPU_ANSWER_S = 30.0
-"""How long a node may take to give a task a fraction of its GPU: all of it may be in use."""
+"""How long a node may take to give a task a part of its GPU: trials may occupy all of it."""
 
 
 def check_cluster(joined: connection.Cluster) -> Check:
@@ -49,6 +49,7 @@ def check_token(address: str) -> Check:
             "RAY_AUTH_TOKEN_PATH names, or into ~/.ray/auth_token"
         )
         return Check("token", "bad", problem, advice)
+    # Whoever reads the token can run code on the whole cluster.
     mode_bits = source.stat().st_mode & 0o777 if isinstance(source, Path) else 0
     if mode_bits & 0o077:
         found = f"{source} has mode {mode_bits:o}, so other users can read the token"
@@ -58,6 +59,7 @@ def check_token(address: str) -> Check:
 
 def _token_source() -> tuple[Path | str, str]:
     """Look for the token in Ray's own order; return where it is and what is wrong with it."""
+    # The first source that is set decides, even where a later one has a valid token.
     if os.environ.get("RAY_AUTH_TOKEN", "").strip():
         return "RAY_AUTH_TOKEN", ""
     named = os.environ.get("RAY_AUTH_TOKEN_PATH")
@@ -80,6 +82,7 @@ def check_node_gpus() -> list[Check]:
     for node in ray.nodes():
         if node["Alive"] and node["Resources"].get("GPU"):
             there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+            # With no share of a GPU a task would see all of them, whatever Ray counts.
             task = ray.remote(num_cpus=0, num_gpus=0.01, max_retries=0, scheduling_strategy=there)
             name = f"node {node['NodeManagerAddress']} ({node['NodeManagerHostname']})"
             asked[task(installation.usable_gpus).remote()] = name

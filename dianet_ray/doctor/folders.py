@@ -16,6 +16,7 @@ from dianet_ray.progress import count
 from dianet_ray.storage import files
 from dianet_ray.storage.addresses import is_remote
 
+# IMAGES of a large data set and the kept weights of a search can take some GB each.
 LEAST_FREE_GB = 5.0
 
 MARKER = ".doctor-"
@@ -39,7 +40,7 @@ def check_storage(path: Path, *, on_nodes: bool = False) -> list[Check]:
 
 @contextmanager
 def _left_as_found(path: Path) -> Iterator[None]:
-    """Delete the folders that the block makes, unless somebody else has put something there."""
+    """Delete the folders that the block makes, unless another process has written into them."""
     folders = [] if is_remote(path) else [path, *path.parents]
     missing = [folder for folder in folders if not os.path.lexists(folder)]
     try:
@@ -47,7 +48,7 @@ def _left_as_found(path: Path) -> Iterator[None]:
     finally:
         for folder in missing:
             with suppress(OSError):
-                folder.rmdir()
+                folder.rmdir()  # fails for a folder that is not empty
 
 
 def _use(path: Path, marker: Path) -> Check:
@@ -68,6 +69,8 @@ def _use(path: Path, marker: Path) -> Check:
         found = f"{path}: can be read but not written: {one_line(error)}"
         return Check("storage", "warn", found, f"{advice}; for a data set, reading is enough")
     try:
+        # A store that ignores the condition replaces the marker, and would replace ledger parts.
+        # docs/decisions.md: A lock that needs only exclusive creation
         files.create(marker, b"")
     except FileExistsError:
         what = "can be made" if is_new else "can be read and written"

@@ -72,6 +72,7 @@ def _lacking(requirement: str, extra: str = "") -> Iterator[str]:
     except metadata.PackageNotFoundError:
         yield f"{wanted.name} is missing"
         return
+    # A pre-release counts: whoever installed one wanted it.
     if not wanted.specifier.contains(found, prereleases=True):
         yield f"{wanted.name} is {found}, but must be {wanted.specifier}"
     for name in sorted(wanted.extras):
@@ -120,12 +121,14 @@ def check_ray() -> Check:
 
 def check_gpu(devices: Path = Path("/dev")) -> Check:
     """Report which GPUs torch can use here; `devices` is where the driver lists its GPUs."""
+    # torch only warns when the driver is too old, and then reports no GPU.
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         gpus, build = usable_gpus()
     if gpus:
         return Check("GPU", "ok", f"torch can use {gpus}")
     is_hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
+    # The driver's own device files, because torch cannot tell a missing GPU from a broken one.
     if is_hidden or not any(devices.glob("nvidia[0-9]*")):
         return Check("GPU", "ok", "torch sees no GPU here, so trainings here use the CPU")
     why = "".join(f": {one_line(Warning(one.message))}" for one in caught[:1])

@@ -70,6 +70,7 @@ class Card(Record):
     with; more than one value means a mixture.
     """
 
+    # CARD_FORMAT; a Literal takes no name.
     format: Literal[2]
     dataset: str
     classes: Annotated[tuple[str, ...], Field(min_length=2)]

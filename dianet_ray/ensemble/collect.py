@@ -27,7 +27,9 @@ def collect(fetched: Path, out: Path) -> Card:
     if _is_same(fetched, out):  # its files may have been damaged since, so they are checked too
         return read(out)
     check_out(out)
+    # Only what the card names: a server may hold more than it was given.
     with output_folder(out) as beside:
+        # The card last: without it the folder is no model.
         for name in (*(fold.file for fold in card.folds), CARD_JSON):
             shutil.copyfile(fetched / name, beside / name)
     return read(out)

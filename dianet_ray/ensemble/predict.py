@@ -112,6 +112,7 @@ def _predict_clip(
         [weights[fold] for fold in choice.folds],
         made.images[None],
         n_classes=len(card.classes),
+        # The mean of probabilities, as EnsembleModel computes it; a vote would need ties broken.
     )[:, 0].mean(axis=0)
     return Prediction(
         clip=str(clip),
@@ -148,6 +149,7 @@ def choose_models(card: Card, images: np.ndarray, subject: str | None) -> Choice
     if found:
         who = f"{name} is in the study" if recognised is None else "these images are in the study"
         note = f"{who}: only models that never saw this subject are used"
+        # LOSO: this is exactly one model, and its prediction is the held-out one of the study.
         folds = [i for i, fold in enumerate(card.folds) if found <= set(fold.test_subjects)]
         return Choice(tuple(folds), "held-out only", note)
     return Choice(tuple(range(len(card.folds))), "all", _unknown(card, name))
@@ -201,6 +203,7 @@ def _span(clip: Path, moments: Moments) -> FrameSpan:
     onset = numbers[0] if moments.onset is None else moments.onset
     offset = numbers[-1] if moments.offset is None else moments.offset
     apex = moments.apex
+    # Two frames apart at least, so that a spotted apex has a frame to be in.
     is_ordered = offset - onset >= 2 if apex is None else onset < apex < offset
     if not is_ordered:
         between = "no apex given" if apex is None else f"apex {apex}"

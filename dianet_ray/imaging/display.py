@@ -14,6 +14,7 @@ def pixels(image: np.ndarray) -> NDArray[np.uint8]:
         image: (H, W, 3) RGB floats of any scale; the largest magnitude becomes black or white.
     """
     values = np.asarray(image, dtype=np.float64)
+    # Symmetric about 0: min-max would put "no motion" on a grey that differs from clip to clip.
     largest = np.abs(values).max()
     scaled = values / largest if largest else values
     return np.round(127.5 + 127.5 * scaled).astype(np.uint8)

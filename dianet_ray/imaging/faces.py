@@ -35,7 +35,7 @@ STEP = 1.1
 """Ratio between successive face sizes that the cascade looks for."""
 
 N_AGREEING = 3
-"""Overlapping detections that make a face."""
+"""Minimum number of overlapping detections of one face; texture rarely gives as many."""
 
 MARGIN = 0.1
 """Share of the detected side that is added on each side: detections end at chin and brows."""
@@ -122,12 +122,14 @@ def _largest_face(grey: Frame, shorter_side: int) -> tuple[float, float, float] 
 
 @lru_cache(maxsize=1)
 def _cascade() -> cv2.CascadeClassifier:
+    # OpenCV 5 no longer has this file. docs/decisions.md: OpenCV without a window system
     return cv2.CascadeClassifier(str(Path(haarcascades) / CASCADE))
 
 
 def _grown(face: tuple[float, float, float], frame_shape: tuple[int, int]) -> Box:
     x, y, side = face
     grown = round(side * (1 + 2 * MARGIN))
+    # Near an edge the box moves instead of shrinking, so that faces keep one scale.
     height, width = (min(grown, available) for available in frame_shape)
     return Box(
         _start(x + side / 2, width, frame_shape[1]),

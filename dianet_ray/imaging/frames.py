@@ -58,6 +58,7 @@ def frame_numbers(path: Path) -> Sequence[int]:
     """
     if is_video(path):
         return range(1, _count(path) + 1)
+    # Of a folder the names decide: files may be missing, and a rule then names them.
     return tuple(index_frames(path))
 
 
@@ -125,6 +126,7 @@ def read_frame(path: Path) -> NDArray[np.uint8]:
             channel, and only its maker knows how those map to 8.
     """
     try:
+        # imread would return None for whatever goes wrong, and print its own warning.
         encoded = np.fromfile(path, np.uint8)
     except OSError as error:
         raise FrameError(f"the file does not open: {path} ({one_line(error)})") from error

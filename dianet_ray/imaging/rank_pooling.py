@@ -23,8 +23,7 @@ def coefficients(n_frames: int, kind: Coefficients = "harmonic") -> NDArray[np.f
     """Compute the weights of T frames; they sum to 0, so that static appearance cancels out.
 
     `harmonic`: alpha_t = 2(T - t + 1) - (T + 1)(H_T - H_{t-1}), H_k the k-th harmonic number.
-    `linear`: alpha_t = 2t - T - 1. A single frame holds no motion, so its weight is 0; the
-    published code has 1, which would let its appearance in.
+    `linear`: alpha_t = 2t - T - 1. A single frame holds no motion, so its weight is 0.
 
     Returns:
         (T,) float64, for t = 1..T.
@@ -34,11 +33,14 @@ def coefficients(n_frames: int, kind: Coefficients = "harmonic") -> NDArray[np.f
     >>> coefficients(3, "linear").tolist()
     [-2.0, 0.0, 2.0]
     """
+    # The published code has 1 here, which lets the appearance of the face in.
     if n_frames == 1:
         return np.zeros(1)
+    # float64 here: in float32 the weights of a long clip would not sum to 0 closely enough.
     t = np.arange(1, n_frames + 1, dtype=np.float64)
     if kind == "linear":
         return 2 * t - n_frames - 1
+    # A popular port is off by one here: its weights sum to T, so appearance leaks in.
     still_to_come = np.cumsum(1 / t[::-1])[::-1]  # H_T - H_{t-1}
     return 2 * (n_frames - t + 1) - (n_frames + 1) * still_to_come
 
@@ -79,6 +81,7 @@ class RunningSums:
     def add(self, frame: Frame) -> None:
         """Add the next frame, uint8 or float32, to every sum that it is part of."""
         for mean, share in zip(self._means, next(self._shares), strict=True):
+            # Most frames belong to two of three sums; a share of 0 would cost a pass for nothing.
             if share:
                 cv2.accumulateWeighted(frame, mean, share)
 

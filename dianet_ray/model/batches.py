@@ -64,6 +64,7 @@ def index_stream(clips: Tensor, batch_size: int, seed: int) -> Iterator[Tensor]:
     waiting = clips[:0]
     while True:
         while len(waiting) < batch_size:
+            # The CPU's generator for every device: CUDA's own draws other numbers.
             epoch = clips[torch.randperm(len(clips), generator=generator)]
             waiting = torch.cat([waiting, epoch])
         yield waiting[:batch_size]
@@ -79,6 +80,7 @@ def member_steps(
     of them leaves the others as they are.
     """
     order = index_stream(clips, STEPS_AT_ONCE * settings.batch_size, derive_seed(seed, "order"))
+    # All draws are made whatever the settings, so that comparing settings compares equal noise.
     augment = torch.Generator().manual_seed(derive_seed(seed, "augmentation"))
     dropout = torch.Generator().manual_seed(derive_seed(seed, "dropout"))
     shape = (STEPS_AT_ONCE, settings.batch_size)
@@ -129,6 +131,7 @@ class Pixels:
             streams get their channels_last input without a copy.
         """
         rows, columns, erased = self._window(clips, settings, draws)
+        # One gather does shift, flip and erasing, with no random operation on the device.
         pixels = (clips.T[:, None, None] * self.height + rows) * self.width + columns
         if erased is not None:
             pixels = torch.where(erased, self.n_pixels, pixels)  # (B, H, W, M)

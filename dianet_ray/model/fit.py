@@ -154,6 +154,7 @@ def repeatable(device: torch.device) -> Iterator[None]:
     if device.type != "cuda":
         yield
         return
+    # cuBLAS is deterministic only with a fixed workspace, and torch refuses to run without it.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     before = torch.are_deterministic_algorithms_enabled()
     warns = torch.is_deterministic_algorithms_warn_only_enabled()
@@ -195,12 +196,14 @@ def _train(
 def _start(network: DIANet, known: Sequence[tuple[Tensor, int]], pixels: Pixels) -> None:
     """Draw each member's start values and keep the statistics of its training images."""
     seeds = [derive_seed(seed, "start") for _, seed in known]
+    # A seed per purpose: a setting that changes one draw leaves the others as they are.
     network.reset([torch.Generator().manual_seed(seed) for seed in seeds])
     if network.normalise.kind == "standard":
         for number, (clips, _) in enumerate(known):
+            # Of training clips only: statistics of all clips would leak the held-out subjects.
             mean, deviation = pixels.statistics(clips)
             network.normalise.set(number, mean.cpu(), deviation.cpu())
 
 
 def _ignore(step: int) -> None:
-    """Take progress that nobody asked for."""
+    """Stand in for a callback that was not given."""

@@ -78,6 +78,7 @@ class Conv2d(Stacked):
         if self.weight.shape[-1] == 1 and stride > 1:
             # The same function. Given the stride, the weight gradient of oneDNN 3.x writes past
             # its workspace when a vector holds more channels than x (uxlfoundation/oneDNN#6035).
+            # docs/decisions.md: Strided 1x1 convolutions
             x, stride = x[..., ::stride, ::stride], 1
         return functional.conv2d(
             x, self.weight, self.bias, stride, self.padding, groups=self.n_members
@@ -112,12 +113,13 @@ class Linear(Stacked):
 class GroupNorm(nn.Module):
     """Group normalisation per member over (B, M*C, H, W), Wu and He 2018, arXiv 1803.08494.
 
-    Statistics are of one image, so a batch of any size, a short training and the held-out
-    clips all see the same function; nothing runs along that few steps could leave unfinished.
+    Statistics are those of one image. So a batch of any size and the held-out clips see the same
+    function. There are no running statistics, which a short training would leave unfinished.
     """
 
     def __init__(self, n_members: int, channels: int) -> None:
         super().__init__()
+        # docs/decisions.md: Normalisation in the small CNN
         self.n_groups = n_members * math.gcd(channels, MAX_GROUPS)
         self.weight = nn.Parameter(torch.ones(n_members * channels))
         self.bias = nn.Parameter(torch.zeros(n_members * channels))
@@ -204,4 +206,5 @@ class Normalisation(nn.Module):
             return (x - mean[:, None, :, :, None, None]) / deviation[:, None, :, :, None, None]
         low, high = x.amin((3, 4, 5), keepdim=True), x.amax((3, 4, 5), keepdim=True)
         middle, half = (high + low) / 2, (high - low) / 2
+        # A static image has half = 0, and 0 / 0 would make the whole batch NaN.
         return (x - middle) / torch.where(half > 0, half, 1.0)

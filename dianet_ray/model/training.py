@@ -44,6 +44,8 @@ class Log:
     """
 
     def __init__(self, n_steps: int, n_members: int, report: Callable[[int], None]) -> None:
+        # At least every tenth step, because the worker's hang timer is armed by these reports.
+        # docs/decisions.md: Detecting a worker that hangs
         self._look_every = max(1, min(10, n_steps // 100))
         self._log_every = max(1, n_steps // N_LOGGED_STEPS)
         self._n_steps, self._report = n_steps, report
@@ -112,6 +114,7 @@ def learning_rate(settings: Settings, step: int) -> float:
         return settings.learning_rate * step / n_warmup
     if settings.schedule == "constant":
         return settings.learning_rate
+    # From the full rate at the first step after the warm-up to almost 0 at the last one.
     done = (step - 1 - n_warmup) / (settings.steps - n_warmup)
     return settings.learning_rate * (1 + math.cos(math.pi * done)) / 2
 
@@ -121,6 +124,7 @@ def adamw(settings: Settings, network: DIANet) -> torch.optim.AdamW:
 
     Biases, the parameters of normalisation layers and token positions do not decay.
     """
+    # Decay would pull scales towards 0, where they switch their layer off.
     decaying = [m.weight for m in network.modules() if isinstance(m, Conv2d | Linear)]
     known = {id(parameter) for parameter in decaying}
     others = [p for p in network.parameters() if id(p) not in known]
@@ -155,6 +159,7 @@ def train(
         wanted = tables[stack, batch.labels]
         losses = -(wanted * functional.log_softmax(logits, dim=-1)).sum(dim=-1).mean(dim=-1)
         optimiser.zero_grad()
+        # The sum, not the mean: a member's gradient must not depend on how many it has beside it.
         torch.autograd.backward(losses.sum())
         optimiser.step()
         hits = (logits.argmax(dim=-1) == batch.labels).float().mean(dim=-1)

@@ -24,6 +24,7 @@ def save_weights(
     Returns:
         The file's size in bytes and its sha256 in hex.
     """
+    # docs/decisions.md: No pickle in artefacts
     content = _canonical(safetensors.torch.save(weights, metadata))
     # Only the last folder is made: if STUDY is missing, its disk is not mounted.
     files.make_folder(path.parent, parents=False)

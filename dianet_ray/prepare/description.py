@@ -1,4 +1,4 @@
-"""What IMAGES are: the request that they answer, and their record when they are made."""
+"""Describe IMAGES: the hash of the request for them, and their record once they are made."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from dianet_ray.prepare.orders import ClipMade, ClipOutcome, content_hash
 
 
 def request_hash(manifest: Manifest, options: PrepareOptions) -> str:
-    """Hash what IMAGES are asked for; IMAGES with the same hash need not be made again."""
+    """Hash the request for IMAGES; images of the same request need not be made again."""
+    # Without --skip-broken and --max-workers, which change no image.
     recipe = to_plain(options.recipe)
     return content_hash([IMAGES_FORMAT, manifest.hash(), recipe, apex_rule(manifest)])
 
@@ -59,6 +60,7 @@ def describe(
         format=IMAGES_FORMAT,
         dataset=manifest.dataset,
         request=request,
+        # Sorted: outcomes arrive in the order in which workers finish.
         hash=content_hash([request, sorted((name, one.digest) for name, one in made.items())]),
         manifest_hash=manifest.hash(),
         recipe=options.recipe,

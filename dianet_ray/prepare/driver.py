@@ -37,8 +37,8 @@ LOCK_FOLDER = ".lock"
 class PrepareResult:
     """What `prepare` did.
 
-    `unreadable` says of each clip whose files cannot be read why. `n_reused` of the `n_clips` were
-    there from an earlier run. `is_old`: OUT was finished before and is unchanged.
+    `unreadable` holds the reason for each clip whose files cannot be read. `n_reused` of the
+    `n_clips` were made by an earlier run. `is_old`: OUT was finished before and is unchanged.
     """
 
     n_clips: int
@@ -64,6 +64,8 @@ def prepare(
     if (done := find_finished(manifest, out, options)) is not None:
         return _result(done, n_reused=done.n_clips, is_old=True)
     _check_half(manifest.rows)
+    # flock does not work on object stores.
+    # docs/decisions.md: A lock that needs only exclusive creation
     with writing(out), Lock(out / LOCK_FOLDER, str(out)):
         # Another run may have finished before we held the lock.
         if (done := find_finished(manifest, out, options)) is not None:

@@ -48,6 +48,7 @@ def _is_unfinished(out: Path, found: list[str]) -> bool:
 
     A user's data set may have folders of these names, so their content is checked too.
     """
+    # Hidden files do not count: probes and locks leave some, and so do file managers.
     names = {name for name in found if not name.startswith(".")}
     if not names <= _OURS or (names and IMAGES_FOLDER not in names):
         return False
@@ -69,6 +70,7 @@ def _check_repaired(record: ImagesRecord, manifest: Manifest, out: Path, recipe:
     They are not added here: OUT may be a study's already, so only the user reopens it.
     """
     failed_then = [row for row in manifest.usable() if row.clip_id in record.unreadable]
+    # Only clips that failed are tried, so this costs nothing where all was read.
     repaired = [row.clip_id for row in failed_then if _reads(manifest, row, recipe)]
     if repaired:
         raise InputError(

@@ -52,11 +52,12 @@ class SheetRecord(Record):
 class ImagesRecord(Record):
     """What images.json says of IMAGES.
 
-    `request` hashes what was asked for: format, manifest, recipe and apex rule. `hash` identifies
+    `request` is the hash of format, manifest, recipe and apex rule. `hash` identifies
     the content: the request and the images to the bit. `apex` is the apex rule; of a composite
     whose parts differ, each part's. `corrections` is the option as it was given. `unreadable`
-    holds, by clip_id, why a clip's files do not read. `versions` names what made the images.
-    `parts` are file names below the folder of parts; other files there do not count.
+    holds the reason, by clip_id, for each clip whose files cannot be read. `versions` names what
+    made the images. `parts` are file names below the folder of parts; other files there do not
+    count.
     """
 
     format: int
@@ -99,9 +100,9 @@ class Images:
 def fingerprint(images: NDArray[np.float16]) -> str:
     """Hash a clip's dynamic images (3, H, W, 3), to tell whether a clip was seen before.
 
-    Only the whole-clip image counts. It does not depend on the apex, so a clip is recognised
-    with another apex or none.
+    Only the whole-clip image counts.
     """
+    # It does not depend on the apex, so `predict` recognises a clip with another apex or none.
     whole = images[PHASES.index("whole_clip")] if images.ndim == 4 else images
     return hashlib.sha256(np.ascontiguousarray(whole).tobytes()).hexdigest()
 
@@ -156,6 +157,7 @@ def load_images(path: Path) -> Images:
         tensors = [table[phase].combine_chunks().to_numpy_ndarray() for phase in PHASES]
     except (OSError, KeyError, pa.ArrowException) as error:
         raise _damaged(path, one_line(error)) from error
+    # A part that was copied from elsewhere can be readable and still hold other clips.
     if table.num_rows != record.n_clips:
         raise _damaged(path, f"{table.num_rows} clips of {record.n_clips}")
     clip_ids, subjects, labels = (

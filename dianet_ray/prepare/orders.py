@@ -1,4 +1,4 @@
-"""What the driver asks workers for, and what they answer: records that travel as JSON text."""
+"""The driver's orders to workers and their outcomes: records that travel as JSON text."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dianet_ray.artefacts import IMAGES_FORMAT, Recipe, Record, to_plain
 from dianet_ray.datasets.manifest import Manifest, Row
 from dianet_ray.imaging.clip_images import FrameSpan
 
-CLIPS_PER_PART = 4  # what a killed worker loses at most, and how often the progress bar moves
+CLIPS_PER_PART = 4  # a killed worker loses no more, and the progress bar moves this often
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,8 @@ class ClipMade(Record):
 class ClipLeftOut(Record):
     """A clip without images.
 
-    `is_rule`: its frames read, but a rule leaves it out; else `reason` says what does not read.
+    `is_rule`: its frames can be read, but a rule leaves it out. Otherwise `reason` says what
+    cannot be read.
     """
 
     clip_id: str

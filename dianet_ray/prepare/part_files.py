@@ -53,6 +53,7 @@ def write_part(path: Path, clips: Sequence[StoredClip]) -> None:
     table = pa.table(dict(zip(IMAGE_COLUMNS, columns, strict=True)))
     content = io.BytesIO()
     pq.write_table(table, content)
+    # Composed in memory first: a reader never sees half a file, in an object store either.
     files.put(path, content.getvalue())
 
 

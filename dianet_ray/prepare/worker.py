@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-SECONDS_PER_CLIP = 0.08
-SECONDS_BETWEEN_TASKS = 0.2  # a worker waits so long for the driver to send the next task
+SECONDS_PER_CLIP = 0.08  # 60 frames of 640x480; an error of 2x moves the optimum little
+SECONDS_BETWEEN_TASKS = 0.2  # time that a worker waits until the driver sends the next task
 
 
 def make_parts(
@@ -67,6 +67,8 @@ def make_parts(
         [{"order": to_json(order)} for order in orders], override_num_blocks=n_tasks
     ).map(
         functools.partial(_answer, probe=nodes.probe if nodes else None),
+        # A pool of actors is busier, but prints an error on every run (ray issue 53727).
+        # docs/decisions.md: Tasks, not actors, make the images
         compute=ray.data.TaskPoolStrategy(size=max_workers and min(max_workers, n_tasks)),
         num_cpus=1,
         # A node that failed the probe takes no task, instead of failing every task it takes.
@@ -80,9 +82,8 @@ def _quieten_ray_data() -> None:
     import ray.data
 
     context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = (
-        False  # stderr shows our own bar; Ray Data reports problems only
-    )
+    # stderr shows our own progress line; Ray Data reports problems only.
+    context.enable_progress_bars = False
     context.print_on_execution_start = False
     context.target_max_block_size = 1  # bytes: an outcome travels as soon as its part is written
     logging.getLogger("ray.data").setLevel(logging.WARNING)
@@ -92,9 +93,8 @@ def _quieten_ray_data() -> None:
 def _n_tasks(orders: Sequence[PartOrder], n_workers: int) -> int:
     """Choose the number of tasks that wastes the least time.
 
-    k tasks per worker waste 0.2 k seconds between tasks, and at the end half a task's length,
-    T / 2k of a worker's T seconds, while the last workers finish. The sum is least at
-    k = sqrt(T / 0.4).
+    k tasks per worker waste 0.2 k seconds between them. At the end workers wait half a task on
+    average, T / 2k of a worker's T seconds. The sum is least at k = sqrt(T / 0.4).
     """
     # Measured, docs/decisions.md: Tasks, not actors, make the images
     n_clips = sum(len(order.clips) for order in orders)
@@ -104,12 +104,9 @@ def _n_tasks(orders: Sequence[PartOrder], n_workers: int) -> int:
 
 
 def _answer(row: dict[str, str], *, probe: Probe | None) -> dict[str, str]:
-    """Make one part in a worker.
-
-    What travels is JSON text, because Ray Data would unify the types of columns that are empty in
-    some rows. One row holds all clips of a part, because a task waits for the driver when a few
-    of its rows have not been taken.
-    """
+    """Make one part in a worker; the order and the answer are records as JSON text."""
+    # Text, because Ray Data unifies the types of columns that are empty in some rows. One row per
+    # part, because a task waits for the driver when a few of its rows have not been taken.
     cv2.setNumThreads(1)  # a task has one CPU; more threads would slow its neighbours
     # The node may have joined after the driver's probe, or its mount may be gone since.
     if problem := probe and _problem(probe):
@@ -118,6 +115,7 @@ def _answer(row: dict[str, str], *, probe: Probe | None) -> dict[str, str]:
     return {"outcome": to_json(make_part(order))}
 
 
+# Once per worker process: the probe reads files and writes one.
 @functools.lru_cache(maxsize=1)
 def _problem(probe: Probe) -> str:
     return find_problem(probe)
@@ -132,6 +130,7 @@ def make_part(order: PartOrder) -> PartOutcome:
     for clip in order.clips:
         try:
             stored = _make(clip, order.recipe, before.get(clip.clip_id))
+        # One bad clip costs one row of the manifest, never the run.
         except FrameError as error:
             reason = str(error).replace(f"{order.root}/", "")
             outcomes.append(ClipLeftOut(clip.clip_id, reason, isinstance(error, UnfitError)))
@@ -141,6 +140,7 @@ def make_part(order: PartOrder) -> PartOutcome:
     # Whole parts are rewritten, because a parquet file cannot be changed in place.
     if not after:
         files.remove(file)
+    # Compared by identity: `_make` returns the old object where nothing has changed.
     elif [id(clip) for clip in after] != [id(clip) for clip in before.values()]:
         files.patiently(lambda: write_part(file, after), logger.debug)
     return PartOutcome(tuple(outcomes))
@@ -174,4 +174,5 @@ def _dependencies(order: ClipOrder, recipe: Recipe, path: Path) -> list[Any]:
     # Another OpenCV may decode or resize differently by a bit.
     makers = [IMAGES_FORMAT, __version__, cv2.__version__, to_plain(recipe)]
     stamps = file_stamps(path, order.onset, order.offset)
+    # Stamps, because hashing frames would read all of them where nothing has changed.
     return [makers, to_plain(replace(order, frames="")), stamps]

@@ -44,9 +44,11 @@ def describe(
     """
     mine = counts[-1][winner.number]
     total = mine.sum(axis=0)
+    # Subjects are resampled, not clips: clips of one subject resemble each other.
     found = predictions.interval(mine, study.identity.seed)
     subjects = sorted({clip.subject for clip in study.clips})
     by_subject = dict(zip(subjects, mine, strict=True))
+    # No division by 0: a study is refused if a class has no clip.
     recall = np.diagonal(total) / total.sum(axis=1)
     of_all = scores_of(total)
     return Champion(
@@ -71,6 +73,7 @@ def _corrected(study: Study, counts: Sequence[Counts]) -> dict[str, Corrected] |
     # Promotion is a choice too, so the first rung counts, also when one finished LOSO.
     if len(counts[0]) < 2:
         return None
+    # docs/decisions.md: Correction under the ladder
     return correction.corrected(counts, study.objective, seed=study.identity.seed)
 
 

@@ -13,6 +13,7 @@ DECISIVE = ("device", "torch", "threads", "block")
 
 def seconds(study: Study) -> Seconds:
     """Measure where a study's time went."""
+    # Sums over drivers: the time between a kill and the resume is not counted.
     wall = sum(span.stopped_at - span.started_at for span in study.spans)
     training = sum(training.seconds for training in study.trainings.values())
     driven = _by_span(study)

@@ -45,6 +45,7 @@ def summarise(standing: Standing) -> Report:
         n_configs=len(study.configurations),
         n_trainings=len(study.trainings),
         n_surplus=sum(map(standing.is_surplus, study.trainings.values())),
+        # LOSO of everything drawn, whatever the ladder: savings are stated against it.
         n_trainings_exhaustive=len(study.configurations) * len(study.folds),
         flow=savings.flow(standing),
         chance=chance,

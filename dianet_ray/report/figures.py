@@ -60,6 +60,7 @@ def confusion(counts: Sequence[Sequence[int]], classes: Sequence[str]) -> str:
 
 def per_subject(subjects: Mapping[str, SubjectScore], accuracy: float) -> str:
     """Draw each subject's accuracy, best first, and the accuracy over all clips."""
+    # Ascending, because barh draws from the bottom up.
     ordered = sorted(subjects.items(), key=lambda item: (item[1].accuracy, item[0]))
     names = [_literal(f"{name} ({found.clips})") for name, found in ordered]
     values = [found.accuracy for _, found in ordered]
@@ -105,6 +106,7 @@ def ranking(
 
 def _frame_ranking(axes: Axes, n: int) -> None:
     axes.set_xlim(0.3, n + 0.7)
+    # The whole scale, so that small differences look small.
     axes.set_ylim(0, 1)
     axes.set_xlabel("complete configurations, best first")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -120,6 +122,7 @@ def _svg(draw: Callable[[Axes], None], *, width: float, height: float) -> str:
     """Draw on one pair of axes, `width` x `height` in inches."""
     buffer = io.BytesIO()
     with matplotlib.rc_context(STYLE):
+        # No pyplot: it keeps global state and every figure that it makes.
         figure = Figure(figsize=(width, height), layout="constrained")
         draw(figure.subplots())
         figure.savefig(buffer, format="svg", metadata=PLAIN_METADATA, transparent=True)

@@ -1,4 +1,4 @@
-"""The report as one plain web page that needs nothing but itself.
+"""The report as one self-contained web page.
 
 Reads the report document, fills page.html.jinja, writes the file whole or not at all.
 """
@@ -97,6 +97,7 @@ def _template() -> jinja2.Template:
         rounded=lambda value: f"{value:.2f}",
         spaced=lambda name: name.replace("_", " "),
     )
+    # From the package, not from a path: the wheel may be a zip file.
     source = resources("dianet_ray.report").joinpath(TEMPLATE)
     return environment.from_string(source.read_text(encoding="utf-8"))
 

@@ -71,9 +71,9 @@ class RungFlow(Record):
 
 @dataclass(frozen=True, slots=True)
 class Saved(Record):
-    """What training every LOSO fold of every configuration would have taken more.
+    """What the ladder saved against training every LOSO fold of every configuration.
 
-    Less than 0 where it would have taken less; `seconds` is None before the first LOSO training.
+    Negative where the ladder cost more; `seconds` is None before the first LOSO training.
     """
 
     trainings: int
@@ -82,7 +82,7 @@ class Saved(Record):
 
 @dataclass(frozen=True, slots=True)
 class Flow(Record):
-    """The way of the configurations up the ladder, by rung, the last one LOSO."""
+    """What happened to the configurations in each rung; the last rung is LOSO."""
 
     rungs: tuple[RungFlow, ...]
     saved: Saved

@@ -16,7 +16,7 @@ from dianet_ray.settings import Choice, Dimension, Range, Settings
 
 MAX_VALUES = 4
 """A number that took more values than this is shown in thirds of its range."""
-FIRST = ("heads", "learning_rate")
+FIRST = ("heads", "learning_rate")  # the settings that users ask about first
 
 
 Searched = Mapping[str, Dimension]

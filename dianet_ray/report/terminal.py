@@ -12,7 +12,7 @@ from dianet_ray.report import wording
 from dianet_ray.report.records import Champion, Report, Seconds
 from dianet_ray.report.wording import METRIC_NAMES, count, interval, show
 
-N_ROWS = 10
+N_ROWS = 10  # --json and the page list all
 
 
 def render(report: Report, console: Console) -> None:
@@ -48,6 +48,7 @@ def _what(report: Report) -> list[str]:
 
 def _ranking(report: Report) -> Table:
     metrics = [report.objective, *(metric for metric in METRICS if metric != report.objective)]
+    # Two settings fit beside three metrics in 80 columns.
     varied = list(report.settings_effect)[:2]
     rows = report.ranking
     title = count(len(rows), "complete configuration")

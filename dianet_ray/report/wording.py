@@ -20,7 +20,7 @@ from dianet_ray.report.records import (
 METRIC_NAMES = {"accuracy": "accuracy", "uf1": "UF1", "uar": "UAR"}
 # The JSON keeps the states' own names, which scripts rely on.
 STATE_NAMES = {"waiting": "awaiting promotion", "screened": "not promoted"}
-"""What a reader is told instead of the states of a configuration that need an explanation."""
+"""Plain words for those states of a configuration whose names need an explanation."""
 RUNG_STATE_NAMES = {"complete": "finished"}
 """The same for its states in one rung."""
 
@@ -86,7 +86,7 @@ def trainings(report: Report) -> str:
 
 
 def surplus(report: Report) -> str:
-    """Say which trainings were in vain, for a sentence of its own; empty when none was."""
+    """Say how many trainings are surplus; empty when none is."""
     n = report.n_surplus
     if not n:
         return ""
@@ -126,6 +126,7 @@ def _rung(place: int, rung: RungFlow, *, is_last: bool) -> str:
 
 
 def _saved(saved: Saved) -> str:
+    # With few configurations a ladder can cost more than LOSO alone.
     fewer = "fewer" if saved.trainings >= 0 else "more"
     found = count(abs(saved.trainings), f"{fewer} training")
     if saved.seconds is not None:
@@ -144,7 +145,7 @@ def datasets(champion: Champion) -> list[str]:
 
 
 def effect_source(report: Report) -> str:
-    """Say whose scores, and which, the effects of the settings are shown by."""
+    """Name the score by which the effects of settings are shown, and its configurations."""
     name, first = METRIC_NAMES[report.objective], report.flow.rungs[0]
     if len(report.flow.rungs) == 1:
         return f"{name} of each complete configuration"
@@ -154,14 +155,14 @@ def effect_source(report: Report) -> str:
 
 
 def effect_value(effect: ValueEffect | RangeEffect) -> str:
-    """Write the value, or the third of the range, that a row of effects is about."""
+    """Write the value of a setting, or the third of its range, that a row describes."""
     if isinstance(effect, ValueEffect):
         return show(effect.value)
     return f"{show(effect.range[0])} to {show(effect.range[1])}"
 
 
 def mixed(report: Report) -> str:
-    """Say in what the trainings differ that changes results; empty when in nothing."""
+    """Name the differences between trainings that change results; empty when there are none."""
     keys = report.environment.mixed
     if not keys:
         return ""

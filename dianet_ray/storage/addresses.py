@@ -38,6 +38,8 @@ def located(text: str) -> Path:
         return Path(text)
     scheme, place = found[1].lower(), found[2].strip("/")
     _check_address(scheme, place, text)
+    # universal_pathlib keeps the code on paths; fsspec below it creates files exclusively.
+    # docs/decisions.md: File systems for buckets
     from upath import UPath
 
     # Other processes write there too, so listings must not be cached.
@@ -73,6 +75,8 @@ def store_of(path: Path) -> tuple[Any, str]:
     """Return the fsspec file system of a remote path, and the path's key in it."""
     remote: Any = path
     store = remote.fs
-    if hasattr(store, "retries"):  # of s3fs; `files.patiently` is what retries for long
+    # s3fs alone has this attribute. Waiting for a store is the work of `files.patiently`, which
+    # reports that it waits.
+    if hasattr(store, "retries"):
         store.retries = _S3_TRIES
     return store, remote.path

@@ -25,7 +25,9 @@ PATIENCE_S = 600.0
 
 RETRY_S = 1.0
 
+# What os.link raises where a file system has no hard links; Linux says EPERM.
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
+# By name, because these packages are optional, and slow to import for a mere except clause.
 _THEIR_FAILURES = (
     ("botocore.exceptions", ("BotoCoreError", "ClientError")),
     ("aiohttp", ("ClientError",)),
@@ -59,8 +61,10 @@ def answering(path: Path) -> Iterator[None]:
     except InputError:
         raise
     except failures() as error:
+        # A local path has its own callers' messages; no object store is involved.
         if isinstance(error, OSError) and not is_remote(path):
             raise
+        # These are answers of the store, and callers act on them.
         if isinstance(error, FileNotFoundError | FileExistsError | NotADirectoryError):
             raise
         raise InputError(f"the object store does not answer: {path}: {one_line(error)}") from None
@@ -124,6 +128,7 @@ def create(path: Path, content: bytes) -> None:
 def _create(path: Path, content: bytes) -> None:
     if is_remote(path):
         store, key = store_of(path)
+        # A PUT on a condition. docs/decisions.md: A lock that needs only exclusive creation
         store.pipe_file(key, content, mode="create")  # If-None-Match, or generation 0
         return
     with _beside(path, content) as beside:
@@ -149,12 +154,13 @@ def put(path: Path, content: bytes) -> None:
 
 @contextlib.contextmanager
 def _beside(path: Path, content: bytes) -> Iterator[Path]:
+    # A name of its own for every attempt: two writers never share a half-written file.
     beside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         with beside.open("wb") as file:
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())
+            os.fsync(file.fileno())  # else a power cut can leave the name without the content
         yield beside
     finally:
         with contextlib.suppress(OSError):
@@ -162,6 +168,7 @@ def _beside(path: Path, content: bytes) -> Iterator[Path]:
 
 
 def _sync(folder: Path) -> None:
+    # A new name is durable only once its folder is synchronised too.
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -194,6 +201,8 @@ def read(path: Path) -> bytes:
     if not is_remote(path):
         return path.read_bytes()
     store, key = store_of(path)
+    # UPath.read_bytes asks for size and content apart and fails if a heartbeat falls between.
+    # docs/decisions.md: File systems for buckets
     return bytes(store.cat_file(key))
 
 
@@ -203,7 +212,7 @@ def read_files(paths: Sequence[Path]) -> list[bytes]:
         return [read(path) for path in paths]
     store, _ = store_of(paths[0])
     keys = [store_of(path)[1] for path in paths]
-    found = store.cat(keys)
+    found = store.cat(keys)  # one round trip each, but all at once
     return [found[key] for key in keys]
 
 

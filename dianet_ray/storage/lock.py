@@ -2,8 +2,9 @@
 
 To take the lock, a process creates the file after the highest one; of several that try, one
 succeeds. The holder keeps the lock as long as it lives: on its own machine as long as its process
-does, on any other one as long as its heartbeat is fresh. A file that names nobody (damaged,
+does, on any other one as long as its heartbeat is fresh. A file that names no process (damaged,
 incomplete) holds nothing. Exclusive creation is all this needs, and object stores have it too.
+docs/decisions.md: A lock that needs only exclusive creation
 """
 
 from __future__ import annotations
@@ -27,9 +28,11 @@ from dianet_ray.storage import files
 from dianet_ray.storage.outputs import submitted_job
 
 BEAT_EVERY_S = 5.0
+# Twelve missed beats: a slow storage must not look like a dead process.
 STALE_AFTER_S = 60.0
 """The clocks of machines that share an output must agree to well within this."""
 
+# `ray job stop` kills a driver three seconds after SIGTERM.
 RELEASE_S = 2.0
 
 logger = logging.getLogger(__name__)
@@ -74,6 +77,7 @@ class Lock:
         self._token = uuid.uuid4().hex
         self._is_released = threading.Event()
         self._is_away = False
+        # A daemon, so that a storage that hangs cannot keep the process from ending.
         self._thread = threading.Thread(target=self._beat, daemon=True, name="heartbeat")
 
     def __enter__(self) -> Lock:
@@ -86,6 +90,7 @@ class Lock:
             )
         self._path = self._folder / f"{number + 1:06d}.json"
         try:
+            # The race is decided here: of those that see the same highest number, one wins.
             files.create(self._path, self._content())
         except FileExistsError:
             raise self._lost_race() from None
@@ -165,7 +170,7 @@ class Lock:
 
 
 def holder(folder: Path) -> Holder | None:
-    """Read who holds, or held, the lock; None if nobody does or the file does not say."""
+    """Read who holds, or held, the lock; None without a lock file that can be read."""
     return _last(folder)[1]
 
 
@@ -191,15 +196,17 @@ def _read(path: Path) -> Holder | None:
 
 def is_alive(found: Holder) -> bool:
     """Judge a holder by its heartbeat, and on this machine by its process too."""
+    # abs, because a holder whose clock is ahead has a negative age, and may be long dead too.
     if abs(found.age_s) >= STALE_AFTER_S:
         return False
     if (found.host, found.processes) != (socket.gethostname(), _process_namespace()):
         return True
+    # Here the process itself can be looked up, so a killed holder need not become stale first.
     try:
-        os.kill(found.pid, 0)
+        os.kill(found.pid, 0)  # signal 0 is never delivered; it only asks whether the id exists
     except ProcessLookupError:
         return False
-    except PermissionError:
+    except PermissionError:  # the process exists and belongs to another user
         pass
     return True
 

@@ -47,9 +47,11 @@ def output_folder(path: Path) -> Iterator[Path]:
     try:
         with files.writing(path):
             shutil.rmtree(beside, ignore_errors=True)
+            # No exist_ok: if the old folder could not be deleted, its files must not slip in.
             beside.mkdir(parents=True)
             yield beside
             if path.exists():
+                # rmdir refuses a folder that is not empty, so no file of the user is replaced.
                 path.rmdir()
             beside.replace(path)
     finally:

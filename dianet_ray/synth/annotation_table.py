@@ -64,6 +64,7 @@ class TableRow:
 
     def _fill(self, text: str) -> Value:
         fields = self._fields()
+        # A number must stay one: readers of real sheets meet integer cells, not texts.
         if lone := _LONE_FIELD.fullmatch(text):
             value = fields[lone[1]]
             return int(value) + int(lone[2]) if lone[2] else value

@@ -83,6 +83,7 @@ def write_data_set(
     plans = plan_data_set(options)
     _check_empty(root)
     scenes = [clip.scene for plan in plans for clip in plan.clips]
+    # Whole or not at all: half a data set would be read as one with missing frames.
     with output_folder(root) as folder:
         marks = []
         for mark in _film_all(scenes, folder, n_workers or n_processors()):

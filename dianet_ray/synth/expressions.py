@@ -94,6 +94,7 @@ class Performance:
 
 def draw_manner(rng: np.random.Generator) -> Manner:
     """Invent how a subject moves."""
+    # The order of these draws is part of every data set: a new draw may only be added last.
     gain = np.exp(rng.normal(0, STRENGTH[0]) + rng.normal(0, GAIN, len(UNITS)))
     habits, nods = _habits(rng, _FIRST)
     drift = DRIFT * float(np.exp(rng.normal(0, 0.3)))

@@ -119,6 +119,7 @@ def draw_face(rng: np.random.Generator, size: int) -> Face:
     pulls, folds = _fields(rng, looks, size)
     x, y = face_grid(looks, size)
     unit_px = np.float32(size * FACE_SHARE)
+    # The background stays still, as a wall behind a moving head does.
     outside = np.clip((np.hypot(x / 1.15, (y + 0.1) / 1.35) - 1) / 0.35, 0, 1)
     return Face(
         size=size,
@@ -163,6 +164,7 @@ def _fields(rng: np.random.Generator, looks: Appearance, size: int) -> tuple[Flo
     pulls = np.zeros((len(UNITS), 2, size, size), dtype=np.float32)
     folds = np.zeros((len(UNITS), size, size), dtype=np.float32)
     for k, unit in enumerate(UNITS):
+        # Cut off at 0.5: with more, one side of the face would hardly move.
         lean = float(np.clip(rng.normal(0, 0.15), -0.5, 0.5))
         wander = (float(rng.normal(0, 0.03)), float(rng.normal(0, 0.03)))
         for patch in ACTION_UNITS[unit]:

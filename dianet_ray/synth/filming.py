@@ -119,7 +119,9 @@ def _shoot(
     for t, blink in enumerate(blinks):
         frame = pose(face, activation[t], motion[t], float(blink)) * light[t][None, :, None]
         grain = rng.standard_normal(frame.shape, dtype=np.float32)
+        # Shot noise grows with the root of the light; the factor is about 1 at middle grey.
         frame += noise * grain * np.sqrt(0.3 + np.maximum(frame, 0) / 180)
+        # Rounded: cutting off would darken every frame by half a grey level.
         pixels = np.clip(frame + 0.5, 0, 255).astype(np.uint8)
         yield cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY) if scene.files.grey else pixels
 

@@ -42,5 +42,6 @@ def _truncate(path: Path) -> None:
 def _add_depth(folder: Path, onset: int) -> None:
     path = folder.with_name("depth") / f"{onset}.png"
     path.parent.mkdir()
+    # 16 bits, as depth images have: a reader that takes it for a frame must refuse it.
     _, data = cv2.imencode(".png", np.full((8, 8), 900, np.uint16))
     path.write_bytes(data.tobytes())

@@ -110,6 +110,7 @@ def paint(looks: Appearance, size: int, *, eyes_open: float) -> Floats:
     face = _brows(face, looks, rng, x, y)
     line = looks.form["hairline"] + 0.05 * _cloud(rng, size, size / 12) + 0.30 * x**4
     colour = _over(colour, face, skin * _soft(y - line, 0.10))
+    # The lens blurs a little, by the same share of the frame at every size.
     colour = cv2.GaussianBlur(colour.astype(np.float32), (0, 0), size / 320)
     return np.clip(colour * 255, 0, 255).astype(np.float32)
 

@@ -120,6 +120,7 @@ def write_folds(
         if known is None:
             known = make_run(client, experiment, wanted, parent=parent)
             runs.folds[config_id, training.fold] = known
+        # Files first, then the seal: a run with this card's hash holds every file.
         if known.state != wanted.state or not known.holds(wanted.tags):
             for name in (fold_file(training.fold), CARD_JSON):
                 client.log_artifact(known.run_id, str(model_files.folder() / name))

@@ -69,7 +69,7 @@ class RunContent:
 
 
 def study_id(study: Study) -> str:
-    """Hash what makes it this study to 12 hex digits."""
+    """Hash the identity of a study to 12 hex digits."""
     text = json.dumps(to_plain(study.identity), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
@@ -82,6 +82,7 @@ def identity_json(study: Study) -> str:
 
 def model_name(study: Study) -> str:
     """Name the registered model after the data set and the set of classes."""
+    # The data set is in the name already: casme2:5 becomes dianet-casme2-5.
     classes = study.identity.classes.rpartition(":")[2]
     name = f"dianet-{study.origin.dataset}-{classes}"
     # MLflow refuses "/" and ":" here, and the name is part of URIs that users type.
@@ -98,13 +99,14 @@ def started_at(study: Study) -> int:
 
 def milliseconds(seconds: float) -> int:
     """Turn a time of the ledger into one of MLflow."""
+    # The ledger's times, never the clock: stores drop a value only if its time is equal too.
     return round(seconds * 1000)
 
 
 def study_state(standing: Standing) -> State:
     """Say where the whole study stands: `running`, `complete` or `failed`.
 
-    It runs while anything that is drawn does. A study that is over may still grow.
+    It is running while any drawn configuration is. A study that is over may still grow.
     """
     states = set(standing.states())
     if not states or states & set(OPEN):
@@ -210,6 +212,7 @@ def _loso_values(standing: Standing, number: int, at: int) -> Iterator[MetricVal
         yield MetricValue(metric, value, 0, at)
     seconds = sum(training.seconds for training in standing.needed(number))
     yield MetricValue("seconds/training", seconds, 0, at)
+    # Folds are steps of one metric: a run per fold of every configuration would drown the UI.
     for training in study.of(number):
         ended_at = milliseconds(training.result.finished_at)
         yield MetricValue("seconds/fold", training.seconds, training.fold, ended_at)
@@ -257,10 +260,8 @@ def _learning_values(logged: LoggedStep, at: int) -> Iterator[MetricValue]:
 
 
 def _fold_scores(study: Study, training: Training) -> dict[str, float]:
-    """Score one fold by what an average over its clips can show.
-
-    A fold of one subject rarely has every class, so its UF1 and UAR would mean little.
-    """
+    """Score one fold by metrics that are averages over its clips."""
+    # A fold of one subject rarely has every class, so its UF1 and UAR would mean little.
     labels = study.labels()[list(study.folds[training.fold].test_clips)]
     probabilities = np.asarray(training.probabilities, dtype=np.float64)
     found = scores(confusion(labels, classify(probabilities), len(study.classes)))

@@ -41,6 +41,7 @@ def download_study(client: MlflowClient, standing: Standing, folder: Path) -> Pa
     if champion is None:
         raise InputError(f"collect needs a complete configuration: {study.name} has none yet")
     where = shown(client.tracking_uri)
+    # Fold runs, not the registered model: a study that still grows has no version yet.
     with _failure_said(f"the champion of {study.name} cannot be fetched from {where}"):
         folds = _fold_runs(client, study, champion.config_id)
         if len(folds) < len(study.folds):

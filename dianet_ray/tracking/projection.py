@@ -72,6 +72,7 @@ class Projection:
         if state == "running":
             self._write_study(study, runs, state)
         if runs.study.name != study.name:
+            # The study folder was renamed; its identity, and so its run, is the same.
             self._client.update_run(runs.study.run_id, name=study.name)
             runs.study.name = study.name
         for configuration in study.configurations:
@@ -121,6 +122,7 @@ class Projection:
     ) -> None:
         config_id = configuration.config_id
         known = runs.configurations.get(config_id)
+        # Sealed with its present state, so nothing is missing: most runs cost no request.
         if known is not None and known.state == standing.state(configuration.number):
             return
         wanted = content.configuration_run(standing, configuration)

@@ -1,4 +1,4 @@
-"""How this process uses MLflow: quietly, briefly, and without telling anybody about it."""
+"""Settings of MLflow for this process: quiet, with few retries, and without telemetry."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ QUIET = {
 }
 BRIEF = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}
 """The client's own seven retries take 254 s, and the end of a search would wait for them. The
-thread that writes tries again by itself."""
+thread that writes to MLflow retries by itself."""
 
 
 def quieten() -> None:
@@ -23,7 +23,7 @@ def quieten() -> None:
     """
     for name, value in {**QUIET, **BRIEF}.items():
         os.environ.setdefault(name, value)
-    # MLflow says it of its own classes when mlflow.pyfunc is imported.
+    # MLflow warns about its own classes when mlflow.pyfunc is imported.
     warnings.filterwarnings("ignore", message=".*Any type hint is inferred as AnyType")
     import mlflow  # noqa: F401 - the import configures its loggers, so levels are set after it
 

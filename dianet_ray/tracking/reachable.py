@@ -38,6 +38,7 @@ def check_sqlite(path: Path) -> None:
         raise InputError(
             f"the tracking store must be writable: {path}: {error.strerror}"
         ) from None
+    # An empty file is what SQLite itself leaves when it was interrupted before its first page.
     if start not in (b"", SQLITE_HEADER):
         raise InputError(f"the tracking store must be an SQLite database: {path}")
 
@@ -101,6 +102,7 @@ def _within(timeout_s: float, ask: Callable[[], str]) -> str:
             cause = re.search(r"\[Errno -?\d+\] ([^\"')]+)", text)
             outcome[0] = cause[1] if cause else text
 
+    # A daemon, because a thread that is stuck in a driver call cannot be stopped.
     thread = threading.Thread(target=run, daemon=True, name="ask the tracking store")
     thread.start()
     thread.join(timeout_s)

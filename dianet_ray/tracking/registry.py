@@ -58,6 +58,7 @@ def register(
     from a newer study.
     """
     version = _find_version(client, entry)
+    # Each step is looked up before it is done, so a killed writer is continued, not repeated.
     model = _ready_model(client, experiment, entry)
     if model is None:
         model = _log_model(client, experiment, entry, model_files=model_files)
@@ -171,6 +172,7 @@ def _save(path: Path, made: LoggedModel, entry: Registration, model: Path) -> No
         path,
         python_model=str(CODE),
         artifacts={"model": str(model)},
+        # Given, because MLflow would load the model in a new process to find them.
         pip_requirements=[f"dianet-ray=={__version__}", f"mlflow=={mlflow.__version__}"],
         mlflow_model=described,
         # There is no project in it. MLflow would copy the one of the working directory instead.
@@ -179,5 +181,6 @@ def _save(path: Path, made: LoggedModel, entry: Registration, model: Path) -> No
     # MLflow records where the files came from, a temporary folder that is about to go.
     described.flavors["python_function"]["artifacts"]["model"]["uri"] = MODEL_FOLDER
     described.save(str(path / "MLmodel"))
+    # Compiled files differ between processes, and equal studies must give equal artifacts.
     for cache in path.rglob("__pycache__"):
         shutil.rmtree(cache, ignore_errors=True)

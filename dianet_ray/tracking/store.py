@@ -111,6 +111,7 @@ def artifact_location(uri: str, study: Path) -> str | None:
     """
     if _is_server(uri):
         return None
+    # An absolute address: a submitted job loses ./mlruns with its working directory.
     folder = _database(uri).parent if uri.startswith(SQLITE) else study.absolute().parent
     return (folder / "mlflow-artifacts").as_uri()
 
@@ -124,6 +125,7 @@ def check_store(uri: str, timeout_s: float = TIMEOUT_S) -> None:
     if uri.startswith(SQLITE):
         check_sqlite(_database(uri))
         return
+    # One request with a short limit: the client itself retries a refused port for minutes.
     problem = (ask_server if _is_server(uri) else ask_database)(uri, timeout_s)
     if problem:
         # Drivers and HTTP libraries repeat the address in their messages.
@@ -155,6 +157,7 @@ def _alone_at(database: Path) -> Iterator[None]:
     Raises:
         InputError: the database cannot be made, or is broken.
     """
+    # flock, because SQLite needs a local file system anyway.
     with (database.parent / f".{database.name}.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         try:
@@ -192,6 +195,7 @@ def experiment_id(client: MlflowClient, name: str, location: str | None) -> str:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
             found = client.get_experiment_by_name(name)  # another process was faster
+    # Runs in a deleted experiment would be written, and shown nowhere.
     if found.lifecycle_stage != "active":
         raise InputError(
             f"an experiment must be active: {name} is deleted; restore it or name another one"

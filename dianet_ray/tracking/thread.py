@@ -24,7 +24,7 @@ EVERY_S = 1.0
 FIRST_WAIT_S = 5.0
 """The wait after a failure, doubled after each further one."""
 
-MAX_WAIT_S = 300.0
+MAX_WAIT_S = 300.0  # a server that restarts is noticed within five minutes
 
 
 class Writer(Protocol):
@@ -49,6 +49,7 @@ class ProjectionThread:
         self._has_warned = False
         self._writer: Writer | None = None
         self._memory: Memory = {}
+        # A daemon: a request that hangs must not keep a finished search from ending.
         self._thread = threading.Thread(target=self._run, daemon=True, name="tracking")
         self._thread.start()
 
@@ -81,6 +82,7 @@ class ProjectionThread:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._study is not None or self._is_closing)
+                # Only the newest: each study holds everything that the older ones held.
                 study, self._study = self._study, None
                 is_last = self._is_closing
             if study is not None and self._write(study):
@@ -120,6 +122,7 @@ class ProjectionThread:
                 self._changed.wait(left)
 
     def _warn(self, reason: str) -> None:
+        # Once: a store that is away for a night must not fill the log.
         if not self._has_warned:
             self._has_warned = True
             _log.warning(

@@ -26,6 +26,7 @@ def _place(path: Path) -> ClipName | None:
 
 RELEASE = Release(
     dataset="casme2",
+    # Any edition: 20140508, 20190701 and updated are all in use.
     sheet_patterns=("CASME2-coding-*.xlsx",),
     columns={
         "subject": ("Subject",),

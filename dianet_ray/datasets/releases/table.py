@@ -1,4 +1,4 @@
-"""Any other data set: a CSV, parquet or .xlsx table that says where each clip is.
+"""Any other data set: a CSV, parquet or .xlsx table that names the frames of each clip.
 
 Columns: clip (a folder of frames or a video, relative to the data set or to --frames-dir),
 subject, label, onset, apex, offset. A video's first frame is number 1.
