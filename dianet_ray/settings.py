@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -157,7 +158,7 @@ class SpaceIdentity(Record):
     first_settings: tuple[Settings, ...]
 
 
-def parse_settings(values: dict[str, Any], where: str) -> Settings:
+def parse_settings(values: Mapping[str, object], where: str) -> Settings:
     """Validate settings.
 
     Raises:

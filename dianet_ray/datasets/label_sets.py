@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -149,7 +148,7 @@ def _every_label(clips: Sequence[tuple[str, str]]) -> LabelSet:
     return LabelSet(ALL, dict(same_names(*kept)), dropped)
 
 
-def _read_mapping(path: Path) -> dict[Any, Any]:
+def _read_mapping(path: Path) -> dict[object, object]:
     try:
         # safe_load: a YAML tag could construct any Python object.
         mapping = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -160,7 +159,7 @@ def _read_mapping(path: Path) -> dict[Any, Any]:
     return mapping
 
 
-def _plain_mapping(mapping: Mapping[Any, Any], path: Path) -> dict[str, str]:
+def _plain_mapping(mapping: Mapping[object, object], path: Path) -> dict[str, str]:
     plain: dict[str, str] = {}
     for label, to in mapping.items():
         if not (_is_name(label) and _is_name(to)):

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from safetensors import SafetensorError
+from torch import Tensor
 
 from dianet_ray.artefacts import Record
 from dianet_ray.datasets.subjects import COMPOSITES, EXAMPLES, full_name
@@ -101,7 +102,7 @@ def predict(
 def _predict_clip(
     clip: Path,
     card: Card,
-    weights: Sequence[dict[str, Any]],
+    weights: Sequence[dict[str, Tensor]],
     moments: Moments,
     subject: str | None,
 ) -> Prediction:
@@ -172,7 +173,7 @@ def _unknown(card: Card, name: str | None) -> str:
     return f"no subject of the study is named {name} (names look like {form}): all models are used"
 
 
-def _load(model: Path, card: Card) -> list[dict[str, Any]]:
+def _load(model: Path, card: Card) -> list[dict[str, Tensor]]:
     try:
         return [load_weights(model / fold.file) for fold in card.folds]
     except (SafetensorError, OSError, ValueError) as error:

@@ -7,8 +7,9 @@ docs/decisions.md: Results travel as JSON text.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -128,9 +129,13 @@ class Order(Record):
         (fold,) = self.folds
         return fold
 
-    def config(self) -> dict[str, Any]:
+    def config(self) -> dict[str, str]:
         """Wrap the order as the configuration of a Tune trial."""
         return {"order": to_json(self)}
+
+
+Report = dict[str, str | bool]
+"""What a trial gives Tune: that it is done, and its answer as text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,19 +152,19 @@ class Answer(Record):
 
     content: TrainingResult | Refusal
 
-    def report(self) -> dict[str, Any]:
+    def report(self) -> Report:
         """Wrap the answer as the last result of a Tune trial."""
         return {"done": True, "answer": to_json(self)}
 
 
-def order_of(config: dict[str, Any]) -> Order | None:
+def order_of(config: Mapping[str, str]) -> Order | None:
     """Read the order of a Tune trial; None for the one that Tune makes up to start with."""
     text = config.get("order")
     return None if text is None else from_json(Order, text, "an order")
 
 
-def answer_of(result: dict[str, Any] | None) -> TrainingResult | Refusal | None:
+def answer_of(result: Mapping[str, str | bool] | None) -> TrainingResult | Refusal | None:
     """Read what a worker sent; None when it died before it could."""
     if not result or "answer" not in result:
         return None
-    return from_json(Answer, result["answer"], "a worker's answer").content
+    return from_json(Answer, str(result["answer"]), "a worker's answer").content

@@ -26,6 +26,7 @@ from dianet_ray.search.events import (
     DrawingEnded,
     Order,
     Refusal,
+    Report,
     TrainingEnded,
     WaveDrawn,
     WeightsMade,
@@ -85,7 +86,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
             self._next = self._decide()
         return isinstance(self._next, Train)
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+    def suggest(self, trial_id: str) -> dict[str, str] | str | None:
         """Tell Tune what to start: a training, None while it has to wait, or FINISHED."""
         self.tick()
         if self.is_stopping:
@@ -116,7 +117,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
                 return action
 
     def on_trial_complete(
-        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+        self, trial_id: str, result: Report | None = None, error: bool = False
     ) -> None:
         """Record a training. Queue it again when its worker was lost or its node refused it."""
         train = self.live.pop(trial_id, None)

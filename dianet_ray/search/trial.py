@@ -14,7 +14,6 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import ray
@@ -28,7 +27,7 @@ from dianet_ray.model import fit as fitting
 from dianet_ray.model.weights import save_weights
 from dianet_ray.protocol.folds import Fold
 from dianet_ray.protocol.results import TrainingResult, Weights, WorkerEnvironment
-from dianet_ray.search.events import Answer, Order, Refusal, order_of
+from dianet_ray.search.events import Answer, Order, Refusal, Report, order_of
 from dianet_ray.settings import Settings, derive_seed
 from dianet_ray.storage import files
 
@@ -55,7 +54,7 @@ class Material:
 class FoldTrial(tune.Trainable):  # type: ignore[misc]
     """Trains a block of folds of one configuration and stops."""
 
-    def setup(self, config: dict[str, Any], material: Material | None = None) -> None:
+    def setup(self, config: dict[str, str], material: Material | None = None) -> None:
         """Keep the material; the configuration is read anew for each trial."""
         assert material is not None
         self._material = material
@@ -68,11 +67,11 @@ class FoldTrial(tune.Trainable):  # type: ignore[misc]
 
     # A function trainable could not be reused safely: a thread of it that still runs after 2 s
     # marks the next trial as failed (ray-project/ray issue 29268).
-    def reset_config(self, new_config: dict[str, Any]) -> bool:
+    def reset_config(self, new_config: dict[str, str]) -> bool:
         """Accept the next trial, so that the actor is reused."""
         return True
 
-    def step(self) -> dict[str, Any]:
+    def step(self) -> Report:
         """Train what the trial's order asks for, and report everything as one result."""
         order = order_of(self.config)
         assert order is not None
@@ -84,7 +83,7 @@ class FoldTrial(tune.Trainable):  # type: ignore[misc]
             return self._refuse(f"cannot write {self._material.study_path}: {error}")
         return Answer(result).report()
 
-    def _refuse(self, problem: str) -> dict[str, Any]:
+    def _refuse(self, problem: str) -> Report:
         """Give the order back: this node cannot take part."""
         return Answer(Refusal(self._node_id, problem)).report()
 

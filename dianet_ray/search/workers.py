@@ -104,7 +104,7 @@ def make_workers(
     return Workers(nodes, needs, trainable, demand)
 
 
-def _request(needs: Resources, config: dict[str, Any]) -> tune.PlacementGroupFactory:
+def _request(needs: Resources, config: dict[str, str]) -> tune.PlacementGroupFactory:
     """Ask for a trial's room, on no node that must be avoided."""
     # docs/decisions.md: Keeping trials off a bad node
     order = order_of(config)
