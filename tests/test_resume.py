@@ -20,7 +20,7 @@ from tests.support.play import decisions
 pytestmark = [
     pytest.mark.ray,
     pytest.mark.timeout(1200),
-]  # guards against hanging: nine starts of Ray
+]  # guards against hanging: it starts five Rays
 N_CONFIGS = 14  # TPE draws at random before it has seen ten
 LADDER = "2*0.5"  # 14 x 2 groups, then 3 x LOSO of four subjects
 
