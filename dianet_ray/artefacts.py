@@ -43,7 +43,7 @@ IMAGE_COLUMNS = (
     *("apex", "box", "note", "signature", "made_from"),
 )
 """`<phase>_scale` is the sum of positive coefficients that the stored image was divided by; what
-follows is what `prepare` needs to go on where it was interrupted."""
+follows lets `prepare` continue where it was interrupted."""
 
 MANIFEST_COLUMNS = (
     "clip_id",

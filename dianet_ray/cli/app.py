@@ -180,6 +180,7 @@ def prepare(
     """
     from dianet_ray.cli import preparing
 
+    # Before anything is read: a wrong OUT must not cost a pass over the data set.
     path = output_path(images)
     manifest = preparing.read(dataset, root, annotations or (), frames_dir or (), options)
     result = preparing.make(manifest, path, options, address)

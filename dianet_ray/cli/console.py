@@ -53,6 +53,7 @@ def print_error(error: Exception, status: int) -> int:
 
 def _usage(error: BadParameter) -> str:
     """Describe what typer refused; its own text quotes pydantic and leaves out the value."""
+    # typer hides the rule and the value in the cause.
     if isinstance(error.__cause__, ValidationError):
         problem = first_problem(error.__cause__)
         found = repr(problem.found)

@@ -1,4 +1,4 @@
-"""Make what others see of a study: its runs and models in MLflow, its report page."""
+"""Publish a study: its runs and models in MLflow, its report page."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def track(path: Path, tracking: TrackingOptions) -> str:
     """Write a study to MLflow again from its ledger, and return the store's address.
 
     Raises:
-        InputError: no study, no answer, or faces asked for whose images are gone.
+        InputError: no study, a store that does not answer, or `--log-faces` without IMAGES.
     """
     study = load_study(path)
     uri = store.choose_uri(tracking.uri, path)
@@ -65,6 +65,7 @@ def projection(
     study_path: Path, uri: str, tracking: TrackingOptions, *, images: Images | None
 ) -> Projection:
     """Connect to MLflow and make the projection of a study; importing MLflow takes a second."""
+    # The check comes before the import of MLflow, so a wrong address is refused at once.
     client = store.connect(uri)
     from dianet_ray.tracking.projection import Projection
 

@@ -1,4 +1,4 @@
-"""Whether a cluster's autoscaler can add nodes for trials, as far as its own reports tell.
+"""Whether a cluster's autoscaler can add nodes for trials, judged by its own reports.
 
 Version 2 of Ray's autoscaler (used by KubeRay) reports which waiting requests none of its node
 types could ever hold. Version 1 (used by `ray up`, and by `ray start` without node types) reports

@@ -69,7 +69,7 @@ class Cluster:
         return len(self.nodes)
 
     def too_small_for(self, trial: Bundle) -> InputError:
-        """Make the error that no node can hold a trial, with what it needs and what there is."""
+        """Make the error for a trial that no node can hold; it names the needs and the nodes."""
         found = " or ".join(map(str, sorted(set(self.nodes))))
         return InputError(
             f"a trial needs {trial} on one node: the nodes of the cluster {self.address} have "
@@ -128,7 +128,7 @@ def local_cluster() -> Cluster:
 
 
 def named_address(address: str | None) -> str:
-    """Choose the cluster: the one given, else RAY_ADDRESS, else a local Ray."""
+    """Choose the cluster: the given address, else RAY_ADDRESS, else a local Ray."""
     return address or os.environ.get(ADDRESS_VARIABLE) or LOCAL
 
 
@@ -211,7 +211,7 @@ def check_ray(found: str) -> None:
 
 
 def _unusable(address: str, error: Exception) -> InputError:
-    """Explain why a cluster cannot be used: its versions differ from ours, or no answer."""
+    """Explain why a cluster cannot be used: other versions than ours, or no answer."""
     # Ray's text lists first the versions of the cluster, then those of this process.
     versions = re.findall(r"(Ray|Python): ([0-9][^\s]*)", str(error))
     # Any other text is passed on: a Ray that words it differently must not be misread.
@@ -237,12 +237,12 @@ def _check_listening(address: str) -> None:
 
 
 def living_nodes(nodes: Sequence[Mapping[str, Any]]) -> tuple[Bundle, ...]:
-    """Read what the living nodes have from what `ray.nodes()` returns."""
+    """Read the CPUs and GPUs of the living nodes from `ray.nodes()`."""
     return tuple(bundle_of(node) for node in nodes if node["Alive"])
 
 
 def bundle_of(node: Mapping[str, Any]) -> Bundle:
-    """Read what one node has from its entry in `ray.nodes()`."""
+    """Read the CPUs and GPUs of one node from its entry in `ray.nodes()`."""
     resources = node["Resources"]
     return Bundle(resources.get("CPU", 0.0), resources.get("GPU", 0.0))
 

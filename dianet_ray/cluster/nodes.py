@@ -46,7 +46,7 @@ class _Node:
         problem: why it gets no work; empty if it does, None until its probe has answered.
         answer: the pending result of its probe, if there is one.
         asked_at: when it was last probed, on the monotonic clock; 0 for never.
-        is_final: a trial found a problem that the probe cannot see, so probing again is no use.
+        is_final: a trial found a problem that the probe cannot see; the node is not probed again.
     """
 
     name: str
@@ -70,7 +70,7 @@ class Nodes:
 
     @property
     def good(self) -> dict[str, Bundle]:
-        """What the nodes have that may get work, by node id."""
+        """CPUs and GPUs of the nodes that may get work, by node id."""
         return {
             node_id: node.has
             for node_id, node in self._nodes.items()
@@ -194,7 +194,7 @@ def _start_probe(node_id: str, probe: Probe) -> Any:
 
 
 def check(good: Collection[str], problems: Sequence[str], driver_node: str) -> None:
-    """Refuse a cluster in which no node is good, or only the driver's own one of several.
+    """Refuse a cluster in which no node is good, or only the driver's own of several nodes.
 
     Args:
         good: the ids of the good nodes.

@@ -1,4 +1,4 @@
-"""What is read from a data set before any rule is applied: annotations and where frames lie.
+"""What is read from a data set before any rule is applied: annotations and frame folders.
 
 These records pass from the releases, which know names and folders, to `rules`, which decides what
 becomes of each clip.

@@ -51,14 +51,14 @@ def read_data_set(dataset: str, root: Path, chosen: ChosenPaths) -> list[Loaded]
     found = data_set(dataset)
     if not root.is_dir():
         raise InputError(f"the data set must be a folder: {root} is missing or not a folder")
-    # Whoever names the sheet knows what it is, whatever else lies in the folder.
+    # A user who names the sheet knows what it is, whatever else lies in the folder.
     if isinstance(found, Release) and not chosen.sheets:
         _refuse_another(found, root)
     return found.read(root, chosen)
 
 
 def _refuse_another(expected: Release, root: Path) -> None:
-    """Say which data set a folder holds if it has another one's sheet and not the expected."""
+    """Refuse a folder that holds the sheet of another data set and not the expected one."""
     if sheets_below(root, expected.sheet_patterns):
         return
     for other in all_data_sets():

@@ -74,7 +74,7 @@ def read_corrections(name_or_file: str, datasets: Sequence[str]) -> tuple[Correc
     path = Path(name_or_file)
     if not path.is_file():
         raise InputError(f"--corrections takes {PUBLISHED} or a CSV file: got {name_or_file}")
-    # Corrections of other data sets are kept: the user is told that they changed nothing.
+    # Corrections of other data sets are kept, to be reported as unused.
     return _read(path)
 
 
@@ -92,13 +92,15 @@ def _correction(row: SheetRow, where: str) -> Correction:
     dataset, subject, clip, column, old, new, source = map(row.text, _COLUMNS)
     if column not in (*_FRAMES, "label"):
         raise InputError(
-            f"--corrections: a column is onset, apex, offset or label: got {column!r}, {where}"
+            "--corrections: a column must be onset, apex, offset or label: "
+            f"got {column!r}, {where}"
         )
     # Composites are excluded: a correction belongs to the source whose sheet it corrects.
     known = [one.dataset for one in all_data_sets() if one.sources == (one.dataset,)]
     if dataset and dataset not in known:
         raise InputError(
-            f"--corrections: a data set is one of {', '.join(known)}: got {dataset!r}, {where}"
+            f"--corrections: a data set must be one of {', '.join(known)}: "
+            f"got {dataset!r}, {where}"
         )
     if not (dataset and subject and clip and new):
         raise InputError(f"--corrections: dataset, subject, clip and new are required: {where}")

@@ -1,4 +1,4 @@
-"""Finding sheets and frames below a data set's folder; never choosing silently among several."""
+"""Find sheets and frames below a data set's folder; never choose silently among several."""
 
 from __future__ import annotations
 

@@ -96,6 +96,7 @@ def label_set(
     Raises:
         InputError: an unknown name, or a file that does not map labels to two classes or more.
     """
+    # The commonest set, so that a plain `search` is comparable with published scores.
     name = name_or_file or COMMONEST.get(dataset, ALL)
     if name == ALL:
         return _every_label(clips)

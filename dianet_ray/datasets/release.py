@@ -178,4 +178,4 @@ def refuse_several(dataset: str, chosen: ChosenPaths) -> None:
     """
     for option, paths in (("--annotations", chosen.sheets), ("--frames-dir", chosen.frames)):
         if len(paths) > 1:
-            raise InputError(f"{option} is given once for {dataset}: got {len(paths)}")
+            raise InputError(f"{option} may be given only once for {dataset}: got {len(paths)}")

@@ -49,7 +49,7 @@ class SheetRow:
     merged: tuple[str, ...] = ()
 
     def text(self, column: str) -> str:
-        """Return a cell as text; empty for an empty cell or a column that was not asked for."""
+        """Return a cell as text; empty for an empty cell or an unknown column."""
         return as_text(self.cells.get(column))
 
     def frame(self, column: str) -> int | None:
@@ -104,7 +104,9 @@ def _find_table(
     fitting = [(table, *header) for table, header in headers if header is not None]
     if len(fitting) > 1:
         names = ", ".join(table.name for table, *_ in fitting)
-        raise InputError(f"one sheet must have the columns, not {len(fitting)}: {names} of {path}")
+        raise InputError(
+            f"only one sheet may have the columns, got {len(fitting)}: {names} of {path}"
+        )
     if not fitting:
         raise InputError(_missing_columns(tables[0], columns, path))
     return fitting[0]

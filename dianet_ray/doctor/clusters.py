@@ -49,7 +49,7 @@ def check_token(address: str) -> Check:
             "RAY_AUTH_TOKEN_PATH names, or into ~/.ray/auth_token"
         )
         return Check("token", "bad", problem, advice)
-    # Whoever reads the token can run code on the whole cluster.
+    # A process that can read the token can run code on the whole cluster.
     mode_bits = source.stat().st_mode & 0o777 if isinstance(source, Path) else 0
     if mode_bits & 0o077:
         found = f"{source} has mode {mode_bits:o}, so other users can read the token"

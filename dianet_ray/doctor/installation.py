@@ -72,7 +72,7 @@ def _lacking(requirement: str, extra: str = "") -> Iterator[str]:
     except metadata.PackageNotFoundError:
         yield f"{wanted.name} is missing"
         return
-    # A pre-release counts: whoever installed one wanted it.
+    # A pre-release counts, because it was installed on purpose.
     if not wanted.specifier.contains(found, prereleases=True):
         yield f"{wanted.name} is {found}, but must be {wanted.specifier}"
     for name in sorted(wanted.extras):

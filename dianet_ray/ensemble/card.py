@@ -84,6 +84,7 @@ class Card(Record):
     metrics: dict[str, CardScore]
     n_configs: int
     subjects: tuple[str, ...]
+    # At least one: the mean of no models would be NaN, and be reported as a prediction.
     folds: Annotated[tuple[FoldFile, ...], Field(min_length=1)]
     clips: dict[str, str]
     versions: dict[str, tuple[str, ...]]
@@ -189,7 +190,7 @@ def read(folder: Path) -> Card:
     try:
         text = path.read_bytes()
     except FileNotFoundError:
-        raise InputError(f"a model folder holds a {CARD_JSON}: none in {folder}") from None
+        raise InputError(f"a model folder must hold a {CARD_JSON}: none in {folder}") from None
     except OSError as error:
         raise InputError(f"a model card must be readable: {path}: {one_line(error)}") from None
     _check_format(text, path)
@@ -220,7 +221,7 @@ def _check_format(text: bytes, path: Path) -> None:
 def _check_file(folder: Path, fold: FoldFile) -> None:
     if not _is_plain_name(fold.file):
         raise InputError(
-            f"a card names weights files of its own folder: got {fold.file!r}, in {folder}"
+            f"a card must name weights files in its own folder: got {fold.file!r}, in {folder}"
         )
     path = folder / fold.file
     try:
@@ -237,6 +238,6 @@ def _check_file(folder: Path, fold: FoldFile) -> None:
 
 def _is_plain_name(name: str) -> bool:
     """Whether a name stays in its folder, on any system."""
-    # A card may come from anybody, and must not lead out of its folder.
+    # A card may come from an unknown source, and must not lead out of its folder.
     is_name = name == PurePosixPath(name).name == PureWindowsPath(name).name
     return is_name and name.endswith(".safetensors") and "\0" not in name

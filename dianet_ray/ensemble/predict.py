@@ -94,6 +94,7 @@ def predict(
     moments = moments or Moments()
     if len(clips) > 1 and moments != Moments():
         raise InputError(f"--onset, --apex and --offset describe one clip: got {len(clips)} clips")
+    # Every file is hashed here, before torch reads any of them.
     card = read(model)
     weights = _load(model, card)
     return [_predict_clip(clip, card, weights, moments, subject) for clip in clips]
@@ -138,7 +139,7 @@ def choose_models(card: Card, images: np.ndarray, subject: str | None) -> Choice
     # A model that has seen the subject in training would predict too well to say anything.
     name = None if subject is None else _full_name(card, subject)
     named = None if name is None else subject_hash(name)
-    # Images recognise a subject that nobody names, or that is named wrongly.
+    # The images identify a subject of the study even if --subject is missing or wrong.
     recognised = card.clips.get(fingerprint(images))
     in_study = {one for fold in card.folds for one in fold.test_subjects}
     found = {one for one in (named, recognised) if one in in_study}
@@ -198,7 +199,7 @@ def _span(clip: Path, moments: Moments) -> FrameSpan:
         raise InputError(str(error)) from None
     if not numbers:
         raise InputError(
-            "a clip is a folder of numbered jpg, png or bmp frames, or an mp4 or avi video: "
+            "a clip must be a folder of numbered jpg, png or bmp frames, or an mp4 or avi video: "
             f"none in {clip}"
         )
     onset = numbers[0] if moments.onset is None else moments.onset

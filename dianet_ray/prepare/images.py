@@ -141,7 +141,7 @@ def _check_format(content: bytes, file: Path) -> None:
         raise InputError(
             f"images.json must have format {IMAGES_FORMAT}: got {found!r} in {file}; prepare "
             "again into a new folder, and search in a new folder too: a study of the old images "
-            "cannot go on with new ones"
+            "cannot be resumed with new ones"
         )
 
 

@@ -94,7 +94,7 @@ ClipOutcome = ClipMade | ClipLeftOut
 
 @dataclass(frozen=True, slots=True)
 class PartOutcome(Record):
-    """What became of the clips of one part, in the order in which they were asked for."""
+    """What became of the clips of one part, in the order of the `PartOrder`."""
 
     clips: tuple[ClipOutcome, ...]
 

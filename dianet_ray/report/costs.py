@@ -38,6 +38,7 @@ def _worker_seconds(span: Span, trainings: list[Training]) -> float:
 
 def _by_span(study: Study) -> list[tuple[Span, list[Training]]]:
     """Give every training to the driver that ran when it finished."""
+    # The lock admits one driver at a time, so the last span that has begun is the right one.
     spans = sorted(study.spans, key=lambda span: span.started_at)
     trainings: list[list[Training]] = [[] for _ in spans]
     for training in study.trainings.values():

@@ -18,6 +18,7 @@ from dianet_ray.report.records import Champion, SubjectScore
 from dianet_ray.report.wording import METRIC_NAMES
 
 INK, MUTED, BLUE, ORANGE, GREY = "#1f2933", "#7b8794", "#2b6cb0", "#c05621", "#cbd2d9"
+# A dictionary for rc_context: matplotlib's global style stays as the caller has it.
 STYLE = {
     "svg.hashsalt": "dianet-ray",  # with no date, the same report gives the same bytes
     "font.size": 10,

@@ -39,6 +39,7 @@ def effects(points: Sequence[tuple[Settings, float]], searched: Searched) -> dic
     found = {}
     for name in names:
         values = [getattr(settings, name) for settings, _ in points]
+        # A setting that was searched but never varied has shown no effect yet.
         if len(set(values)) < 2:
             continue
         within = searched.get(name)
@@ -66,6 +67,7 @@ def _thirds(values: Sequence[float], scores: Sequence[float], within: Range | No
     is_log = within is not None and within.log and low > 0
     # Thirds of the range, not of the configurations: where nothing was drawn, the report says so.
     edges = np.geomspace(low, high, 4) if is_log else np.linspace(low, high, 4)
+    # Inner edges only: rounding must not put the largest value outside its third.
     places = np.digitize(values, edges[1:3])
     rounded = [float(f"{edge:.6g}") for edge in edges]
     groups = []

@@ -47,6 +47,7 @@ def _what(report: Report) -> list[str]:
 
 
 def _ranking(report: Report) -> Table:
+    # The objective first: it is what the rows are sorted by.
     metrics = [report.objective, *(metric for metric in METRICS if metric != report.objective)]
     # Two settings fit beside three metrics in 80 columns.
     varied = list(report.settings_effect)[:2]

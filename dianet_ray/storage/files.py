@@ -90,7 +90,7 @@ def patiently(action: Callable[[], Result], on_wait: Callable[[Exception], None]
 
     Args:
         action: can be repeated after a failure.
-        on_wait: is told of each failure; it may raise to give up.
+        on_wait: called with each failure; it may raise to give up.
 
     Raises:
         FileExistsError: at once, from `action`: waiting would not help.

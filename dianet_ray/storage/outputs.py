@@ -1,4 +1,4 @@
-"""Outputs that the user asked for: written whole or not at all, failures reported in one line.
+"""Outputs named by the user: written whole or not at all, failures reported in one line.
 
 An output folder is made as `.NAME.part` beside its place and renamed at the end, so whatever
 exists under its own name is complete. The next run removes what an interrupted one left.

@@ -19,7 +19,7 @@ def read_parquet(content: bytes, columns: Sequence[str] | None = None) -> pa.Tab
         KeyError or OSError: as pyarrow does.
     """
     table = pq.read_table(pa.BufferReader(content), columns=columns)
-    # By type, not by name: what is not known to be plain is refused.
+    # A list of plain types, not of dangerous ones: an unknown type is refused.
     # docs/decisions.md: No pickle in artefacts
     for field in table.schema:
         if not _is_plain(field.type):

@@ -1,4 +1,4 @@
-"""What a layout is: how a release names its clips and files, writes its table, and where it errs.
+"""Layouts: how a release names its clips and files, writes its table, and which flaws it has.
 
 A layout is data, in `layouts/<name>.yaml`. A text in it may hold fields in braces, with a format
 as in Python (`{subject:03d}`); `Cell` lists the fields of a table's cells and `ClipForms` those of

@@ -34,7 +34,7 @@ class NamedClip:
 
 
 class _LaterNumber:
-    """Stands for a frame's number, which is known later: a field stays a field."""
+    """Formats as a field again, because a frame's number is known only later."""
 
     def __format__(self, form: str) -> str:
         return f"{{:{form}}}"

@@ -43,10 +43,10 @@ class ModelCard:
 
 
 class ModelFiles:
-    """The champion's model folder as `collect` hands it out.
+    """The champion's model folder, as `collect` delivers it.
 
-    It is laid out in a temporary folder when first asked for, so that nothing is copied for a
-    champion that MLflow already holds. Use it as a context.
+    `folder` makes it in a temporary folder when it is first called, so that nothing is copied for
+    a champion that MLflow already holds. Use it as a context manager.
     """
 
     def __init__(self, study: Path, trainings: Sequence[Training], card: ModelCard) -> None:
@@ -92,8 +92,8 @@ class ModelFiles:
         # What MLflow hands out must be what was scored.
         if weights is None or hashlib.sha256(found).hexdigest() != weights.sha256:
             raise InputError(
-                f"the champion's weights must be as recorded: fold {training.fold} is missing or "
-                f"damaged, {source}; run the same search again to train it again"
+                f"the champion's weights must match the ledger: fold {training.fold} is missing "
+                f"or damaged ({source}); run the same search again, which trains it again"
             )
         target.write_bytes(found)
 

@@ -1,4 +1,4 @@
-"""What each MLflow run of a study holds, as records made from where the study stands.
+"""What each MLflow run of a study holds, as records made from the study's `Standing`.
 
 Pure: equal studies give equal records, and every time in them comes from the study. `projection`
 writes them. docs/decisions.md: MLflow as a projection.
@@ -104,7 +104,7 @@ def milliseconds(seconds: float) -> int:
 
 
 def study_state(standing: Standing) -> State:
-    """Say where the whole study stands: `running`, `complete` or `failed`.
+    """Return the state of the whole study: `running`, `complete` or `failed`.
 
     It is running while any drawn configuration is. A study that is over may still grow.
     """

@@ -94,7 +94,7 @@ def download_model(client: MlflowClient, reference: str, folder: Path) -> Path:
     name, _, alias = reference.partition("@")
     if not name or not alias:
         raise InputError(
-            f"--model is NAME@ALIAS, such as dianet-casme2-5@champion: got {reference}"
+            f"--model must be NAME@ALIAS, such as dianet-casme2-5@champion: got {reference}"
         )
     with _failure_said(f"--model {reference} cannot be fetched from {shown(client.tracking_uri)}"):
         version = client.get_model_version_by_alias(name, alias)
@@ -105,7 +105,9 @@ def download_model(client: MlflowClient, reference: str, folder: Path) -> Path:
             tracking_uri=client.tracking_uri,
         )
     if not (Path(fetched) / CARD_JSON).is_file():
-        raise InputError(f"--model takes a model that dianet-ray made: {reference} has no card")
+        raise InputError(
+            f"--model must name a model that dianet-ray made: {reference} has no card"
+        )
     return Path(fetched)
 
 

@@ -1,4 +1,4 @@
-"""MLflow's view of a study: written from where the study stands, again and again, to the same end.
+"""MLflow's view of a study: written from its `Standing`; repeated writes end with the same runs.
 
 One run per study, below it one per configuration, below the champion's one per fold with its
 learning curve and model file. Nothing is here that is not in the ledger or in STUDY/weights.

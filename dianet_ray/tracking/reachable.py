@@ -1,4 +1,4 @@
-"""Whether a tracking store answers, found out with one question and a time limit.
+"""Ask a tracking store once, with a time limit, whether it answers.
 
 Neither makes nor changes anything in the store. Imports MLflow only to ask a server.
 """

@@ -35,7 +35,7 @@ CODE = Path(__file__).with_name("ensemble.py")
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """What MLflow is to say of the model, beside its files.
+    """What MLflow stores of the model, beside its files.
 
     `name` is the registered model's, `run_id` the champion's configuration run. `tags` hold the
     hash of the card, and so of every file in the model. `image_size` is in pixels.

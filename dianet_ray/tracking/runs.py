@@ -158,7 +158,7 @@ def _only(same: list[Run], copies: list[str]) -> KnownRun:
 
 
 def known_run(run: Run) -> KnownRun:
-    """Keep of a run what the projection needs."""
+    """Reduce a run to what the projection needs."""
     return KnownRun(run.info.run_id, run.info.run_name, dict(run.data.tags))
 
 
@@ -178,13 +178,13 @@ def write_run(client: MlflowClient, known: KnownRun, content: RunContent) -> Non
     """Write what a run holds, then its status, and last the tag that seals it."""
     params = [Param(key, value) for key, value in content.params.items()]
     write_values(client, known.run_id, content.values, params=params)
-    # A run that goes on has no end time, which set_terminated would give it.
+    # An open run has no end time, and set_terminated would give it one.
     status = STATUS[content.state]
     if status == "RUNNING":
         client.update_run(known.run_id, status=status)
     else:
         client.set_terminated(known.run_id, status, content.finished_at)
-    # Last, for whoever reads a state takes the run for whole.
+    # Last, because readers take a run with a state for whole.
     tags = {**content.tags, STATE: content.state}
     client.log_batch(known.run_id, tags=[RunTag(key, value) for key, value in tags.items()])
     known.tags |= tags

@@ -1,4 +1,4 @@
-"""Where MLflow keeps things: the store's address, whether it can be used, a client for it.
+"""The MLflow store: its address, a check that it can be used, and a client for it.
 
 Importing MLflow takes more than a second, and making a new database several. So MLflow is imported
 where it is first used, and checking a database does neither.
@@ -47,10 +47,10 @@ def default_uri(study: Path) -> str:
 
 
 def choose_uri(given: str | None, study: Path | None = None) -> str:
-    """Choose the store: the one given, else MLFLOW_TRACKING_URI, else beside the study.
+    """Choose the store: the given URI, else MLFLOW_TRACKING_URI, else a file beside the study.
 
     Raises:
-        InputError: there is nothing to choose, the address names neither a server nor a database,
+        InputError: no store is named, the address names neither a server nor a database,
             or it is a relative file inside a submitted job.
     """
     beside = default_uri(study) if study and not is_remote(study) else None
@@ -100,12 +100,12 @@ def ui_hint(uri: str) -> str:
 
 
 def choose_experiment(given: str | None) -> str:
-    """Choose the experiment: the one given, else MLFLOW_EXPERIMENT_NAME, else dianet-ray."""
+    """Choose the experiment: the given name, else MLFLOW_EXPERIMENT_NAME, else dianet-ray."""
     return given or os.environ.get(EXPERIMENT_VARIABLE) or EXPERIMENT
 
 
 def artifact_location(uri: str, study: Path) -> str | None:
-    """Say where a new experiment's artifacts go: beside the database, or (None) as a server says.
+    """Place a new experiment's artifacts beside the database; None lets a server decide.
 
     MLflow's own default for a database is ./mlruns, wherever the command happens to be started.
     """

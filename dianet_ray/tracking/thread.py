@@ -35,7 +35,7 @@ class Writer(Protocol):
 
 
 class ProjectionThread:
-    """Writes the latest study that it was given; older ones that still wait are skipped.
+    """Writes the newest study that was submitted, and skips older ones that still wait.
 
     `make` connects and makes the Projection. It runs in the thread, and again after a failure.
     """
@@ -126,7 +126,7 @@ class ProjectionThread:
         if not self._has_warned:
             self._has_warned = True
             _log.warning(
-                "MLflow does not take the results: %s; what is missing is written when it answers "
-                "again, on resume, or by dianet-ray track",
+                "MLflow does not accept the results: %s; what is missing is written when it "
+                "answers again, on resume, or by dianet-ray track",
                 reason,
             )

@@ -6,6 +6,7 @@ from dianet_ray.datasets.annotations import ClipName
 from dianet_ray.datasets.composite import Composite
 from dianet_ray.datasets.releases import casme2, samm, smic
 
+# Not the same labels in each: CASME II's fear and sadness are dropped, SAMM's are negative.
 _NEGATIVE = {
     "casme2": ("disgust", "repression"),
     "samm": ("anger", "contempt", "disgust", "fear", "sadness"),
