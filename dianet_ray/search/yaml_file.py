@@ -52,7 +52,7 @@ def read_yaml(path: Path) -> YamlText:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read: {error}") from None
+        raise InputError(f"{path}: cannot be read: {one_line(error)}") from None
     return parse_yaml(text, str(path))
 
 
