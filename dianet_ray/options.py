@@ -111,8 +111,8 @@ class SearchOptions(Options):
         description="Draw no further wave if the study would then take more hours. What has been "
         "drawn is always finished.",
     )
-    # None of these defaults is taken from the machine: seed and threads are part of a study's
-    # identity, and a search must be repeatable on another machine.
+    # The defaults of seed and threads are never taken from the machine: both are part of a
+    # study's identity, and another machine must be able to repeat the search.
     seed: int | None = Field(
         None, ge=0, description="Seed of the folds, the draws and the trainings. Default: 0."
     )

@@ -180,7 +180,7 @@ def config_id(settings: Settings) -> str:
     # Defaults are hashed too: a new default is another configuration and gets another id.
     # Sorted, so that moving a field in the class renames no configuration.
     text = json.dumps(settings.model_dump(), sort_keys=True)
-    # 48 bits: among 1,000 configurations two agree by chance once in 500 million studies.
+    # 48 bits: two of 1,000 configurations share an id by chance in one of 500 million studies.
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 

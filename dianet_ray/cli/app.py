@@ -225,7 +225,7 @@ def search(
         tracking,
         address=address,
         started_at=started_at,
-        # Of a dry run the plan is the result; else it is progress.
+        # In a dry run the plan is the result, so it goes to stdout.
         say=out.print if dry_run else err.print,
     )
     if dry_run:

@@ -24,7 +24,7 @@ from dianet_ray.cluster.connection import Bundle
 VERDICT_S = 30.0
 """How long the autoscaler may take to judge a request; it looks every five seconds."""
 
-# The first report may have been under way when the request was made.
+# The report after a request may have been started before it.
 N_LOOKS = 3
 """Number of reports after which version 2 must have seen a request."""
 

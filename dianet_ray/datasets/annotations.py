@@ -63,7 +63,7 @@ class Annotation:
     @property
     def name_with_onset(self) -> ClipName:
         """Name the clip so that clips of one recording have different names."""
-        # The onset, because clips of one recording differ in nothing else for certain.
+        # Clips of one recording share subject and file name; only the onset always differs.
         onset = "none" if self.onset is None else self.onset
         return ClipName(self.subject, f"{self.filename}@{onset}")
 

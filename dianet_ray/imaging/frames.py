@@ -58,7 +58,7 @@ def frame_numbers(path: Path) -> Sequence[int]:
     """
     if is_video(path):
         return range(1, _count(path) + 1)
-    # Of a folder the names decide: files may be missing, and a rule then names them.
+    # In a folder the file names decide, so a rule can name the frames that are missing.
     return tuple(index_frames(path))
 
 

@@ -60,7 +60,7 @@ def spot_apex(frames: Iterable[Frame], last: Frame) -> int | None:
     if max(distances, default=0) < _NOTHING:
         return None
     speed = np.array(speeds)
-    # Sensor noise alone gives every frame some speed; what no frame goes below is noise.
+    # Sensor noise alone gives every frame some speed, so the smallest speed is subtracted.
     pace = speed - speed.min() + PAUSE * speed.mean() + _TINY
     return 1 + int(np.argmax(np.array(distances) / pace))
 

@@ -70,7 +70,7 @@ def _check_repaired(record: ImagesRecord, manifest: Manifest, out: Path, recipe:
     They are not added here: OUT may be a study's already, so only the user reopens it.
     """
     failed_then = [row for row in manifest.usable() if row.clip_id in record.unreadable]
-    # Only clips that failed are tried, so this costs nothing where all was read.
+    # Only clips that failed are read again, so this is free for a data set without failures.
     repaired = [row.clip_id for row in failed_then if _reads(manifest, row, recipe)]
     if repaired:
         raise InputError(

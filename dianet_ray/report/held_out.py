@@ -34,7 +34,7 @@ def _rows(standing: Standing) -> Iterator[list[str]]:
             f"{len(study.configurations)} configurations of {study.name} is complete, after "
             f"{len(study.trainings)} trainings"
         )
-    # Of LOSO: each row comes from the one network that never saw the clip's subject.
+    # From the LOSO rung: each row comes from the one network that never saw the clip's subject.
     probabilities = study.pooled(winner.number)
     columns = [f"probability_{name}" for name in study.classes]
     yield ["clip_id", "subject", "label", "predicted", *columns]

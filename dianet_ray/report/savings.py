@@ -40,7 +40,7 @@ def _rung_flow(study: Study, entries: Sequence[Entry], place: int, rung: Rung) -
         steps=rung.steps,
         keep=rung.keep,
         reached=len(here),
-        # Counted where they arrive: who is in the next rung was promoted from this one.
+        # A configuration that reached the next rung was promoted from this one.
         climbed=sum(entry.rung == place + 1 for entry in entries),
         states=dict(sorted(Counter(entry.state for entry in here).items())),
         trainings=len(seconds),

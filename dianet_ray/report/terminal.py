@@ -12,7 +12,7 @@ from dianet_ray.report import wording
 from dianet_ray.report.records import Champion, Report, Seconds
 from dianet_ray.report.wording import METRIC_NAMES, count, interval, show
 
-N_ROWS = 10  # --json and the page list all
+N_ROWS = 10  # as many as on the page; --json lists all
 
 
 def render(report: Report, console: Console) -> None:
