@@ -9,6 +9,7 @@ import typer
 
 from dianet_ray.cli.app import app
 from dianet_ray.search.space_file import load_space
+from dianet_ray.settings import Settings
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [
@@ -239,6 +240,35 @@ def test_the_example_of_a_space_can_be_loaded(tmp_path):
     space = load_space(str(tmp_path / "space.yaml"))
     assert space.first_settings
     assert space.ladder
+
+
+LIMITS = {
+    "minimum": "{} or more",
+    "exclusiveMinimum": "above {}",
+    "maximum": "at most {}",
+    "exclusiveMaximum": "below {}",
+}
+"""How the table of settings words the limits of a JSON schema."""
+
+
+def allowed_values(rule):
+    """What a setting's JSON schema allows, as the table of settings writes it."""
+    if rule["type"] == "boolean":
+        return "`true`, `false`"
+    if "enum" in rule:
+        return ", ".join(f"`{value}`" for value in rule["enum"])
+    limits = [words.format(f"{rule[key]:.10g}") for key, words in LIMITS.items() if key in rule]
+    return ", ".join([rule["type"], *limits])
+
+
+def test_the_table_of_settings_is_that_of_the_code():
+    text = (ROOT / "docs" / "searching.md").read_text()
+    rows = re.findall(r"(?m)^\| `(\w+)` \| (.+) \| (.+) \| `(.+)` \|$", text)
+    rules = Settings.model_json_schema()["properties"]
+    assert rows == [
+        (name, rule["description"], allowed_values(rule), str(rule["default"]).lower())
+        for name, rule in rules.items()
+    ]
 
 
 def test_the_picture_is_small():
