@@ -98,6 +98,7 @@ class Comparison:
     def score(self, number: int, rung: int, n_folds: int) -> float:
         """Score a configuration on the first folds of a rung, pooled: 0..1."""
         found = self._found(number, rung, n_folds)
+        # Arrays have no hash. The value holds them, so no other array can take their ids.
         key = ("score", rung, n_folds, *map(id, found))
         if key not in self._memory:
             value = pooled_score(
@@ -134,6 +135,7 @@ class Comparison:
     def _pair(
         self, mine: list[np.ndarray], rival: list[np.ndarray], clips: list[int], lead: float
     ) -> Pair:
+        # Numbered anew from 0, because replicates draw from the tested subjects alone.
         tested, subjects = np.unique(self._subjects[clips], return_inverse=True)
         return Pair(
             mine=classify(np.concatenate(mine)),

@@ -57,7 +57,7 @@ def corrected(
     n_subjects = len(next(iter(rungs[-1].values())))
     generator = np.random.default_rng(derive_seed(seed, "corrected"))
     drawn = generator.multinomial(n_subjects, np.full(n_subjects, 1 / n_subjects), size=n)
-    drawn = drawn[(drawn == 0).any(axis=1)]
+    drawn = drawn[(drawn == 0).any(axis=1)]  # else no subject is left out to score on
     bagged = [_Bagged.of(found, drawn) for found in rungs]
     means = list(accumulate(bagged, _Bagged.joined))
     winners = means[-1].best(objective)
@@ -66,6 +66,7 @@ def corrected(
         values = bagged[-1].at(winners, metric)
         for mean, above in pairwise(means):
             values = values - _optimism(mean, above.numbers, bagged[-1], objective, metric)
+        # A difference of estimates may leave the range of a score.
         values = values.clip(0.0, 1.0)
         estimates[metric] = Corrected(float(values.mean()), quantiles(values))
     return estimates
@@ -153,5 +154,6 @@ def _optimism(
     own = moved[:, mean.places(loso.numbers)] - common
     own_in_loso = loso.inside[metric] - loso.whole[metric] - common
     spread = float((own**2).sum())
+    # Without any deviation nothing says how much carries over: subtract all, to be safe.
     slope = float((own * own_in_loso).sum()) / spread if spread else 1.0
     return np.asarray(min(max(slope, 0.0), 1.0) * (best_promoted - best_of_all))

@@ -172,6 +172,7 @@ class Decisions:
         if entry.is_in and entry.state == "running":
             self._advance(entry)
             if entry.state != "running":
+                # In the first rung promotions wait for a wave to close; _settle finds that out.
                 self._settle(has_changed=rung > 0)
 
     def _advance(self, entry: Entry) -> None:
@@ -207,6 +208,7 @@ class Decisions:
         Of the configurations in waves 0..last, which have closed, it is the last one within the
         quota. The last rung promotes nobody, so its quota is 1: there it is the best of them.
         """
+        # In the first rung closed waves are final; above, promotions are worked out again.
         if rung == 0 and last in self._thresholds:
             return self._thresholds[last]
         numbers = [number for wave in self._waves[rung][: last + 1] for number in wave]

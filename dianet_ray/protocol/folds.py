@@ -45,7 +45,7 @@ def loso(clips: Sequence[Clip], classes: Sequence[str], seed: int) -> tuple[Fold
         InputError: a class has fewer than two subjects.
     """
     _check_classes(clips, classes)
-    subjects = sorted({clip.subject for clip in clips})
+    subjects = sorted({clip.subject for clip in clips})  # the order of rows must not matter
     order = np.random.default_rng(derive_seed(seed, "folds")).permutation(len(subjects))
     return _folds(clips, [(subjects[place],) for place in order])
 
@@ -93,6 +93,7 @@ def _deals(counts: np.ndarray, n: int, orders: np.ndarray) -> np.ndarray:
         The group of each subject, (deals, subjects).
     """
     target = counts.sum(axis=0) / n
+    # The largest first: small subjects can still even out what large ones left.
     by_size = np.argsort(-counts[orders, -1], axis=1, kind="stable")
     every = np.arange(len(orders))
     held, deals = np.zeros((len(orders), n, counts.shape[1])), np.zeros_like(orders)

@@ -26,6 +26,7 @@ def confusion(labels: np.ndarray, predictions: np.ndarray, n_classes: int) -> np
     cells = np.asarray(labels, dtype=np.int64) * n_classes + predictions
     lead = cells.shape[:-1]
     n_matrices, n_cells = int(np.prod(lead)), n_classes * n_classes
+    # One count for all matrices: each has its own range of cells.
     flat = cells.reshape(n_matrices, -1) + n_cells * np.arange(n_matrices)[:, None]
     counts = np.bincount(flat.ravel(), minlength=n_matrices * n_cells)
     return counts.reshape(*lead, n_classes, n_classes)

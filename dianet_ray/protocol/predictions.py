@@ -106,6 +106,7 @@ def majority_predictions(labels: np.ndarray, folds: Sequence[Fold], n_classes: i
     predicted = np.empty(len(labels), dtype=np.int64)
     for fold in folds:
         held_out = list(fold.test_clips)
+        # The rest of the clips trains the fold: its own labels must not count.
         predicted[held_out] = (total - np.bincount(labels[held_out], minlength=n_classes)).argmax()
     return predicted
 

@@ -109,6 +109,7 @@ class Schedule:
             is_speculative, above, _, fold, number = heapq.heappop(self._ready)
             key = (number, -above, fold)
             entry = self._decisions.entry(number, -above)
+            # The heap is never searched: work that was overtaken by events is skipped here.
             if entry is None or key in self._in_flight or not entry.needs(fold):
                 continue
             self._in_flight.add(key)

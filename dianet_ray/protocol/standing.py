@@ -155,6 +155,7 @@ def standing_of(study: Study, memory: Memory | None = None) -> Standing:
     for training in study.trainings.values():
         decisions.finished(*training.key, training.outcome)
     waves = [configuration.wave for configuration in study.configurations]
+    # Outcomes may come before the draws: decisions do not depend on the order.
     for wave in sorted(set(waves)):
         decisions.draw(wave, waves.count(wave))
     if study.n_configs is None or len(waves) >= study.n_configs:
