@@ -13,7 +13,8 @@ from dianet_ray.search.study_file import load_study
 from dianet_ray.tracking.store import connect, default_uri
 from tests.support.mlflow_tree import dump_tree
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(400)]
+# Guards against hanging: the first test waits for the whole fixture, five commands.
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(1200)]
 
 
 def command(*words, status=0, cwd=None):
