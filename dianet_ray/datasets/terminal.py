@@ -116,7 +116,10 @@ def _advice(kind: str, summary: Summary) -> str:
     # Here and not in the reason, which is part of the manifest's hash.
     if kind == "no frame folder":
         return f"looked below {', '.join(part.frames for part in summary.parts)}"
-    return _ADVICE.get(kind, "")
+    advice = _ADVICE.get(kind, "")
+    # Where an apex is estimated already, what is left cannot be helped by it.
+    is_open = any(part.apex == "annotated" for part in summary.parts)
+    return advice if is_open or advice != _FIND_APEX else ""
 
 
 def _say_some(

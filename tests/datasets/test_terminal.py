@@ -49,6 +49,14 @@ def test_a_reason_comes_with_advice(problems):
     assert f"looked below {summary.parts[0].frames}" in said
 
 
+def test_no_apex_rule_is_advised_where_one_was_applied(tmp_path):
+    rows = [*clips(3), Clip(name="EP09_01", onset=5, apex="/", offset=6)]
+    _, summary = look(write_data_set(tmp_path, rows), apex="spot")
+    said = said_of(summary)
+    assert "left out: missing apex (1)" in said
+    assert "--apex" not in said
+
+
 def test_every_problem_and_ninety_subjects_fit_on_a_screen(tmp_path):
     root = every_problem(tmp_path / "data", n_good=90)
     found, summary = look(root, corrections=FIXES)
