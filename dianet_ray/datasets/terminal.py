@@ -115,7 +115,10 @@ def _say_reasons(summary: Summary, say: Say) -> None:
 def _advice(kind: str, summary: Summary) -> str:
     # Here and not in the reason, which is part of the manifest's hash.
     if kind == "no frame folder":
-        return f"looked below {', '.join(part.frames for part in summary.parts)}"
+        places = ", ".join(part.frames for part in summary.parts)
+        # The clip is named with its subject, which is no part of the path that a table gives.
+        what = "the table's clip is a path" if summary.dataset == "table" else "looked"
+        return f"{what} below {places}"
     advice = _ADVICE.get(kind, "")
     # Where an apex is estimated already, what is left cannot be helped by it.
     is_open = any(part.apex == "annotated" for part in summary.parts)
