@@ -58,7 +58,8 @@ class SearchOptions(Options):
         None,
         title="SET|FILE",
         description="Label set (casme2:5, samm:5, mmew:6, megc2019:3, all, ...), or a YAML file "
-        "that maps labels to classes. Default: the most common published set of the data set.",
+        "that maps labels to classes. Default: the most common published set of the data set; all "
+        "for a table.",
     )
     configs: int | None = Field(
         None,

@@ -147,7 +147,11 @@ def validate(
     *,
     options: PrepareOptions,
 ) -> None:
-    """Show what a data set holds and what is wrong with it."""
+    """Show what a data set holds and what is wrong with it.
+
+    For DATASET table, ROOT holds a CSV, parquet or xlsx file with the columns clip, subject,
+    label, onset, apex and offset; clip is a folder of frames or a video below ROOT.
+    """
     from dianet_ray.cli import preparing, validating
     from dianet_ray.datasets.terminal import render
 
@@ -158,8 +162,11 @@ def validate(
     summary = validating.validate(found, outputs, crop=options.recipe.crop)
     if as_json:
         print_json(to_plain(summary))
-    else:
-        render(summary, table_console())
+        return
+    render(summary, table_console())
+    for path in (manifest, contact_sheet):
+        if path is not None:
+            out.print(f"written: {path.absolute()}")
 
 
 @app.command()
@@ -176,7 +183,9 @@ def prepare(
 ) -> None:
     """Make the dynamic images of every clip.
 
-    A repeated command continues where an interrupted one stopped.
+    A repeated command continues where an interrupted one stopped. For DATASET table, ROOT holds
+    a CSV, parquet or xlsx file with the columns clip, subject, label, onset, apex and offset;
+    clip is a folder of frames or a video below ROOT.
     """
     from dianet_ray.cli import preparing
 
@@ -269,7 +278,8 @@ def report(
 ) -> None:
     """Report the scores of a study, with intervals and chance level.
 
-    The champion's score is also reported corrected for the selection among many configurations.
+    Beside the champion's score stands `corrected`: the score to expect on new subjects, without
+    the optimism of choosing the best of many configurations.
     """
     from dianet_ray.cli.publishing import write_page
     from dianet_ray.protocol.standing import standing_of

@@ -18,6 +18,7 @@ from typer import Argument, Option
 
 from dianet_ray.datasets.releases import DATASETS
 from dianet_ray.options import Options, TrackingOptions, flags_of, parse_options
+from dianet_ray.settings import Settings
 from dianet_ray.storage.addresses import located
 from dianet_ray.synth.layouts import LAYOUTS
 
@@ -197,14 +198,19 @@ ManifestCsv = Annotated[
 
 SpaceName = Annotated[
     str,
-    Option("--space", metavar="NAME|FILE", help="Name of a shipped search space, or a YAML file."),
+    Option(
+        "--space",
+        metavar="NAME|FILE",
+        help="Name of a shipped search space (dianet, phases, quick), or a YAML file.",
+    ),
 ]
 Fixed = Annotated[
     list[str] | None,
     Option(
         "--set",
         metavar="NAME=VALUE",
-        help="Fix a dimension of the space; may be given repeatedly.",
+        help="Fix a setting to one value; may be given repeatedly. Settings: "
+        f"{', '.join(Settings.model_fields)}.",
     ),
 ]
 Enqueue = Annotated[

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from dianet_ray.prepare.driver import PrepareResult
 from dianet_ray.progress import Progress, count
 
 N_SHOWN = 3
-"""How many unused corrections are named."""
+"""How many unused corrections, and pairs of clips that move alike, are named."""
 
 
 def read(
@@ -61,13 +62,23 @@ def lines(manifest: Manifest, result: PrepareResult, path: Path) -> Iterator[str
     """Describe what was made, one line per fact."""
     counted = f"{count(result.n_clips, 'clip')}, {result.n_left_out} left out"
     yield f"{counted}: {path}{_reused(result)}"
-    for one in result.duplicates:
-        yield f"two clips show the same frames: {one.first} and {one.second}"
+    if result.n_left_out:
+        yield f"the reason for each clip left out is in {path / LEFT_OUT_CSV}"
+    if pairs := [f"{one.first} and {one.second}" for one in result.duplicates]:
+        found = _some(pairs, f"{IMAGES_JSON} lists all")
+        yield f"clips that move almost alike, check whether they are copies: {found}"
     if manifest.unused:
-        n_more = len(manifest.unused) - N_SHOWN
-        more = f" and {n_more} more (validate --json lists all)" if n_more > 0 else ""
-        named = ", ".join(map(str, manifest.unused[:N_SHOWN]))
-        yield f"corrections that changed nothing: {named}{more}"
+        found = _some(list(map(str, manifest.unused)), "validate --json lists all")
+        yield f"corrections that changed nothing: {found}"
+    if result.n_clips and not result.unreadable:
+        yield f"next: dianet-ray search {shlex.quote(str(path))} STUDY --space dianet"
+
+
+def _some(items: Sequence[str], where: str) -> str:
+    """Name the first few, and say where the rest is."""
+    n_more = len(items) - N_SHOWN
+    more = f" and {n_more} more ({where})" if n_more > 0 else ""
+    return ", ".join(items[:N_SHOWN]) + more
 
 
 def _reused(result: PrepareResult) -> str:

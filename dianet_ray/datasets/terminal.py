@@ -10,12 +10,29 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from dianet_ray.artefacts import LEFT_OUT
 from dianet_ray.datasets.label_sets import plain_label
 from dianet_ray.datasets.summary import DuplicateClips, Summary
 
 Say = Callable[[str], None]
 
-_LISTED = 2  # clips per kind of reason; --manifest and --json list all
+_JSON = "--json lists"
+_LISTED = 2  # clips per kind of reason
+_NUMBERINGS = {
+    "clip_relative": "the sheet counts frames from the first file of each clip's folder",
+    "renumbered": "the sheet's frame numbers are not those of the files: a clip's first file is "
+    "its onset",
+}
+_FIND_APEX = (
+    "to use such clips, --apex spot estimates the apex, --apex midpoint takes the middle frame"
+)
+_ADVICE = {
+    "missing apex": _FIND_APEX,
+    "impossible apex": _FIND_APEX,
+    "frames missing": "the numbers are of files that the folder of the clip lacks",
+    "duplicate rows": "nothing says which of the rows is right: keep one per clip",
+}
+"""What to do about a reason for which clips are left out, by its kind."""
 _PHASES = {"onset_apex": "onset to apex", "apex_offset": "apex to offset", "whole_clip": "clip"}
 
 
@@ -35,8 +52,10 @@ def render(summary: Summary, console: Console) -> None:
         verb = "has another label" if chosen.n_outside == 1 else "have other labels"
         say(f"classes {chosen.name}: {counts}; {_count(chosen.n_outside, 'clip')} {verb}")
     _say_reasons(summary, say)
-    _say_some(say, "the same frames under two names", [_pair(one) for one in summary.duplicates])
-    _say_some(say, "corrections that changed nothing", summary.unused_corrections)
+    alike = "clips that move almost alike, check whether they are copies"
+    _say_some(say, alike, [_pair(one) for one in summary.duplicates], listed_by=_JSON)
+    unused = "corrections that changed nothing"
+    _say_some(say, unused, summary.unused_corrections, listed_by=_JSON)
     for source in summary.parts:
         for sentence in source.unconfirmed:
             say(f"unconfirmed for {source.dataset}: {sentence}")
@@ -47,7 +66,7 @@ def _say_sources(summary: Summary, say: Say) -> None:
         say(f"{source.dataset}: sheet {source.sheet} of {source.annotations}")
         if source.numbering != "file_numbers":
             say(
-                f"  the sheet's frame numbers are {_words(source.numbering)}; "
+                f"  {_NUMBERINGS[source.numbering]}; "
                 f"clips that have all their frames this way: {source.n_fitting}"
             )
 
@@ -78,7 +97,7 @@ def _class_table(summary: Summary) -> Table:
     table.add_section()
     each = [sum(counts.values()) for counts in subjects] or [0]
     table.add_row(
-        f"{_count(len(subjects), 'subject')}, {min(each)} to {max(each)} clips each",
+        f"{_count(len(subjects), 'subject')}, {_range(min(each), max(each))} each",
         str(sum(summary.classes.values())),
         str(len(subjects)),
     )
@@ -89,24 +108,55 @@ def _say_reasons(summary: Summary, say: Say) -> None:
     for state, kinds in summary.reasons.items():
         for kind, clips in kinds.items():
             listed = [f"{one.clip}: {one.detail}" for one in clips]
-            _say_some(say, f"{_words(state)}: {kind}", listed)
+            advice = _advice(kind, summary) if state == LEFT_OUT else ""
+            _say_some(say, f"{_words(state)}: {kind}", listed, advice=advice)
 
 
-def _say_some(say: Say, what: str, items: Sequence[str]) -> None:
-    """Say how many there are, and name the first few."""
+def _advice(kind: str, summary: Summary) -> str:
+    # Here and not in the reason, which is part of the manifest's hash.
+    if kind == "no frame folder":
+        places = ", ".join(part.frames for part in summary.parts)
+        # The clip is named with its subject, which is no part of the path that a table gives.
+        what = "the table's clip is a path" if summary.dataset == "table" else "looked"
+        return f"{what} below {places}"
+    advice = _ADVICE.get(kind, "")
+    # Where an apex is estimated already, what is left cannot be helped by it.
+    is_open = any(part.apex == "annotated" for part in summary.parts)
+    return advice if is_open or advice != _FIND_APEX else ""
+
+
+def _say_some(
+    say: Say,
+    what: str,
+    items: Sequence[str],
+    *,
+    listed_by: str = "--manifest and --json list",
+    advice: str = "",
+) -> None:
+    """Say how many there are, and name the first few and what lists all of them."""
+    tail = f"; {advice}" if advice else ""
     if len(items) == 1:
-        say(f"{what} (1): {items[0]}")
+        say(f"{what} (1): {items[0]}{tail}")
     elif items:
         n_more = len(items) - _LISTED
-        end = f", and {n_more} more (--manifest and --json list all)" if n_more > 0 else ""
-        say("\n  ".join([f"{what} ({len(items)})", *items[:_LISTED]]) + end)
+        end = f", and {n_more} more ({listed_by} all)" if n_more > 0 else ""
+        say("\n  ".join([f"{what} ({len(items)}){tail}", *items[:_LISTED]]) + end)
 
 
 def _pair(one: DuplicateClips) -> str:
     leak = ""
     if one.across_subjects:
-        leak = ", two subjects: one would be tested on what the other has taught"
-    return f"{one.clips[0]} and {one.clips[1]} ({one.correlation}{leak})"
+        leak = ", two subjects: if they are copies, one is tested on what the other has taught"
+    return f"{one.clips[0]} and {one.clips[1]} (similarity {one.correlation}{leak})"
+
+
+def _range(low: int, high: int) -> str:
+    """Write numbers of clips.
+
+    >>> _range(1, 1), _range(1, 3)
+    ('1 clip', '1 to 3 clips')
+    """
+    return _count(low, "clip") if low == high else f"{low} to {high} clips"
 
 
 def _words(name: str) -> str:

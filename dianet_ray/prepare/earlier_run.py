@@ -10,7 +10,7 @@ from dianet_ray.errors import InputError
 from dianet_ray.imaging.clip_images import clip_images
 from dianet_ray.imaging.frames import FrameError, UnfitError
 from dianet_ray.options import PrepareOptions
-from dianet_ray.prepare.description import request_hash
+from dianet_ray.prepare.description import apex_rule, request_hash
 from dianet_ray.prepare.images import ImagesRecord, read_record
 from dianet_ray.prepare.orders import order_clip
 from dianet_ray.prepare.part_files import is_part
@@ -38,7 +38,7 @@ def find_finished(manifest: Manifest, out: Path, options: PrepareOptions) -> Ima
         if _is_unfinished(out, names):
             return None
     record = read_record(out)
-    _check_request(record, request_hash(manifest, options), out)
+    _check_request(record, manifest, options, out)
     _check_repaired(record, manifest, out, options.recipe)
     return record
 
@@ -55,13 +55,33 @@ def _is_unfinished(out: Path, found: list[str]) -> bool:
     return not names or all(is_part(name) for name in files.names(out / IMAGES_FOLDER))
 
 
-def _check_request(record: ImagesRecord, expected: str, out: Path) -> None:
-    if record.request != expected:
+def _check_request(
+    record: ImagesRecord, manifest: Manifest, options: PrepareOptions, out: Path
+) -> None:
+    if record.request != request_hash(manifest, options):
         raise InputError(
-            "OUT must be a new folder or hold images of the same manifest and options: "
-            f"{out} holds request {record.request[:12]}, this one is {expected[:12]}; "
-            "choose another OUT"
+            "OUT must be a new folder or hold images of the same data and options: "
+            f"{out} was made with {_differences(record, manifest, options)}; choose another OUT"
         )
+
+
+def _differences(record: ImagesRecord, manifest: Manifest, options: PrepareOptions) -> str:
+    """Say in what the request of finished IMAGES differs from this one."""
+    then, now = record.recipe, options.recipe
+    compared = {
+        "data set": (record.dataset, manifest.dataset),
+        "--image-size": (then.image_size, now.image_size),
+        "--coefficients": (then.coefficients, now.coefficients),
+        "--crop": (then.crop, now.crop),
+        "--apex": (record.apex, apex_rule(manifest)),
+        "--corrections": (record.corrections, options.corrections),
+    }
+    found = [
+        f"{name} {old or 'none'}, not {new or 'none'}"
+        for name, (old, new) in compared.items()
+        if old != new
+    ]
+    return ", ".join(found) or "another sheet or other frames"
 
 
 def _check_repaired(record: ImagesRecord, manifest: Manifest, out: Path, recipe: Recipe) -> None:

@@ -63,7 +63,8 @@ def describe(
     say(
         f"search   {_rungs(plan)}: {at_most}{count(plan.most_trainings(), 'training')} in waves "
         f"of {study.identity.wave_size}, objective {study.objective}, "
-        f"seed {study.identity.seed}; {len(study.trainings)} recorded"
+        f"seed {study.identity.seed}; "
+        f"{count(len(study.trainings), 'training')} done so far"
     )
     say(f"workers  {n_workers} of {where}")
     wave_size, n_folds = study.identity.wave_size, len(study.rungs[0])
@@ -91,10 +92,14 @@ def _clip_lines(study: Study) -> list[str]:
         lines.append(f"         no class {label}: {why}")
     if origin.duplicates:
         worst = max(origin.duplicates, key=lambda pair: pair.across_subjects)
-        leak = ": a fold tests what it trained on" if worst.across_subjects else ""
+        leak = (
+            ": if they are copies, a fold tests what it trained on"
+            if worst.across_subjects
+            else ""
+        )
         lines.append(
-            f"         pairs of clips with the same frames: {len(origin.duplicates)}, for example "
-            f"{worst.first} and {worst.second}{leak}"
+            f"         pairs of clips that move almost alike: {len(origin.duplicates)}, for "
+            f"example {worst.first} and {worst.second}{leak}"
         )
     return lines
 

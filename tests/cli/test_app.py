@@ -17,8 +17,9 @@ from dianet_ray.errors import Stopped, StudyFailed
 from dianet_ray.options import SearchOptions
 from dianet_ray.prepare.images import load_images
 from dianet_ray.search.plan import make_plan
-from dianet_ray.search.space_file import load_space
+from dianet_ray.search.space_file import load_space, shipped
 from dianet_ray.search.study_file import write_study
+from dianet_ray.settings import Settings
 from dianet_ray.storage.lock import Lock
 from dianet_ray.storage.outputs import JOB_VARIABLE
 from tests.support.casme2_files import (
@@ -123,6 +124,13 @@ def test_choices_are_listed(monkeypatch, capsys, command, listed):
     assert status == 0
     for choices in listed:
         assert choices in stdout.replace("\n", "")
+
+
+def test_the_help_of_search_names_every_shipped_space_and_every_setting():
+    helps = {one.name: one.help for one in typer.main.get_command(app).commands["search"].params}
+    assert f"({', '.join(sorted(shipped()))})" in helps["space"]
+    for name in Settings.model_fields:
+        assert re.search(rf"\b{name}\b", helps["fixed"])
 
 
 def test_the_module_runs_as_a_script():

@@ -116,7 +116,7 @@ def test_another_numbering_is_said(tmp_path):
     _, summary = look(write_data_set(tmp_path, rows))
     assert summary.parts[0].numbering == "renumbered"
     assert summary.parts[0].n_fitting == 4
-    assert "frame numbers are renumbered" in said_of(summary)
+    assert "frame numbers are not those of the files" in said_of(summary)
 
 
 def test_the_hash_of_the_manifest_does_not_depend_on_what_was_seen(tmp_path):

@@ -1,9 +1,11 @@
 """The summary on a terminal."""
 
 import re
+from dataclasses import replace
 
 import pytest
 
+from dianet_ray.datasets.summary import DuplicateClips
 from tests.support.casme2_files import Clip, clips, write_data_set
 from tests.support.problems import FIXES, KINDS, every_problem, look, said_of
 
@@ -24,8 +26,35 @@ def test_the_terminal_lists_every_kind_and_some_clips(problems):
             for item in summary.reasons[state][kind][:2]:
                 assert item.clip in said
     assert ", and 3 more (--manifest and --json list all)" in said
-    assert "the same frames under two names (1): casme2/sub01/COPY1 and" in said
+    assert "move almost alike, check whether they are copies (1): casme2/sub01/COPY1 and" in said
     assert "corrections that changed nothing (5)" in said
+
+
+def test_only_json_is_said_to_list_what_the_manifest_does_not_hold(problems):
+    _, summary = problems
+    pair = DuplicateClips(("a", "b"), 0.988, across_subjects=False)
+    said = said_of(replace(summary, duplicates=(pair,) * 3))
+    assert "a and b (similarity 0.988), and 1 more (--json lists all)" in said
+    # There are five.
+    assert re.search(
+        r"corrections that changed nothing.*\n.*\n.*3 more \(--json lists all\)", said
+    )
+
+
+def test_a_reason_comes_with_advice(problems):
+    _, summary = problems
+    said = said_of(summary)
+    assert "--apex spot" in said
+    assert "--apex midpoint" in said
+    assert f"looked below {summary.parts[0].frames}" in said
+
+
+def test_no_apex_rule_is_advised_where_one_was_applied(tmp_path):
+    rows = [*clips(3), Clip(name="EP09_01", onset=5, apex="/", offset=6)]
+    _, summary = look(write_data_set(tmp_path, rows), apex="spot")
+    said = said_of(summary)
+    assert "left out: missing apex (1)" in said
+    assert "--apex" not in said
 
 
 def test_every_problem_and_ninety_subjects_fit_on_a_screen(tmp_path):
@@ -41,6 +70,12 @@ def test_subjects_are_a_range_and_not_a_list(tmp_path):
     rows = [Clip(subject=1 + k // 2, name=f"EP{k:02d}_01") for k in range(9)]
     _, summary = look(write_data_set(tmp_path, rows))
     assert "5 subjects, 1 to 2 clips each" in said_of(summary)
+
+
+def test_equal_subjects_are_no_range(tmp_path):
+    rows = [Clip(subject=1 + k // 2, name=f"EP{k:02d}_01") for k in range(6)]
+    _, summary = look(write_data_set(tmp_path, rows))
+    assert "3 subjects, 2 clips each" in said_of(summary)
 
 
 def test_spellings_of_a_label_are_one_row_of_the_table(tmp_path):

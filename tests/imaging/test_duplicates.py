@@ -103,8 +103,11 @@ def test_a_copied_clip_is_found_under_another_subject(root):
     ]
     said = io.StringIO()
     render(summary, Console(file=said, width=120))
-    assert "the same frames under two names (1): casme2/sub0" in said.getvalue()
-    assert "two subjects: one would be tested on what the other has taught" in said.getvalue()
+    assert "check whether they are copies (1): casme2/sub0" in said.getvalue()
+    assert (
+        "two subjects: if they are copies, one is tested on what the other has taught"
+        in said.getvalue()
+    )
 
 
 @pytest.mark.parametrize("change", [as_it_is, smaller])

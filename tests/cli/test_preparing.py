@@ -1,0 +1,48 @@
+"""What `prepare` says when it is done."""
+
+from pathlib import Path
+
+import pytest
+
+from dianet_ray.artefacts import Duplicate
+from dianet_ray.cli import preparing
+from dianet_ray.datasets.rules import read_manifest
+from dianet_ray.prepare.driver import PrepareResult
+from tests.support.casme2_files import clips, write_data_set
+
+OUT = Path("/data/my images")
+
+
+@pytest.fixture
+def said(tmp_path):
+    """Return a function that puts a result into words."""
+    manifest = read_manifest("casme2", write_data_set(tmp_path, clips(3)))
+
+    def say(*, n_left_out=0, unreadable=(), n_pairs=0):
+        pairs = tuple(Duplicate("a", f"b{k}", 0.96, False) for k in range(n_pairs))
+        result = PrepareResult(3, n_left_out, tuple(unreadable), pairs, 0, False)
+        return list(preparing.lines(manifest, result, OUT))
+
+    return say
+
+
+def test_the_next_command_can_be_pasted(said):
+    first, last = said()
+    assert first.startswith("3 clips, 0 left out")
+    assert "dianet-ray search '/data/my images' STUDY --space dianet" in last
+
+
+def test_reasons_are_said_to_be_in_a_file_only_if_there_are_some(said):
+    assert not any("left_out.csv" in line for line in said())
+    assert any("left_out.csv" in line for line in said(n_left_out=1))
+
+
+def test_no_search_is_proposed_before_unreadable_clips_are_dealt_with(said):
+    assert not any("dianet-ray search" in line for line in said(n_left_out=1, unreadable=["x"]))
+
+
+def test_of_many_pairs_the_first_few_are_named(said):
+    (line,) = (line for line in said(n_pairs=5) if "almost alike" in line)
+    assert line.endswith("a and b0, a and b1, a and b2 and 2 more (images.json lists all)")
+    (line,) = (line for line in said(n_pairs=3) if "almost alike" in line)
+    assert line.endswith("a and b2")
