@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from dianet_ray.artefacts import to_plain
 from dianet_ray.protocol.results import Training
 from dianet_ray.protocol.study import Span, Study
@@ -57,10 +59,18 @@ def environment(study: Study) -> Environment:
     return Environment(
         trainings={key: tuple(sorted(taken[key], key=str)) for key in sorted(taken)},
         mixed=tuple(key for key in DECISIVE if len(taken.get(key, ())) > 1),
-        driver=to_plain(study.spans[-1].environment) if study.spans else {},
+        driver=_driver(study),
     )
 
 
 def _recorded(training: Training) -> dict[str, str | int]:
     environment = training.result.environment
     return {} if environment is None else to_plain(environment)
+
+
+def _driver(study: Study) -> dict[str, Any]:
+    """Say what the last driver ran with; options that it was not given are left out."""
+    if not study.spans:
+        return {}
+    last = study.spans[-1].environment
+    return {**to_plain(last), "options": last.options.model_dump(exclude_none=True)}
