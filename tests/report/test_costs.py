@@ -61,7 +61,9 @@ def test_one_kind_of_machine_is_not_mixed():
     found = environment(make_study())
     assert found.mixed == ()
     assert found.trainings["torch"] == ("2.13.0",)
-    assert found.driver == to_plain(DRIVER)
+    options = DRIVER.options.model_dump(exclude_none=True)
+    assert found.driver == {**to_plain(DRIVER), "options": options}
+    assert None not in options.values()
 
 
 @pytest.mark.parametrize(
