@@ -254,7 +254,7 @@ def test_two_runs_do_not_write_one_output_at_once(root, tmp_path, ray_local):
     out = tmp_path / "out"
     with (
         Lock(out / LOCK_FOLDER, "OUT"),
-        pytest.raises(InputError, match="OUT is in use by"),
+        pytest.raises(InputError, match="out is in use by process"),
     ):
         run(root, out)
     assert run(root, out)[0].n_clips == 6
