@@ -14,7 +14,7 @@ import jinja2
 import numpy as np
 
 from dianet_ray.artefacts import METRICS, PHASES
-from dianet_ray.progress import duration
+from dianet_ray.progress import count, duration
 from dianet_ray.protocol.study import Study
 from dianet_ray.report import figures, wording
 from dianet_ray.report.records import Report
@@ -92,7 +92,7 @@ def _template() -> jinja2.Template:
         show=wording.show,
         interval=wording.interval,
         duration=duration,
-        count=wording.count,
+        count=count,
         score=lambda value: f"{value:.3f}",
         rounded=lambda value: f"{value:.2f}",
         spaced=lambda name: name.replace("_", " "),

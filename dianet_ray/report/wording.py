@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from dianet_ray.artefacts import METRICS
-from dianet_ray.progress import duration
+from dianet_ray.progress import count, duration
 from dianet_ray.protocol.predictions import Interval
 from dianet_ray.report.records import (
     Champion,
@@ -29,15 +29,6 @@ CORRECTED = (
     "score takes that off (BBC-CV over subjects): it is what to expect on new subjects."
 )
 NOT_CORRECTED = "Only one configuration was tried, so no choice has to be discounted."
-
-
-def count(n: int, noun: str) -> str:
-    """Write how many there are.
-
-    >>> count(1, "clip"), count(2, "clip")
-    ('1 clip', '2 clips')
-    """
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
 def show(value: bool | float | str) -> str:

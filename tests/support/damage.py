@@ -120,3 +120,14 @@ def no_frames(root: Path) -> None:
 
 def cropped_beside_raw(root: Path) -> None:
     shutil.copytree(root / FRAMES, root / "Cropped")
+
+
+def assert_victim_left_out(root: Path, reason: str) -> None:
+    """The damaged clip is left out for the reason, in one line, and the others are used."""
+    judged = {name: (state, said) for name, state, said in judge(root)}
+    assert set(judged) == {NAME} | OTHERS
+    assert {judged[name] for name in OTHERS} == {("used", "")}
+    state, said = judged[NAME]
+    assert state == "left_out"
+    assert said.startswith(reason)
+    assert "\n" not in said

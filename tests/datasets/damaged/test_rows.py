@@ -8,7 +8,18 @@ import openpyxl
 import pytest
 
 from tests.support.casme2_files import FRAMES, HEADER, write_frame
-from tests.support.damage import AT, NAME, OTHERS, ROWS, VICTIM, change, edit, judge, rewrite
+from tests.support.damage import (
+    AT,
+    NAME,
+    OTHERS,
+    ROWS,
+    VICTIM,
+    assert_victim_left_out,
+    change,
+    edit,
+    judge,
+    rewrite,
+)
 
 
 def formula(column):
@@ -64,13 +75,7 @@ LEFT_OUT = {
 def test_a_damaged_row_is_left_out_with_its_reason_and_the_others_are_used(root, case):
     damage, reason = LEFT_OUT[case]
     damage(root)
-    judged = {name: (state, said) for name, state, said in judge(root)}
-    assert set(judged) == {NAME} | OTHERS
-    assert {judged[name] for name in OTHERS} == {("used", "")}
-    state, said = judged[NAME]
-    assert state == "left_out"
-    assert said.startswith(reason)
-    assert "\n" not in said
+    assert_victim_left_out(root, reason)
 
 
 def test_rows_merged_with_the_row_above_are_left_out(root):
