@@ -34,9 +34,9 @@ demo: $(INSTALLED) ## run the whole pipeline on a synthetic data set, into runs/
 # With COVERAGE=1, as in CI, lines and branches are counted and must reach the floors. It doubles the
 # time of some tests, so it is left out otherwise.
 COUNTED := $(if $(COVERAGE),--cov --cov-report=)
-test: $(DEV) ## run the tests without Ray, then those on local clusters (COVERAGE=1: check the floors)
-	$(BIN)/python -m pytest -q $(COUNTED)
-	$(BIN)/python -m pytest -q -m "ray and not slow" $(if $(COVERAGE),$(COUNTED) --cov-append)
+test: $(DEV) ## run the plain tests, then those with Ray and MLflow (COVERAGE=1: check the floors)
+	$(BIN)/python -m pytest -q -n 2 $(COUNTED)
+	$(BIN)/python -m pytest -q -m "(ray or mlflow) and not slow" $(if $(COVERAGE),$(COUNTED) --cov-append)
 ifdef COVERAGE
 	$(BIN)/coverage report --format=total --fail-under=90
 	$(BIN)/coverage report --format=total --fail-under=98 --include='dianet_ray/protocol/*'

@@ -41,7 +41,8 @@ done
 [[ $dir == /* ]] || dir="$PWD/$dir"
 
 is_ours() { # another process may have the process id by now
-    [[ $(ps -p "$1" -o args= 2>/dev/null) == *"--temp-dir=$dir/"* ]]
+    # -ww, because ps cuts its lines where the shell exports COLUMNS
+    [[ $(ps -ww -p "$1" -o args= 2>/dev/null) == *"--temp-dir=$dir/"* ]]
 }
 
 stop() {

@@ -14,6 +14,8 @@ from dianet_ray.storage.addresses import located
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+# Many of Ray's functions start a cluster when there is none; a test that means one says so.
+os.environ["RAY_ENABLE_AUTO_CONNECT"] = "0"
 torch.set_num_threads(1)
 # What a machine shared with others does to one example's time is no law of ours.
 hypothesis.settings.register_profile("untimed", deadline=None)

@@ -54,8 +54,8 @@ class RungFlow(Record):
     """How many configurations reached a rung, and what its trainings took.
 
     `steps` is the share of the training steps that its trainings get, `keep` the share of the
-    configurations that is promoted, `climbed` how many were promoted. `states` counts those that
-    reached the rung.
+    configurations that is promoted, `promoted` how many were. `states` counts those that reached
+    the rung.
     """
 
     partition: str
@@ -63,7 +63,7 @@ class RungFlow(Record):
     steps: float
     keep: float
     reached: int
-    climbed: int
+    promoted: int
     states: dict[RungState, int]
     trainings: int
     seconds: float

@@ -41,7 +41,7 @@ def _rung_flow(study: Study, entries: Sequence[Entry], place: int, rung: Rung) -
         keep=rung.keep,
         reached=len(here),
         # A configuration that reached the next rung was promoted from this one.
-        climbed=sum(entry.rung == place + 1 for entry in entries),
+        promoted=sum(entry.rung == place + 1 for entry in entries),
         states=dict(sorted(Counter(entry.state for entry in here).items())),
         trainings=len(seconds),
         seconds=float(sum(seconds)),

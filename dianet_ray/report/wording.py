@@ -111,7 +111,7 @@ def _rung(place: int, rung: RungFlow, *, is_last: bool) -> str:
     if not rung.reached:
         return f"{name}: no configuration yet."
     found = [f"{n} {RUNG_STATE_NAMES.get(state, state)}" for state, n in rung.states.items()]
-    found += [] if is_last else [f"{rung.climbed} promoted"]
+    found += [] if is_last else [f"{rung.promoted} promoted"]
     spent = f"{count(rung.trainings, 'training')} in {duration(rung.seconds)}"
     return f"{name}: {count(rung.reached, 'configuration')} ({', '.join(found)}); {spent}."
 

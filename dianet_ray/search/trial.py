@@ -61,6 +61,7 @@ class FoldTrial(tune.Trainable):  # type: ignore[misc]
         # The number of threads changes the order of sums, so it is part of the study's identity.
         torch.set_num_threads(material.threads)
         self._node_id = ray.get_runtime_context().get_node_id()
+        self._device = assigned_device()
         self._problem = gpu_problem()
         if not self._problem and material.probe and self._node_id not in material.probed:
             self._problem = find_problem(material.probe)
@@ -98,7 +99,7 @@ class FoldTrial(tune.Trainable):  # type: ignore[misc]
         watch(order.silence_s)
         started_at = time.time()
         try:
-            return train(self._material, order, lambda step: watch(order.silence_s))
+            return train(self._material, order, self._device, lambda step: watch(order.silence_s))
         except (StorageAway, torch.AcceleratorError):
             raise  # a lost GPU ends this worker: the training is lost, and tried in another
         except Exception as error:
@@ -107,7 +108,7 @@ class FoldTrial(tune.Trainable):  # type: ignore[misc]
                 started_at=started_at,
                 finished_at=time.time(),
                 error=f"{type(error).__name__}: {one_line(error)}\n{traceback.format_exc()}",
-                environment=describe_worker(len(order.folds)),
+                environment=describe_worker(len(order.folds), self._device),
             )
         finally:
             faulthandler.cancel_dump_traceback_later()
@@ -121,14 +122,15 @@ def watch(limit_s: float) -> None:
     faulthandler.dump_traceback_later(limit_s, exit=True)
 
 
-def train(material: Material, order: Order, on_progress: Callable[[int], None]) -> TrainingResult:
+def train(
+    material: Material, order: Order, device: str, on_progress: Callable[[int], None]
+) -> TrainingResult:
     """Train one fold.
 
     Only LOSO weights are kept: the models of other rungs predict nothing.
     """
     started_at = time.time()
     settings = shortened(order.settings, order.steps)
-    device = assigned_device()
     (fitted,) = fitting.fit(
         settings,
         fitting.LabelledImages(material.images, material.labels, material.n_classes),
@@ -183,7 +185,7 @@ def _save(
     return Weights(path, n_bytes, sha256)
 
 
-def describe_worker(block: int, device: str = "cpu") -> WorkerEnvironment:
+def describe_worker(block: int, device: str) -> WorkerEnvironment:
     """Say what a training ran on, so that the report can tell when a study mixes machines."""
     return WorkerEnvironment(
         device="cpu" if device == "cpu" else torch.cuda.get_device_name(device),

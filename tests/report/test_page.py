@@ -114,7 +114,7 @@ def test_a_ladder_is_told_rung_by_rung(tmp_path):
     report = report_of(laddered())
     text = page_of(laddered(), tmp_path).text
     assert "a ladder of 2 rungs" in text
-    assert f"{report.flow.rungs[0].climbed} promoted" in text
+    assert f"{report.flow.rungs[0].promoted} promoted" in text
     assert "Rung 2 (leave one subject out)" in text
     assert "ranked by UF1 summed over all rungs" in text
 

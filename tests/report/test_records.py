@@ -77,7 +77,7 @@ def test_the_json_of_a_ladder_says_what_each_rung_did():
     assert set(flow) == {"rungs", "saved"}
     assert set(flow["saved"]) == {"trainings", "seconds"}
     assert set(flow["rungs"][0]) == {
-        *("partition", "folds", "steps", "keep", "reached", "climbed", "states"),
+        *("partition", "folds", "steps", "keep", "reached", "promoted", "states"),
         *("trainings", "seconds"),
     }
     assert [rung["partition"] for rung in flow["rungs"]] == ["groups-3", "loso"]

@@ -11,9 +11,9 @@ def test_every_rung_counts_who_reached_it_and_who_was_promoted():
     found = flow(standing_of(laddered(n_configs=8)))
     groups, loso = found.rungs
     assert (groups.partition, groups.folds, groups.reached) == ("groups-3", 3, 8)
-    assert (loso.partition, loso.folds, loso.reached) == ("loso", 9, groups.climbed)
+    assert (loso.partition, loso.folds, loso.reached) == ("loso", 9, groups.promoted)
     assert sum(groups.states.values()) == groups.reached
-    assert loso.climbed == 0
+    assert loso.promoted == 0
     assert groups.trainings == 8 * 3
 
 

@@ -60,10 +60,10 @@ def test_a_ladder_is_told_rung_by_rung():
     groups, loso = report.flow.rungs
     text = words(report)
     assert f"{report.n_configs} configurations (" in text
-    assert f"{groups.reached - groups.climbed} not promoted" in text
+    assert f"{groups.reached - groups.promoted} not promoted" in text
     assert "screened" not in text
     assert f"Rung 1 (3 groups of subjects): {groups.reached} configurations" in text
-    assert f"{groups.climbed} promoted" in text
+    assert f"{groups.promoted} promoted" in text
     assert f"Rung 2 (leave one subject out): {loso.reached} configuration" in text
     assert "BBC-CV over subjects" in text
 

@@ -85,7 +85,7 @@ def decided(study):
     return rows, found.champion().config_id, probabilities
 
 
-def test_a_study_climbs_the_ladder_and_reads_back_the_same(plan):
+def test_a_study_goes_through_the_ladder_and_reads_back_the_same(plan):
     searcher = start(plan)
     Workers(plan).run(searcher)
     study = load_study(plan.path)

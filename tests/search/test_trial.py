@@ -29,7 +29,7 @@ IMAGES = np.random.default_rng(0).normal(0, 9, (12, 3, 16, 16, 3)).astype(np.flo
 def trained(path, images=IMAGES, labels=LABELS, fold=1, seed=0):
     (path / "weights").mkdir(exist_ok=True)
     material = Material(images, labels, 2, (FOLDS,), path, seed, 1)
-    return train(material, order(fold), lambda step: None)
+    return train(material, order(fold), "cpu", lambda step: None)
 
 
 def order(fold=1):
@@ -103,5 +103,5 @@ def step(path, monkeypatch, error):
     one = trial.FoldTrial.__new__(trial.FoldTrial)
     one.config = order().config()
     one._material = Material(IMAGES, LABELS, 2, (FOLDS,), path, 0, 1)
-    one._problem, one._node_id = "", "here"
+    one._problem, one._node_id, one._device = "", "here", "cpu"
     return one.step()

@@ -66,7 +66,7 @@ def test_a_second_one_is_refused_and_the_first_leaves_nothing_behind(place):
 def test_one_elsewhere_counts_while_its_heartbeat_is_fresh(place):
     write(place, number=4)
     with (
-        pytest.raises(InputError, match=r"process 1 on elsewhere \(last heartbeat 0 s ago\)"),
+        pytest.raises(InputError, match=r"process 1 on elsewhere \(last heartbeat \d+ s ago\)"),
         held(place),
     ):
         pass

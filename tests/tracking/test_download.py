@@ -12,7 +12,7 @@ from dianet_ray.tracking.projection import Projection
 from tests.support.mlflow_tree import dump_tree
 from tests.support.models import card_of
 
-pytestmark = [pytest.mark.usefixtures("empty_working_directory")]
+pytestmark = [pytest.mark.mlflow, pytest.mark.usefixtures("empty_working_directory")]
 
 
 def test_a_model_comes_back_whole_by_study_and_by_name_and_alias(made, tmp_path):

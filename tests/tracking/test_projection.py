@@ -12,7 +12,7 @@ from tests.support.mlflow_tree import dump_tree
 from tests.support.models import card_of
 from tests.support.studies import ending
 
-pytestmark = [pytest.mark.usefixtures("empty_working_directory")]
+pytestmark = [pytest.mark.mlflow, pytest.mark.usefixtures("empty_working_directory")]
 
 
 def project(made, experiment, study=None, *, client=None):

@@ -9,7 +9,7 @@ from dianet_ray.model.weights import load_weights
 from dianet_ray.tracking.projection import Projection
 from tests.support.models import IMAGE_SIZE
 
-pytestmark = [pytest.mark.usefixtures("empty_working_directory")]
+pytestmark = [pytest.mark.mlflow, pytest.mark.usefixtures("empty_working_directory")]
 
 
 def test_the_registered_model_loads_back_and_predicts_as_its_fold_models_do(made, monkeypatch):

@@ -18,6 +18,7 @@ from dianet_ray.tracking.thread import ProjectionThread
 from tests.support.mlflow_tree import dump_tree
 
 pytestmark = [
+    pytest.mark.mlflow,
     pytest.mark.slow,
     pytest.mark.usefixtures("empty_working_directory"),
 ]

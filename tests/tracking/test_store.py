@@ -4,7 +4,6 @@ import socket
 import sqlite3
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -17,10 +16,8 @@ server = pytest.fixture(serve)
 
 
 def refusal(uri, **options):
-    started_at = time.monotonic()
     with pytest.raises(InputError) as error:
         store.check_store(uri, **options)
-    assert time.monotonic() - started_at < 5
     assert "\n" not in str(error.value)
     return str(error.value)
 
@@ -86,6 +83,7 @@ def test_a_database_server_that_is_not_there_is_refused_without_its_password():
     assert "postgresql://me@127.0.0.1:1/mlflow" in text
 
 
+@pytest.mark.mlflow
 def test_importing_mlflow_is_not_part_of_the_time_that_a_server_has(server):
     handler, uri = server
     handler.status = 200
@@ -165,6 +163,7 @@ def test_artifacts_go_beside_the_database_and_where_a_server_says():
     )
 
 
+@pytest.mark.mlflow
 def test_a_deleted_experiment_is_refused(client):
     name = "deleted"
     client.delete_experiment(store.experiment_id(client, name, None))
@@ -180,6 +179,7 @@ def test_a_study_in_an_object_store_needs_a_tracking_store_that_is_named(s3):
     assert where == f"{s3}/mlflow-artifacts"
 
 
+@pytest.mark.mlflow
 def test_processes_that_make_one_database_at_once_do_not_break_it(tmp_path):
     """Two studies of a folder that start together: MLflow's migrations know of no other."""
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
@@ -188,6 +188,7 @@ def test_processes_that_make_one_database_at_once_do_not_break_it(tmp_path):
     assert [maker.wait(timeout=250) for maker in makers] == [0, 0, 0]
 
 
+@pytest.mark.mlflow
 def test_a_broken_database_is_one_line_with_the_way_out(tmp_path):
     path = tmp_path / "mlflow.db"
     with contextlib.closing(sqlite3.connect(path)) as database:

@@ -97,6 +97,7 @@ def test_closing_does_not_wait_for_a_store_that_hangs(warnings):
     notes.is_open.set()
 
 
+@pytest.mark.mlflow
 def test_a_real_projection_is_whole_when_the_thread_is_closed(made):
     writer = ProjectionThread(lambda: Projection(made.client, made.name, made.path))
     writer.submit(made.study)
