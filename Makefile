@@ -64,7 +64,7 @@ format: $(DEV) ## format the code, and fix what ruff can fix
 # .pth file adds is not read, so $(VENV)'s link to the checkout has no effect. The checkout itself
 # comes last, for tests and benchmarks; PYTHONSAFEPATH keeps it from coming first.
 WHEEL := $(CURDIR)/$(VENV)-wheel
-wheel: $(DEV) ## build the wheel into dist/, and run the tests without Ray against it, installed
+wheel: $(DEV) ## build the wheel into dist/, and run the plain tests against it, installed
 	rm -rf dist $(WHEEL)
 	$(BIN)/pip wheel -q --no-deps --wheel-dir dist .
 	$(BIN)/python -m venv --without-pip $(WHEEL)
@@ -74,7 +74,7 @@ wheel: $(DEV) ## build the wheel into dist/, and run the tests without Ray again
 	env -u PYTHONPATH PYTHONSAFEPATH=1 $(WHEEL)/bin/python -c 'import dianet_ray, sys; \
 		sys.exit(not dianet_ray.__file__.startswith(sys.prefix))'
 	env -u PYTHONPATH PYTHONSAFEPATH=1 PATH="$(WHEEL)/bin:$(CURDIR)/$(BIN):$$PATH" \
-		$(WHEEL)/bin/python -m pytest -q tests
+		$(WHEEL)/bin/python -m pytest -q -n 2 tests
 
 bench: $(DEV) ## run the benchmarks
 	$(BIN)/python -m benchmarks.house

@@ -52,16 +52,13 @@ def describe(
         parts: names of the files that hold the images.
     """
     request = request_hash(manifest, options)
-    # Frames may be exchanged between an interrupted run and its continuation, so the hash is of
-    # the images themselves. docs/decisions.md: The hash of IMAGES
     made = {name: found for name, found in outcomes.items() if isinstance(found, ClipMade)}
     n_left_out = sum(row.state == LEFT_OUT for row in rows)
     return ImagesRecord(
         format=IMAGES_FORMAT,
         dataset=manifest.dataset,
         request=request,
-        # Sorted: outcomes arrive in the order in which workers finish.
-        hash=content_hash([request, sorted((name, one.digest) for name, one in made.items())]),
+        hash=_hash(request, made),
         manifest_hash=manifest.hash(),
         recipe=options.recipe,
         apex=apex_rule(manifest),
@@ -74,6 +71,13 @@ def describe(
         versions=_versions(),
         parts=parts,
     )
+
+
+def _hash(request: str, made: Mapping[str, ClipMade]) -> str:
+    # Frames may be exchanged between an interrupted run and its continuation, so the hash is of
+    # the images themselves, sorted, because outcomes arrive in the order in which workers finish.
+    # docs/decisions.md: The hash of IMAGES
+    return content_hash([request, sorted((name, one.digest) for name, one in made.items())])
 
 
 def _sheet(part: Source) -> SheetRecord:

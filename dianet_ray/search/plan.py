@@ -31,6 +31,7 @@ from dianet_ray.search.used_clips import clips_of, labels_of, origin_of
 from dianet_ray.storage import files
 
 if TYPE_CHECKING:
+    from dianet_ray.datasets.label_sets import LabelSet
     from dianet_ray.prepare.images import Images
 
 N_CONFIGS = 32
@@ -113,18 +114,8 @@ def make_plan(images: Images, path: Path, *, space: Space, options: SearchOption
     if existing is not None:
         _check_same("images", existing.identity.images, images.hash, path)
     used, settled = clips_of(images, labels), _settled(existing, options)
-    identity = Identity(
-        images=images.hash,
-        classes=labels.name,
-        labels=labels.mapping,
-        space=space.identity(),
-        ladder=_ladder(space, options, len({clip.subject for clip in used.clips})),
-        protocol="loso",
-        objective=settled.objective,
-        seed=settled.seed,
-        wave_size=settled.wave_size,
-        threads_per_training=settled.threads,
-    )
+    ladder = _ladder(space, options, len({clip.subject for clip in used.clips}))
+    identity = _identity(images, labels, settled, space=space, ladder=ladder)
     if existing is not None:
         _check_identity(existing.identity, identity, path)
     study = existing or new_study(
@@ -138,6 +129,23 @@ def make_plan(images: Images, path: Path, *, space: Space, options: SearchOption
     plan = Plan(path, study, space, settled.n_asked, n_configs, used.rows, options)
     _check_budget(plan)
     return plan
+
+
+def _identity(
+    images: Images, labels: LabelSet, settled: _Settled, *, space: Space, ladder: Ladder
+) -> Identity:
+    return Identity(
+        images=images.hash,
+        classes=labels.name,
+        labels=labels.mapping,
+        space=space.identity(),
+        ladder=ladder,
+        protocol="loso",
+        objective=settled.objective,
+        seed=settled.seed,
+        wave_size=settled.wave_size,
+        threads_per_training=settled.threads,
+    )
 
 
 def _existing(path: Path) -> Study | None:
