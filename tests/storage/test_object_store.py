@@ -31,7 +31,7 @@ def test_every_command_works_on_an_object_store_as_on_files(s3, tmp_path, monkey
         assert f"39 clips, 1 left out: {place / 'images'}" in said.stdout
         dianet("search", place / "images", place / "study", *SEARCH)
     again = dianet("prepare", "casme2", data, s3 / "images", "--image-size", "32")
-    assert "done already" in again.stdout
+    assert "complete already" in again.stdout
     there, here = load_study(s3 / "study"), load_study(tmp_path / "study")
     assert decisions(there) == decisions(here)
     assert {k: t.result.weights.sha256 for k, t in there.trainings.items()} == {
