@@ -1,8 +1,10 @@
 """The recipes of cluster/ are well formed and of the versions that the project pins."""
 
 import json
+import os
 import re
 import runpy
+import shutil
 import sys
 from pathlib import Path
 
@@ -26,14 +28,22 @@ SHELL = [path for path in FILES if path.suffix in (".sh", ".sbatch")]
 RAY = re.search(r"(?m)^ray==(\S+)$", (ROOT / "constraints.txt").read_text())[1]
 
 
+def tool(name):
+    """Find a checker beside this Python, or on the PATH where that is an environment of its own."""
+    places = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    found = shutil.which(name, path=places)
+    assert found, f"{name} is not installed"
+    return found
+
+
 @pytest.mark.parametrize("path", SHELL, ids=name_of)
 def test_shell_is_clean(path):
-    found = run(Path(sys.executable).with_name("shellcheck"), path)
+    found = run(tool("shellcheck"), path)
     assert found.returncode == 0, found.stdout
 
 
 def test_the_dockerfile_is_clean():
-    found = run(Path(sys.executable).with_name("hadolint"), CLUSTER / "Dockerfile")
+    found = run(tool("hadolint"), CLUSTER / "Dockerfile")
     assert found.returncode == 0, found.stdout
 
 
