@@ -29,7 +29,7 @@ RAY = re.search(r"(?m)^ray==(\S+)$", (ROOT / "constraints.txt").read_text())[1]
 
 
 def tool(name):
-    """Find a checker beside this Python, or on the PATH where that is an environment of its own."""
+    """Find a checker beside this Python, or on the PATH where the wheel is tested."""
     places = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     found = shutil.which(name, path=places)
     assert found, f"{name} is not installed"
