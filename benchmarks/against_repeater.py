@@ -106,7 +106,8 @@ def by_search(images: Path, folder: Path, asked: argparse.Namespace) -> dict[str
     words += ["--address", "local", "--gpus-per-trial", 0, "--strategy", "ladder"]
     seconds, _ = run("dianet_ray", "search", images, folder / "study", *words)
     study = load_study(folder / "study")
-    best = standing_of(study).champion()
+    standing = standing_of(study)
+    best = standing.champion()
     assert best is not None
     return {
         "wall_s": seconds,
@@ -115,7 +116,7 @@ def by_search(images: Path, folder: Path, asked: argparse.Namespace) -> dict[str
         "settings": best.settings.model_dump(),
         "uf1": pooled_score(
             study.labels(),
-            study.pooled(best.number),
+            standing.pooled(best.number),
             n_classes=len(study.classes),
             objective="uf1",
         ),

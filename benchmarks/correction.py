@@ -66,7 +66,7 @@ def measure(matrix: Matrix, ladder: Ladder, order: Sequence[int], seed: int) -> 
         for rung, name in enumerate(rung_names(ladder))
     ]
     truth = float(matrix.truth[order[champion]])
-    score = float(scores(rungs[-1][champion].sum(axis=0))[OBJECTIVE])
+    score = float(scores(rungs[-1][champion].sum(axis=(0, 1)))[OBJECTIVE])
     alone, found = (corrected(one, OBJECTIVE, seed=seed)[OBJECTIVE] for one in (rungs[-1:], rungs))
     return Errors(
         naive=score - truth,
@@ -131,7 +131,7 @@ def _matrices(recorded: list[Matrix], n: int) -> Iterator[tuple[str, Matrix, int
 
 def _counts(matrix: Matrix, rung: str, row: int) -> np.ndarray:
     predicted = classify(matrix.rungs[rung].probabilities[row])
-    return subject_confusions(matrix.clips, predicted, len(matrix.classes))[1]
+    return subject_confusions(matrix.clips, predicted, len(matrix.classes))[1][None]
 
 
 def _row(kind: str, name: str, errors: list[Errors]) -> dict[str, Any]:

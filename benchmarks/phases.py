@@ -30,11 +30,12 @@ N_REPLICATES = 5000
 
 def confusions(study: Study) -> dict[tuple[str, str], np.ndarray]:
     """Count per variant and subject: (S, C, C)."""
+    standing = standing_of(study)
     return {
         (c.settings.phases, c.settings.fusion): subject_confusions(
-            study.clips, classify(study.pooled(c.number)), len(study.classes)
+            study.clips, classify(standing.pooled(c.number)), len(study.classes)
         )[1]
-        for c in standing_of(study).complete()
+        for c in standing.complete()
     }
 
 

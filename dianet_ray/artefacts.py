@@ -15,13 +15,13 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from dianet_ray.errors import InputError, first_problem
 
-STUDY_FORMAT = 4
+STUDY_FORMAT = 5
 """Version of STUDY's layout; a reader refuses another one. CHANGELOG.md says what changed."""
 
 IMAGES_FORMAT = 3
 """The same for IMAGES."""
 
-CARD_FORMAT: Final = 2
+CARD_FORMAT: Final = 3
 """The same for a model folder."""
 
 # This order is in every stored image: changing it needs a new IMAGES_FORMAT.
@@ -67,7 +67,7 @@ MIN_SUBJECTS_PER_CLASS = 2
 # STUDY: study.json holds the identity; ledger/ is the truth; the rest can be made again.
 STUDY_JSON = "study.json"
 LEDGER_FOLDER = "ledger"  # NNNNNN.jsonl, immutable numbered parts
-WEIGHTS_FOLDER = "weights"  # <config_id>/<fold>.safetensors
+WEIGHTS_FOLDER = "weights"  # <config_id>-<steps>/<fold>.safetensors
 DRIVER_FOLDER = "driver"  # who writes the ledger now, with a heartbeat
 
 # A model folder: card.json is written last.
@@ -76,10 +76,15 @@ CARD_JSON = "card.json"
 METRICS = ("accuracy", "uf1", "uar")
 
 
-def weights_path(config_id: str, fold: int) -> str:
-    """Name the weights of one LOSO training, relative to STUDY."""
+def weights_folder(config_id: str, steps: int) -> str:
+    """Name the folder of a configuration's weights at one point, relative to STUDY."""
+    return f"{WEIGHTS_FOLDER}/{config_id}-{steps}"
+
+
+def weights_path(config_id: str, steps: int, fold: int) -> str:
+    """Name the weights of one LOSO training at one point, relative to STUDY."""
     # Relative, so that a study can be moved and its ledger still finds them.
-    return f"{WEIGHTS_FOLDER}/{config_id}/{fold_file(fold)}"
+    return f"{weights_folder(config_id, steps)}/{fold_file(fold)}"
 
 
 def fold_file(fold: int) -> str:

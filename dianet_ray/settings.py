@@ -83,11 +83,17 @@ class Settings(BaseModel):
     weight_decay: float = Field(
         1e-2, ge=0, le=10, description="AdamW's decay of kernels and matrices"
     )
-    schedule: Literal["cosine", "constant"] = Field(
-        "cosine", description="learning rate after the warm-up: falls to 0 as a cosine, or stays"
+    schedule: Literal["averaged", "cosine", "constant"] = Field(
+        "cosine",
+        description="learning rate after the warm-up: falls to 0 as a cosine, or stays; averaged "
+        "stays, and shows averaged weights at several points of the way",
     )
-    warmup: float = Field(
-        0.1, ge=0, lt=1, description="share of the steps in which the learning rate rises"
+    warmup: int = Field(
+        # Not a share of the steps: a training read early must equal a short one.
+        20,
+        ge=0,
+        le=1_000_000,
+        description="steps in which the learning rate rises",
     )
     batch_size: int = Field(32, ge=1, le=4096, description="clips per optimiser step")
     steps: int = Field(
@@ -98,6 +104,24 @@ class Settings(BaseModel):
         le=1_000_000,
         description="optimiser steps of a training in the LOSO rung",
     )
+
+    points: int = Field(
+        4,
+        ge=1,
+        le=16,
+        description="times that an averaged training is shown: at its end, at half of it, ...",
+    )
+
+    @property
+    def shown_at(self) -> tuple[int, ...]:
+        """The steps after which a training is shown, in rising order; the last one ends it.
+
+        >>> Settings(schedule="averaged", steps=400, points=3).shown_at
+        (100, 200, 400)
+        """
+        # Before its end a cosine shows nothing of worth: its learning rate has not fallen yet.
+        n = self.points if self.schedule == "averaged" else 1
+        return tuple(sorted({max(1, round(self.steps / 2**k)) for k in range(n)}))
 
     @model_validator(mode="after")
     def _check(self) -> Settings:

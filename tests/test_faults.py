@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from benchmarks.injection.laws import Attempt, Cost, Window, cost, n_wrong, read_attempts
-from dianet_ray.protocol.results import Training, TrainingResult
+from dianet_ray.protocol.results import Point, Training, TrainingResult
 from dianet_ray.search.events import TrainingEnded, WaveDrawn
 from dianet_ray.settings import Settings
 
 
 def ended(fold, started_at, finished_at, *, rung=0, outcome="ok", probability=1.0):
     predictions = np.full((1, 1), probability, dtype=np.float32)
-    result = TrainingResult(outcome, started_at, finished_at, probabilities=predictions)
+    result = TrainingResult(outcome, started_at, finished_at, (Point(1, predictions),))
     return TrainingEnded(Training(0, "0", rung, fold, 1, result))
 
 

@@ -149,13 +149,12 @@ def _n_different(mine: Mapping[Any, Any], wanted: Mapping[Any, Any]) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Timeless:
-    """What no timing may change of a training; `probabilities` are the array's bytes."""
+    """What no timing may change of a training; probabilities are the arrays' bytes."""
 
     config_id: str
     outcome: Outcome
-    probabilities: bytes | None
+    points: tuple[tuple[int, bytes, Weights | None], ...]
     history: tuple[LoggedStep, ...]
-    weights: Weights | None
 
     @classmethod
     def of(cls, training: Training) -> _Timeless:
@@ -163,9 +162,8 @@ class _Timeless:
         return cls(
             training.config_id,
             result.outcome,
-            None if result.probabilities is None else result.probabilities.tobytes(),
+            tuple((one.steps, one.probabilities.tobytes(), one.weights) for one in result.points),
             result.history,
-            result.weights,
         )
 
 

@@ -88,7 +88,7 @@ class Recorded:
             seed=0,
         )
         return Comparison(
-            basis, predictions=lambda row, rung, fold: held[rung][fold][row], names=str
+            basis, predictions=lambda row, rung, fold: (held[rung][fold][row],), names=str
         )
 
 
@@ -105,6 +105,10 @@ class Remembering:
         if key not in self._found:
             self._found[key] = self.comparison.score(row, rung, n_folds)
         return self._found[key]
+
+    def best_point(self, row: int, rung: int, n_folds: int) -> int:
+        """Return the place of the best point."""
+        return self.comparison.best_point(row, rung, n_folds)
 
     def is_behind(self, row: int, rung: int, n_folds: int, rival: int) -> bool:
         """Compare two rows on the first folds of a rung."""
@@ -152,6 +156,10 @@ class DrawnComparison:
     def score(self, number: int, rung: int, n_folds: int) -> float:
         """Score the first folds of a rung."""
         return self.shared.score(self.rows[number], rung, n_folds)
+
+    def best_point(self, number: int, rung: int, n_folds: int) -> int:
+        """Return the place of the best point."""
+        return self.shared.best_point(self.rows[number], rung, n_folds)
 
     def is_behind(self, number: int, rung: int, n_folds: int, rival: int) -> bool:
         """Compare two configurations on the first folds of a rung."""

@@ -57,8 +57,9 @@ def publish(
         return
     names = [clip.clip_id for clip in study.clips]
     prints = dict(zip(names, study.origin.fingerprints, strict=True))
-    text = to_json(card.make(standing, prints))
-    writer.finish(standing, ModelCard(text, winner.config_id, study.origin.recipe.image_size))
+    made = card.make(standing, prints)
+    shown = ModelCard(to_json(made), made.config_id, made.steps, made.recipe.image_size)
+    writer.finish(standing, shown)
 
 
 def projection(

@@ -63,6 +63,7 @@ class FoldFile(Record):
 class Card(Record):
     """Everything that is known of a model folder, as its card.json holds it.
 
+    The models are as they were after `steps` steps, the configuration's best point.
     `recipe` and `apex` (annotated, midpoint or spot) say how the images that it was trained on
     were made, `images_hash` which they were; the statistics that normalise images are in each
     weights file. `metrics` is by metric. `subjects` are hashes; `clips` holds a subject's hash by
@@ -71,11 +72,12 @@ class Card(Record):
     """
 
     # CARD_FORMAT; a Literal takes no name.
-    format: Literal[2]
+    format: Literal[3]
     dataset: str
     classes: Annotated[tuple[str, ...], Field(min_length=2)]
     config_id: str
     settings: Settings
+    steps: int
     recipe: Recipe
     apex: str
     images_hash: str
@@ -107,13 +109,14 @@ def make(standing: Standing, fingerprints: Mapping[str, str]) -> Card:
             f"a model needs a complete configuration: none of the {len(study.configurations)} "
             f"configurations of {study.name} is complete, after {len(study.trainings)} trainings"
         )
-    trainings = study.of(winner.number)
+    trainings, steps = study.of(winner.number), standing.best_steps(winner.number)
     return Card(
         format=CARD_FORMAT,
         dataset=study.origin.dataset,
         classes=study.classes,
         config_id=winner.config_id,
         settings=winner.settings,
+        steps=steps,
         recipe=study.origin.recipe,
         apex=study.origin.apex,
         images_hash=study.identity.images,
@@ -122,7 +125,7 @@ def make(standing: Standing, fingerprints: Mapping[str, str]) -> Card:
         metrics=_metrics(summarise(standing)),
         n_configs=len(study.configurations),
         subjects=tuple(sorted(subject_hash(s) for f in study.folds for s in f.test_subjects)),
-        folds=tuple(_fold(study, training) for training in trainings),
+        folds=tuple(_fold(study, training, steps) for training in trainings),
         clips={
             fingerprints[clip.clip_id]: subject_hash(clip.subject)
             for clip in study.clips
@@ -156,8 +159,8 @@ def _metrics(report: Report) -> dict[str, CardScore]:
     }
 
 
-def _fold(study: Study, training: Training) -> FoldFile:
-    weights = training.result.weights
+def _fold(study: Study, training: Training, steps: int) -> FoldFile:
+    weights = training.at(steps).weights
     if weights is None:
         raise InputError(
             f"the champion's weights must be recorded: fold {training.fold} of {study.name} "

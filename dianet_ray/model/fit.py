@@ -1,8 +1,8 @@
 """Train a stack of networks, and predict with trained ones.
 
 Arrays in, arrays out: no Ray, no clock, no file, no global random state. The budget is a number
-of optimiser steps and the networks after the last step are the result, so no held-out clip
-influences which weights are kept.
+of optimiser steps. The networks after the last step are the result, or those at several points
+of the way, all of them, so no held-out clip influences which weights are kept.
 """
 
 from __future__ import annotations
@@ -60,20 +60,43 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True)
+class Shown:
+    """A network as it is shown at one point of its way.
+
+    Attributes:
+        steps: the number of steps done.
+        probabilities: (m, n_classes) float32, of the held-out clips in the order of
+            `Member.test`; rows add up to 1.
+        weights: state dict of the network without its stack, on the CPU.
+    """
+
+    steps: int
+    probabilities: np.ndarray
+    weights: dict[str, Tensor]
+
+
+@dataclass(frozen=True, slots=True)
 class Fitted:
     """The result of training one member.
 
     Attributes:
-        probabilities: (m, n_classes) float32, of the held-out clips in the order of
-            `Member.test`; rows add up to 1.
+        shown: the network at each point; the last one is the end of the training.
         history: some of the steps (from 1): the mean loss and accuracy over the
             training batches since the point before, and the learning rate of the step.
-        weights: state dict of the network without its stack, on the CPU.
     """
 
-    probabilities: np.ndarray
+    shown: tuple[Shown, ...]
     history: tuple[LoggedStep, ...]
-    weights: dict[str, Tensor]
+
+    @property
+    def probabilities(self) -> np.ndarray:
+        """The held-out probabilities at the end, (m, n_classes) float32."""
+        return self.shown[-1].probabilities
+
+    @property
+    def weights(self) -> dict[str, Tensor]:
+        """The state dict at the end."""
+        return self.shown[-1].weights
 
 
 def fit(
@@ -85,6 +108,9 @@ def fit(
     on_progress: Callable[[int], None] | None = None,
 ) -> list[Fitted]:
     """Train one network per member, side by side, and predict each one's held-out clips.
+
+    With the averaged schedule, what is shown at a point equals, to the bit, the end of a training
+    of so many steps.
 
     Equal arguments give equal results to the bit on one kind of device, torch build and number
     of threads, whatever the process did before.
@@ -100,16 +126,16 @@ def fit(
         NonFiniteLoss: a member's loss or its prediction is not a finite number.
     """
     log = Log(settings.steps, len(members), on_progress or _ignore)
-    network = _train(settings, clips, members, device=torch.device(device), log=log)
+    states = _train(settings, clips, members, device=torch.device(device), log=log)
     fitted = []
-    for number, (member, history) in enumerate(zip(members, log.histories, strict=True)):
-        weights, held_out = member_state(network, number), clips.images[member.test]
-        (probabilities,) = predict(
-            settings, [weights], held_out, n_classes=clips.n_classes, device=device
+    for member, history, weights in zip(members, log.histories, states, strict=True):
+        probabilities = predict(
+            settings, weights, clips.images[member.test], n_classes=clips.n_classes, device=device
         )
         if not np.isfinite(probabilities).all():
             raise NonFiniteLoss(math.nan, settings.steps)
-        fitted.append(Fitted(probabilities, tuple(history), weights))
+        shown = map(Shown, settings.shown_at, probabilities, weights)
+        fitted.append(Fitted(tuple(shown), tuple(history)))
     return fitted
 
 
@@ -173,27 +199,33 @@ def _train(
     *,
     device: torch.device,
     log: Log,
-) -> DIANet:
+) -> list[list[dict[str, Tensor]]]:
+    """Return, for each member, its state dict at each point."""
     # Copies, because arrays out of Ray's object store are read-only, which torch refuses.
     known = [(torch.from_numpy(np.array(member.train)), member.seed) for member in members]
     labels = torch.from_numpy(np.array(clips.labels)).to(device)
     tables = [targets(settings, clips.labels[member.train], clips.n_classes) for member in members]
+    shown: list[list[dict[str, Tensor]]] = [[] for _ in members]
     with repeatable(device):
         pixels = Pixels(clips.images, phase_numbers(settings), device=device)
         network = build(settings, clips.n_classes, clips.images.shape[2], len(members))
-        _start(network, known, pixels)
+        start(network, known, pixels)
         plan = steps(settings, known, n_features=network.n_features, device=device)
-        train(
+        way = train(
             settings,
             network.to(device),
             batches=batches(settings, plan, pixels=pixels, labels=labels),
             tables=torch.stack(tables).to(device),
             log=log,
         )
-    return network
+        for step, there in way:
+            if step in settings.shown_at:
+                for number, states in enumerate(shown):
+                    states.append(member_state(there, number))
+    return shown
 
 
-def _start(network: DIANet, known: Sequence[tuple[Tensor, int]], pixels: Pixels) -> None:
+def start(network: DIANet, known: Sequence[tuple[Tensor, int]], pixels: Pixels) -> None:
     """Draw each member's start values and keep the statistics of its training images."""
     seeds = [derive_seed(seed, "start") for _, seed in known]
     # A seed per purpose: a setting that changes one draw leaves the others as they are.

@@ -1,4 +1,4 @@
-"""The training loop of a stack: weighted loss, AdamW, learning-rate schedule and history.
+"""The training loop of a stack: weighted loss, AdamW, schedule, averaged weights and history.
 
 The loss of a stack is the sum of its members' losses, so each member's gradient is what it would
 be alone. This module sees training clips only; it knows nothing of held-out ones.
@@ -6,6 +6,7 @@ be alone. This module sees training clips only; it knows nothing of held-out one
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Iterator
 
@@ -19,6 +20,10 @@ from dianet_ray.model.batches import Batch
 from dianet_ray.model.layers import Conv2d, Linear
 from dianet_ray.model.network import DIANet
 from dianet_ray.settings import Settings
+
+AVERAGE_POWER = 7
+"""Averaged weights are the mean over the way, weighted by the step to this power: about the last
+tenth of the way counts. docs/decisions.md: Schedule that is read at points"""
 
 N_LOGGED_STEPS = 15
 """Approximate number of steps in a history."""
@@ -108,15 +113,35 @@ def targets(settings: Settings, labels: np.ndarray, n_classes: int) -> Tensor:
 
 
 def learning_rate(settings: Settings, step: int) -> float:
-    """Return the learning rate of a step (from 1): a linear warm-up, then cosine or constant."""
-    n_warmup = round(settings.warmup * settings.steps)
+    """Return the learning rate of a step (from 1): a linear warm-up, then the schedule."""
+    n_warmup = min(settings.warmup, settings.steps)
     if step <= n_warmup:
-        return settings.learning_rate * step / n_warmup
-    if settings.schedule == "constant":
+        return settings.learning_rate * step / settings.warmup
+    if settings.schedule != "cosine":
         return settings.learning_rate
     # From the full rate at the first step after the warm-up to almost 0 at the last one.
     done = (step - 1 - n_warmup) / (settings.steps - n_warmup)
     return settings.learning_rate * (1 + math.cos(math.pi * done)) / 2
+
+
+class Average:
+    """The power-function average of a network's weights over its training so far.
+
+    At step t it is the mean of the weights after steps 1..t with shares s^p - (s - 1)^p, where p
+    is AVERAGE_POWER + 1, so it depends on nothing after t. Reference: Karras et al. 2024, arXiv
+    2312.02696, section 3.1.
+    """
+
+    def __init__(self, network: DIANet) -> None:
+        self.network = copy.deepcopy(network)
+        self._mine: list[Tensor] = list(self.network.parameters())
+        self._theirs: list[Tensor] = list(network.parameters())
+
+    def add(self, step: int) -> None:
+        """Add the weights after a step, from 1."""
+        share = 1 - (1 - 1 / step) ** (AVERAGE_POWER + 1)
+        with torch.no_grad():
+            torch._foreach_lerp_(self._mine, self._theirs, share)
 
 
 def adamw(settings: Settings, network: DIANet) -> torch.optim.AdamW:
@@ -138,7 +163,7 @@ def adamw(settings: Settings, network: DIANet) -> torch.optim.AdamW:
 
 def train(
     settings: Settings, network: DIANet, *, batches: Iterator[Batch], tables: Tensor, log: Log
-) -> None:
+) -> Iterator[tuple[int, DIANet]]:
     """Train a network for the number of steps in its settings.
 
     Args:
@@ -147,9 +172,14 @@ def train(
         batches: at least one per step.
         tables: each member's `targets`, stacked: (M, n_classes, n_classes).
         log: receives each step's losses and accuracies.
+
+    Yields:
+        After each step its number, and the network as it is shown there: averaged where the
+        schedule says so. The next step changes it.
     """
     stack = torch.arange(network.n_members, device=tables.device).unsqueeze(1)
     optimiser = adamw(settings, network)
+    average = Average(network) if settings.schedule == "averaged" else None
     network.train()
     for step, batch in zip(range(1, settings.steps + 1), batches, strict=False):
         rate = learning_rate(settings, step)
@@ -164,3 +194,6 @@ def train(
         optimiser.step()
         hits = (logits.argmax(dim=-1) == batch.labels).float().mean(dim=-1)
         log.add(step, losses.detach(), hits, rate)
+        if average is not None:
+            average.add(step)
+        yield step, network if average is None else average.network

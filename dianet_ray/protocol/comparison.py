@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -18,8 +18,10 @@ N_REPLICATES = 1000
 CHUNK = 100
 """Replicates between two checks whether those that are left can change the verdict."""
 
-Predictions = Callable[[int, int, int], np.ndarray]
-"""From number, rung and fold to the held-out probabilities, (clips of the fold, classes)."""
+Predictions = Callable[[int, int, int], tuple[np.ndarray, ...]]
+"""From number, rung and fold to the held-out probabilities at each point of the training, in
+order, each (clips of the fold, classes). All trainings of a configuration in a rung have the same
+points."""
 
 Memory = dict[Any, Any]
 """Results by the identities of the arrays that they were computed from. A result keeps its arrays
@@ -30,7 +32,11 @@ class Comparing(Protocol):
     """What decisions ask of predictions: scores and comparisons on the first folds of a rung."""
 
     def score(self, number: int, rung: int, n_folds: int) -> float:
-        """Score a configuration on the first folds of a rung, pooled: 0..1."""
+        """Score a configuration on the first folds of a rung, pooled, at its best point: 0..1."""
+        ...
+
+    def best_point(self, number: int, rung: int, n_folds: int) -> int:
+        """Return the place of the point with the best score; the earliest of equal ones."""
         ...
 
     def is_behind(self, number: int, rung: int, n_folds: int, rival: int) -> bool:
@@ -96,13 +102,24 @@ class Comparison:
         self._memory = {} if memory is None else memory
 
     def score(self, number: int, rung: int, n_folds: int) -> float:
-        """Score a configuration on the first folds of a rung, pooled: 0..1."""
-        found = self._found(number, rung, n_folds)
+        """Score a configuration on the first folds of a rung, pooled, at its best point: 0..1."""
+        return max(self.curve(number, rung, n_folds))
+
+    def best_point(self, number: int, rung: int, n_folds: int) -> int:
+        """Return the place of the point with the best score; the earliest of equal ones."""
+        curve = self.curve(number, rung, n_folds)
+        return curve.index(max(curve))
+
+    def curve(self, number: int, rung: int, n_folds: int) -> tuple[float, ...]:
+        """Score a configuration on the first folds of a rung, pooled, at each of its points."""
+        return tuple(self._score(found, rung) for found in self._found(number, rung, n_folds))
+
+    def _score(self, found: Sequence[np.ndarray], rung: int) -> float:
         # Arrays have no hash. The value holds them, so no other array can take their ids.
-        key = ("score", rung, n_folds, *map(id, found))
+        key = ("score", rung, *map(id, found))
         if key not in self._memory:
             value = pooled_score(
-                self._labels[self._clips(rung, n_folds)],
+                self._labels[self._clips(rung, len(found))],
                 np.concatenate(found),
                 n_classes=self._basis.n_classes,
                 objective=self._basis.objective,
@@ -115,7 +132,7 @@ class Comparison:
         basis = self._basis
         if basis.ladder[rung].drop == "none":
             return False
-        mine, other = (self._found(one, rung, n_folds) for one in (number, rival))
+        mine, other = (self._best(one, rung, n_folds) for one in (number, rival))
         lead = sum(
             self.score(number, below, len(folds)) - self.score(rival, below, len(folds))
             for below, folds in enumerate(basis.rungs[:rung])
@@ -132,8 +149,16 @@ class Comparison:
             self._memory[key] = verdict, (*mine, *other)
         return bool(self._memory[key][0])
 
+    def _best(self, number: int, rung: int, n_folds: int) -> tuple[np.ndarray, ...]:
+        """Return the predictions of the first folds at the point that scores best on them."""
+        return self._found(number, rung, n_folds)[self.best_point(number, rung, n_folds)]
+
     def _pair(
-        self, mine: list[np.ndarray], rival: list[np.ndarray], clips: list[int], lead: float
+        self,
+        mine: Sequence[np.ndarray],
+        rival: Sequence[np.ndarray],
+        clips: list[int],
+        lead: float,
     ) -> Pair:
         # Numbered anew from 0, because replicates draw from the tested subjects alone.
         tested, subjects = np.unique(self._subjects[clips], return_inverse=True)
@@ -146,8 +171,10 @@ class Comparison:
             lead=lead,
         )
 
-    def _found(self, number: int, rung: int, n_folds: int) -> list[np.ndarray]:
-        return [self._predictions(number, rung, fold) for fold in range(n_folds)]
+    def _found(self, number: int, rung: int, n_folds: int) -> list[tuple[np.ndarray, ...]]:
+        """Return the predictions of the first folds, for each point."""
+        folds = [self._predictions(number, rung, fold) for fold in range(n_folds)]
+        return list(zip(*folds, strict=True))
 
     def _clips(self, rung: int, n_folds: int) -> list[int]:
         folds = self._basis.rungs[rung][:n_folds]

@@ -34,9 +34,10 @@ def corrected(
     """Estimate what the chosen configuration scores on new subjects (BBC-CV over subjects).
 
     Each replicate draws subjects with replacement, chooses the configuration with the best mean
-    score over all rungs on them (ties to the lower number) and scores it, in LOSO, on the
-    subjects that were not drawn. Replicates that drew every subject are skipped. Reference:
-    Tsamardinos, Greasidou and Borboudakis 2018, https://doi.org/10.1007/s10994-018-5714-4.
+    score over all rungs on them (ties to the lower number), each rung read at the point that is
+    best on them, and scores it, in LOSO, on the subjects that were not drawn. Replicates that
+    drew every subject are skipped. Reference: Tsamardinos, Greasidou and Borboudakis 2018,
+    https://doi.org/10.1007/s10994-018-5714-4.
 
     Under a ladder only promoted configurations have LOSO predictions. They were promoted for
     their predictions on all subjects, those left out included. `_optimism` estimates what that
@@ -44,9 +45,9 @@ def corrected(
     docs/decisions.md: Correction under the ladder.
 
     Args:
-        rungs: for each rung, the configurations that finished it, in number order, with (S, C, C)
-            counts per subject. The last rung is LOSO. It has at least one configuration and two
-            subjects.
+        rungs: for each rung, the configurations that finished it, in number order, with
+            (points, S, C, C) counts per subject. The last rung is LOSO. It has at least one
+            configuration and two subjects.
         objective: the metric that chooses, one of METRICS.
         seed: the study seed.
         n: number of replicates.
@@ -54,11 +55,11 @@ def corrected(
     Returns:
         For each of METRICS the mean of the replicates' scores, and their interval.
     """
-    n_subjects = len(next(iter(rungs[-1].values())))
+    n_subjects = next(iter(rungs[-1].values())).shape[1]
     generator = np.random.default_rng(derive_seed(seed, "corrected"))
     drawn = generator.multinomial(n_subjects, np.full(n_subjects, 1 / n_subjects), size=n)
     drawn = drawn[(drawn == 0).any(axis=1)]  # else no subject is left out to score on
-    bagged = [_Bagged.of(found, drawn) for found in rungs]
+    bagged = [_Bagged.of(found, drawn, objective) for found in rungs]
     means = list(accumulate(bagged, _Bagged.joined))
     winners = means[-1].best(objective)
     estimates = {}
@@ -87,10 +88,24 @@ class _Bagged:
     n_rungs: int = 1
 
     @classmethod
-    def of(cls, found: Mapping[int, np.ndarray], drawn: np.ndarray) -> _Bagged:
-        """Score a rung's configurations, (S, C, C) counts each, on (B, S) drawn subjects."""
-        weights = (np.ones((1, drawn.shape[1])), drawn, drawn == 0)
-        whole, inside, outside = (_weighted(list(found.values()), one) for one in weights)
+    def of(cls, found: Mapping[int, np.ndarray], drawn: np.ndarray, objective: str) -> _Bagged:
+        """Score a rung's configurations, (P, S, C, C) counts each, on (B, S) drawn subjects.
+
+        Each is read at its best point on the subjects drawn: the points are a choice as well.
+        """
+        everyone = np.ones((1, drawn.shape[1]))
+        columns = []
+        for counts in found.values():
+            whole, inside, outside = (
+                _weighted(counts, weights) for weights in (everyone, drawn, drawn == 0)
+            )
+            best = inside[objective].argmax(axis=1)
+            column = _at(whole, whole[objective].argmax(axis=1))
+            columns.append((column, _at(inside, best), _at(outside, best)))
+        whole, inside, outside = (
+            {m: np.stack([one[m] for one in part], axis=1) for m in METRICS}
+            for part in zip(*columns, strict=True)
+        )
         return cls(tuple(found), {m: whole[m][0] for m in METRICS}, inside, outside)
 
     def places(self, numbers: Sequence[int]) -> list[int]:
@@ -124,12 +139,18 @@ class _Bagged:
         return np.asarray(self.outside[metric][np.arange(len(places)), places])
 
 
-def _weighted(counts: Sequence[np.ndarray], weights: np.ndarray) -> dict[str, np.ndarray]:
-    """Score K configurations with weighted subjects: (B, S) weights to (B, K)."""
-    flat = [one.reshape(len(one), -1) for one in counts]
-    shape = (len(weights), *counts[0].shape[1:])
-    scored = [scores((weights @ one).reshape(shape), present_only=True) for one in flat]
-    return {metric: np.stack([one[metric] for one in scored], axis=1) for metric in METRICS}
+def _weighted(counts: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:
+    """Score P points with weighted subjects: (P, S, C, C) counts, (B, S) weights to (B, P)."""
+    n_points, n_subjects, n_classes, _ = counts.shape
+    flat = counts.transpose(1, 0, 2, 3).reshape(n_subjects, -1)
+    return scores(
+        (weights @ flat).reshape(len(weights), n_points, n_classes, n_classes), present_only=True
+    )
+
+
+def _at(scored: Mapping[str, np.ndarray], points: np.ndarray) -> dict[str, np.ndarray]:
+    """Take one of (B, P) scores in each of B rows."""
+    return {metric: values[np.arange(len(points)), points] for metric, values in scored.items()}
 
 
 def _optimism(

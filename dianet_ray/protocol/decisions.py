@@ -22,6 +22,9 @@ from dianet_ray.protocol.results import Outcome
 RungState = Literal["running", "complete", "dropped", "failed", "lost"]
 """A configuration's state in one rung."""
 
+FIRST = 0
+"""The number of the first configuration."""
+
 FIRST_DROPPED_WAVE = 2
 """The first wave that may drop: wave w is compared with waves 0..w-2, which closed before it was
 drawn."""
@@ -118,6 +121,10 @@ class Decisions:
     def total(self, number: int, rung: int) -> float:
         """Sum a configuration's scores over the rungs up to this one, which it finished."""
         return sum(self._comparison.score(number, r, self._n_folds[r]) for r in range(rung + 1))
+
+    def best_point(self, number: int, rung: int) -> int:
+        """Return the place of a configuration's best point in a rung that it finished."""
+        return self._comparison.best_point(number, rung, self._n_folds[rung])
 
     def champion(self) -> int | None:
         """Return the number with the largest total among those that finished the last rung."""
@@ -249,7 +256,7 @@ class Decisions:
         When wave w closes, every configuration in the top floor(keep x n) of the n in waves 0..w
         that has not been promoted yet is promoted (at the last wave at least one). Never more
         than PLACES_PER_QUOTA times that number is promoted in all. Configurations that failed
-        above count in neither number.
+        above count in neither number, and neither does the first one where it always enters.
         docs/decisions.md: Promotion quota.
         """
         above, n_waves = rung + 1, len(self._waves[0])
@@ -265,6 +272,9 @@ class Decisions:
             quota = self._ladder[rung].quota(n_entered, is_last_wave=is_last)
             places = self._ladder[rung].places(n_entered, is_last_wave=is_last)
             self._waves[above].append([])
+            if FIRST in ranked and self._ladder[rung].keeps_first:
+                ranked.remove(FIRST)
+                promoted[FIRST] = self._enter_above(FIRST, above, wave)
             n_best = 0
             for number in ranked:
                 if n_best == quota:

@@ -38,12 +38,15 @@ class Rung(Record):
 
     `steps` is the share of the training steps that a training of this rung gets, `keep` the share
     of the configurations that is promoted, `drop` the rule that drops configurations inside it.
+    With `keeps_first` the first configuration is promoted beside them, whatever its score: a
+    search cannot end below the settings that it began with.
     """
 
     groups: int | None = None
     steps: float = 1.0
     keep: float = 0.0
     drop: Drop = "none"
+    keeps_first: bool = False
 
     @property
     def confidence(self) -> float:
@@ -118,7 +121,8 @@ def next_look(n_folds: int, n_compared: int) -> int:
 def entering(ladder: Ladder, n_configs: int, wave_size: int) -> list[int]:
     """Bound the number of configurations that enter each rung if none fails.
 
-    A closing wave promotes at most its quota, and all waves together at most the places.
+    A closing wave promotes at most its quota, and all waves together at most the places, the
+    first configuration not counted.
 
     >>> entering((Rung(3, keep=1 / 16), Rung()), 64, 8)
     [64, 8]
@@ -126,11 +130,11 @@ def entering(ladder: Ladder, n_configs: int, wave_size: int) -> list[int]:
     counts = [n_configs]
     for place, rung in enumerate(ladder[:-1]):
         n = counts[-1]
-        bound = min(n, rung.places(n, is_last_wave=True))
+        bound = rung.places(n, is_last_wave=True)
         if place == 0:
             drawn = [*range(wave_size, n, wave_size), n]
             bound = min(bound, sum(rung.quota(k, is_last_wave=k == n) for k in drawn))
-        counts.append(bound)
+        counts.append(min(n, bound + rung.keeps_first))
     return counts
 
 

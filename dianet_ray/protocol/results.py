@@ -43,6 +43,19 @@ class Weights(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class Point(Record):
+    """What a training shows after `steps` steps: what a training of so many steps would give.
+
+    `probabilities` are of the held-out clips, in the fold's order. `weights` are kept only in the
+    LOSO rung.
+    """
+
+    steps: int
+    probabilities: Probabilities
+    weights: Weights | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerEnvironment(Record):
     """What a training ran on. Only trainings with equal environments are equal to the bit.
 
@@ -61,17 +74,16 @@ class WorkerEnvironment(Record):
 class TrainingResult(Record):
     """The result of one training.
 
-    `probabilities` are of the held-out clips, in the fold's order; None unless the outcome is ok.
-    `weights` are kept only in the LOSO rung. The first line of `error` says what went wrong. Times
-    are seconds since the epoch, by the worker's clock. A lost training has no environment.
+    `points` are in order of their steps, the last one the end; none unless the outcome is ok. The
+    first line of `error` says what went wrong. Times are seconds since the epoch, by the worker's
+    clock. A lost training has no environment.
     """
 
     outcome: Outcome
     started_at: float
     finished_at: float
-    probabilities: Probabilities | None = None
+    points: tuple[Point, ...] = ()
     history: tuple[LoggedStep, ...] = ()
-    weights: Weights | None = None
     error: str = ""
     environment: WorkerEnvironment | None = None
 
@@ -106,10 +118,13 @@ class Training(Record):
         return self.result.outcome
 
     @property
-    def probabilities(self) -> np.ndarray:
-        """The held-out probabilities of a training that succeeded, (clips, classes) float32."""
-        assert self.result.probabilities is not None
-        return self.result.probabilities
+    def points(self) -> tuple[Point, ...]:
+        """What the training showed on its way; empty unless it succeeded."""
+        return self.result.points
+
+    def at(self, steps: int) -> Point:
+        """Return what it showed after so many steps, one of the steps of its points."""
+        return next(point for point in self.points if point.steps == steps)
 
     @property
     def seconds(self) -> float:

@@ -70,9 +70,29 @@ class Standing:
         number = self.decisions.champion()
         return None if number is None else self.study.configurations[number]
 
-    def score(self, number: int) -> Score:
-        """Score a complete configuration by the objective."""
-        return loso_score(self.study, number)
+    def best_steps(self, number: int, rung: int | None = None) -> int:
+        """Return the point at which a configuration scored best in a finished rung, in steps.
+
+        It is chosen by the pooled score, the same for all folds: no fold chooses for itself.
+        """
+        rung = self.study.loso_rung if rung is None else rung
+        return self.study.points(number, rung)[self.decisions.best_point(number, rung)]
+
+    def pooled(self, number: int, rung: int | None = None) -> np.ndarray:
+        """Pool held-out probabilities of a finished rung, as `Study.pooled`, at its best point."""
+        return self.study.pooled(number, rung, self.best_steps(number, rung))
+
+    def score(self, number: int, steps: int | None = None) -> Score:
+        """Score a complete configuration by the objective, at a point (default: its best)."""
+        study, n_classes = self.study, len(self.study.classes)
+        probabilities = study.pooled(number, steps=steps or self.best_steps(number))
+        value = pooled_score(
+            study.labels(), probabilities, n_classes=n_classes, objective=study.objective
+        )
+        _, confusions = subject_confusions(study.clips, classify(probabilities), n_classes)
+        found = interval(confusions, study.identity.seed, n=N_QUICK_REPLICATES)
+        low, high = found[study.objective]
+        return Score(value, low, high)
 
     def is_surplus(self, training: Training) -> bool:
         """Say whether a training is surplus: no decision, score or report reads it."""
@@ -101,17 +121,6 @@ class Standing:
         return f"every training of the first wave failed: {results[-1].error.splitlines()[0]}"
 
 
-def loso_score(study: Study, number: int) -> Score:
-    """Score a configuration that finished LOSO by the objective, with its interval."""
-    probabilities, n_classes = study.pooled(number), len(study.classes)
-    value = pooled_score(
-        study.labels(), probabilities, n_classes=n_classes, objective=study.objective
-    )
-    _, confusions = subject_confusions(study.clips, classify(probabilities), n_classes)
-    low, high = interval(confusions, study.identity.seed, n=N_QUICK_REPLICATES)[study.objective]
-    return Score(value, low, high)
-
-
 def comparison_of(
     study: Study, latest: Callable[[], Study] | None = None, memory: Memory | None = None
 ) -> Comparison:
@@ -124,8 +133,9 @@ def comparison_of(
     """
     grown = latest or (lambda: study)
 
-    def predictions(number: int, rung: int, fold: int) -> np.ndarray:
-        return grown().trainings[number, rung, fold].probabilities
+    def predictions(number: int, rung: int, fold: int) -> tuple[np.ndarray, ...]:
+        points = grown().trainings[number, rung, fold].points
+        return tuple(point.probabilities for point in points)
 
     basis = Basis(
         study.ladder,

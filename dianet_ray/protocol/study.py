@@ -181,8 +181,17 @@ class Study:
         """Return the true class of every clip, (clips,) int64."""
         return np.array([clip.label for clip in self.clips], dtype=np.int64)
 
-    def pooled(self, number: int, rung: int | None = None) -> np.ndarray:
+    def points(self, number: int, rung: int | None = None) -> tuple[int, ...]:
+        """List the steps at which a configuration was shown in a rung (default: LOSO), rising."""
+        return tuple(point.steps for point in self.of(number, rung)[0].points)
+
+    def pooled(self, number: int, rung: int | None = None, steps: int | None = None) -> np.ndarray:
         """Pool the held-out probabilities of a finished rung (default: LOSO).
+
+        Args:
+            number: the configuration.
+            rung: the rung.
+            steps: one of its points; by default the end of its trainings.
 
         Returns:
             (clips, classes) float32, in the study's clip order; NaN for clips not tested yet.
@@ -190,7 +199,9 @@ class Study:
         out = np.full((len(self.clips), len(self.classes)), np.nan, dtype=np.float32)
         for training in self.of(number, rung):
             fold = self.rungs[training.rung][training.fold]
-            out[list(fold.test_clips)] = training.result.probabilities
+            if training.points:
+                point = training.points[-1] if steps is None else training.at(steps)
+                out[list(fold.test_clips)] = point.probabilities
         return out
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,16 +12,38 @@ from dianet_ray.protocol import correction, predictions
 from dianet_ray.protocol.correction import Corrected
 from dianet_ray.protocol.metrics import scores
 from dianet_ray.protocol.predictions import Chance
+from dianet_ray.protocol.standing import Standing
 from dianet_ray.protocol.study import Configuration, Study
 from dianet_ray.report.records import (
     Champion,
     DatasetScores,
+    PointScore,
     Scores,
     SubjectScore,
 )
 
-Counts = dict[int, np.ndarray]
-"""The configurations that finished a rung, in number order: (S, C, C) counts per subject."""
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """A configuration's predictions in a rung that it finished, counted.
+
+    `counts` are (points, S, C, C) by true and predicted class, `steps` those of the points, and
+    `best` is the place of the point that scores best.
+    """
+
+    steps: tuple[int, ...]
+    counts: np.ndarray
+    best: int
+
+    @property
+    def at_best(self) -> np.ndarray:
+        """The counts at the best point, (S, C, C)."""
+        found: np.ndarray = self.counts[self.best]
+        return found
+
+
+Counts = dict[int, Counted]
+"""The configurations that finished a rung, in number order."""
 
 
 def scores_of(confusion: np.ndarray) -> Scores:
@@ -29,7 +52,7 @@ def scores_of(confusion: np.ndarray) -> Scores:
 
 
 def describe(
-    study: Study,
+    standing: Standing,
     winner: Configuration,
     counts: Sequence[Counts],
     chance: Mapping[str, Chance],
@@ -37,12 +60,13 @@ def describe(
     """Describe the champion.
 
     Args:
-        study: the study.
+        standing: of the study.
         winner: its champion.
         counts: of each rung, the last one LOSO.
         chance: what guessing scores, by metric.
     """
-    mine = counts[-1][winner.number]
+    study, counted = standing.study, counts[-1][winner.number]
+    mine = counted.at_best
     total = mine.sum(axis=0)
     # Subjects are resampled, not clips: clips of one subject resemble each other.
     found = predictions.interval(mine, study.identity.seed)
@@ -58,6 +82,8 @@ def describe(
         number=winner.number,
         config_id=winner.config_id,
         settings=winner.settings,
+        steps=counted.steps[counted.best],
+        curve=_curve(standing, winner, counted),
         ci95={metric: found[metric] for metric in METRICS},
         corrected=_corrected(study, counts),
         above_chance={metric: found[metric][0] > chance[metric].level for metric in METRICS},
@@ -71,10 +97,19 @@ def describe(
 def _corrected(study: Study, counts: Sequence[Counts]) -> dict[str, Corrected] | None:
     """Take off what the choice adds; with one configuration there was none."""
     # Promotion is a choice too, so the first rung counts, also when one finished LOSO.
-    if len(counts[0]) < 2:
+    # The points are a choice as well.
+    if sum(len(counted.steps) for counted in counts[0].values()) < 2:
         return None
+    rungs = [{number: one.counts for number, one in found.items()} for found in counts]
     # docs/decisions.md: Correction under the ladder
-    return correction.corrected(counts, study.objective, seed=study.identity.seed)
+    return correction.corrected(rungs, study.objective, seed=study.identity.seed)
+
+
+def _curve(standing: Standing, winner: Configuration, counted: Counted) -> tuple[PointScore, ...]:
+    scored = [(steps, standing.score(winner.number, steps)) for steps in counted.steps]
+    return tuple(
+        PointScore(steps, found.value, (found.low, found.high)) for steps, found in scored
+    )
 
 
 def _subject(confusion: np.ndarray) -> SubjectScore:

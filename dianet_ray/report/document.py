@@ -16,7 +16,7 @@ from dianet_ray.protocol.predictions import Chance
 from dianet_ray.protocol.standing import Standing
 from dianet_ray.protocol.study import Configuration, Study
 from dianet_ray.report import champion, costs, savings
-from dianet_ray.report.champion import Counts, scores_of
+from dianet_ray.report.champion import Counted, Counts, scores_of
 from dianet_ray.report.records import (
     ConfigurationResult,
     Dataset,
@@ -35,7 +35,7 @@ def summarise(standing: Standing) -> Report:
     # Counting predictions is most of the work, so every section reads the same counts.
     counts = [_finished(standing, rung) for rung in range(len(study.rungs))]
     configs = tuple(_configuration(standing, one, counts) for one in study.configurations)
-    chance = _chance(study, winner)
+    chance = _chance(standing, winner)
     return Report(
         study=study.name,
         dataset=_dataset(study),
@@ -49,7 +49,7 @@ def summarise(standing: Standing) -> Report:
         n_trainings_exhaustive=len(study.configurations) * len(study.folds),
         flow=savings.flow(standing),
         chance=chance,
-        champion=None if winner is None else champion.describe(study, winner, counts, chance),
+        champion=None if winner is None else champion.describe(standing, winner, counts, chance),
         settings_effect=_effects(study, configs),
         configs=configs,
         seconds=costs.seconds(study),
@@ -59,16 +59,23 @@ def summarise(standing: Standing) -> Report:
 
 def _finished(standing: Standing, rung: int) -> Counts:
     """Count the predictions of every configuration that finished a rung, subject by subject."""
-    study, counts = standing.study, {}
-    for number in sorted(entry.number for entry in standing.decisions.complete(rung)):
-        predicted = predictions.classify(study.pooled(number, rung))
+    numbers = sorted(entry.number for entry in standing.decisions.complete(rung))
+    return {number: _counted(standing, number, rung) for number in numbers}
+
+
+def _counted(standing: Standing, number: int, rung: int) -> Counted:
+    study, points = standing.study, standing.study.points(number, rung)
+    counts = []
+    for steps in points:
+        predicted = predictions.classify(study.pooled(number, rung, steps))
         found = predictions.subject_confusions(study.clips, predicted, len(study.classes))
-        counts[number] = found[1]
-    return counts
+        counts.append(found[1])
+    return Counted(points, np.stack(counts), points.index(standing.best_steps(number, rung)))
 
 
-def _chance(study: Study, winner: Configuration | None) -> dict[str, Chance]:
-    predicted = None if winner is None else predictions.classify(study.pooled(winner.number))
+def _chance(standing: Standing, winner: Configuration | None) -> dict[str, Chance]:
+    study = standing.study
+    predicted = None if winner is None else predictions.classify(standing.pooled(winner.number))
     return predictions.chance(
         study.labels(),
         predicted,
@@ -108,6 +115,7 @@ def _configuration(
             state=entry.state,
             n_trainings=len(study.of(number, entry.rung)),
             scores=_scores(counts[entry.rung].get(number)),
+            steps=_steps(counts[entry.rung].get(number)),
         )
         for entry in standing.entries(number)
     ]
@@ -120,5 +128,9 @@ def _configuration(
     )
 
 
-def _scores(per_subject: np.ndarray | None) -> Scores | None:
-    return None if per_subject is None else scores_of(per_subject.sum(axis=0))
+def _scores(counted: Counted | None) -> Scores | None:
+    return None if counted is None else scores_of(counted.at_best.sum(axis=0))
+
+
+def _steps(counted: Counted | None) -> int | None:
+    return None if counted is None else counted.steps[counted.best]

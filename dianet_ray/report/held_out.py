@@ -35,7 +35,7 @@ def _rows(standing: Standing) -> Iterator[list[str]]:
             f"{len(study.trainings)} trainings"
         )
     # From the LOSO rung: each row comes from the one network that never saw the clip's subject.
-    probabilities = study.pooled(winner.number)
+    probabilities = standing.pooled(winner.number)
     columns = [f"probability_{name}" for name in study.classes]
     yield ["clip_id", "subject", "label", "predicted", *columns]
     for clip, index, row in zip(study.clips, classify(probabilities), probabilities, strict=True):

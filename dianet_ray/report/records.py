@@ -106,9 +106,19 @@ class DatasetScores(Scores):
 
 
 @dataclass(frozen=True, slots=True)
-class Champion(Scores):
-    """The champion and its LOSO scores.
+class PointScore(Record):
+    """The objective at one point of the way, with its interval over subjects."""
 
+    steps: int
+    score: float
+    ci95: Interval
+
+
+@dataclass(frozen=True, slots=True)
+class Champion(Scores):
+    """The champion and its LOSO scores, read after `steps` steps, its best point.
+
+    `curve` is its objective at every point.
     `ci95`, `corrected` and `above_chance` are by metric; `corrected` is None where there was one
     configuration to choose from. `confusion` counts clips by true class (rows) and predicted
     class, in the order of the data set's classes; `recall` is by class, `per_subject` by subject
@@ -118,6 +128,8 @@ class Champion(Scores):
     number: int
     config_id: str
     settings: Settings
+    steps: int
+    curve: tuple[PointScore, ...]
     ci95: dict[str, Interval]
     corrected: dict[str, Corrected] | None
     above_chance: dict[str, bool]
@@ -156,12 +168,16 @@ Effects = tuple[ValueEffect, ...] | tuple[RangeEffect, ...]
 
 @dataclass(frozen=True, slots=True)
 class RungResult(Record):
-    """A configuration in one rung; `scores` is None unless it finished the rung."""
+    """A configuration in one rung.
+
+    `scores`, and the `steps` of the point at which they are, are None unless it finished the rung.
+    """
 
     partition: str
     state: RungState
     n_trainings: int
     scores: Scores | None
+    steps: int | None
 
 
 @dataclass(frozen=True, slots=True)

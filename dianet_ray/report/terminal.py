@@ -96,6 +96,7 @@ def _about(report: Report, champion: Champion) -> list[str]:
         wording.CORRECTED if champion.corrected else wording.NOT_CORRECTED,
         wording.chance(report),
         "Above: the lower end of the score's interval is above the chance level.",
+        *filter(None, [wording.curve(report)]),
         f"Settings: {', '.join(f'{name} {show(value)}' for name, value in settings)}",
         f"Recall: {recall}",
         *wording.datasets(champion),

@@ -126,6 +126,26 @@ def _saved(saved: Saved) -> str:
     return f"Compared with training every LOSO fold of every configuration: {found}."
 
 
+def curve(report: Report) -> str:
+    """Say how the champion's score goes on along its training; empty where it was shown once."""
+    champion = report.champion
+    if champion is None or len(champion.curve) < 2:
+        return ""
+    name, last = METRIC_NAMES[report.objective], champion.curve[-1]
+    shown = ", ".join(
+        f"{point.score:.3f} [{point.ci95[0]:.2f}, {point.ci95[1]:.2f}] after {point.steps}"
+        for point in champion.curve
+    )
+    if champion.steps < last.steps:
+        verdict = f"It falls after {champion.steps} steps, where the champion is read."
+    else:
+        verdict = (
+            "It is still rising at the last point, where the champion is read: train longer "
+            f"(--set steps={2 * last.steps})."
+        )
+    return f"{name} by steps: {shown}. {verdict}"
+
+
 def datasets(champion: Champion) -> list[str]:
     """Say what the champion scores on each data set of a composite; nothing for a single one."""
     return [

@@ -67,12 +67,15 @@ class TrainingEnded(Record):
 
 @dataclass(frozen=True, slots=True)
 class WeightsMade(Record):
-    """A LOSO training whose weights file was missing or damaged was repeated for the file."""
+    """A LOSO training whose weights were missing or damaged was repeated for the files.
+
+    `weights` are those of each point, in order.
+    """
 
     at: float
     number: int
     fold: int
-    weights: Weights
+    weights: tuple[Weights, ...]
     kind: Literal["weights"] = "weights"
 
 

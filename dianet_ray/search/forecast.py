@@ -13,16 +13,22 @@ from dianet_ray.settings import Choice, Settings, Value
 
 
 def largest_training_bytes(plan: Plan) -> int:
-    """Size the weights of one training of the largest network that the space holds, in bytes."""
+    """Size the weights of one training of the largest network that the space holds, in bytes.
+
+    They are those of one point.
+    """
     size = plan.study.origin.recipe.image_size
-    candidates = [*plan.space.first_settings, *filter(None, [_largest(plan.space)])]
     return max(
         sum(
             p.numel() * p.element_size()
             for p in build(one, len(plan.study.classes), size).parameters()
         )
-        for one in candidates
+        for one in _candidates(plan.space)
     )
+
+
+def _candidates(space: Space) -> list[Settings]:
+    return [*space.first_settings, *filter(None, [_largest(space)])]
 
 
 def _largest(space: Space) -> Settings | None:
@@ -30,7 +36,7 @@ def _largest(space: Space) -> Settings | None:
     if not space.dimensions:
         return space.settings({})
     largest: dict[str, Value] = {"heads": 1, "phases": "both", "fusion": "cross_attention"}
-    for name in ("width", "embedding", "backbone"):
+    for name in ("width", "embedding", "backbone", "points"):
         dimension = space.dimensions.get(name)
         if isinstance(dimension, Choice):
             largest[name] = max(dimension.values)
@@ -38,16 +44,25 @@ def _largest(space: Space) -> Settings | None:
             largest[name] = dimension.high
         elif name in space.fixed:
             largest[name] = space.fixed[name]
+    schedule = space.dimensions.get("schedule")
+    values = schedule.values if isinstance(schedule, Choice) else (space.fixed.get("schedule"),)
+    if "averaged" in values:
+        largest["schedule"] = "averaged"
     return Settings(**largest)
 
 
 def most_disk_bytes(plan: Plan) -> int:
-    """Bound the weights on disk at any time: those kept, and those of two waves that still run."""
+    """Bound the weights on disk at any time: those kept, and those of two waves that still run.
+
+    What still runs holds the weights of every point, what is kept those of one.
+    """
     n_in_loso = plan.entering(plan.n_configs)[-1]
     kept = n_in_loso if plan.options.keep_weights == "all" else plan.options.keep_weights
     open_waves = 2 * plan.study.identity.wave_size
-    n_configs = min(n_in_loso, kept + open_waves)
-    return n_configs * len(plan.study.folds) * largest_training_bytes(plan)
+    n_open = min(n_in_loso, open_waves)
+    n_points = max(len(one.shown_at) for one in _candidates(plan.space))
+    n_weights = n_open * n_points + min(n_in_loso - n_open, kept)
+    return n_weights * len(plan.study.folds) * largest_training_bytes(plan)
 
 
 def describe(

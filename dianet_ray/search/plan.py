@@ -115,6 +115,8 @@ def make_plan(images: Images, path: Path, *, space: Space, options: SearchOption
         _check_same("images", existing.identity.images, images.hash, path)
     used, settled = clips_of(images, labels), _settled(existing, options)
     ladder = _ladder(space, options, len({clip.subject for clip in used.clips}))
+    if space.first_settings:
+        ladder = (*(replace(rung, keeps_first=True) for rung in ladder[:-1]), ladder[-1])
     identity = _identity(images, labels, settled, space=space, ladder=ladder)
     if existing is not None:
         _check_identity(existing.identity, identity, path)

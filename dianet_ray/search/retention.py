@@ -6,8 +6,8 @@ import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
-from dianet_ray.artefacts import WEIGHTS_FOLDER
-from dianet_ray.protocol.results import Training
+from dianet_ray.artefacts import weights_folder
+from dianet_ray.protocol.results import Point
 from dianet_ray.protocol.standing import Standing
 from dianet_ray.storage import files
 
@@ -19,14 +19,17 @@ def kept(totals: Mapping[int, float], n: int | None) -> list[int]:
 
 def damaged_weights(path: Path, standing: Standing, n_kept: int | None) -> list[tuple[int, int]]:
     """List (configuration, fold) that are needed, now or soon, and missing or changed."""
-    study = standing.study
+    study, best = standing.study, kept(standing.totals(), n_kept)
     in_loso = (standing.decisions.entry(c.number, study.loso_rung) for c in study.configurations)
     running = [entry.number for entry in in_loso if entry is not None and entry.state == "running"]
+    needed: dict[int, tuple[int, ...]] = {n: (standing.best_steps(n),) for n in best}
+    # Which point is best is not known before the last fold.
+    needed |= {number: study.points(number) for number in running if study.of(number)}
     return [
         (number, training.fold)
-        for number in [*kept(standing.totals(), n_kept), *running]
+        for number, steps in needed.items()
         for training in study.of(number)
-        if not _is_whole(path, training)
+        if not all(_is_whole(path, p) for p in training.points if p.steps in steps)
     ]
 
 
@@ -34,31 +37,44 @@ class Retention:
     """Deletes the fold weights that are no longer needed, as a search goes on.
 
     `n_kept` of the configurations that finished LOSO keep their weights, the best ones; None
-    for all.
+    for all. They keep those of their best point.
     """
 
     def __init__(self, path: Path, n_kept: int | None) -> None:
-        self._folder, self._n_kept = path / WEIGHTS_FOLDER, n_kept
-        self._weightless: set[int] = set()  # configurations whose weights are deleted
+        self._path, self._n_kept = path, n_kept
+        self._wanted: set[int] = set()
+        self._settled: set[int] = set()  # configurations that have no weights too many
 
     def written(self, number: int) -> None:
         """Take note that a training of a configuration may just have written weights."""
-        self._weightless.discard(number)
+        self._settled.discard(number)
 
     def delete_surplus(self, standing: Standing) -> None:
-        """Delete the weights of configurations that ended and are not among the best."""
-        study = standing.study
+        """Delete the weights of configurations that ended and are not among the best.
+
+        Of the best, delete those at other points than the best one.
+        """
         wanted = set(kept(standing.totals(), self._n_kept))
-        for entry in standing.decisions.entries(study.loso_rung):
-            if entry.number in wanted or entry.number in self._weightless:
+        # A configuration that is overtaken later has still weights to delete.
+        self._settled -= self._wanted - wanted
+        self._wanted = wanted
+        for entry in standing.decisions.entries(standing.study.loso_rung):
+            if entry.number in self._settled or (entry.is_in and entry.state == "running"):
                 continue
-            folder = self._folder / study.configurations[entry.number].config_id
-            if not (entry.is_in and entry.state == "running") and files.remove(folder):
-                self._weightless.add(entry.number)
+            best = standing.best_steps(entry.number) if entry.number in wanted else None
+            configuration = standing.study.configurations[entry.number]
+            folders = [
+                self._path / weights_folder(configuration.config_id, steps)
+                for steps in configuration.settings.shown_at
+                if steps != best
+            ]
+            # A list, not a generator: all are tried, also after one that cannot be deleted now.
+            if all([files.remove(folder) for folder in folders]):
+                self._settled.add(entry.number)
 
 
-def _is_whole(path: Path, training: Training) -> bool:
-    weights = training.result.weights
+def _is_whole(path: Path, point: Point) -> bool:
+    weights = point.weights
     if weights is None:
         return True
     try:

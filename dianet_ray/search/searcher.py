@@ -114,6 +114,9 @@ class StudySearcher(Searcher):  # type: ignore[misc]
             if isinstance(action, DrawWave):
                 self._draw(action)
             elif not self.flush():  # no unflushed result can change the decision
+                if isinstance(action, Done):
+                    # Weights that were made again were written before the ledger was replayed.
+                    self._settle()
                 return action
 
     def on_trial_complete(
@@ -156,6 +159,8 @@ class StudySearcher(Searcher):  # type: ignore[misc]
                 training = event.training
                 self._retention.written(training.number)
                 self._schedule.finished(*training.key, training.outcome)
+            elif isinstance(event, WeightsMade):  # of all points, and one of them is kept
+                self._retention.written(event.number)
         self._settle()
         self.on_change(self.study)
         return True
@@ -258,11 +263,12 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         self.ledger.append(TrainingEnded(training), is_urgent=is_urgent)
 
     def _repaired(self, number: int, fold: int, result: TrainingResult) -> None:
-        if result.weights is None:
+        weights = tuple(point.weights for point in result.points if point.weights is not None)
+        if not weights:
             where = f"configuration {number}, fold {fold}"
             logger.warning("%s: its weights could not be made again: %s", where, result.error)
             return
-        self.ledger.append(WeightsMade(result.finished_at, number, fold, result.weights))
+        self.ledger.append(WeightsMade(result.finished_at, number, fold, weights))
 
     def _lost(self, train: Train) -> None:
         (fold,) = train.folds

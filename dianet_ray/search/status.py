@@ -19,7 +19,7 @@ class Status:
     """How far a study is. `driver` names the process that writes it now, if one does.
 
     `n_folds` are those of each rung; `last_s` is how many seconds ago the last training ended;
-    `best` is the champion so far.
+    `best` is the champion so far, with its best point in steps.
     """
 
     study: str
@@ -30,7 +30,7 @@ class Status:
     states: dict[str, int]
     last_s: float | None
     objective: str
-    best: tuple[Configuration, Score] | None
+    best: tuple[Configuration, int, Score] | None
 
     def document(self) -> dict[str, Any]:
         """Write the status as JSON values."""
@@ -48,10 +48,11 @@ class Status:
     def _best_document(self) -> dict[str, Any] | None:
         if self.best is None:
             return None
-        winner, score = self.best
+        winner, steps, score = self.best
         return {
             "number": winner.number,
             "config_id": winner.config_id,
+            "steps": steps,
             self.objective: score.value,
             "ci95": [score.low, score.high],
         }
@@ -67,10 +68,10 @@ class Status:
         if self.last_s is not None and self.driver:
             lines.append(f"last     training {duration(self.last_s)} ago")
         if self.best is not None:
-            winner, score = self.best
+            winner, steps, score = self.best
             lines.append(
                 f"best     configuration {winner.number} ({winner.config_id}): "
-                f"{self.objective} {score}"
+                f"{self.objective} {score} after {count(steps, 'step')}"
             )
         return lines
 
@@ -88,8 +89,12 @@ def status_of(standing: Standing, path: Path) -> Status:
         states={str(state): states.count(state) for state in sorted(set(states))},
         last_s=time.time() - max(ends) if ends else None,
         objective=study.objective,
-        best=None if winner is None else (winner, standing.score(winner.number)),
+        best=None if winner is None else _best(standing, winner),
     )
+
+
+def _best(standing: Standing, winner: Configuration) -> tuple[Configuration, int, Score]:
+    return winner, standing.best_steps(winner.number), standing.score(winner.number)
 
 
 def _driver(path: Path) -> str:

@@ -18,7 +18,7 @@ from dianet_ray.artefacts import (
 )
 from dianet_ray.errors import InputError
 from dianet_ray.protocol.folds import Clip, Fold
-from dianet_ray.protocol.results import Training, Weights
+from dianet_ray.protocol.results import Training
 from dianet_ray.protocol.study import Configuration, Identity, Origin, Span, Study
 from dianet_ray.search.events import (
     DrawingEnded,
@@ -174,15 +174,17 @@ class _Growing:
         )
 
     def _end_training(self, training: Training) -> None:
-        _check_weights(training.result.weights, training.config_id, training.fold)
+        _check_weights(training)
         self._trainings[training.key] = training
 
     def _replace_weights(self, event: WeightsMade) -> None:
         key = (event.number, self._study.loso_rung, event.fold)
         before = self._trainings[key]
-        _check_weights(event.weights, before.config_id, event.fold)
-        result = replace(before.result, weights=event.weights)
-        self._trainings[key] = replace(before, result=result)
+        pairs = zip(before.points, event.weights, strict=True)
+        points = tuple(replace(point, weights=weights) for point, weights in pairs)
+        made = replace(before, result=replace(before.result, points=points))
+        _check_weights(made)
+        self._trainings[key] = made
 
     def _follow(self, at: float) -> None:
         """Extend the last driver's span. Workers' clocks may differ, so it never shrinks."""
@@ -191,12 +193,14 @@ class _Growing:
             self._spans[-1] = replace(self._spans[-1], stopped_at=last)
 
 
-def _check_weights(weights: Weights | None, config_id: str, fold: int) -> None:
+def _check_weights(training: Training) -> None:
     """Refuse a ledger that leads out of its study; it may come from somebody else."""
-    if weights is None:
-        return
-    if not config_id.isalnum() or weights.path != weights_path(config_id, fold):
-        raise InputError(
-            f"a ledger names weights inside its study: got {weights.path!r} for configuration "
-            f"{config_id!r}, fold {fold}"
-        )
+    name, fold = training.config_id, training.fold
+    for point in training.points:
+        if point.weights is None:
+            continue
+        if not name.isalnum() or point.weights.path != weights_path(name, point.steps, fold):
+            raise InputError(
+                f"a ledger names weights inside its study: got {point.weights.path!r} for "
+                f"configuration {name!r}, fold {fold}"
+            )

@@ -26,7 +26,7 @@ from dianet_ray.errors import StorageAway, one_line
 from dianet_ray.model import fit as fitting
 from dianet_ray.model.weights import save_weights
 from dianet_ray.protocol.folds import Fold
-from dianet_ray.protocol.results import TrainingResult, Weights, WorkerEnvironment
+from dianet_ray.protocol.results import Point, TrainingResult, Weights, WorkerEnvironment
 from dianet_ray.search.events import Answer, Order, Refusal, Report, order_of
 from dianet_ray.settings import Settings, derive_seed
 from dianet_ray.storage import files
@@ -139,16 +139,18 @@ def train(
         on_progress=on_progress,
     )
     is_loso = order.rung == len(material.rungs) - 1
-    weights = None
-    if is_loso:
-        weights = _save(material, order, fitted, lambda: on_progress(settings.steps))
+    points = []
+    for shown in fitted.shown:
+        weights = None
+        if is_loso:
+            weights = _save(material, order, shown, lambda: on_progress(settings.steps))
+        points.append(Point(shown.steps, shown.probabilities, weights))
     return TrainingResult(
         outcome="ok",
         started_at=started_at,
         finished_at=time.time(),
-        probabilities=fitted.probabilities,
+        points=tuple(points),
         history=fitted.history,
-        weights=weights,
         environment=describe_worker(len(order.folds), device),
     )
 
@@ -173,14 +175,14 @@ def shortened(settings: Settings, share: float) -> Settings:
 
 
 def _save(
-    material: Material, order: Order, fitted: fitting.Fitted, on_wait: Callable[[], None]
+    material: Material, order: Order, shown: fitting.Shown, on_wait: Callable[[], None]
 ) -> Weights:
-    """Save the weights of a LOSO fold, and wait while the storage is away or full."""
-    path = weights_path(order.config_id, order.fold)
+    """Save the weights of a LOSO fold at a point, and wait while the storage is away or full."""
+    path = weights_path(order.config_id, shown.steps, order.fold)
     file = material.study_path / path
-    about = {"config_id": order.config_id, "fold": str(order.fold)}
+    about = {"config_id": order.config_id, "fold": str(order.fold), "steps": str(shown.steps)}
     n_bytes, sha256 = files.patiently(
-        lambda: save_weights(file, fitted.weights, about), lambda error: on_wait()
+        lambda: save_weights(file, shown.weights, about), lambda error: on_wait()
     )
     return Weights(path, n_bytes, sha256)
 

@@ -29,11 +29,12 @@ FACES_TAG = "dianet.faces"
 class ModelCard:
     """The champion's card: the text of its file, and what MLflow shows of it.
 
-    `image_size` is the side of a dynamic image in pixels.
+    `steps` is the configuration's best point, `image_size` the side of a dynamic image in pixels.
     """
 
     text: str
     config_id: str
+    steps: int
     image_size: int
 
     @property
@@ -83,7 +84,7 @@ class ModelFiles:
         return Path(self._folder.name) / "model"
 
     def _copy(self, training: Training, target: Path) -> None:
-        weights = training.result.weights
+        weights = training.at(self.card.steps).weights
         source = self._study / weights.path if weights else self._study
         try:
             found = files.read(source)
@@ -115,7 +116,8 @@ def write_folds(
         client.delete_run(runs.folds.pop(key).run_id)
     parent = runs.configurations[config_id].run_id
     for training in model_files.trainings:
-        wanted = content.fold_run(study, training, {content.CARD: model_files.card.sha256})
+        card = model_files.card
+        wanted = content.fold_run(study, training, card.steps, {content.CARD: card.sha256})
         known = runs.folds.get((config_id, training.fold))
         if known is None:
             known = make_run(client, experiment, wanted, parent=parent)

@@ -156,14 +156,20 @@ def best_curve(standing: Standing) -> Iterator[MetricValue]:
         if state != "complete":
             continue
         if totals[number] > best_total:
-            best, best_total = pooled_scores(study, number), totals[number]
+            best, best_total = pooled_scores(standing, number), totals[number]
         for metric in METRICS:
             yield MetricValue(f"best/{metric}", best[metric], number, at)
 
 
-def pooled_scores(study: Study, number: int, rung: int | None = None) -> dict[str, float]:
-    """Score the pooled predictions of a finished rung (default: LOSO) with every metric."""
-    predicted = classify(study.pooled(number, rung))
+def pooled_scores(
+    standing: Standing, number: int, rung: int | None = None, steps: int | None = None
+) -> dict[str, float]:
+    """Score the pooled predictions of a finished rung (default: LOSO) with every metric.
+
+    They are those of the point that is given in steps, else of the best one.
+    """
+    study = standing.study
+    predicted = classify(study.pooled(number, rung, steps or standing.best_steps(number, rung)))
     found = scores(confusion(study.labels(), predicted, len(study.classes)))
     return {metric: float(found[metric]) for metric in METRICS}
 
@@ -199,7 +205,7 @@ def _configuration_values(standing: Standing, number: int) -> Iterator[MetricVal
     finished = [entry.rung for entry in standing.entries(number) if entry.state == "complete"]
     if len(study.rungs) > 1:
         for rung in finished:
-            for metric, value in pooled_scores(study, number, rung).items():
+            for metric, value in pooled_scores(standing, number, rung).items():
                 yield MetricValue(f"rung/{metric}", value, rung, at)
     if study.loso_rung in finished:
         yield from _loso_values(standing, number, at)
@@ -208,30 +214,35 @@ def _configuration_values(standing: Standing, number: int) -> Iterator[MetricVal
 def _loso_values(standing: Standing, number: int, at: int) -> Iterator[MetricValue]:
     """Score the LOSO rung whole and by fold, with the time that the configuration took."""
     study = standing.study
-    for metric, value in pooled_scores(study, number).items():
+    for metric, value in pooled_scores(standing, number).items():
         yield MetricValue(metric, value, 0, at)
+    for steps in study.points(number):
+        for metric, value in pooled_scores(standing, number, steps=steps).items():
+            yield MetricValue(f"curve/{metric}", value, steps, at)
+    best = standing.best_steps(number)
     seconds = sum(training.seconds for training in standing.needed(number))
     yield MetricValue("seconds/training", seconds, 0, at)
     # Folds are steps of one metric: a run per fold of every configuration would drown the UI.
     for training in study.of(number):
         ended_at = milliseconds(training.result.finished_at)
         yield MetricValue("seconds/fold", training.seconds, training.fold, ended_at)
-        for key, value in _fold_scores(study, training).items():
+        for key, value in _fold_scores(study, training, best).items():
             yield MetricValue(f"fold/{key}", value, training.fold, ended_at)
 
 
-def fold_run(study: Study, training: Training, tags: dict[str, str]) -> RunContent:
+def fold_run(study: Study, training: Training, steps: int, tags: dict[str, str]) -> RunContent:
     """Describe one fold of the champion: its learning curve and its held-out scores.
 
     Args:
         study: the study.
         training: an ok training of the champion's LOSO rung.
+        steps: the champion's best point.
         tags: further tags, such as the hash of the card.
     """
-    result, fold = training.result, training.fold
+    result, fold, weights = training.result, training.fold, training.at(steps).weights
     at = milliseconds(result.finished_at)
     values = [MetricValue("seconds/fold", training.seconds, 0, at)]
-    for key, value in _fold_scores(study, training).items():
+    for key, value in _fold_scores(study, training, steps).items():
         values.append(MetricValue(f"held_out/{key}", value, 0, at))
     for logged in result.history:
         values += _learning_values(logged, at)
@@ -242,7 +253,7 @@ def fold_run(study: Study, training: Training, tags: dict[str, str]) -> RunConte
             STUDY: study_id(study),
             CONFIG_ID: training.config_id,
             FOLD: str(fold),
-            WEIGHTS: result.weights.sha256 if result.weights else "",
+            WEIGHTS: weights.sha256 if weights else "",
             **tags,
         },
         state="complete",
@@ -259,11 +270,11 @@ def _learning_values(logged: LoggedStep, at: int) -> Iterator[MetricValue]:
     yield MetricValue("train/learning_rate", logged.learning_rate, logged.step, at)
 
 
-def _fold_scores(study: Study, training: Training) -> dict[str, float]:
-    """Score one fold by metrics that are averages over its clips."""
+def _fold_scores(study: Study, training: Training, steps: int) -> dict[str, float]:
+    """Score one fold at a point by metrics that are averages over its clips."""
     # A fold of one subject rarely has every class, so its UF1 and UAR would mean little.
     labels = study.labels()[list(study.folds[training.fold].test_clips)]
-    probabilities = np.asarray(training.probabilities, dtype=np.float64)
+    probabilities = np.asarray(training.at(steps).probabilities, dtype=np.float64)
     found = scores(confusion(labels, classify(probabilities), len(study.classes)))
     of_label = probabilities[np.arange(len(labels)), labels]
     return {

@@ -230,8 +230,8 @@ def test_a_folder_with_other_files_is_no_study(refused, images, tmp_path):
         (
             6,
             [],
-            "3 configurations, 3 x 3 groups (0.5 of the steps), then 1 x 6 folds: "
-            "at most 15 trainings",
+            "3 configurations, 3 x 3 groups (0.5 of the steps), then 2 x 6 folds: "
+            "at most 21 trainings",
         ),
         (6, ["--strategy", "exhaustive"], "3 configurations, 3 x 6 folds: 18 trainings"),
     ],

@@ -75,7 +75,7 @@ def check_equal(local, remote, path):
 def weights(study):
     """The hash of each training's weights; only LOSO trainings keep any."""
     return {
-        key: training.result.weights and training.result.weights.sha256
+        key: [point.weights and point.weights.sha256 for point in training.points]
         for key, training in study.trainings.items()
     }
 

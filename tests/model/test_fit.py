@@ -66,6 +66,31 @@ def test_a_fit_repeats_to_the_bit_whatever_ran_before(backbone):
     assert one.history == other.history
 
 
+@pytest.mark.parametrize("backbone", ["cnn", "resnet18"])
+def test_a_point_of_a_training_equals_the_end_of_one_of_so_many_steps(backbone):
+    averaged = variant(schedule="averaged", backbone=backbone, steps=40, points=4, warmup=6)
+    whole = fit_one(averaged)
+    assert [point.steps for point in whole.shown] == [5, 10, 20, 40]
+    for point in whole.shown:
+        short = fit_one(averaged.model_copy(update={"steps": point.steps, "points": 1}))
+        assert len(short.shown) == 1
+        assert np.array_equal(short.probabilities, point.probabilities)
+        for name, value in short.weights.items():
+            assert torch.equal(value, point.weights[name]), name
+
+
+def test_averaged_weights_are_the_weighted_mean_of_those_after_each_step():
+    constant = variant(schedule="constant")
+    ends = [
+        fit_one(constant.model_copy(update={"steps": n})).weights["classifier.weight"].double()
+        for n in range(1, 6)
+    ]
+    shares = np.arange(1, 6) ** 8 - np.arange(5) ** 8
+    wanted = sum(share * end for share, end in zip(shares, ends, strict=True)) / shares.sum()
+    found = fit_one(variant(schedule="averaged", steps=5)).weights["classifier.weight"]
+    torch.testing.assert_close(found.double(), wanted, rtol=1e-5, atol=1e-7)
+
+
 def test_a_fit_leaves_global_random_states_alone():
     before, numpy_before = torch.random.get_rng_state(), np.random.get_state()[1].copy()
     fit_one()
@@ -95,14 +120,15 @@ OTHER = {
     "learning_rate": 0.01,
     "weight_decay": 1.0,
     "schedule": "constant",
-    "warmup": 0.7,
+    "warmup": 3,
     "batch_size": 5,
     "steps": 7,
 }
 
 
 def test_every_setting_is_tried_below():
-    assert set(OTHER) == set(Settings.model_fields)
+    # `points` says how often a training is shown, and changes nothing in it.
+    assert {*OTHER, "points"} == set(Settings.model_fields)
 
 
 @pytest.mark.parametrize("name", OTHER)

@@ -29,9 +29,9 @@ class Case:
             for f in self.rungs[r]
         }
         self.n_asked = 0
-        basis = Basis(ladder, tuple(self.rungs), self.clips, len(CLASSES), "uf1", seed)
+        self.basis = Basis(ladder, tuple(self.rungs), self.clips, len(CLASSES), "uf1", seed)
         self.comparison = Comparison(
-            basis, predictions=lambda *key: self.found[key], names=str, memory=memory
+            self.basis, predictions=lambda *key: (self.found[key],), names=str, memory=memory
         )
 
 
@@ -47,6 +47,21 @@ def test_a_score_pools_the_first_folds_in_their_order():
                 objective="uf1",
             )
             assert case.comparison.score(1, rung, n) == expected
+
+
+def test_a_configuration_is_read_at_the_point_that_is_best_over_all_folds():
+    """No fold chooses a point for itself: on the first one another point is best."""
+    case = Case()
+    points = {
+        (n, r, f): (found if f == 0 else -found, found, -found)
+        for (n, r, f), found in case.found.items()
+    }
+    comparison = Comparison(case.basis, predictions=lambda *key: points[key], names=str)
+    assert comparison.best_point(0, 0, 3) == 1
+    assert comparison.score(0, 0, 3) == case.comparison.score(0, 0, 3)
+    assert comparison.curve(0, 0, 3)[1] == comparison.score(0, 0, 3)
+    # Of equal points the earliest counts: the shorter training.
+    assert comparison.best_point(0, 0, 1) == 0
 
 
 def test_the_worst_is_hopeless_against_the_best_and_not_the_other_way_round():

@@ -61,7 +61,7 @@ def search(rng, ladder, accuracies, objective, seed):
 
     @cache  # a comparison remembers by the identity of the arrays
     def probabilities(number, rung, fold):
-        return np.eye(5)[predicted[rung][number][list(rungs[rung][fold].test_clips)]]
+        return (np.eye(5)[predicted[rung][number][list(rungs[rung][fold].test_clips)]],)
 
     comparison = Comparison(
         Basis(ladder, tuple(rungs), tuple(clips), 5, objective, seed),
@@ -76,7 +76,7 @@ def search(rng, ladder, accuracies, objective, seed):
     train(decisions, rungs)
     finished = [
         {
-            entry.number: subject_confusions(clips, predicted[rung][entry.number], 5)[1]
+            entry.number: subject_confusions(clips, predicted[rung][entry.number], 5)[1][None]
             for entry in sorted(decisions.complete(rung), key=lambda entry: entry.number)
         }
         for rung in range(len(ladder))
@@ -109,7 +109,7 @@ class Errors:
             accuracies = accuracies_of(rng)
             finished, champion = search(rng, ladder, accuracies, objective, seed)
             truth = true_score(accuracies[champion], objective)
-            score = scores(finished[-1][champion].sum(axis=0))[objective]
+            score = scores(finished[-1][champion].sum(axis=(0, 1)))[objective]
             alone, found = (
                 corrected(rungs, objective, seed=seed, n=300)[objective]
                 for rungs in (finished[-1:], finished)
@@ -145,7 +145,9 @@ def test_where_all_are_promoted_only_the_sum_of_the_scores_chooses():
     rng = np.random.default_rng(0)
     clips = casme2_like(rng)
     predicted = predict(rng, clips, rng.uniform(0.2, 0.6, 8), 2)
-    rungs = [{n: subject_confusions(clips, one[n], 5)[1] for n in range(8)} for one in predicted]
+    rungs = [
+        {n: subject_confusions(clips, one[n], 5)[1][None] for n in range(8)} for one in predicted
+    ]
     found = corrected(rungs, "uf1", seed=3)
     # With equal rungs, choosing by twice the LOSO score is choosing by the LOSO score.
     assert corrected([rungs[1], rungs[1]], "uf1", seed=3) == corrected(rungs[1:], "uf1", seed=3)
@@ -160,10 +162,10 @@ def test_a_rung_whose_scores_say_nothing_of_loso_corrects_little():
         clips = casme2_like(rng)
         below, above = (predict(rng, clips, np.zeros(N_CONFIGS), 1)[0] for _ in range(2))
         rungs = [
-            {n: subject_confusions(clips, predicted[n], 5)[1] for n in range(N_CONFIGS)}
+            {n: subject_confusions(clips, predicted[n], 5)[1][None] for n in range(N_CONFIGS)}
             for predicted in (below, above)
         ]
-        best = sorted(rungs[0], key=lambda n: -np.trace(rungs[0][n].sum(axis=0)))[:4]
+        best = sorted(rungs[0], key=lambda n: -np.trace(rungs[0][n].sum(axis=(0, 1))))[:4]
         rungs[1] = {n: rungs[1][n] for n in sorted(best)}
         loso_alone = corrected(rungs[1:], "accuracy", seed=seed, n=300)["accuracy"]
         found = corrected(rungs, "accuracy", seed=seed, n=300)["accuracy"]

@@ -17,7 +17,9 @@ from dianet_ray.protocol.ladder import (
 from tests.support.studies import CLASSES, make_clips
 
 KEEPS = st.integers(2, 60).map(lambda n: 1 / n)
-RUNGS = st.builds(Rung, st.integers(2, 9), st.just(0.5), KEEPS, st.sampled_from(["none"]))
+RUNGS = st.builds(
+    Rung, st.integers(2, 9), st.just(0.5), KEEPS, st.sampled_from(["none"]), st.booleans()
+)
 
 
 @given(st.lists(RUNGS, max_size=3), st.sampled_from([Rung(), Rung(drop="bootstrap")]))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dianet_ray.protocol.ladder import EXHAUSTIVE, Rung
+from dianet_ray.protocol.ladder import EXHAUSTIVE, Rung, entering
 from dianet_ray.protocol.schedule import MAX_ATTEMPTS, Done, DrawWave, Schedule, Train, Wait
 
 
@@ -58,7 +58,10 @@ def games(draw):
     n_rungs = draw(st.integers(1, 4))
     keeps = st.sampled_from([0.1, 0.25, 0.5, 0.8])
     drops = st.sampled_from(["none", "bootstrap"])
-    below = [Rung(3, keep=draw(keeps), drop=draw(drops)) for _ in range(n_rungs - 1)]
+    first = draw(st.booleans())
+    below = [
+        Rung(3, keep=draw(keeps), drop=draw(drops), keeps_first=first) for _ in range(n_rungs - 1)
+    ]
     return Game(
         ladder=(*below, Rung(drop=draw(drops) if below else "none")),
         n_folds=tuple(draw(st.integers(2, 7)) for _ in range(n_rungs)),
@@ -205,9 +208,13 @@ def test_the_promoted_were_among_the_best_and_the_best_are_promoted_while_there_
     for rung, rule in enumerate(game.ladder[:-1]):
         below = {entry.number: entry for entry in decisions.entries(rung) if entry.is_in}
         above = {entry.number: entry for entry in decisions.entries(rung + 1) if entry.is_in}
+        if rule.keeps_first:  # outside the quota, and in no place
+            is_complete = 0 in below and below[0].state == "complete"
+            assert (above.pop(0, None) is not None) == is_complete
         failed = {number for number, entry in above.items() if not entry.is_alive}
+        uncounted = failed | ({0} if rule.keeps_first else set())
         best = sorted(
-            (n for n, entry in below.items() if entry.state == "complete" and n not in failed),
+            (n for n, entry in below.items() if entry.state == "complete" and n not in uncounted),
             key=lambda number: (-decisions.total(number, rung), number),
         )
 
@@ -331,6 +338,24 @@ def test_at_most_twice_the_quota_are_promoted_though_later_ones_score_more():
         else:
             schedule.finished(*action.key, "ok")
     assert [entry.number for entry in schedule.decisions.entries(1)] == [3, 4]
+
+
+def test_the_first_configuration_takes_the_last_rung_beside_the_quota():
+    """Every configuration beats those before, and the first one enters all the same."""
+
+    class Rising(Chance):
+        def score(self, number, rung, n_folds):
+            return number / 10
+
+    ladder = (Rung(2, keep=0.25, keeps_first=True), Rung())
+    schedule = Schedule(ladder, n_folds=(1, 1), n_configs=4, wave_size=4, comparison=Rising())
+    while not isinstance(action := schedule.take(), Done):
+        if isinstance(action, DrawWave):
+            schedule.drawn(action, action.n)
+        else:
+            schedule.finished(*action.key, "ok")
+    assert [entry.number for entry in schedule.decisions.entries(1)] == [0, 3]
+    assert entering(ladder, 4, 4) == [4, 2]
 
 
 def test_ready_work_goes_up_the_ladder_first_then_fold_by_fold_across_the_wave():

@@ -11,7 +11,7 @@ from dianet_ray.protocol.predictions import pooled_score
 from dianet_ray.protocol.results import TrainingResult
 from dianet_ray.protocol.standing import standing_of
 from dianet_ray.protocol.study import Study
-from tests.support.studies import CLASSES, laddered, make_study
+from tests.support.studies import CLASSES, laddered, make_study, shown_early
 
 
 def score(study: Study, number, rung):
@@ -144,3 +144,15 @@ def test_one_training_that_succeeds_keeps_a_study_going():
     failed = ended(study, {0: "failed", 1: "failed", 2: "failed"}).trainings
     trainings = failed | {(2, 0, 1): study.trainings[2, 0, 1]}
     assert standing_of(dataclasses.replace(study, trainings=trainings)).first_wave_failure() == ""
+
+
+@pytest.mark.parametrize("make", [make_study, laddered])
+def test_a_configuration_is_ranked_at_its_best_point(make):
+    study = make()
+    found = standing_of(shown_early(study, good=1))
+    assert found.champion().number == 1
+    assert found.best_steps(1) == 10
+    assert found.score(1).value == 1.0
+    for other in (c.number for c in found.complete() if c.number != 1):
+        assert found.best_steps(other) == 20
+        assert found.score(other) == standing_of(study).score(other)

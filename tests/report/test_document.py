@@ -6,7 +6,7 @@ import pytest
 from dianet_ray.artefacts import METRICS
 from dianet_ray.protocol.standing import standing_of
 from tests.support.reports import report_of
-from tests.support.studies import ending, laddered, make_study
+from tests.support.studies import ending, laddered, make_study, shown_early
 
 
 @pytest.fixture(scope="module")
@@ -132,3 +132,22 @@ def test_the_data_sets_of_a_composite_are_scored_apart():
 
 def test_a_single_data_set_is_not_split(report):
     assert report.champion.parts == {}
+
+
+def test_the_champion_is_read_at_its_best_point_and_the_others_at_theirs():
+    study = make_study()
+    report = report_of(shown_early(study, good=2))
+    best = report.champion
+    assert (best.number, best.steps, best.uf1) == (2, 10, 1.0)
+    assert [point.steps for point in best.curve] == [10, 20]
+    assert best.curve[0].score == 1.0
+    assert [config.rungs[0].steps for config in report.configs] == [20, 20, 10, 20]
+    before = report_of(study)
+    assert [c.scores for c in report.configs if c.number != 2] == [
+        c.scores for c in before.configs if c.number != 2
+    ]
+
+
+def test_one_configuration_with_two_points_is_corrected_for_them():
+    study = shown_early(make_study(n_configs=1, signal=0.0), good=3)
+    assert report_of(study).champion.corrected is not None

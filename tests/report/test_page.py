@@ -6,7 +6,7 @@ import pytest
 
 from dianet_ray.report.page import examples, write
 from tests.support.reports import report_of
-from tests.support.studies import ending, laddered, make_study, with_environment
+from tests.support.studies import ending, laddered, make_study, shown_early, with_environment
 
 VOID = {"meta", "img", "link", "br"}
 
@@ -164,3 +164,8 @@ def test_names_are_escaped(study, tmp_path):
     assert "script" not in page.tags
     assert "<b>x</b>" in page.text
     assert "<script>alert(1)</script>" in page.text
+
+
+def test_the_curve_over_points_is_on_the_page_where_there_is_one(study, tmp_path):
+    assert "after 10 steps" not in page_of(study, tmp_path).text
+    assert "falls after 10 steps" in page_of(shown_early(study, good=1), tmp_path).text

@@ -60,11 +60,12 @@ def test_the_json_has_the_keys_that_scripts_rely_on():
     assert set(report["seconds"]) == {"wall", "training", "startup", "busy_fraction"}
     assert set(report["environment"]) == {"trainings", "mixed", "driver"}
     assert set(report["champion"]) == {
-        *("number", "config_id", "settings", *METRICS, "ci95", "corrected", "above_chance"),
+        *("number", "config_id", "settings", "steps", "curve", *METRICS, "ci95", "corrected"),
+        "above_chance",
         *("confusion", "recall", "per_subject", "parts"),
     }
     assert set(report["configs"][0]) == {"number", "config_id", "settings", "rungs", "state"}
-    rung = {"partition", "state", "n_trainings", "scores"}
+    rung = {"partition", "state", "n_trainings", "scores", "steps"}
     assert set(report["configs"][0]["rungs"][0]) == rung
     for metric in METRICS:
         assert set(report["chance"][metric]) == {"majority", "shuffled", "level"}
@@ -96,7 +97,7 @@ def test_the_json_of_effects_has_a_value_or_a_range():
 
 def configuration(number, state, *uf1):
     """A configuration that finished so many rungs, with these scores."""
-    rungs = [RungResult("a", "complete", 3, Scores(0.0, score, 0.0)) for score in uf1]
+    rungs = [RungResult("a", "complete", 3, Scores(0.0, score, 0.0), 20) for score in uf1]
     return ConfigurationResult(number, f"c{number}", Settings(), tuple(rungs), state)
 
 

@@ -6,7 +6,7 @@ from rich.console import Console
 
 from dianet_ray.report.terminal import render
 from tests.support.reports import report_of
-from tests.support.studies import laddered, make_study, with_environment
+from tests.support.studies import laddered, make_study, shown_early, with_environment
 
 
 @pytest.fixture(scope="module")
@@ -104,3 +104,13 @@ def test_names_are_printed_as_they_are(study):
     assert "[red]x[/red]:smile:" in text
     assert "[a]" in text
     assert ":heart:" in text
+
+
+@pytest.mark.parametrize(
+    ("good", "verdict"),
+    [(2, "falls after 10 steps"), (9, "still rising at the last point")],
+)
+def test_the_curve_over_points_is_said(good, verdict):
+    text = words(report_of(shown_early(make_study(), good=good)))
+    assert verdict in text
+    assert "--set steps=40" in text or good == 2

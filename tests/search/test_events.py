@@ -40,7 +40,7 @@ from tests.support.studies import DRIVER, LADDER, laddered
 STUDY = laddered(n_configs=2)
 SPACE = SpaceIdentity(
     sampler="grid",
-    fixed={"flip": True, "heads": 1, "warmup": 0.0, "fusion": "concat"},
+    fixed={"flip": True, "heads": 1, "dropout": 0.0, "fusion": "concat"},
     search={"erasing": Choice((0.0, 0.25)), "steps": Range(100, 300, step=50)},
     constraints=("heads divides embedding",),
     first_settings=(Settings(steps=100), Settings(fusion="concat")),
@@ -69,7 +69,7 @@ EVENTS = (
     WorkersChanged(2.0, 5),
     WaveDrawn(3.0, 1, (Settings(), Settings(steps=7))),
     TrainingEnded(TRAINING),
-    WeightsMade(5.0, 3, 4, Weights("weights/a/fold-004.safetensors", 10, "0" * 64)),
+    WeightsMade(5.0, 3, 4, (Weights("weights/a-9/fold-004.safetensors", 10, "0" * 64),)),
     DrawingEnded(6.0, END),
     Ended(7.0, "interrupted"),
 )
@@ -180,7 +180,13 @@ events = st.one_of(
         WaveDrawn, at=floats, wave=numbers, settings=st.lists(settings, max_size=3).map(tuple)
     ),
     st.builds(TrainingEnded, training=trainings),
-    st.builds(WeightsMade, at=floats, number=numbers, fold=numbers, weights=weights),
+    st.builds(
+        WeightsMade,
+        at=floats,
+        number=numbers,
+        fold=numbers,
+        weights=st.lists(weights, max_size=3).map(tuple),
+    ),
     st.builds(DrawingEnded, at=floats, end=ends),
     st.builds(
         Ended, at=floats, reason=st.sampled_from(["done", "interrupted", "stopped", "error"])

@@ -78,7 +78,7 @@ def decided(study):
         for entry in found.entries(c.number)
     ]
     probabilities = {
-        key: t.probabilities.tolist()
+        key: [(point.steps, point.probabilities.tolist()) for point in t.points]
         for key, t in study.trainings.items()
         if not found.is_surplus(t)
     }
@@ -100,8 +100,11 @@ def test_a_study_goes_through_the_ladder_and_reads_back_the_same(plan):
 def test_only_loso_trainings_have_weights_and_only_the_best_are_kept(plan):
     Workers(plan).run(start(plan))
     study = load_study(plan.path)
-    assert all((t.result.weights is not None) == (t.rung == 1) for t in study.trainings.values())
-    best = standing_of(study).champion().config_id
+    trainings = study.trainings.values()
+    assert all((p.weights is not None) == (t.rung == 1) for t in trainings for p in t.points)
+    standing = standing_of(study)
+    champion = standing.champion()
+    best = f"{champion.config_id}-{standing.best_steps(champion.number)}"
     folders = {path.name for path in (plan.path / "weights").iterdir()}
     assert best in folders
     assert len(folders) == 3
@@ -121,7 +124,7 @@ def test_what_finishes_after_its_configuration_was_dropped_leaves_no_weights(tmp
         Workers(plan, n=6, seed=seed).run(start(plan))
         study = load_study(plan.path)
         found = standing_of(study)
-        finished = {configuration.config_id for configuration in found.complete()}
+        finished = {f"{c.config_id}-{found.best_steps(c.number)}" for c in found.complete()}
         assert {path.name for path in (plan.path / "weights").iterdir()} <= finished
         n_dropped += sum(entry.state == "dropped" for entry in found.decisions.entries(1))
     assert n_dropped > 0

@@ -1,20 +1,19 @@
 """The ledger: whole parts, one writer, everything read back as it was written."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
 from dianet_ray.artefacts import LoggedStep
 from dianet_ray.errors import InputError
 from dianet_ray.protocol.ladder import EXHAUSTIVE, Rung
-from dianet_ray.protocol.results import Training, TrainingResult, Weights
+from dianet_ray.protocol.results import Point, Training, TrainingResult, Weights
 from dianet_ray.search import ledger as ledgers
 from dianet_ray.search.events import Ended, Started, TrainingEnded, WaveDrawn, WorkersChanged
 from dianet_ray.search.ledger import Ledger, read_events
 from dianet_ray.search.study_file import load_study, write_study
 from dianet_ray.storage import files
 from tests.support.fake_search import fake_plan
+from tests.support.records import assert_same
 from tests.support.studies import DRIVER
 
 
@@ -127,15 +126,17 @@ def test_a_part_whose_writing_was_not_answered_is_settled_before_the_next(place,
     [
         ("../../../etc/passwd", "c0"),
         ("/etc/passwd", "c0"),
-        ("weights/c0/../../x.safetensors", "c0"),
+        ("weights/c0-9/../../x.safetensors", "c0"),
         ("weights/../fold-000.safetensors", ".."),
-        ("weights/c0/fold-001.safetensors", "c0"),
+        ("weights/c0-9/fold-001.safetensors", "c0"),
+        ("weights/c0-8/fold-000.safetensors", "c0"),
     ],
 )
 def test_a_ledger_that_leads_out_of_its_study_is_refused(tmp_path, path, config_id):
     """A study may come from somebody else, and its files are read, copied and deleted."""
     new_study(tmp_path)
-    result = TrainingResult("ok", 0.0, 1.0, weights=Weights(path, 1, ""))
+    point = Point(9, np.ones((1, 3), dtype=np.float32), Weights(path, 1, ""))
+    result = TrainingResult("ok", 0.0, 1.0, (point,))
     ledger = Ledger(tmp_path)
     ledger.append(TrainingEnded(Training(0, config_id, 0, 0, 1, result)))
     ledger.flush()
@@ -179,18 +180,16 @@ def test_a_missing_part_is_named(tmp_path):
 def test_a_training_reads_back_to_the_bit(tmp_path):
     plan = new_study(tmp_path)
     probabilities = np.array([[0.1, 0.2, 0.7], [1 / 3, 1 / 3, 1 / 3]], dtype=np.float32)
-    weights = Weights("weights/c0/fold-001.safetensors", 3, "ab")
+    point = Point(9, probabilities, Weights("weights/c0-9/fold-001.safetensors", 3, "ab"))
     history = (LoggedStep(step=1, loss=2.0, accuracy=1 / 3, learning_rate=1e-3),)
-    result = TrainingResult("ok", 10.0, 11.5, probabilities, history, weights)
+    result = TrainingResult("ok", 10.0, 11.5, (point,), history)
     settings = plan.space.settings({"learning_rate": 0.001, "dropout": 0.1})
     ledger = Ledger(tmp_path)
     ledger.append(WaveDrawn(1.0, 0, (settings,)))
     ledger.append(TrainingEnded(Training(0, "c0", 0, 1, 2, result)))
     ledger.flush()
     found = load_study(tmp_path).trainings[0, 0, 1]
-    assert found.probabilities.dtype == np.float32
-    np.testing.assert_array_equal(found.probabilities, probabilities)
-    assert replace(found.result, probabilities=None) == replace(result, probabilities=None)
+    assert_same(found.result, result)
     assert (found.attempt, found.seconds) == (2, 1.5)
 
 

@@ -1,5 +1,6 @@
 """The searcher without Tune: a contract that any order of events must keep."""
 
+import hashlib
 import random
 from dataclasses import replace
 
@@ -10,8 +11,9 @@ from hypothesis import strategies as st
 from ray.tune.search import Searcher
 
 from dianet_ray.artefacts import weights_path
+from dianet_ray.protocol.results import Weights
 from dianet_ray.protocol.standing import standing_of
-from dianet_ray.search.events import order_of
+from dianet_ray.search.events import Answer, answer_of, order_of
 from dianet_ray.search.study_file import load_study
 from tests.support.fake_search import fake_plan, searcher_of
 from tests.support.play import answer_to, decisions, play
@@ -157,13 +159,49 @@ def test_configurations_that_complete_in_one_flush_keep_the_best_weights(tmp_pat
     searcher = searcher_of(plan)
     orders = [order_of(searcher.suggest(str(i))) for i in range(12)]
     for i, order in enumerate(orders):
-        path = tmp_path / weights_path(order.config_id, order.fold)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"x")
+        for steps in order.settings.shown_at:
+            path = tmp_path / weights_path(order.config_id, steps, order.fold)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"x")
         searcher.on_trial_complete(str(i), result=answer_to(plan, order))
     searcher.flush()
-    scores = standing_of(searcher.study).totals()
+    standing = standing_of(searcher.study)
+    scores = standing.totals()
     assert len(scores) == searcher.n_complete == 6
     best = sorted(scores, key=lambda number: (-scores[number], number))[:2]
     left = {path.name for path in (tmp_path / "weights").iterdir()}
-    assert left == {searcher.study.configurations[number].config_id for number in best}
+    assert left == {
+        f"{searcher.study.configurations[number].config_id}-{standing.best_steps(number)}"
+        for number in best
+    }
+
+
+def with_weights(plan, order):
+    """What a worker reports that has written a file for every point."""
+    result = answer_of(answer_to(plan, order))
+    points = []
+    for point in result.points:
+        name = weights_path(order.config_id, point.steps, order.fold)
+        (plan.path / name).parent.mkdir(parents=True, exist_ok=True)
+        (plan.path / name).write_bytes(b"x")
+        weights = Weights(name, 1, hashlib.sha256(b"x").hexdigest())
+        points.append(replace(point, weights=weights))
+    return Answer(replace(result, points=tuple(points))).report()
+
+
+def test_weights_that_are_made_again_are_kept_at_the_best_point_alone(tmp_path):
+    plan = fake_plan(tmp_path, n_subjects=2, n_configs=1, wave_size=1)
+    searcher = searcher_of(plan)
+    for i in ("a", "b"):
+        searcher.on_trial_complete(i, result=with_weights(plan, order_of(searcher.suggest(i))))
+    searcher.flush()
+    (kept,) = (tmp_path / "weights").iterdir()
+    next(kept.iterdir()).write_bytes(b"damaged")
+    again = searcher_of(replace(plan, study=load_study(tmp_path)))
+    order = order_of(again.suggest("c"))
+    again.on_trial_complete("c", result=with_weights(plan, order))
+    again.flush()
+    assert again.suggest("d") == Searcher.FINISHED
+    assert list((tmp_path / "weights").iterdir()) == [kept]
+    assert {file.read_bytes() for file in kept.iterdir()} == {b"x"}
+    assert not searcher_of(replace(plan, study=load_study(tmp_path))).has_work()

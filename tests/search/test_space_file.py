@@ -184,7 +184,7 @@ def test_every_value_has_its_settings_type_however_yaml_reads_it(tmp_path):
     """YAML 1.1 reads 1e-3 as a text and 0 as an integer."""
     path = tmp_path / "space.yaml"
     path.write_text(
-        "fixed: {warmup: 0, erasing: 5e-1}\n"
+        "fixed: {label_smoothing: 0, erasing: 5e-1}\n"
         "search:\n"
         "  learning_rate: [1e-3, 3e-3, 0.123456789]\n"
         "  heads: ['2', 4.0]\n"
@@ -196,7 +196,7 @@ def test_every_value_has_its_settings_type_however_yaml_reads_it(tmp_path):
         "points: [{learning_rate: 1e-3}]\n"
     )
     space = fix(load_space(str(path)), {"shift": "1e-1"})
-    assert space.fixed == {"warmup": 0.0, "erasing": 0.5, "shift": 0.1}
+    assert space.fixed == {"label_smoothing": 0.0, "erasing": 0.5, "shift": 0.1}
     assert [type(value) for value in space.fixed.values()] == [float] * 3
     assert space.dimensions == {
         "learning_rate": Choice((0.001, 0.003, 0.123457)),  # six digits, as what is drawn

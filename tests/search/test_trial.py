@@ -47,10 +47,10 @@ def order(fold=1):
 
 def test_the_weights_are_written_before_the_training_is_reported(tmp_path):
     found = trained(tmp_path)
-    file = tmp_path / weights_path(config_id(SETTINGS), 1)
-    assert found.weights.path == weights_path(config_id(SETTINGS), 1)
-    assert file.stat().st_size == found.weights.n_bytes
-    assert len(found.probabilities) == len(FOLDS[1].test_clips)
+    file = tmp_path / weights_path(config_id(SETTINGS), SETTINGS.steps, 1)
+    assert found.points[-1].weights.path == weights_path(config_id(SETTINGS), SETTINGS.steps, 1)
+    assert file.stat().st_size == found.points[-1].weights.n_bytes
+    assert len(found.points[-1].probabilities) == len(FOLDS[1].test_clips)
     assert found.environment.device == "cpu"
 
 
@@ -59,21 +59,21 @@ def test_held_out_images_and_labels_change_nothing_in_the_weights(tmp_path):
     images, labels = IMAGES.copy(), LABELS.copy()
     images[held_out] = 200
     labels[held_out] = 1 - labels[held_out]
-    before = trained(tmp_path).weights.sha256
-    assert trained(tmp_path, images, labels).weights.sha256 == before
+    before = trained(tmp_path).points[-1].weights.sha256
+    assert trained(tmp_path, images, labels).points[-1].weights.sha256 == before
 
 
 def test_a_training_clip_does_change_the_weights(tmp_path):
-    before = trained(tmp_path).weights.sha256
+    before = trained(tmp_path).points[-1].weights.sha256
     for clip in set(range(12)) - set(FOLDS[1].test_clips):
         images = IMAGES.copy()
         images[clip] += 5
-        assert trained(tmp_path, images).weights.sha256 != before, clip
+        assert trained(tmp_path, images).points[-1].weights.sha256 != before, clip
 
 
 def test_the_seed_and_the_fold_decide_the_weights(tmp_path):
-    found = {trained(tmp_path, seed=seed).weights.sha256 for seed in (0, 1)}
-    assert len(found | {trained(tmp_path, fold=2).weights.sha256}) == 3
+    found = {trained(tmp_path, seed=seed).points[-1].weights.sha256 for seed in (0, 1)}
+    assert len(found | {trained(tmp_path, fold=2).points[-1].weights.sha256}) == 3
 
 
 def test_a_device_that_is_gone_is_no_fault_of_the_settings(tmp_path, monkeypatch):

@@ -34,8 +34,8 @@ def test_every_command_works_on_an_object_store_as_on_files(s3, tmp_path, monkey
     assert "complete already" in again.stdout
     there, here = load_study(s3 / "study"), load_study(tmp_path / "study")
     assert decisions(there) == decisions(here)
-    assert {k: t.result.weights.sha256 for k, t in there.trainings.items()} == {
-        k: t.result.weights.sha256 for k, t in here.trainings.items()
+    assert {k: [p.weights.sha256 for p in t.points] for k, t in there.trainings.items()} == {
+        k: [p.weights.sha256 for p in t.points] for k, t in here.trainings.items()
     }
     assert names(s3 / "study") == ["ledger", "study.json", "weights"]
     report = json.loads(dianet("report", s3 / "study", "--json").stdout)

@@ -4,6 +4,7 @@ import hashlib
 import os
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from dianet_ray.cluster.nodes import Nodes
 from dianet_ray.options import SearchOptions
 from dianet_ray.protocol.folds import Clip, Fold
 from dianet_ray.protocol.ladder import EXHAUSTIVE, Ladder
-from dianet_ray.protocol.results import TrainingResult, Weights, WorkerEnvironment
+from dianet_ray.protocol.results import Point, TrainingResult, Weights, WorkerEnvironment
 from dianet_ray.protocol.standing import standing_of
 from dianet_ray.protocol.study import Identity, Origin, new_study
 from dianet_ray.search.events import Order
@@ -32,7 +33,7 @@ from dianet_ray.storage import files
 CLASSES = ("calm", "glad", "sad")
 SPACE = Space(
     "tpe",
-    {},
+    {"schedule": "averaged", "points": 2},
     {"learning_rate": Range(1e-4, 1e-1, log=True), "dropout": Range(0.0, 0.5)},
     (),
     (),
@@ -40,15 +41,22 @@ SPACE = Space(
 WORKER = WorkerEnvironment(device="cpu", torch="2.13.0", threads=1, block=1, host="here")
 
 
-def fake_predictions(order: Order, fold: Fold, labels: np.ndarray, seed: int) -> np.ndarray:
-    """Predict well when the learning rate is near 3e-3: a function of the order alone."""
+def fake_points(order: Order, fold: Fold, labels: np.ndarray, seed: int) -> tuple[Point, ...]:
+    """Predict well when the learning rate is near 3e-3: a function of the order alone.
+
+    The point before the last one is the best.
+    """
     generator = np.random.default_rng(derive_seed(seed, order.config_id, order.rung, fold.index))
     skill = 0.6 * np.exp(-abs(np.log(order.settings.learning_rate / 3e-3)))
     n_classes = int(labels.max()) + 1
-    probabilities = generator.dirichlet(np.ones(n_classes), size=len(fold.test_clips))
     truth = np.eye(n_classes)[labels[list(fold.test_clips)]]
-    mixed = (1 - skill) * probabilities + skill * truth
-    return np.asarray(mixed, dtype=np.float32)
+    steps = order.settings.shown_at
+    points = []
+    for place, at in enumerate(steps):
+        guess = generator.dirichlet(np.ones(n_classes), size=len(fold.test_clips))
+        share = skill / (1 + abs(len(steps) - 2 - place) / 4) if len(steps) > 1 else skill
+        points.append(Point(at, np.asarray((1 - share) * guess + share * truth, np.float32)))
+    return tuple(points)
 
 
 def save(path: Path, content: bytes) -> None:
@@ -64,23 +72,22 @@ class FakeTrial(FoldTrial):
         material = self._material
         started_at = time.time()
         time.sleep(float(os.environ.get("FAKE_SECONDS", "0")))
-        weights = None
-        if order.rung == len(material.rungs) - 1:
-            weights = self._save(order)
         fold = material.rungs[order.rung][order.fold]
+        points = fake_points(order, fold, material.labels, material.seed)
+        if order.rung == len(material.rungs) - 1:
+            points = tuple(replace(one, weights=self._save(order, one.steps)) for one in points)
         return TrainingResult(
             outcome="ok",
             started_at=started_at,
             finished_at=time.time(),
-            probabilities=fake_predictions(order, fold, material.labels, material.seed),
+            points=points,
             history=(LoggedStep(step=1, loss=1.0, accuracy=0.5, learning_rate=1e-3),),
-            weights=weights,
             environment=WORKER,
         )
 
-    def _save(self, order: Order) -> Weights:
-        path = weights_path(order.config_id, order.fold)
-        content = f"{order.config_id} {order.fold}".encode()
+    def _save(self, order: Order, steps: int) -> Weights:
+        path = weights_path(order.config_id, steps, order.fold)
+        content = f"{order.config_id} {steps} {order.fold}".encode()
         files.patiently(
             lambda: save(self._material.study_path / path, content), lambda error: None
         )

@@ -33,10 +33,12 @@ def with_weights(study: Study, path: Path) -> Study:
         built = network.build(settings, len(study.classes), IMAGE_SIZE)
         seed = derive_seed("weights", *key)
         built.reset([torch.Generator().manual_seed(seed)])
-        name = weights_path(training.config_id, training.fold)
+        (point,) = training.points
+        name = weights_path(training.config_id, point.steps, training.fold)
         (path / name).parent.parent.mkdir(parents=True, exist_ok=True)
         n_bytes, sha256 = save_weights(path / name, network.member_state(built, 0), {})
-        trainings[key] = with_result(training, weights=Weights(name, n_bytes, sha256))
+        written = replace(point, weights=Weights(name, n_bytes, sha256))
+        trainings[key] = with_result(training, points=(written,))
     return replace(study, trainings=trainings, origin=replace(study.origin, recipe=RECIPE))
 
 
@@ -54,7 +56,7 @@ def write_model(study: Study, folder: Path, fingerprints: Mapping[str, str] | No
     champion = decided.champion()
     assert champion is not None
     for training, fold in zip(study.of(champion.number), described.folds, strict=True):
-        weights = training.result.weights
+        weights = training.at(described.steps).weights
         assert weights is not None
         source = folder.parent / "study" / weights.path
         (folder / fold.file).write_bytes(source.read_bytes())
@@ -65,7 +67,9 @@ def write_model(study: Study, folder: Path, fingerprints: Mapping[str, str] | No
 def card_of(study: Study) -> ModelCard:
     """Make the card of a study's champion as it is written to MLflow."""
     described = card.make(standing_of(study), {})
-    return ModelCard(to_json(described), described.config_id, described.recipe.image_size)
+    return ModelCard(
+        to_json(described), described.config_id, described.steps, described.recipe.image_size
+    )
 
 
 def edit(folder: Path, **changes: Any) -> None:

@@ -14,7 +14,7 @@ from dianet_ray.protocol.study import State, Study
 from dianet_ray.search.events import Answer, Order, Started, order_of
 from dianet_ray.search.plan import Plan
 from dianet_ray.search.searcher import StudySearcher
-from tests.support.fake_search import WORKER, fake_predictions, searcher_of
+from tests.support.fake_search import WORKER, fake_points, searcher_of
 from tests.support.studies import DRIVER
 
 
@@ -24,10 +24,8 @@ def answer_to(plan: Plan, order: Order, outcome: Literal["ok", "failed"] = "ok")
         return Answer(TrainingResult("failed", 0.0, 1.0, error="ValueError: bad")).report()
     held_out = plan.study.rungs[order.rung][order.fold]
     labels, seed = plan.study.labels(), plan.study.identity.seed
-    predictions = fake_predictions(order, held_out, labels, seed)
-    return Answer(
-        TrainingResult("ok", 0.0, 1.0, probabilities=predictions, environment=WORKER)
-    ).report()
+    points = fake_points(order, held_out, labels, seed)
+    return Answer(TrainingResult("ok", 0.0, 1.0, points, environment=WORKER)).report()
 
 
 def play(
@@ -84,7 +82,7 @@ def _filled(
     return bool(busy)
 
 
-Content = tuple[int, int, int, Outcome, bytes | None]
+Content = tuple[int, int, int, Outcome, tuple[tuple[int, bytes], ...]]
 """What a training says of the settings: number, rung, fold, outcome, probabilities."""
 
 
@@ -115,6 +113,5 @@ def decisions(study: Study) -> Decided:
 
 def content(training: Training) -> Content:
     """Keep what a training says of the settings, whoever ran it and when."""
-    probabilities = training.result.probabilities
-    read = None if probabilities is None else probabilities.tobytes()
+    read = tuple((point.steps, point.probabilities.tobytes()) for point in training.points)
     return (*training.key, training.outcome, read)

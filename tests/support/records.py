@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from dianet_ray.artefacts import LoggedStep
-from dianet_ray.protocol.results import TrainingResult, Weights, WorkerEnvironment
+from dianet_ray.protocol.results import Point, TrainingResult, Weights, WorkerEnvironment
 
 numbers = st.integers(0, 10**9)
 floats = st.floats(allow_nan=False, allow_infinity=False)
@@ -25,6 +25,7 @@ probabilities = arrays.arrays(
     arrays.array_shapes(min_dims=2, max_dims=2, max_side=4),
     elements=st.floats(0, 1, width=32),
 )
+points = st.builds(Point, steps=numbers, probabilities=probabilities, weights=st.none() | weights)
 logged_steps = st.builds(
     LoggedStep, step=numbers, loss=floats, accuracy=floats, learning_rate=floats
 )
@@ -33,9 +34,8 @@ results = st.builds(
     outcome=st.sampled_from(["ok", "failed", "lost"]),
     started_at=floats,
     finished_at=floats,
-    probabilities=st.none() | probabilities,
+    points=st.lists(points, max_size=3).map(tuple),
     history=st.lists(logged_steps, max_size=3).map(tuple),
-    weights=st.none() | weights,
     error=st.text(),
     environment=st.none() | environments,
 )

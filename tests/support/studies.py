@@ -13,6 +13,7 @@ from dianet_ray.protocol.folds import Clip
 from dianet_ray.protocol.ladder import EXHAUSTIVE, Rung
 from dianet_ray.protocol.results import (
     Outcome,
+    Point,
     Training,
     TrainingResult,
     Weights,
@@ -108,9 +109,14 @@ def make_study(
                 outcome="ok",
                 started_at=started_at,
                 finished_at=started_at + SECONDS,
-                probabilities=_predict(labels, strength, generator),
+                points=(
+                    Point(
+                        settings.steps,
+                        _predict(labels, strength, generator),
+                        Weights(weights_path(name, settings.steps, fold.index), 1000, "0" * 64),
+                    ),
+                ),
                 history=HISTORY,
-                weights=Weights(weights_path(name, fold.index), 1000, "0" * 64),
                 environment=WORKER,
             )
             trainings[number, 0, fold.index] = Training(number, name, 0, fold.index, 1, result)
@@ -120,6 +126,26 @@ def make_study(
         trainings=trainings,
         spans=(Span(1000.0, max(clock) + 1.0, 2, DRIVER),),
     )
+
+
+def shown_early(study: Study, good: int) -> Study:
+    """The same study, its trainings shown at half their steps as well.
+
+    There the configuration `good` was right about every clip, and the others about none.
+    """
+    trainings = {}
+    for key, training in study.trainings.items():
+        (point,) = training.points
+        held_out = study.rungs[training.rung][training.fold].test_clips
+        truth = np.eye(len(CLASSES), dtype=np.float32)[[study.clips[i].label for i in held_out]]
+        path = weights_path(training.config_id, point.steps // 2, training.fold)
+        early = Point(
+            point.steps // 2,
+            truth if training.number == good else np.roll(truth, 1, axis=1),
+            point.weights and Weights(path, 1000, "1" * 64),
+        )
+        trainings[key] = with_result(training, points=(early, point))
+    return dataclasses.replace(study, trainings=trainings)
 
 
 LADDER = (Rung(3, keep=0.25), Rung())
@@ -150,7 +176,8 @@ def laddered(n_configs: int = 8, seed: int = 0) -> Study:
                 rung=0,
                 fold=fold.index,
                 result=dataclasses.replace(
-                    like.result, probabilities=noisy.astype(np.float32), weights=None
+                    like.result,
+                    points=(Point(like.points[-1].steps, noisy.astype(np.float32)),),
                 ),
             )
     return dataclasses.replace(study, trainings={**groups, **study.trainings})
@@ -214,4 +241,4 @@ def with_environment(training: Training, **changes: Any) -> Training:
 
 def ending(training: Training, outcome: Outcome, error: str) -> Training:
     """The same training, failed or lost."""
-    return with_result(training, outcome=outcome, error=error, probabilities=None, weights=None)
+    return with_result(training, outcome=outcome, error=error, points=())

@@ -8,7 +8,7 @@ from dianet_ray.settings import Settings
 
 SIGNS = ((1, 1), (1, -1), (-1, 1))  # of the blob in onset_apex and apex_offset, per class
 
-TINY = Settings(width=4, embedding=8, heads=2, batch_size=6, steps=5)
+TINY = Settings(width=4, embedding=8, heads=2, batch_size=6, steps=5, warmup=1)
 """Settings for tests that compare and do not learn."""
 
 

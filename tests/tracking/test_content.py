@@ -16,7 +16,7 @@ def test_the_curve_of_the_best_ends_at_the_champion_and_never_falls():
     values = [found.value for found in curve]
     assert values == sorted(values)
     champion = standing.champion()
-    assert values[-1] == content.pooled_scores(study, champion.number)[study.objective]
+    assert values[-1] == content.pooled_scores(standing, champion.number)[study.objective]
     assert [found.step for found in curve] == list(range(6))
 
 
@@ -76,7 +76,7 @@ def test_params_of_a_study_are_its_identity_as_text():
 
 def test_a_fold_run_has_a_curve_point_for_every_logged_step_of_every_metric():
     study = make_study(4, 1)
-    run = content.fold_run(study, study.trainings[0, 0, 2], {content.CARD: "abc"})
+    run = content.fold_run(study, study.trainings[0, 0, 2], 20, {content.CARD: "abc"})
     curve = {(found.key, found.step): found.value for found in run.values}
     for step in HISTORY:
         assert curve["train/loss", step.step] == step.loss

@@ -268,7 +268,7 @@ def test_a_renamed_study_folder_renames_its_run(made):
 
 
 def test_damaged_weights_are_refused_in_one_line(made):
-    file = made.path / made.study.of(made.standing.champion().number)[1].result.weights.path
+    file = made.path / made.study.of(made.standing.champion().number)[1].points[-1].weights.path
     file.write_bytes(file.read_bytes()[:-1] + b"x")
     with pytest.raises(InputError, match="fold 1 is missing or damaged") as error:
         project(made, made.name)

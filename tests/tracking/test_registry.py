@@ -20,7 +20,7 @@ def test_the_registered_model_loads_back_and_predicts_as_its_fold_models_do(made
     images = generator.uniform(-255, 255, (5, 3, IMAGE_SIZE, IMAGE_SIZE, 3)).astype(np.float16)
     champion = made.standing.champion()
     weights = [
-        load_weights(made.path / training.result.weights.path)
+        load_weights(made.path / training.points[-1].weights.path)
         for training in made.study.of(champion.number)
     ]
     members = fit.predict(champion.settings, weights, images, n_classes=3)
