@@ -31,15 +31,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch.nn import functional
 
 from benchmarks.arrays import make_arrays
 from benchmarks.replay.record import Data, read_data
 from dianet_ray.model.batches import Batch, Pixels, batches, steps
-from dianet_ray.model.fit import predict, start
+from dianet_ray.model.fit import LabelledImages, Member, fit, predict, start
 from dianet_ray.model.network import DIANet, build, member_state, phase_numbers
-from dianet_ray.model.training import adamw, learning_rate, targets
+from dianet_ray.model.training import Average, adamw, targets
 from dianet_ray.progress import Progress
 from dianet_ray.protocol.folds import groups
 from dianet_ray.protocol.metrics import scores
@@ -117,8 +116,10 @@ class Fold:
     """A fold that can be trained again and again from the same start, with the same batches."""
 
     def __init__(self, data: Data, train: np.ndarray, test: np.ndarray, seed: int) -> None:
-        self.settings = Settings()
+        self.settings = Settings(warmup=N_WARMUP)
         self.n_classes = int(data.labels.max()) + 1
+        self.clips = LabelledImages(data.images, data.labels, self.n_classes)
+        self.member = Member(train, test, seed)
         self.held_out = data.images[test]
         self.labels = torch.from_numpy(data.labels)
         self.known = [(torch.from_numpy(train), seed)]
@@ -181,14 +182,9 @@ def cosine(fold: Fold) -> Predictions:
     """Train once for each length, with a cosine that ends there."""
     found = {}
     for length in LENGTHS:
-        settings = fold.settings.model_copy(update={"steps": length, "warmup": N_WARMUP})
-        network = fold.network()
-        optimiser = adamw(settings, network)
-        for step, batch in zip(range(1, length + 1), fold.batches(), strict=False):
-            _set_rate(optimiser, learning_rate(settings, step))
-            fold.backward(network, batch)
-            optimiser.step()
-        found[f"cosine {length}"] = fold.predict(network)
+        settings = fold.settings.model_copy(update={"schedule": "cosine", "steps": length})
+        (fitted,) = fit(settings, fold.clips, [fold.member])
+        found[f"cosine {length}"] = fitted.probabilities
     return found
 
 
@@ -197,14 +193,14 @@ def constant(fold: Fold, share: float) -> Predictions:
     found: Predictions = {}
     network, rate = fold.network(), share * fold.settings.learning_rate
     optimiser = adamw(fold.settings, network)
-    averages = {power: copy.deepcopy(network) for power in POWERS}
+    averages = {power: Average(network, power) for power in POWERS}
     branches = {round(length * (1 - DECAY)): length for length in LENGTHS}
     for step, batch in zip(range(1, LENGTHS[-1] + 1), fold.batches(), strict=False):
         _set_rate(optimiser, rate * min(1, step / N_WARMUP))
         fold.backward(network, batch)
         optimiser.step()
-        for power, average in averages.items():
-            _move(average, network, 1 - (1 - 1 / step) ** (power + 1))
+        for average in averages.values():
+            average.add(step)
         if step in branches:
             length = branches[step]
             found[f"decay x{share:g} {length}"] = _decayed(
@@ -212,7 +208,7 @@ def constant(fold: Fold, share: float) -> Predictions:
             )
         if step in LENGTHS:
             for power, average in averages.items():
-                found[f"averaged {power} x{share:g} {step}"] = fold.predict(average)
+                found[f"averaged {power} x{share:g} {step}"] = fold.predict(average.network)
     return found
 
 
@@ -257,7 +253,9 @@ def schedule_free(fold: Fold) -> Predictions:
                 if id(y) in decaying:
                     z.sub_(y, alpha=rate * settings.weight_decay)
                 z.addcdiv_(y.grad, size, value=-rate)
-            _move(shown, fast, rate**2 / total)
+            torch._foreach_lerp_(
+                list(shown.parameters()), list(fast.parameters()), rate**2 / total
+            )
             for y, z, x in zip(
                 at.parameters(), fast.parameters(), shown.parameters(), strict=True
             ):
@@ -270,12 +268,6 @@ def schedule_free(fold: Fold) -> Predictions:
 def _set_rate(optimiser: torch.optim.AdamW, rate: float) -> None:
     for group in optimiser.param_groups:
         group["lr"] = rate
-
-
-def _move(average: DIANet, network: DIANet, share: float) -> None:
-    with torch.no_grad():
-        mine: list[Tensor] = list(average.parameters())
-        torch._foreach_lerp_(mine, list(network.parameters()), share)
 
 
 def _print(folder: Path, n_seeds: int) -> None:

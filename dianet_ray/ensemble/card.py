@@ -41,7 +41,7 @@ VERSIONS = ("torch", "device", "threads", "block")
 class CardScore(Record):
     """The ensemble's configuration in one metric, as its study's report has it; 0..1.
 
-    `corrected` is None where the study had one configuration to choose from.
+    `corrected` is None where the study had one configuration at one point to choose from.
     """
 
     value: float

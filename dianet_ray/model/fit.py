@@ -206,6 +206,7 @@ def _train(
     labels = torch.from_numpy(np.array(clips.labels)).to(device)
     tables = [targets(settings, clips.labels[member.train], clips.n_classes) for member in members]
     shown: list[list[dict[str, Tensor]]] = [[] for _ in members]
+    points = set(settings.shown_at)
     with repeatable(device):
         pixels = Pixels(clips.images, phase_numbers(settings), device=device)
         network = build(settings, clips.n_classes, clips.images.shape[2], len(members))
@@ -219,7 +220,7 @@ def _train(
             log=log,
         )
         for step, there in way:
-            if step in settings.shown_at:
+            if step in points:
                 for number, states in enumerate(shown):
                     states.append(member_state(there, number))
     return shown

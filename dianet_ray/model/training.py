@@ -114,13 +114,12 @@ def targets(settings: Settings, labels: np.ndarray, n_classes: int) -> Tensor:
 
 def learning_rate(settings: Settings, step: int) -> float:
     """Return the learning rate of a step (from 1): a linear warm-up, then the schedule."""
-    n_warmup = min(settings.warmup, settings.steps)
-    if step <= n_warmup:
+    if step <= settings.warmup:
         return settings.learning_rate * step / settings.warmup
     if settings.schedule != "cosine":
         return settings.learning_rate
     # From the full rate at the first step after the warm-up to almost 0 at the last one.
-    done = (step - 1 - n_warmup) / (settings.steps - n_warmup)
+    done = (step - 1 - settings.warmup) / (settings.steps - settings.warmup)
     return settings.learning_rate * (1 + math.cos(math.pi * done)) / 2
 
 
@@ -128,18 +127,19 @@ class Average:
     """The power-function average of a network's weights over its training so far.
 
     At step t it is the mean of the weights after steps 1..t with shares s^p - (s - 1)^p, where p
-    is AVERAGE_POWER + 1, so it depends on nothing after t. Reference: Karras et al. 2024, arXiv
+    is `power` + 1, so it depends on nothing after t. Reference: Karras et al. 2024, arXiv
     2312.02696, section 3.1.
     """
 
-    def __init__(self, network: DIANet) -> None:
+    def __init__(self, network: DIANet, power: int = AVERAGE_POWER) -> None:
         self.network = copy.deepcopy(network)
+        self._power = power
         self._mine: list[Tensor] = list(self.network.parameters())
         self._theirs: list[Tensor] = list(network.parameters())
 
     def add(self, step: int) -> None:
         """Add the weights after a step, from 1."""
-        share = 1 - (1 - 1 / step) ** (AVERAGE_POWER + 1)
+        share = 1 - (1 - 1 / step) ** (self._power + 1)
         with torch.no_grad():
             torch._foreach_lerp_(self._mine, self._theirs, share)
 

@@ -213,7 +213,8 @@ class Decisions:
         """Return the configuration that one must not be behind; None while too few are complete.
 
         Of the configurations in waves 0..last, which have closed, it is the last one within the
-        quota. The last rung promotes nobody, so its quota is 1: there it is the best of them.
+        quota. The last rung promotes nobody, so its quota is 1: there it is the best of them. The
+        first configuration takes no place where it always enters, so nobody has to reach it there.
         """
         # In the first rung closed waves are final; above, promotions are worked out again.
         if rung == 0 and last in self._thresholds:
@@ -221,6 +222,8 @@ class Decisions:
         numbers = [number for wave in self._waves[rung][: last + 1] for number in wave]
         quota = self._ladder[rung].quota(len(numbers), is_last_wave=True)
         best = self._ranked(self._complete(numbers, rung), rung)
+        if self._ladder[rung].keeps_first:
+            best = [number for number in best if number != FIRST]
         found = best[quota - 1] if len(best) >= quota else None
         if rung == 0:
             self._thresholds[last] = found

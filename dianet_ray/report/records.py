@@ -118,11 +118,11 @@ class PointScore(Record):
 class Champion(Scores):
     """The champion and its LOSO scores, read after `steps` steps, its best point.
 
-    `curve` is its objective at every point.
-    `ci95`, `corrected` and `above_chance` are by metric; `corrected` is None where there was one
-    configuration to choose from. `confusion` counts clips by true class (rows) and predicted
-    class, in the order of the data set's classes; `recall` is by class, `per_subject` by subject
-    and `parts` by data set, empty unless the study is of a composite.
+    `curve` is its objective at every point. `ci95`, `corrected` and `above_chance` are by metric;
+    `corrected` is None where there was one configuration at one point to choose from. `confusion`
+    counts clips by true class (rows) and predicted class, in the order of the data set's classes;
+    `recall` is by class, `per_subject` by subject and `parts` by data set, empty unless the study
+    is of a composite.
     """
 
     number: int

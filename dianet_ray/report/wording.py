@@ -137,7 +137,8 @@ def curve(report: Report) -> str:
         for point in champion.curve
     )
     if champion.steps < last.steps:
-        verdict = f"It falls after {champion.steps} steps, where the champion is read."
+        goes = "falls" if last.score < champion.of(report.objective) else "rises no further"
+        verdict = f"It {goes} after {champion.steps} steps, where the champion is read."
     else:
         verdict = (
             "It is still rising at the last point, where the champion is read: train longer "

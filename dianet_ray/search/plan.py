@@ -115,8 +115,6 @@ def make_plan(images: Images, path: Path, *, space: Space, options: SearchOption
         _check_same("images", existing.identity.images, images.hash, path)
     used, settled = clips_of(images, labels), _settled(existing, options)
     ladder = _ladder(space, options, len({clip.subject for clip in used.clips}))
-    if space.first_settings:
-        ladder = (*(replace(rung, keeps_first=True) for rung in ladder[:-1]), ladder[-1])
     identity = _identity(images, labels, settled, space=space, ladder=ladder)
     if existing is not None:
         _check_identity(existing.identity, identity, path)
@@ -174,16 +172,17 @@ def _ladder(space: Space, options: SearchOptions, n_subjects: int) -> Ladder:
         return ladder
     drop = options.drop or "bootstrap"
     keep = None if options.keep is None else parse_keep(options.keep, "--keep")
-    changed = tuple(
-        replace(rung, drop=drop, keep=(keep or rung.keep) if rung.groups else 0.0)
-        for rung in ladder
+    keeps_first = bool(space.first_settings)
+    below = tuple(
+        replace(rung, drop=drop, keep=keep or rung.keep, keeps_first=keeps_first)
+        for rung in ladder[:-1]
     )
-    small = next((r for r in changed if r.groups and r.groups > n_subjects), None)
+    small = next((r for r in below if r.groups and r.groups > n_subjects), None)
     if small is not None:
         raise InputError(
             f"{small.groups} groups need as many subjects: the study has {n_subjects}"
         )
-    return changed
+    return (*below, replace(ladder[-1], drop=drop, keep=0.0))
 
 
 def _n_configs(study: Study, n_asked: int, options: SearchOptions) -> int:

@@ -323,39 +323,57 @@ def test_a_promoted_configuration_that_fails_gives_its_place_back():
     assert schedule.decisions.champion() == 0
 
 
-def test_at_most_twice_the_quota_are_promoted_though_later_ones_score_more():
-    """Every configuration beats those before; from n = 4 on the quota is 1."""
+class Rising(Chance):
+    """Every configuration beats those before."""
 
-    class Rising(Chance):
-        def score(self, number, rung, n_folds):
-            return number / 10
+    def score(self, number, rung, n_folds):
+        return number / 10
 
-    ladder = (Rung(2, keep=0.25), Rung())
-    schedule = Schedule(ladder, n_folds=(1, 1), n_configs=7, wave_size=1, comparison=Rising())
+
+def promoted(ladder, comparison, *, n_configs, wave_size):
+    """Train all that is asked for, and number the configurations that take the second rung."""
+    schedule = Schedule(
+        ladder, n_folds=(2, 1), n_configs=n_configs, wave_size=wave_size, comparison=comparison
+    )
     while not isinstance(action := schedule.take(), Done):
         if isinstance(action, DrawWave):
             schedule.drawn(action, action.n)
         else:
             schedule.finished(*action.key, "ok")
-    assert [entry.number for entry in schedule.decisions.entries(1)] == [3, 4]
+    return [entry.number for entry in schedule.decisions.entries(1)]
+
+
+def test_at_most_twice_the_quota_are_promoted_though_later_ones_score_more():
+    """From n = 4 on the quota is 1."""
+    ladder = (Rung(2, keep=0.25), Rung())
+    assert promoted(ladder, Rising(), n_configs=7, wave_size=1) == [3, 4]
 
 
 def test_the_first_configuration_takes_the_last_rung_beside_the_quota():
-    """Every configuration beats those before, and the first one enters all the same."""
-
-    class Rising(Chance):
-        def score(self, number, rung, n_folds):
-            return number / 10
-
     ladder = (Rung(2, keep=0.25, keeps_first=True), Rung())
-    schedule = Schedule(ladder, n_folds=(1, 1), n_configs=4, wave_size=4, comparison=Rising())
-    while not isinstance(action := schedule.take(), Done):
-        if isinstance(action, DrawWave):
-            schedule.drawn(action, action.n)
-        else:
-            schedule.finished(*action.key, "ok")
-    assert [entry.number for entry in schedule.decisions.entries(1)] == [0, 3]
+    assert promoted(ladder, Rising(), n_configs=4, wave_size=4) == [0, 3]
     assert entering(ladder, 4, 4) == [4, 2]
+
+
+def test_nobody_has_to_reach_the_first_configuration_where_it_takes_no_place():
+    """It is the best of all; of the others one in four is promoted, so the best of four counts."""
+
+    class Falling(Chance):
+        def __init__(self):
+            super().__init__()
+            self.rivals = set()
+
+        def score(self, number, rung, n_folds):
+            return 1 - number / 100
+
+        def is_behind(self, number, rung, n_folds, rival):
+            self.rivals.add(rival)
+            return False
+
+    comparison = Falling()
+    ladder = (Rung(2, keep=0.25, drop="bootstrap", keeps_first=True), Rung())
+    assert promoted(ladder, comparison, n_configs=12, wave_size=4)[:2] == [0, 1]
+    assert comparison.rivals == {1}
 
 
 def test_ready_work_goes_up_the_ladder_first_then_fold_by_fold_across_the_wave():

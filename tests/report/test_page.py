@@ -169,3 +169,5 @@ def test_names_are_escaped(study, tmp_path):
 def test_the_curve_over_points_is_on_the_page_where_there_is_one(study, tmp_path):
     assert "after 10 steps" not in page_of(study, tmp_path).text
     assert "falls after 10 steps" in page_of(shown_early(study, good=1), tmp_path).text
+    alone = shown_early(make_study(n_subjects=8, n_configs=1), good=0)
+    assert "falls after 10 steps" in page_of(alone, tmp_path).text

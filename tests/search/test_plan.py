@@ -1,5 +1,6 @@
 """Resuming a study: the same study goes on; another one is refused with the key that differs."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,10 @@ def test_the_announced_disk_space_bounds_the_weights_that_are_kept(images, tmp_p
     assert most_disk_bytes(found) == (3 + 8) * 4 * one
     whole = plan(images, tmp_path / "s", configs=30, keep_weights="all")
     assert most_disk_bytes(whole) == 30 * 4 * one
+    # What runs holds the weights of both points, what is kept those of one.
+    averaged = fix(load_space("quick"), {"schedule": "averaged", "points": "2"})
+    found = plan(images, tmp_path / "s", averaged, configs=30, keep_weights=3, wave_size=4)
+    assert most_disk_bytes(found) == (3 + 8 * 2) * 4 * one
 
 
 def test_a_study_that_is_a_file_is_refused(images, tmp_path):
@@ -99,3 +104,12 @@ def test_a_wave_size_too_small_for_the_workers_is_named_with_one_that_is_enough(
     said.clear()
     describe(found, said.append, n_workers=40, where="here", store="there")
     assert any("--wave-size 5" in line for line in said)
+
+
+def test_the_first_configuration_is_promoted_where_the_space_lists_one(images, tmp_path):
+    for space, is_kept in (
+        (load_space("quick"), True),
+        (replace(load_space("quick"), first_settings=()), False),
+    ):
+        found = plan(images, tmp_path / "s", space, ladder="3,2")
+        assert [rung.keeps_first for rung in found.ladder] == [is_kept, is_kept, False]

@@ -95,7 +95,13 @@ def test_any_other_error_is_the_configurations_own_with_its_traceback(tmp_path, 
     assert "Traceback" in result.error
 
 
-def step(path, monkeypatch, error):
+def test_a_failed_training_is_recorded_with_the_device_that_it_had(tmp_path, monkeypatch):
+    monkeypatch.setattr(trial.torch.cuda, "get_device_name", lambda device: f"name of {device}")
+    result = answer_of(step(tmp_path, monkeypatch, ValueError("bad"), device="cuda:0"))
+    assert result.environment.device == "name of cuda:0"
+
+
+def step(path, monkeypatch, error, device="cpu"):
     def fails(*args):
         raise error
 
@@ -103,5 +109,5 @@ def step(path, monkeypatch, error):
     one = trial.FoldTrial.__new__(trial.FoldTrial)
     one.config = order().config()
     one._material = Material(IMAGES, LABELS, 2, (FOLDS,), path, 0, 1)
-    one._problem, one._node_id, one._device = "", "here", "cpu"
+    one._problem, one._node_id, one._device = "", "here", device
     return one.step()
