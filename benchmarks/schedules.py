@@ -9,123 +9,53 @@ of t steps would have given. Compared with a cosine that is trained anew for eac
   is thrown away (Haegele et al. 2024, arXiv 2405.18392);
 - schedule-free: schedule-free AdamW (Defazio et al. 2024, arXiv 2405.15682).
 
-Three groups of subjects, so that each training tests a third of them. Scores are UF1 of the pooled
-predictions in points, differences are paired over subjects. Trainings are kept in FOLDER; the same
-command goes on from there.
+Three groups of subjects, so that each training tests a third of them. Trainings are kept in
+FOLDER; the same command goes on from there.
 
     python -m benchmarks.schedules FOLDER [--workers 2] [--seeds 3] [--image-size 32]
 """
 
 from __future__ import annotations
 
-import argparse
 import copy
 import itertools
-import time
-from collections.abc import Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
-from functools import partial
-from multiprocessing import get_context
-from pathlib import Path
+from collections.abc import Iterator
 
 import numpy as np
 import torch
 from torch.nn import functional
 
-from benchmarks.arrays import make_arrays
-from benchmarks.replay.record import Data, read_data
+from benchmarks.paired import Counts, Predictions, asked, difference, joined, run, uf1
 from dianet_ray.model.batches import Batch, Pixels, batches, steps
 from dianet_ray.model.fit import LabelledImages, Member, fit, predict, start
 from dianet_ray.model.network import DIANet, build, member_state, phase_numbers
 from dianet_ray.model.training import Average, adamw, targets
-from dianet_ray.progress import Progress
-from dianet_ray.protocol.folds import groups
-from dianet_ray.protocol.metrics import scores
-from dianet_ray.settings import Settings, derive_seed
-from dianet_ray.synth.data_set import n_processors
-from dianet_ray.synth.planning import SynthOptions
+from dianet_ray.settings import Settings
 
 LENGTHS = (100, 200, 400, 800, 1600)
-CLASSES = "casme2:5"
-DATA_SETS = {12: 115, 26: 250, 68: 650}
-"""Subjects and clips of the data sets; the number of subjects is the seed, too."""
 POWERS = (2, 4, 7, 17)
 """Exponents of the averages: they forget all but about the last 40, 25, 16 and 7 % of the way."""
-RATES = (1.0, 0.5)
-"""Constant rates, as shares of the largest rate of the cosine."""
 N_WARMUP = 20
 DECAY = 0.2
-N_GROUPS = 3
-
-Predictions = dict[str, np.ndarray]
-"""By schedule and length, such as "cosine 100": (held-out clips, classes) float32."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """One fold of a data set, trained by every schedule with one seed."""
-
-    folder: Path
-    n_subjects: int
-    seed: int
-    fold: int
-
-    @property
-    def path(self) -> Path:
-        """The file of its predictions."""
-        return self.folder / "parts" / f"{self.n_subjects}-{self.seed}-{self.fold}.npz"
 
 
 def main() -> None:
-    """Make the data, train, print."""
-    asked = _arguments()
-    (asked.folder / "parts").mkdir(parents=True, exist_ok=True)
-    for n_subjects, n_clips in DATA_SETS.items():
-        place = asked.folder / str(n_subjects)
-        if not (place / "subjects.npy").exists():
-            place.mkdir(exist_ok=True)
-            options = SynthOptions(n_subjects=n_subjects, n_clips=n_clips, seed=n_subjects)
-            make_arrays(place, options, n_workers=asked.workers, image_size=asked.image_size)
-    jobs = [
-        Job(asked.folder, n_subjects, seed, fold)
-        for seed in range(asked.seeds)
-        for n_subjects in DATA_SETS
-        for fold in range(N_GROUPS)
-    ]
-    waiting = [job for job in jobs if not job.path.exists()]
-    with (
-        Progress("schedules", len(waiting), unit="folds") as progress,
-        ProcessPoolExecutor(asked.workers, mp_context=get_context("spawn")) as pool,
-    ):
-        for _ in pool.map(train_fold, waiting):
-            progress.advance()
-    _print(asked.folder, asked.seeds)
-
-
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--workers", type=int, default=n_processors())
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--image-size", type=int, default=32)
-    return parser.parse_args()
+    """Train, print."""
+    _print(run(asked(str(__doc__).splitlines()[0]), "schedules", train_fold))
 
 
 class Fold:
     """A fold that can be trained again and again from the same start, with the same batches."""
 
-    def __init__(self, data: Data, train: np.ndarray, test: np.ndarray, seed: int) -> None:
+    def __init__(self, clips: LabelledImages, member: Member) -> None:
         self.settings = Settings(warmup=N_WARMUP)
-        self.n_classes = int(data.labels.max()) + 1
-        self.clips = LabelledImages(data.images, data.labels, self.n_classes)
-        self.member = Member(train, test, seed)
-        self.held_out = data.images[test]
-        self.labels = torch.from_numpy(data.labels)
-        self.known = [(torch.from_numpy(train), seed)]
+        self.clips, self.member, self.n_classes = clips, member, clips.n_classes
+        self.held_out = clips.images[member.test]
+        self.labels = torch.from_numpy(clips.labels)
+        self.known = [(torch.from_numpy(member.train), member.seed)]
         place = torch.device("cpu")
-        self.pixels = Pixels(data.images, phase_numbers(self.settings), device=place)
-        self.tables = targets(self.settings, data.labels[train], self.n_classes)[None]
+        self.pixels = Pixels(clips.images, phase_numbers(self.settings), device=place)
+        self.tables = targets(self.settings, clips.labels[member.train], self.n_classes)[None]
 
     def network(self) -> DIANet:
         """Make the network as it is before the first step."""
@@ -158,24 +88,10 @@ class Fold:
         return np.asarray(found)
 
 
-def train_fold(job: Job) -> None:
-    """Train one fold by every schedule, and write the predictions."""
-    torch.set_num_threads(1)
-    data = read_data(job.folder / str(job.n_subjects), CLASSES)
-    names = [str(k) for k in range(int(data.labels.max()) + 1)]
-    test = np.array(groups(data.clips, names, 0, N_GROUPS)[job.fold].test_clips)
-    train = np.setdiff1d(np.arange(len(data.clips)), test)
-    fold = Fold(data, train, test, derive_seed(job.seed, job.n_subjects, job.fold))
-    started_at = time.process_time()
-    found = cosine(fold)
-    for rate in RATES:
-        found |= constant(fold, rate)
-    found |= schedule_free(fold)
-    found["seconds"] = np.array(time.process_time() - started_at)
-    found["test"] = test
-    with job.path.with_suffix(".new").open("wb") as file:
-        np.savez(file, allow_pickle=False, **found)
-    job.path.with_suffix(".new").rename(job.path)
+def train_fold(clips: LabelledImages, member: Member) -> Predictions:
+    """Train one fold by every schedule; names are such as "cosine 100"."""
+    fold = Fold(clips, member)
+    return cosine(fold) | constant(fold) | schedule_free(fold)
 
 
 def cosine(fold: Fold) -> Predictions:
@@ -188,10 +104,10 @@ def cosine(fold: Fold) -> Predictions:
     return found
 
 
-def constant(fold: Fold, share: float) -> Predictions:
+def constant(fold: Fold) -> Predictions:
     """Train once at a constant rate; show averages and decayed branches at every length."""
     found: Predictions = {}
-    network, rate = fold.network(), share * fold.settings.learning_rate
+    network, rate = fold.network(), fold.settings.learning_rate
     optimiser = adamw(fold.settings, network)
     averages = {power: Average(network, power) for power in POWERS}
     branches = {round(length * (1 - DECAY)): length for length in LENGTHS}
@@ -203,12 +119,11 @@ def constant(fold: Fold, share: float) -> Predictions:
             average.add(step)
         if step in branches:
             length = branches[step]
-            found[f"decay x{share:g} {length}"] = _decayed(
-                fold, network, optimiser, begin=step, length=length
-            )
+            branch = _decayed(fold, network, optimiser, begin=step, length=length)
+            found[f"decay {length}"] = branch
         if step in LENGTHS:
             for power, average in averages.items():
-                found[f"averaged {power} x{share:g} {step}"] = fold.predict(average.network)
+                found[f"averaged {power} {step}"] = fold.predict(average.network)
     return found
 
 
@@ -270,64 +185,24 @@ def _set_rate(optimiser: torch.optim.AdamW, rate: float) -> None:
         group["lr"] = rate
 
 
-def _print(folder: Path, n_seeds: int) -> None:
-    counts = {n: _counts(folder, n, n_seeds) for n in DATA_SETS}
-    names = list(dict.fromkeys(name.rsplit(" ", 1)[0] for name in counts[min(counts)]))
+def _print(found: dict[int, Counts]) -> None:
+    names = list(dict.fromkeys(name.rsplit(" ", 1)[0] for name in next(iter(found.values()))))
     print("| schedule | subjects |", *(f"{length} |" for length in LENGTHS))
-    for name, n_subjects in itertools.product(names, DATA_SETS):
-        found = counts[n_subjects]
-        cells = [_cell(found, name, length) for length in LENGTHS]
-        print(f"| {name} | {n_subjects} |", *(f"{cell} |" for cell in cells))
     for name in names:
-        of = partial(_difference, name=name)
+        for n_subjects, counts in found.items():
+            cells = [
+                f"{uf1(counts[f'cosine {length}']):.1f}"
+                if name == "cosine"
+                else str(difference(counts, f"{name} {length}", f"cosine {length}"))
+                for length in LENGTHS
+            ]
+            print(f"| {name} | {n_subjects} |", *(f"{cell} |" for cell in cells))
         means = [
-            np.mean([of(found, length=length)[0] for found in counts.values()])
-            for length in LENGTHS
+            joined([difference(c, f"{name} {n}", f"cosine {n}") for c in found.values()])
+            for n in LENGTHS
         ]
-        print(f"| {name} | mean difference |", *(f"{mean:+.1f} |" for mean in means))
-
-
-def _cell(found: Mapping[str, np.ndarray], name: str, length: int) -> str:
-    if name == "cosine":
-        return f"{_uf1(found[f'cosine {length}']):.1f}"
-    mean, deviation = _difference(found, name=name, length=length)
-    return f"{mean:+.1f} ±{2 * deviation:.1f}"
-
-
-def _difference(found: Mapping[str, np.ndarray], *, name: str, length: int) -> tuple[float, float]:
-    """Return the mean over seeds of UF1 less cosine's, and its deviation over subjects."""
-    mine, cosine_ = found[f"{name} {length}"], found[f"cosine {length}"]
-    generator = np.random.default_rng(0)
-    n_subjects = mine.shape[1]
-    weights = generator.multinomial(n_subjects, np.full(n_subjects, 1 / n_subjects), size=300)
-    spread = [_uf1(mine, one) - _uf1(cosine_, one) for one in weights]
-    return _uf1(mine) - _uf1(cosine_), float(np.std(spread))
-
-
-def _uf1(counts: np.ndarray, weights: np.ndarray | None = None) -> float:
-    """Return the mean over seeds of the pooled UF1 of (seeds, S, C, C) counts, in points."""
-    used = counts if weights is None else counts * weights[:, None, None]
-    return float(100 * scores(used.sum(axis=1), present_only=True)["uf1"].mean())
-
-
-def _counts(folder: Path, n_subjects: int, n_seeds: int) -> dict[str, np.ndarray]:
-    """Count predictions by subject: (seeds, S, C, C) by schedule and length."""
-    data = read_data(folder / str(n_subjects), CLASSES)
-    subjects = sorted({clip.subject for clip in data.clips})
-    place = np.array([subjects.index(clip.subject) for clip in data.clips])
-    n_classes = int(data.labels.max()) + 1
-    counts: dict[str, np.ndarray] = {}
-    for seed, fold in itertools.product(range(n_seeds), range(N_GROUPS)):
-        with np.load(Job(folder, n_subjects, seed, fold).path) as found:
-            test = found["test"]
-            for name in found.files:
-                if name in ("test", "seconds"):
-                    continue
-                shape = (n_seeds, len(subjects), n_classes, n_classes)
-                one = counts.setdefault(name, np.zeros(shape, dtype=np.int64))
-                predicted = found[name].argmax(axis=1)
-                np.add.at(one, (seed, place[test], data.labels[test], predicted), 1)
-    return counts
+        if name != "cosine":
+            print(f"| {name} | mean |", *(f"{mean} |" for mean in means))
 
 
 if __name__ == "__main__":

@@ -172,7 +172,8 @@ class SpaceIdentity(Record):
     """The set of settings that a study searches, as its identity records it.
 
     `fixed` replaces defaults, `search` names the settings that vary, `constraints` read
-    `A divides B` or `A <= B`, and `first_settings` run first, in this order.
+    `A divides B` or `A <= B`, and `first_settings` run first, in this order. `around` holds the
+    value of each searched setting that early draws begin with; None where none do.
     """
 
     sampler: Sampler
@@ -180,6 +181,7 @@ class SpaceIdentity(Record):
     search: dict[str, Dimension]
     constraints: tuple[str, ...]
     first_settings: tuple[Settings, ...]
+    around: dict[str, Value] | None
 
 
 def parse_settings(values: Mapping[str, object], where: str) -> Settings:

@@ -80,6 +80,7 @@ def test_the_identity_of_a_space_keeps_its_types_through_json():
         },
         constraints=("heads divides embedding",),
         first_settings=(Settings(fusion="concat"),),
+        around={"embedding": 64, "erasing": 0.0, "steps": 200, "dropout": 0.2},
     )
     read = from_json(SpaceIdentity, to_json(identity), "study.json")
     assert read == identity

@@ -26,11 +26,17 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from dianet_ray.protocol.comparison import Comparison
 from dianet_ray.protocol.decisions import Decisions, RungState
 from dianet_ray.protocol.study import Configuration
-from dianet_ray.search.space import Space, rounded
+from dianet_ray.search.space import Space, rounded, sample
 from dianet_ray.settings import Choice, Dimension, Settings, Value, derive_seed
 
 N_REDRAWS = 100
 """Useless draws in a row after which the space counts as used up."""
+
+N_WAVES_AROUND = 2
+"""Waves of which half is drawn around the centre: those that no outcome has taught the sampler."""
+MOVED_SHARE = 0.22
+"""Probability that a draw around the centre moves a setting: about 3 of 13.
+docs/decisions.md: Draws around the defaults"""
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -91,8 +97,38 @@ def _candidates(space: Space, seed: int, wave: int, history: Sequence[Past]) -> 
         yield from () if space.first_settings else filter(None, [space.settings({})])
     elif space.sampler == "grid":
         yield from _grid(space, seed)
+    elif space.around is not None and wave < N_WAVES_AROUND:
+        both = _around(space, seed, wave), _sampled(space, seed, wave, history)
+        for pair in itertools.zip_longest(*both):
+            yield from filter(None, pair)
     else:
         yield from _sampled(space, seed, wave, history)
+
+
+def _around(space: Space, seed: int, wave: int) -> Iterator[Settings]:
+    """Move some settings of the centre, until N_REDRAWS draws in a row were known or invalid.
+
+    A setting whose central value is not searched always moves. After Mallik et al. 2023
+    (PriorBand, arXiv 2306.12370), who mix random draws with draws near what an expert believes in.
+    """
+    generator = random.Random(derive_seed(seed, "around", wave))
+    centre = space.centre()
+    seen: set[Settings] = set()
+    n_useless = 0
+    while n_useless <= N_REDRAWS:
+        moved = {
+            name: rounded(sample(dimension, generator))
+            for name, dimension in space.dimensions.items()
+            if generator.random() < MOVED_SHARE
+            or not _contains(_distribution(dimension), centre[name])
+        }
+        settings = space.settings({**centre, **moved})
+        if settings is None or settings in seen:
+            n_useless += 1
+            continue
+        n_useless = 0
+        seen.add(settings)
+        yield settings
 
 
 def _grid(space: Space, seed: int) -> Iterator[Settings]:

@@ -78,6 +78,8 @@ def parse_constraint(text: str) -> Constraint:
 class Space:
     """A validated search space; `first_settings` run before anything is drawn, in order.
 
+    `around` are values that are known to be good and differ from the fixed ones and the defaults:
+    early draws move some settings away from there. With None all draws are the sampler's.
     `ladder` is how the file wants the space to be searched. It is no part of the space's identity,
     because a study records the ladder that it used by itself.
     """
@@ -87,7 +89,13 @@ class Space:
     dimensions: dict[str, Dimension]
     constraints: tuple[Constraint, ...]
     first_settings: tuple[Settings, ...]
+    around: dict[str, Value] | None = None
     ladder: Ladder | None = None
+
+    def centre(self) -> dict[str, Value]:
+        """Return what early draws begin with: a value for each searched setting."""
+        known = {**Settings().model_dump(), **self.fixed, **(self.around or {})}
+        return {name: known[name] for name in self.dimensions}
 
     def settings(self, values: Mapping[str, Value]) -> Settings | None:
         """Complete drawn values to settings; None when a constraint or a rule is broken."""
@@ -107,6 +115,7 @@ class Space:
             search=dict(sorted(self.dimensions.items())),
             constraints=tuple(map(str, self.constraints)),
             first_settings=self.first_settings,
+            around=None if self.around is None else self.centre(),
         )
 
 

@@ -60,6 +60,7 @@ def load_space(name_or_file: str) -> Space:
         dimensions=_dimensions(form, text),
         constraints=tuple(map(parse_constraint, form.constraints or ())),
         first_settings=_complete(form.points, fixed, lambda i: text.where("points", i)),
+        around=_around(form, text),
         ladder=_ladder(form, text),
     )
     check_drawable(space, text.where("search"))
@@ -166,6 +167,20 @@ def _dimensions(form: SpaceForm, text: YamlText) -> dict[str, Dimension]:
         if form.sampler == "grid" and isinstance(dimension, Range) and dimension.step is None:
             raise InputError(f"{where}: a grid takes a list of values or a range with a step")
     return dimensions
+
+
+def _around(form: SpaceForm, text: YamlText) -> dict[str, Value] | None:
+    """Read the values that early draws begin with; None where all draws are the sampler's."""
+    around = _given(form.around)
+    for name in around:
+        if name not in (text.content.get("search") or ()):
+            raise InputError(f"{text.where('around', name)}: {name} is not searched")
+    if form.sampler == "tpe" and form.prior == "around":
+        return around
+    if around:
+        needs = "sampler: tpe" if form.sampler != "tpe" else "prior: around"
+        raise InputError(f"{text.where('around')}: draws around settings need {needs}")
+    return None
 
 
 def _complete(

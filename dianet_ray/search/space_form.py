@@ -7,7 +7,7 @@ from it, search_spaces/space.schema.json.
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -162,6 +162,14 @@ class SpaceForm(_Form):
     )
     points: list[Given | None] | None = Field(
         None, description="configurations that run first, in this order"
+    )
+    prior: Literal["around", "none"] = Field(
+        "around",
+        description="with tpe, half of the first two waves is drawn around settings that are "
+        "known to be good; none draws all of them at random",
+    )
+    around: Given | None = Field(
+        None, description="those settings, where they differ from the fixed ones and the defaults"
     )
     ladder: list[RungForm] | None = Field(
         None, description="rungs below LOSO, where --ladder says nothing"

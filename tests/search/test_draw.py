@@ -21,8 +21,9 @@ DIMENSIONS = {
 }
 
 
-def toy_space(sampler="tpe", first=(), dimensions=DIMENSIONS):
-    return Space(sampler, {}, dimensions, (Constraint("heads", "divides", "embedding"),), first)
+def toy_space(sampler="tpe", first=(), dimensions=DIMENSIONS, around=None):
+    divides = (Constraint("heads", "divides", "embedding"),)
+    return Space(sampler, {}, dimensions, divides, first, around)
 
 
 def run(space, seed, n_waves, size=4, state="complete"):
@@ -117,6 +118,55 @@ def test_a_small_space_ends_when_it_holds_no_more(sampler):
     assert len(drawn) == 4  # 3 divides neither
     history = [Past(s, 0, "complete", 0.5) for s in drawn]
     assert draw(toy_space(sampler, dimensions=dimensions), 0, wave=1, n=4, history=history) == []
+
+
+def n_moved(space, settings):
+    centre = space.centre()
+    return sum(getattr(settings, name) != value for name, value in centre.items())
+
+
+@budget(max_examples=10, deadline=None)
+@given(st.integers(0, 2**31), st.integers(2, 9))
+def test_half_of_the_first_two_waves_lies_around_the_centre(seed, size):
+    """Everything else is what the sampler draws without a centre."""
+    around = toy_space(around={"heads": 2, "learning_rate": 1e-3, "steps": 300})
+    history = run(around, seed, 2, size)
+    for wave in range(2):
+        past = history[: size * wave]
+        drawn = [one.settings for one in history if one.wave == wave]
+        sampled = draw(toy_space(), seed, wave=wave, n=size, history=past)
+        n_sampled = size // 2
+        assert set(sampled[:n_sampled]) <= set(drawn)
+        near = [settings for settings in drawn if settings not in sampled[:n_sampled]]
+        assert len(near) == size - n_sampled
+        assert all(settings.embedding % settings.heads == 0 for settings in near)
+
+
+def test_draws_around_the_centre_move_few_settings():
+    around = toy_space(around={})
+    near = [
+        draw(around, seed, wave=wave, n=1, history=[])[0] for seed in range(40) for wave in (0, 1)
+    ]
+    moved = [n_moved(around, settings) for settings in near]
+    # Of six settings 1.3 move, and of those that move some choices stay as they are.
+    assert 0.6 < sum(moved) / len(moved) < 1.6
+    drawn = [draw(toy_space(), seed, wave=0, n=1, history=[])[0] for seed in range(40)]
+    assert sum(n_moved(around, settings) for settings in drawn) / len(drawn) > 3
+
+
+def test_later_waves_know_no_centre():
+    history = run(toy_space(), 0, 2)
+    around, without = (toy_space(around=given) for given in ({}, None))
+    draws = [draw(space, 0, wave=2, n=4, history=history) for space in (around, without)]
+    assert draws[0] == draws[1]
+
+
+def test_a_central_value_outside_what_is_searched_always_moves():
+    dimensions = {"heads": Choice((2, 8)), "learning_rate": Range(1e-5, 1e-4)}
+    space = toy_space(dimensions=dimensions, around={})
+    drawn = draw(space, 0, wave=0, n=20, history=[])
+    assert {one.heads for one in drawn} == {2, 8}
+    assert all(1e-5 <= one.learning_rate <= 1e-4 for one in drawn)
 
 
 def test_a_space_of_first_settings_alone_holds_no_others():

@@ -44,6 +44,7 @@ SPACE = SpaceIdentity(
     search={"erasing": Choice((0.0, 0.25)), "steps": Range(100, 300, step=50)},
     constraints=("heads divides embedding",),
     first_settings=(Settings(steps=100), Settings(fusion="concat")),
+    around={"erasing": 0.0, "steps": 200},
 )
 IDENTITY = dataclasses.replace(STUDY.identity, space=SPACE)
 ORIGIN = dataclasses.replace(

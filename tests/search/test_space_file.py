@@ -123,6 +123,20 @@ DAMAGED = [
     ("sampler: tpe\nfixed: \x00\n", 2, "not YAML"),
     ("fixed: 2024-13-45\n", 1, "not YAML: month must be"),
     ("", 1, "Input should be a mapping"),
+    ("around: {heads: 2}\n", 1, "heads is not searched"),
+    ("search:\n  heads: [2]\naround:\n  heads: 0\n", 4, "heads: got 0"),
+    ("search:\n  heads: [2]\naround:\n  head: 2\n", 4, "did you mean heads?"),
+    (
+        "sampler: random\nsearch:\n  heads: [2]\naround: {heads: 2}\n",
+        4,
+        "draws around settings need sampler: tpe",
+    ),
+    (
+        "prior: none\nsearch:\n  heads: [2]\naround: {heads: 2}\n",
+        4,
+        "draws around settings need prior: around",
+    ),
+    ("prior: defaults\n", 1, "prior: got 'defaults'; Input should be 'around' or 'none'"),
 ]
 
 
@@ -154,6 +168,28 @@ def test_constraints_that_no_point_satisfies_are_refused(tmp_path):
     path.write_text("search:\n  heads: [3, 5]\nconstraints: [heads divides embedding]\n")
     with pytest.raises(InputError, match="no settings satisfy"):
         load_space(str(path))
+
+
+SEARCHED = "search:\n  heads: [1, 2, 4]\n  flip: [true, false]\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "around", "centre"),
+    [
+        ("", {}, {"heads": 4, "flip": True}),
+        ("fixed: {width: 8}\naround: {heads: 1}\n", {"heads": 1}, {"heads": 1, "flip": True}),
+        ("prior: none\n", None, None),
+        ("sampler: random\n", None, None),
+    ],
+)
+def test_early_draws_lie_around_the_defaults_or_what_the_file_says(tmp_path, text, around, centre):
+    path = tmp_path / "space.yaml"
+    path.write_text(text + SEARCHED)
+    space = load_space(str(path))
+    assert space.around == around
+    assert space.identity().around == centre
+    without_heads = fix(space, {"heads": "2"}).identity().around
+    assert without_heads == (None if centre is None else {"flip": True})
 
 
 def test_set_fixes_a_dimension_and_changes_the_first_settings():

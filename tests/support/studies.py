@@ -204,6 +204,7 @@ def _identity(seed: int) -> Identity:
             },
             constraints=(),
             first_settings=(),
+            around=None,
         ),
         ladder=EXHAUSTIVE,
         protocol="loso",

@@ -1,0 +1,272 @@
+"""The main job at real size: does a search beat the defaults that it began with?
+
+Three generated data sets of 26 subjects, which differ in seed and number of clips, are each
+searched with two seeds by the shipped command. The champion's fold models then predict about
+1,000 fresh clips of other people, and so do those of the defaults, trained for one, two and four
+times their steps. All scores are UF1 in points. Studies are kept in FOLDER; the same command goes
+on from there.
+
+    python -m benchmarks.whole_search FOLDER [--workers 2] [--image-size 64] [--space dianet]
+        [--configs 32] [--set NAME=VALUE ...]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import astuple, dataclass
+from functools import cache, partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from dianet_ray.artefacts import weights_path
+from dianet_ray.datasets.label_sets import label_set
+from dianet_ray.model.fit import LabelledImages, Member, fit, predict
+from dianet_ray.model.weights import load_weights
+from dianet_ray.prepare.images import load_images
+from dianet_ray.progress import Progress
+from dianet_ray.protocol.folds import Clip, loso
+from dianet_ray.protocol.metrics import confusion, scores
+from dianet_ray.search.study_file import load_study
+from dianet_ray.settings import Settings, derive_seed
+from dianet_ray.synth.data_set import n_processors
+
+CLASSES = "casme2:5"
+DATA_SETS = {101: 180, 102: 250, 103: 340}
+"""Number of clips by seed; fewer clips are harder."""
+N_SUBJECTS = 26
+N_FRESH_SUBJECTS, N_FRESH_CLIPS = 104, 1000
+STUDY_SEEDS = (0, 1)
+LONGER = (1, 2, 4)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The command line."""
+
+    folder: Path
+    workers: int
+    image_size: int
+    space: str
+    configs: int
+    set: list[str]
+
+
+@dataclass(frozen=True)
+class Found:
+    """The champion of a study: UF1 in points.
+
+    `loso` is its own score, `corrected` what the report gives, `fresh` the mean of its fold models
+    on fresh clips, `ensemble` what they reach together.
+    """
+
+    loso: float
+    corrected: float
+    fresh: float
+    ensemble: float
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The defaults, trained for one number of steps: UF1 in points, as in `Found`."""
+
+    loso: float
+    fresh: float
+
+
+@dataclass(frozen=True)
+class Data:
+    """Clips of a label set, their images (N, 3, H, W, 3) float16 and labels (N,) int64."""
+
+    clips: tuple[Clip, ...]
+    images: np.ndarray
+    labels: np.ndarray
+
+
+def main() -> None:
+    """Make the data, search, train the defaults, print."""
+    asked = _arguments()
+    for seed, n_clips in DATA_SETS.items():
+        _make(asked, f"known-{seed}", n_subjects=N_SUBJECTS, n_clips=n_clips, seed=seed)
+        fresh = derive_seed(seed, "fresh") % 10**6
+        _make(
+            asked, f"fresh-{seed}", n_subjects=N_FRESH_SUBJECTS, n_clips=N_FRESH_CLIPS, seed=fresh
+        )
+    rows = []
+    for data_seed in DATA_SETS:
+        for seed in STUDY_SEEDS:
+            found = _search(asked, data_seed, seed)
+            rows.append((f"{data_seed}, {seed}", found, _defaults(asked, data_seed, seed)))
+            _print_row(*rows[-1])
+    _print_means(rows)
+
+
+def _arguments() -> Asked:
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--workers", type=int, default=n_processors())
+    parser.add_argument("--image-size", type=int, default=64)
+    parser.add_argument("--space", default="dianet")
+    parser.add_argument("--configs", type=int, default=32)
+    parser.add_argument("--set", action="append", default=[])
+    return Asked(**vars(parser.parse_args()))
+
+
+def _dianet_ray(*words: object) -> str:
+    command = [sys.executable, "-m", "dianet_ray", *map(str, words)]
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+def _make(asked: Asked, name: str, *, n_subjects: int, n_clips: int, seed: int) -> None:
+    """Write a data set and its IMAGES, unless they are there."""
+    data, images = asked.folder / f"data-{name}", asked.folder / name
+    if (images / "images.json").exists():
+        return
+    size = ("--subjects", n_subjects, "--clips", n_clips, "--seed", seed)
+    _dianet_ray("synth", data, *size)
+    _dianet_ray("prepare", "casme2", data, images, "--image-size", asked.image_size)
+
+
+@cache
+def _load(images: Path) -> Data:
+    found, labels = load_images(images), label_set(CLASSES, "casme2")
+    names = [labels.class_of(*one) for one in zip(found.labels, found.subjects, strict=True)]
+    used = [i for i, name in enumerate(names) if name is not None]
+    clips = tuple(
+        Clip(found.clip_ids[i], found.subjects[i], labels.classes.index(str(names[i])))
+        for i in used
+    )
+    return Data(clips, found.images[used], np.array([clip.label for clip in clips]))
+
+
+def _search(asked: Asked, data_seed: int, seed: int) -> Found:
+    """Search, or go on, and measure the champion."""
+    study_path = asked.folder / f"study-{data_seed}-{seed}"
+    given = [word for text in asked.set for word in ("--set", text)]
+    started_at = time.perf_counter()
+    _dianet_ray(
+        *("search", asked.folder / f"known-{data_seed}", study_path, "--space", asked.space),
+        *("--configs", asked.configs, "--seed", seed, "--classes", CLASSES),
+        *("--max-workers", asked.workers, *given),
+    )
+    minutes = (time.perf_counter() - started_at) / 60
+    report = json.loads(_dianet_ray("report", study_path, "--json"))
+    champion = report["champion"]
+    n_moved = {k: v for k, v in champion["settings"].items() if v != Settings().model_dump()[k]}
+    print(
+        f"study {data_seed}, {seed}: {minutes:.0f} min, {report['n_trainings']} trainings, "
+        f"champion at {champion['steps']} steps: {n_moved}",
+        flush=True,
+    )
+    study = load_study(study_path)
+    settings = Settings(**champion["settings"])
+    files = [
+        study_path / weights_path(champion["config_id"], champion["steps"], fold.index)
+        for fold in study.rungs[study.loso_rung]
+    ]
+    weights = [load_weights(file) for file in files]
+    fresh = _load(asked.folder / f"fresh-{data_seed}")
+    n_classes = len(study.classes)
+    probabilities = predict(settings, weights, fresh.images, n_classes=n_classes)
+    counts = [confusion(fresh.labels, one.argmax(axis=1), n_classes) for one in probabilities]
+    together = confusion(fresh.labels, probabilities.mean(axis=0).argmax(axis=1), n_classes)
+    return Found(
+        100 * champion["uf1"],
+        100 * champion["corrected"]["uf1"]["estimate"],
+        float(np.mean([_uf1(one) for one in counts])),
+        _uf1(together),
+    )
+
+
+def _uf1(counts: np.ndarray) -> float:
+    return float(100 * scores(counts)["uf1"])
+
+
+def _defaults(asked: Asked, data_seed: int, seed: int) -> list[Trained]:
+    """Train the defaults for one, two and four times their steps, unless that is done."""
+    known = _load(asked.folder / f"known-{data_seed}")
+    folds = loso(known.clips, [str(k) for k in range(_n_classes(known))], seed)
+    path = asked.folder / f"defaults-{data_seed}-{seed}.npz"
+    if not path.exists():
+        train = partial(_train_fold, asked.folder, data_seed, seed)
+        with (
+            Progress(f"defaults {data_seed}, {seed}", len(folds), unit="folds") as progress,
+            ProcessPoolExecutor(asked.workers, mp_context=get_context("spawn")) as pool,
+        ):
+            made = []
+            for one in pool.map(train, range(len(folds))):
+                made.append(one)
+                progress.advance()
+        np.savez(path, allow_pickle=False, counts=np.array(made))
+    with np.load(path) as file:
+        counts = file["counts"]  # (folds, points, 2: held out and fresh, C, C)
+    return [
+        Trained(
+            _uf1(counts[:, point, 0].sum(axis=0)),
+            float(np.mean([_uf1(one) for one in counts[:, point, 1]])),
+        )
+        for point in range(len(LONGER))
+    ]
+
+
+def _n_classes(data: Data) -> int:
+    return int(data.labels.max()) + 1
+
+
+def _train_fold(folder: Path, data_seed: int, seed: int, fold: int) -> np.ndarray:
+    """Count what one fold's model predicts: (points, 2, C, C)."""
+    torch.set_num_threads(1)
+    known, fresh = (_load(folder / f"{which}-{data_seed}") for which in ("known", "fresh"))
+    n_classes, n_known = _n_classes(known), len(known.clips)
+    folds = loso(known.clips, [str(k) for k in range(n_classes)], seed)
+    test = np.array(folds[fold].test_clips)
+    longest = Settings().steps * LONGER[-1]
+    settings = Settings(schedule="averaged", steps=longest, points=len(LONGER))
+    labels = np.concatenate([known.labels, fresh.labels])
+    clips = LabelledImages(np.concatenate([known.images, fresh.images]), labels, n_classes)
+    tested = np.concatenate([test, np.arange(n_known, len(labels))])
+    train = np.setdiff1d(np.arange(n_known), test)
+    member = Member(train, tested, derive_seed("defaults", seed, fold))
+    (fitted,) = fit(settings, clips, [member])
+    counts = []
+    for shown in fitted.shown:
+        predicted = shown.probabilities.argmax(axis=1)
+        both = slice(0, len(test)), slice(len(test), None)
+        counts.append([confusion(labels[tested[s]], predicted[s], n_classes) for s in both])
+    return np.array(counts)
+
+
+Row = tuple[str, Found, list[Trained]]
+
+
+def _print_row(name: str, found: Found, trained: list[Trained]) -> None:
+    cells = [*astuple(found), *(value for one in trained for value in astuple(one))]
+    print(f"| {name} |", *(f"{cell:.1f} |" for cell in cells), flush=True)
+
+
+def _print_means(rows: list[Row]) -> None:
+    columns: list[Any] = [
+        [*astuple(found), *(value for one in trained for value in astuple(one))]
+        for _, found, trained in rows
+    ]
+    print("| mean |", *(f"{cell:.1f} |" for cell in np.mean(columns, axis=0)))
+    for times, place in zip(LONGER, range(len(LONGER)), strict=True):
+        gains = [found.fresh - trained[place].fresh for _, found, trained in rows]
+        print(
+            f"champion less defaults with {times}x their steps, fresh: {np.mean(gains):+.1f} "
+            f"({', '.join(f'{gain:+.1f}' for gain in gains)})"
+        )
+    errors = [found.corrected - found.fresh for _, found, _ in rows]
+    print(f"corrected less fresh: {np.mean(errors):+.1f}")
+
+
+if __name__ == "__main__":
+    main()
