@@ -82,13 +82,12 @@ def without_signal(matrix: Matrix, seed: int) -> Matrix:
     dealt = np.random.default_rng(seed).permutation(labels)
     n_classes = len(matrix.classes)
     predicted = classify(matrix.rungs["loso"].probabilities)
-    shares = np.stack([(predicted == label).mean(axis=1) for label in range(n_classes)], axis=1)
-    counts = np.bincount(labels, minlength=n_classes)
-    guessed = counts[None, :, None] * shares[:, None, :]
+    shares = np.stack([(predicted == label).mean(axis=-1) for label in range(n_classes)], axis=-1)
+    guessed = np.bincount(labels, minlength=n_classes)[:, None] * shares[..., None, :]
     clips = tuple(
         replace(clip, label=int(label)) for clip, label in zip(matrix.clips, dealt, strict=True)
     )
-    return replace(matrix, clips=clips, truth=scores(guessed)[OBJECTIVE])
+    return replace(matrix, clips=clips, fresh=scores(guessed)[OBJECTIVE])
 
 
 def main() -> None:
@@ -98,7 +97,8 @@ def main() -> None:
     parser.add_argument("--matrices", type=int, default=40, help="per recorded matrix and kind")
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
-    recorded = [load(path) for path in asked.paths or sorted(MATRICES.glob("*.npz"))]
+    paths = asked.paths or sorted(MATRICES.glob("*.npz"))
+    recorded = [matrix for path in paths for matrix in load(path)]
     found: dict[tuple[str, str], list[Errors]] = {}
     with (
         threadpool_limits(1),
@@ -130,8 +130,10 @@ def _matrices(recorded: list[Matrix], n: int) -> Iterator[tuple[str, Matrix, int
 
 
 def _counts(matrix: Matrix, rung: str, row: int) -> np.ndarray:
-    predicted = classify(matrix.rungs[rung].probabilities[row])
-    return subject_confusions(matrix.clips, predicted, len(matrix.classes))[1][None]
+    points = classify(matrix.rungs[rung].probabilities[row])
+    return np.stack(
+        [subject_confusions(matrix.clips, one, len(matrix.classes))[1] for one in points]
+    )
 
 
 def _row(kind: str, name: str, errors: list[Errors]) -> dict[str, Any]:

@@ -57,7 +57,7 @@ def main() -> None:
         raise SystemExit(f"no matrices in {MATRICES}: record one with benchmarks.replay.record")
     view = _explore if asked.explore else _utilisation if asked.utilisation else _compare
     with threadpool_limits(1):  # small products: more threads only wait for each other
-        found = view(asked, [load(path) for path in paths])
+        found = view(asked, [matrix for path in paths for matrix in load(path)])
     if asked.json:
         print(json.dumps(found, indent=1))
         return

@@ -30,7 +30,7 @@ NAMES = (
 )
 
 
-def made_up(n_configs=N_CONFIGS, n_subjects=N_SUBJECTS, seed=0) -> Matrix:
+def made_up(n_configs=N_CONFIGS, n_subjects=N_SUBJECTS, seed=0, lowest=0.3) -> Matrix:
     """Configurations that predict right with a probability of their own."""
     rng = np.random.default_rng(seed)
     clips = tuple(
@@ -39,20 +39,22 @@ def made_up(n_configs=N_CONFIGS, n_subjects=N_SUBJECTS, seed=0) -> Matrix:
         for take, label in enumerate([0, 1, 2, *rng.integers(0, 3, 5)])
     )
     labels = np.array([clip.label for clip in clips])
-    quality = rng.uniform(0.3, 0.9, n_configs)
+    quality = rng.uniform(lowest, 0.9, n_configs)
+    loso_folds, group_folds = loso(clips, CLASSES, seed), groups(clips, CLASSES, seed, 3)
     partitions = {
-        "groups-3 x 0.5": (groups(clips, CLASSES, seed, 3), 0.5),
-        "groups-3 x 1": (groups(clips, CLASSES, seed, 3), 1.0),
-        "loso": (loso(clips, CLASSES, seed), 1.0),
+        "groups-3 x 0.5": (group_folds, (100, 200)),
+        "groups-3 x 1": (group_folds, (200, 400)),
+        "loso": (loso_folds, (200, 400)),
     }
     rungs = {}
-    for name, (folds, steps) in partitions.items():
-        is_right = rng.random((n_configs, len(clips))) < quality[:, None]
+    for name, (folds, points) in partitions.items():
+        is_right = rng.random((n_configs, len(points), len(clips))) < quality[:, None, None]
         predicted = np.where(is_right, labels, (labels + 1) % 3)
         probabilities = np.eye(3, dtype=np.float32)[predicted] * 0.7 + 0.1
         seconds = rng.lognormal(0.0, 0.5, (n_configs, len(folds)))
-        rungs[name] = Partition(folds, steps, probabilities.astype(np.float32), seconds)
-    return Matrix("made up", clips, CLASSES, rungs, quality, {})
+        rungs[name] = Partition(folds, points, probabilities.astype(np.float32), seconds)
+    fresh = np.repeat(quality[:, None], 2, axis=1)
+    return Matrix("made up", clips, CLASSES, rungs, fresh, {})
 
 
 def fitted(recorded) -> Fitted:
@@ -90,6 +92,8 @@ def run(strategy, drawn, n_workers):
 
 def test_predictions_of_labels_dealt_anew_score_the_given_truth():
     matrix = made_up(n_configs=4, n_subjects=30)
+    one_point = {name: rung.at_end() for name, rung in matrix.rungs.items()}
+    matrix = replace(matrix, rungs=one_point)  # the best of several would flatter
     dealt = [correction.without_signal(matrix, seed) for seed in range(60)]
     assert all(
         sorted(c.label for c in one.clips) == sorted(c.label for c in matrix.clips)
@@ -102,11 +106,16 @@ def test_predictions_of_labels_dealt_anew_score_the_given_truth():
 @pytest.mark.parametrize("ladder", [EXHAUSTIVE, default_ladder(N_SUBJECTS)])
 def test_a_corrected_search_is_measured_against_the_truth_of_its_champion(ladder):
     """Quality is the accuracy here, and the classes are equally frequent: near to UF1."""
+    # All about equally good: the best score is luck.
     found = [
-        correction.measure(made_up(seed=seed), ladder, range(N_CONFIGS), seed) for seed in range(4)
+        correction.measure(made_up(seed=seed, lowest=0.85), ladder, range(N_CONFIGS), seed)
+        for seed in range(6)
     ]
-    assert np.mean([abs(one.corrected) for one in found]) < 0.1
-    assert all(one.naive > one.corrected for one in found)
+    naive, corrected = (
+        np.mean([getattr(one, k) for one in found]) for k in ("naive", "corrected")
+    )
+    assert abs(corrected) < 0.02
+    assert naive > corrected
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -266,14 +275,14 @@ def test_generated_matrices_correlate_and_spread_as_the_one_they_are_fitted_to()
 def test_the_truth_of_a_generated_matrix_is_what_many_clips_would_score():
     made = generate(fitted(made_up()), n_subjects=100, n_configs=40, seed=2)
     labels = np.array([clip.label for clip in made.clips])
-    predicted = made.rungs["loso"].probabilities.argmax(axis=-1)
+    predicted = made.rungs["loso"].probabilities[:, 0].argmax(axis=-1)
     pooled = scores(confusion(labels, predicted, 3))["uf1"]
     assert np.corrcoef(pooled, made.truth)[0, 1] > 0.9
     assert pooled.mean() == pytest.approx(made.truth.mean(), abs=0.05)
 
 
 def test_the_command_prints_every_strategy(monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr(search_cost, "load", lambda path: made_up())
+    monkeypatch.setattr(search_cost, "load", lambda path: [made_up()])
     monkeypatch.setattr(search_cost, "_n_subjects", lambda matrix: N_SUBJECTS)
     arguments = [
         "search_cost",

@@ -2,7 +2,7 @@
 
 The fit alone comes close. `calibrate` brings it closer by generating: there must be as many good
 configurations as were recorded, and scores must say as much about the truth. The truth is measured
-on fresh clips of other subjects, as for the recorded matrices.
+on fresh clips of other subjects, as for the recorded matrices. Generated trainings show one point.
 """
 
 from __future__ import annotations
@@ -137,7 +137,9 @@ def generate(
     predictions = sampler.predictions(clips, list(enumerate(folds)))
     seconds = sampler.seconds([len(one) for one in folds], log_std)
     rungs = {
-        name: Partition(one, rung.steps, _probabilities(predicted, len(recorded.classes)), took)
+        name: Partition(
+            one, rung.points[-1:], _probabilities(predicted, len(recorded.classes)), took
+        )
         for (name, rung), one, predicted, took in zip(
             recorded.rungs.items(), folds, predictions, seconds, strict=True
         )
@@ -157,20 +159,21 @@ def _folds(
 
 
 def _probabilities(predicted: np.ndarray, n_classes: int) -> np.ndarray:
-    """Write predicted classes as probabilities, (K, N, C) float32."""
+    """Write predicted classes as probabilities at one point, (K, 1, N, C) float32."""
     rest = (1 - SURE) / (n_classes - 1)
-    return np.where(np.eye(n_classes, dtype=bool)[predicted], np.float32(SURE), np.float32(rest))
+    is_predicted = np.eye(n_classes, dtype=bool)[predicted[:, None]]
+    return np.where(is_predicted, np.float32(SURE), np.float32(rest))
 
 
 def _truth(sampler: Sampler, fitted: Fitted) -> np.ndarray:
-    """Measure UF1 on other subjects, averaged over LOSO models: (K,)."""
+    """Measure UF1 on other subjects, averaged over LOSO models: (K, 1)."""
     clips = sampler.clips(N_FRESH_SUBJECTS)
     all_clips = (Fold(0, (), tuple(range(len(clips)))),)
     last, n_classes = len(fitted.levels) - 1, len(fitted.wrong)
     labels = np.array([clip.label for clip in clips])
     found = sampler.predictions(clips, [(last, all_clips)] * N_FRESH_MODELS)
     truths = [scores(confusion(labels, one, n_classes))["uf1"] for one in found]
-    return np.asarray(np.mean(truths, axis=0))
+    return np.asarray(np.mean(truths, axis=0))[:, None]
 
 
 class Likeness(NamedTuple):

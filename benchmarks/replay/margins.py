@@ -11,7 +11,7 @@ number of near-best configurations is what makes a search hard. Variances come f
 recorded margins, which are log odds of the true class against the best other one, in units of each
 configuration's own spread. A product over different clips holds what the configuration brings, one
 over different rungs what training again does not change, and so on. Levels come from the
-predictions.
+predictions. Only the last point of a training counts.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class Fitted:
 def fit(recorded: Matrix) -> Fitted:
     """Fit the margins of a recorded matrix."""
     labels = np.array([clip.label for clip in recorded.clips])
-    probabilities = np.stack([rung.probabilities for rung in recorded.rungs.values()])
+    probabilities = np.stack([rung.probabilities[:, -1] for rung in recorded.rungs.values()])
     qualities, deviations = _variances(recorded, labels, _margins(probabilities, labels))
     predicted, n_classes = classify(probabilities), len(recorded.classes)
     right = np.array(

@@ -37,8 +37,9 @@ class Recorded:
 
     @cached_property
     def correct(self) -> np.ndarray:
-        """Which clips LOSO predicts right, (K, N) bool."""
-        return np.asarray(classify(self.matrix.rungs["loso"].probabilities) == self.labels)
+        """Which clips LOSO predicts right at the end of a training, (K, N) bool."""
+        ends = self.matrix.rungs["loso"].probabilities[:, -1]
+        return np.asarray(classify(ends) == self.labels)
 
     @cached_property
     def accuracy(self) -> np.ndarray:
@@ -52,7 +53,7 @@ class Recorded:
 
     @cached_property
     def prefix_scores(self) -> np.ndarray:
-        """The pooled objective of the first 1, 2, ... folds of LOSO, (K, folds)."""
+        """The pooled objective of the first 1, 2, ... folds at the best point, (K, folds)."""
         return self._prefix_scores("loso")
 
     @cached_property
@@ -64,8 +65,9 @@ class Recorded:
         recorded, n_classes = self.matrix.rungs[rung], len(self.matrix.classes)
         predicted = classify(recorded.probabilities)
         held = [list(fold.test_clips) for fold in recorded.folds]
-        counts = [confusion(self.labels[c], predicted[:, c], n_classes) for c in held]
-        return scores(np.cumsum(counts, axis=0))[OBJECTIVE].T
+        counts = [confusion(self.labels[c], predicted[..., c], n_classes) for c in held]
+        by_point = scores(np.cumsum(counts, axis=0))[OBJECTIVE]  # (folds, K, P)
+        return np.asarray(by_point.max(axis=-1).T)
 
     def comparison(self, ladder: Ladder) -> Remembering:
         """Find the comparison of a ladder; repetitions share what it has found."""
@@ -76,7 +78,10 @@ class Recorded:
     def _new_comparison(self, ladder: Ladder) -> Comparison:
         recorded = [self.matrix.rungs[name] for name in rung_names(ladder)]
         held = [
-            [list(rung.probabilities[:, list(fold.test_clips)]) for fold in rung.folds]
+            [
+                [tuple(points) for points in rung.probabilities[:, :, list(fold.test_clips)]]
+                for fold in rung.folds
+            ]
             for rung in recorded
         ]
         basis = Basis(
@@ -88,7 +93,7 @@ class Recorded:
             seed=0,
         )
         return Comparison(
-            basis, predictions=lambda row, rung, fold: (held[rung][fold][row],), names=str
+            basis, predictions=lambda row, rung, fold: held[rung][fold][row], names=str
         )
 
 
