@@ -84,7 +84,8 @@ class Settings(BaseModel):
         1e-2, ge=0, le=10, description="AdamW's decay of kernels and matrices"
     )
     schedule: Literal["averaged", "cosine", "constant"] = Field(
-        "cosine",
+        # docs/decisions.md: Schedule that is read at points
+        "averaged",
         description="learning rate after the warm-up: falls to 0 as a cosine, or stays; averaged "
         "stays, and shows averaged weights at several points of the way",
     )
@@ -97,14 +98,11 @@ class Settings(BaseModel):
     )
     batch_size: int = Field(32, ge=1, le=4096, description="clips per optimiser step")
     steps: int = Field(
-        # Known to be short: longer trainings rank configurations differently.
-        # docs/decisions.md: Steps in the group rung
-        200,
+        800,
         ge=1,
         le=1_000_000,
-        description="optimiser steps of a training in the LOSO rung",
+        description="optimiser steps of a training in the LOSO rung: the longest budget",
     )
-
     points: int = Field(
         4,
         ge=1,

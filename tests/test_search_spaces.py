@@ -48,5 +48,4 @@ def test_the_space_for_real_work_searches_what_is_commonly_tuned():
         "batch_size",
         "fusion",
         "normalisation",
-        "steps",
     } <= set(load_space("dianet").dimensions)

@@ -17,6 +17,7 @@ from dianet_ray.protocol.standing import Standing
 from dianet_ray.protocol.study import Configuration, Study
 from dianet_ray.report import champion, costs, savings
 from dianet_ray.report.champion import Counted, Counts, scores_of
+from dianet_ray.report.fidelity import fidelity
 from dianet_ray.report.records import (
     ConfigurationResult,
     Dataset,
@@ -48,6 +49,7 @@ def summarise(standing: Standing) -> Report:
         # LOSO of everything drawn, whatever the ladder: savings are stated against it.
         n_trainings_exhaustive=len(study.configurations) * len(study.folds),
         flow=savings.flow(standing),
+        fidelity=() if winner is None else fidelity(standing, winner),
         chance=chance,
         champion=None if winner is None else champion.describe(standing, winner, counts, chance),
         settings_effect=_effects(study, configs),

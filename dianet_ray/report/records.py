@@ -89,6 +89,22 @@ class Flow(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class Fidelity(Record):
+    """How well a rung below LOSO ranks.
+
+    `correlation` is the rank correlation of its scores and those of LOSO among the `n`
+    configurations that finished both; None where they are too few. `rising` numbers the
+    configurations that were not promoted and were rising so fast when the rung ended that they
+    would pass the champion with all steps.
+    """
+
+    partition: str
+    n: int
+    correlation: float | None
+    rising: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class SubjectScore(Record):
     """The champion on the clips of one subject, which were held out together."""
 
@@ -234,7 +250,8 @@ class Report(Record):
     """The report of a study. `chance` is by metric; `champion` is None before any is complete.
 
     `n_trainings_exhaustive` trainings are every LOSO fold of every configuration. No decision,
-    score or report reads the `n_surplus`. `settings_effect` is by setting, of the scores in the
+    score or report reads the `n_surplus`. `fidelity` is of each rung below LOSO, and empty before
+    there is a champion. `settings_effect` is by setting, of the scores in the
     first rung.
     """
 
@@ -248,6 +265,7 @@ class Report(Record):
     n_surplus: int
     n_trainings_exhaustive: int
     flow: Flow
+    fidelity: tuple[Fidelity, ...]
     chance: dict[str, Chance]
     champion: Champion | None
     settings_effect: dict[str, Effects]

@@ -24,7 +24,7 @@ def render(report: Report, console: Console) -> None:
         console.print(_ranking(report))
         console.print(_result(report, report.champion))
         _say(console, _about(report, report.champion))
-    _say(console, [*wording.flow(report), _costs(report.seconds)])
+    _say(console, [*wording.flow(report), *wording.fidelity(report), _costs(report.seconds)])
 
 
 def _say(console: Console, lines: list[str]) -> None:

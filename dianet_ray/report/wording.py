@@ -10,6 +10,7 @@ from dianet_ray.progress import count, duration
 from dianet_ray.protocol.predictions import Interval
 from dianet_ray.report.records import (
     Champion,
+    Fidelity,
     RangeEffect,
     Report,
     RungFlow,
@@ -17,6 +18,8 @@ from dianet_ray.report.records import (
     ValueEffect,
 )
 
+N_NAMED = 5
+"""How many configurations a sentence names."""
 METRIC_NAMES = {"accuracy": "accuracy", "uf1": "UF1", "uar": "UAR"}
 # The JSON keeps the states' own names, which scripts rely on.
 STATE_NAMES = {"waiting": "awaiting promotion", "screened": "not promoted"}
@@ -124,6 +127,37 @@ def _saved(saved: Saved) -> str:
         less = "less" if saved.seconds >= 0 else "more"
         found += f", {duration(abs(saved.seconds))} {less} training"
     return f"Compared with training every LOSO fold of every configuration: {found}."
+
+
+def fidelity(report: Report) -> list[str]:
+    """Say how well each rung below LOSO ranks; nothing where no configuration finished both."""
+    return [
+        line
+        for place, rung in enumerate(report.fidelity, 1)
+        for line in (_agreement(place, rung), _rising(place, rung))
+        if line
+    ]
+
+
+def _agreement(place: int, rung: Fidelity) -> str:
+    if rung.correlation is None:
+        return ""
+    return (
+        f"Rung {place} and LOSO: among the {rung.n} configurations that finished both, the rank "
+        f"correlation of their scores is {rung.correlation:.2f}."
+    )
+
+
+def _rising(place: int, rung: Fidelity) -> str:
+    if not rung.rising:
+        return ""
+    n = len(rung.rising)
+    named = ", ".join(map(str, rung.rising[:N_NAMED])) + (", ..." if n > N_NAMED else "")
+    return (
+        f"{count(n, 'configuration')} that rung {place} did not promote ({named}) would pass the "
+        "champion with all steps if the scores went on rising as over its last two points: give "
+        "the rung more of the steps (--ladder)."
+    )
 
 
 def curve(report: Report) -> str:

@@ -52,7 +52,8 @@ def test_the_json_has_the_keys_that_scripts_rely_on():
     assert set(report) == {
         *("study", "dataset", "strategy", "protocol", "objective"),
         *("n_configs", "n_trainings", "n_surplus", "n_trainings_exhaustive"),
-        *("flow", "chance", "champion", "settings_effect", "configs", "seconds", "environment"),
+        *("flow", "fidelity", "chance", "champion", "settings_effect"),
+        *("configs", "seconds", "environment"),
     }
     dataset = {"name", "clips", "subjects", "classes", "left_out", "left_out_by"}
     assert set(report["dataset"]) == dataset
