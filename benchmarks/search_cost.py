@@ -28,7 +28,7 @@ from benchmarks.replay.margins import Fitted, fit
 from benchmarks.replay.matrix import Matrix, load
 from benchmarks.replay.measure import Found, join, orders, repeat, rows
 from benchmarks.replay.predictions import Recorded
-from benchmarks.replay.strategies import Scheduled, Start, ceiling, strategies
+from benchmarks.replay.strategies import Start, ceiling, scheduled, strategies
 from benchmarks.replay.tables import tables
 from dianet_ray.progress import Progress
 from dianet_ray.protocol.ladder import EXHAUSTIVE, Drop, Ladder, Rung, parse_keep
@@ -126,7 +126,7 @@ def _explore(asked: argparse.Namespace, recorded: list[Matrix]) -> dict[str, Any
 
     def starts(pool: Recorded) -> dict[str, Start]:
         ladders = {"exhaustive": EXHAUSTIVE, **variants}
-        return {name: _scheduled(ladder, asked.wave_size) for name, ladder in ladders.items()}
+        return {name: scheduled(ladder, asked.wave_size) for name, ladder in ladders.items()}
 
     parts, n_folds = _replay(asked, recorded, fits, starts, [1])
     return {
@@ -215,10 +215,6 @@ def _likeness(fitted: Fitted) -> dict[str, Any]:
 
 def _ladder(keep: str, steps: float, drop: Drop) -> Ladder:
     return (Rung(N_GROUPS, steps, parse_keep(keep, "--keep"), drop), Rung(drop=drop))
-
-
-def _scheduled(ladder: Ladder, wave_size: int) -> Start:
-    return lambda drawn: Scheduled(drawn, ladder, wave_size)
 
 
 def _n_subjects(matrix: Matrix) -> int:

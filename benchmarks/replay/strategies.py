@@ -201,12 +201,17 @@ def strategies(recorded: Recorded, ladder: Ladder, wave_size: int) -> dict[str, 
         "aggressive": Aggressive(recorded),
     }
     return {
-        "exhaustive": lambda drawn: Scheduled(drawn, EXHAUSTIVE, wave_size),
+        "exhaustive": scheduled(EXHAUSTIVE, wave_size),
         **{name: _one_by_one(rule) for name, rule in rules.items()},
         "halving": Halving,
-        "ladder": lambda drawn: Scheduled(drawn, ladder, wave_size),
+        "ladder": scheduled(ladder, wave_size),
         "ladder-async": lambda drawn: Asynchronous(drawn, ladder),
     }
+
+
+def scheduled(ladder: Ladder, wave_size: int) -> Start:
+    """Begin the product's own schedule with a ladder."""
+    return lambda drawn: Scheduled(drawn, ladder, wave_size)
 
 
 def _one_by_one(rule: Stops) -> Start:
