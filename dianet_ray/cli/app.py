@@ -26,6 +26,7 @@ from dianet_ray.cli.console import (
     print_json,
     print_outcome,
     print_prediction,
+    speaking,
     table_console,
 )
 from dianet_ray.cluster.connection import check_python
@@ -52,6 +53,11 @@ INTERRUPTED = 130
 def main() -> None:
     """Run the command line and exit with its status."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    with speaking():
+        _run()
+
+
+def _run() -> None:
     try:
         check_python(sys.version_info)
         # Standalone, typer would print its own box and choose its own exit status.

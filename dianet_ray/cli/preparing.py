@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from dianet_ray.artefacts import IMAGES_JSON, LEFT_OUT_CSV
-from dianet_ray.cluster.connection import connected, local_cpus
+from dianet_ray.cluster.connection import connected
 from dianet_ray.datasets.annotations import ChosenPaths
 from dianet_ray.datasets.catalogue import data_set
 from dianet_ray.datasets.corrections import read_corrections
@@ -17,6 +17,7 @@ from dianet_ray.errors import InputError
 from dianet_ray.options import PrepareOptions
 from dianet_ray.prepare import driver
 from dianet_ray.prepare.driver import PrepareResult
+from dianet_ray.processors import processors
 from dianet_ray.progress import Progress, count
 
 N_SHOWN = 3
@@ -49,7 +50,7 @@ def make(
     manifest: Manifest, path: Path, options: PrepareOptions, address: str | None
 ) -> PrepareResult:
     """Make IMAGES at `path` on the named cluster, or on a local Ray."""
-    n_cpus = local_cpus()
+    n_cpus = processors().n
     with (
         # Ray starts idle workers for every CPU that it is given.
         connected(address, n_cpus=min(options.max_workers or n_cpus, n_cpus)),

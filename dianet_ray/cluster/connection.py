@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from dianet_ray.errors import InputError, one_line
+from dianet_ray.processors import processors
 from dianet_ray.progress import count
 
 ADDRESS_VARIABLE = "RAY_ADDRESS"
@@ -107,14 +108,6 @@ def _floor(ratio: float) -> int:
     return int(ratio + 1e-9)  # 0.3 / 0.1 is 2.9999999999999996
 
 
-def local_cpus() -> int:
-    """Count the CPUs that this process may use."""
-    return (
-        # cpu_count ignores taskset and Slurm, and too many workers would share the allowed cores.
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
-
-
 def local_gpus() -> int:
     """Count the GPUs that trainings on this machine could use."""
     import torch  # takes a second, which `--help` need not wait for
@@ -124,7 +117,7 @@ def local_gpus() -> int:
 
 def local_cluster() -> Cluster:
     """Describe the local Ray that `connected` would start."""
-    return Cluster(LOCAL, (Bundle(local_cpus(), local_gpus()),))
+    return Cluster(LOCAL, (Bundle(processors().n, local_gpus()),))
 
 
 def named_address(address: str | None) -> str:
@@ -167,7 +160,7 @@ def _join(address: str, n_cpus: int | None) -> None:
     options: dict[str, Any] = {}
     if address == LOCAL:  # what `local_cluster` describes, so that a dry run shows the true plan
         options = {
-            "num_cpus": n_cpus or local_cpus(),
+            "num_cpus": n_cpus or processors().n,
             "num_gpus": local_gpus(),
             # The dashboard would start more processes, and nothing here looks at it.
             "include_dashboard": False,

@@ -7,7 +7,6 @@ occur twice, before `prepare` reads everything.
 from __future__ import annotations
 
 import functools
-import os
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +21,7 @@ from dianet_ray.datasets.manifest import UNREADABLE, Manifest, Row, with_crop
 from dianet_ray.imaging.clip_images import choose_box
 from dianet_ray.imaging.duplicates import find_duplicates, signature, signature_frames, small
 from dianet_ray.imaging.frames import FrameError, UnfitError, read_frames
+from dianet_ray.processors import processors
 from dianet_ray.progress import Progress
 
 
@@ -52,7 +52,7 @@ def inspect(manifest: Manifest, *, crop: Crop, progress: Progress) -> Inspected:
     cv2.setNumThreads(1)  # one thread per clip, as many as processors
     inspections: dict[str, _Inspection] = {}
     # Threads are enough: OpenCV decodes without holding Python's lock.
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+    with ThreadPoolExecutor(processors().n) as pool:
         work = functools.partial(_inspect, manifest, crop=crop)
         for found in pool.map(work, manifest.usable()):
             inspections[found.row.clip_id] = found

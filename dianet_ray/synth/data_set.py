@@ -7,7 +7,6 @@ happiness and repression only on the way back; `expressions` says how.
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -20,6 +19,7 @@ import cv2
 import numpy as np
 
 from dianet_ray.errors import InputError
+from dianet_ray.processors import processors
 from dianet_ray.progress import Progress
 from dianet_ray.storage.files import writing
 from dianet_ray.storage.outputs import output_folder
@@ -86,7 +86,7 @@ def write_data_set(
     # Whole or not at all: half a data set would be read as one with missing frames.
     with output_folder(root) as folder:
         marks = []
-        for mark in _film_all(scenes, folder, n_workers or n_processors()):
+        for mark in _film_all(scenes, folder, n_workers or processors().n):
             marks.append(mark)
             if progress is not None:
                 progress.advance()
@@ -115,13 +115,6 @@ def _check_empty(root: Path) -> None:
 def _n_frames(scenes: Sequence[Scene], marks: Sequence[Marks]) -> int:
     in_clips = sum(mark.offset - mark.onset + 1 for mark in marks)
     return in_clips + sum(scene.lead + scene.tail for scene in scenes)
-
-
-def n_processors() -> int:
-    """Count the processors that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _film_all(scenes: Sequence[Scene], root: Path, n_workers: int) -> Iterator[Marks]:

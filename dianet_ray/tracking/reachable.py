@@ -17,27 +17,27 @@ from dianet_ray.tracking.quiet import quieten
 SQLITE_HEADER = b"SQLite format 3\0"
 
 
-def check_sqlite(path: Path) -> None:
-    """Refuse a path where no SQLite database is or can be made.
+def check_sqlite(path: Path, *, reads_only: bool = False) -> None:
+    """Refuse a path where no SQLite database is or, unless it is only read, can be made.
 
     Raises:
-        InputError: no folder, no database, or not writable.
+        InputError: no folder, no database, or not writable (readable).
     """
     if not path.parent.is_dir():
         raise InputError(f"the tracking store's folder must exist: {path.parent}")
     if path.is_dir():
         raise InputError(f"the tracking store must be an SQLite database: {path} is a folder")
     try:
-        with tempfile.TemporaryFile(dir=path.parent):  # SQLite writes its journal there
-            pass
-        if not path.exists():
-            return
-        with path.open("r+b") as file:
+        if not reads_only:
+            with tempfile.TemporaryFile(dir=path.parent):  # SQLite writes its journal there
+                pass
+            if not path.exists():
+                return
+        with path.open("rb" if reads_only else "r+b") as file:
             start = file.read(len(SQLITE_HEADER))
     except OSError as error:
-        raise InputError(
-            f"the tracking store must be writable: {path}: {error.strerror}"
-        ) from None
+        needs = "readable" if reads_only else "writable"
+        raise InputError(f"the tracking store must be {needs}: {path}: {error.strerror}") from None
     # An empty file is what SQLite itself leaves when it was interrupted before its first page.
     if start not in (b"", SQLITE_HEADER):
         raise InputError(f"the tracking store must be an SQLite database: {path}")
