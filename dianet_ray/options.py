@@ -43,6 +43,11 @@ class PrepareOptions(Options):
         description="Corrections of the sheet: the published ones, or a CSV file of the same "
         "form.",
     )
+    merge_subjects: bool = Field(
+        False,
+        description="Take spellings of a subject that differ only in case, width, blanks, leading "
+        "zeros or a trailing .0 as one subject. Default: refuse them.",
+    )
     skip_broken: bool = Field(
         False, description="Exit with status 0 even if some clips cannot be read."
     )

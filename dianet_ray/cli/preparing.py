@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dianet_ray.artefacts import IMAGES_JSON, LEFT_OUT_CSV
 from dianet_ray.cluster.connection import connected, local_cpus
-from dianet_ray.datasets.annotations import ChosenPaths
+from dianet_ray.datasets.annotations import ChosenPaths, Rules
 from dianet_ray.datasets.catalogue import data_set
 from dianet_ray.datasets.corrections import read_corrections
 from dianet_ray.datasets.manifest import Manifest
@@ -40,7 +40,7 @@ def read(
         dataset,
         root,
         chosen=ChosenPaths(tuple(annotations), tuple(frames_dirs)),
-        apex=options.apex,
+        rules=Rules(apex=options.apex, merge_subjects=options.merge_subjects),
         corrections=read_corrections(chosen, data_set(dataset).sources) if chosen else (),
     )
 

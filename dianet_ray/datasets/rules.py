@@ -19,12 +19,16 @@ from dianet_ray.datasets.annotations import (
     ChosenPaths,
     ClipName,
     Loaded,
+    Rules,
 )
 from dianet_ray.datasets.catalogue import read_data_set
 from dianet_ray.datasets.corrections import Correction, correct
 from dianet_ray.datasets.manifest import NO_ROW, UNREADABLE, Manifest, Row, Source
 from dianet_ray.datasets.numbering import Interval, choose_numbering, fits, shift
+from dianet_ray.datasets.spellings import one_spelling
 from dianet_ray.imaging.frames import FolderError, FrameError, frame_numbers
+
+NO_RULES = Rules()
 
 _RUNS_LISTED = 5  # runs of missing frames in a reason
 
@@ -37,7 +41,7 @@ def read_manifest(
     root: Path,
     *,
     chosen: ChosenPaths | None = None,
-    apex: ApexRule | None = None,
+    rules: Rules = NO_RULES,
     corrections: Sequence[Correction] = (),
 ) -> Manifest:
     """Read a data set's sheet, list its frames, and apply the rules to every clip.
@@ -46,7 +50,7 @@ def read_manifest(
         dataset: a name of the catalogue.
         root: the data set's folder.
         chosen: sheets and frame folders that the user named.
-        apex: what happens to clips without an apex; None takes the data set's default.
+        rules: what the user decided about clips that are not clear.
         corrections: cells of the sheet to replace.
 
     Raises:
@@ -56,10 +60,12 @@ def read_manifest(
     rows: list[Row] = []
     sources: list[Source] = []
     unused: list[Correction] = []
-    for loaded in read_data_set(dataset, root, chosen or ChosenPaths()):
+    for found in read_data_set(dataset, root, chosen or ChosenPaths()):
+        spelt = one_spelling(found.annotations, merge=rules.merge_subjects, sheet=found.sheet.path)
+        loaded = replace(found, annotations=spelt)
         mine = [one for one in corrections if one.dataset == loaded.dataset]
         corrected = correct(loaded.annotations, mine)
-        frames = _Frames(loaded, root, apex or loaded.apex)
+        frames = _Frames(loaded, root, rules.apex or loaded.apex)
         rows += _rows(frames, loaded, corrected.annotations, corrected.notes)
         sources.append(frames.source())
         unused += corrected.unused
@@ -84,7 +90,7 @@ def _rows(
         if (n_rows := n_rows_of[str(name)]) > 1:
             rows.append(_left_out(row, f"duplicate rows: {n_rows} rows of the sheet"))
         else:
-            rows.append(_with_note(frames.apply_rules(row, one), one, note))
+            rows.append(_with_note(frames.apply_rules(_noted(row, one), one), note))
     for name, path in loaded.unlisted.items():
         folder = Annotation(*name, "", None, None, None, frames=path)
         reason = NO_ROW + "a folder of frames that the sheet does not name"
@@ -96,7 +102,17 @@ def _left_out(row: Row, reason: str) -> Row:
     return replace(row, state=LEFT_OUT, reason=reason)
 
 
-def _with_note(row: Row, one: Annotation, note: str) -> Row:
+def _noted(row: Row, one: Annotation) -> Row:
+    return _corrected(row, one.note) if one.note else row
+
+
+def _corrected(row: Row, reason: str) -> Row:
+    """Mark a row as corrected; what was corrected before is kept."""
+    reason = f"{row.reason}; {reason}" if row.reason else reason
+    return replace(row, state=CORRECTED, reason=reason)
+
+
+def _with_note(row: Row, note: str) -> Row:
     """Add to a row what was corrected, unless a rule left the clip out."""
     if not note or row.state == LEFT_OUT:
         return row
@@ -239,10 +255,10 @@ def _without_apex(row: Row, reason: str, rule: ApexRule, interval: Interval) -> 
         return _left_out(row, f"{reason}, and there is no frame between")
     if rule == "spot":
         # The frames tell when they are decoded. docs/decisions.md: Apex spotting
-        return replace(row, apex=None, apex_from="spot", state=CORRECTED, reason=reason)
+        return _corrected(replace(row, apex=None, apex_from="spot"), reason)
     middle = (onset + offset) // 2
     reason += f", took the midpoint {middle}"
-    return replace(row, apex=middle, apex_from="midpoint", state=CORRECTED, reason=reason)
+    return _corrected(replace(row, apex=middle, apex_from="midpoint"), reason)
 
 
 def _missing(present: list[int], first: int, last: int) -> str:

@@ -61,11 +61,12 @@ def test_every_command_has_help_and_the_contracts_options():
         },
         "validate": {
             *("--annotations", "--frames-dir", "--apex", "--corrections", "--crop"),
-            *("--manifest", "--contact-sheet", "--json"),
+            *("--manifest", "--contact-sheet", "--json", "--merge-subjects"),
         },
         "prepare": {
             *("--annotations", "--frames-dir", "--image-size", "--coefficients", "--apex"),
             *("--corrections", "--crop", "--skip-broken", "--address", "--max-workers"),
+            "--merge-subjects",
         },
         "search": {
             *("--space", "--set", "--classes", "--configs", "--wave-size", "--objective"),

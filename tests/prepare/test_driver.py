@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 
 from dianet_ray.artefacts import Recipe
-from dianet_ray.datasets.annotations import ChosenPaths
+from dianet_ray.datasets.annotations import ChosenPaths, Rules
 from dianet_ray.datasets.corrections import read_corrections
 from dianet_ray.datasets.rules import read_manifest
 from dianet_ray.errors import InputError
@@ -57,7 +57,7 @@ def run(root, out, options=OPTIONS, **changes):
     recipe = replace(options.recipe, **of_recipe)
     options = options.model_copy(update={**changes, "recipe": recipe})
     corrections = read_corrections(options.corrections, ["casme2"]) if options.corrections else ()
-    manifest = read_manifest("casme2", root, apex=options.apex, corrections=corrections)
+    manifest = read_manifest("casme2", root, rules=Rules(options.apex), corrections=corrections)
     text = io.StringIO()
     with Progress("prepare", 6, unit="clips", console=Console(file=text)) as progress:
         return prepare(manifest, out, options, progress=progress), text

@@ -16,6 +16,7 @@ from dianet_ray.datasets.annotations import Annotation, ChosenPaths, Loaded
 from dianet_ray.datasets.discovery import find_sheet, frames_root
 from dianet_ray.datasets.release import LabelMapping, refuse_several
 from dianet_ray.datasets.sheets import Columns, SheetRow, read_table
+from dianet_ray.datasets.spellings import fold
 from dianet_ray.errors import InputError
 
 SHEET_PATTERNS = ("*.csv", "*.parquet", "*.xlsx")
@@ -42,29 +43,18 @@ class Table:
         """Read the table; if any clip repeats, all clips are named with their onsets.
 
         Raises:
-            InputError: no table, or several of which none was chosen; missing columns; or two
-                subjects that differ only in case.
+            InputError: no table, or several of which none was chosen; or missing columns.
         """
         refuse_several(self.dataset, chosen)
         sheet, rows = read_table(_choose(root, next(iter(chosen.sheets), None)), COLUMNS)
         folder = frames_root(root, next(iter(chosen.frames), None))
         annotations = tuple(_annotation(row, folder) for row in rows)
-        _refuse_case(annotations, sheet.path)
-        most = max(Counter(one.name for one in annotations).values())
+        # Folded, because several spellings of a subject may be taken as one.
+        most = max(Counter((fold(one.subject), one.filename) for one in annotations).values())
         return [Loaded(self.dataset, sheet, annotations, folder, by_onset=most > 1)]
 
 
 RELEASE = Table()
-
-
-def _refuse_case(annotations: tuple[Annotation, ...], path: Path) -> None:
-    written: dict[str, str] = {}
-    for one in annotations:
-        if written.setdefault(one.subject.casefold(), one.subject) != one.subject:
-            raise InputError(
-                f"subjects must differ in more than case: {one.subject} and "
-                f"{written[one.subject.casefold()]} in {path}"
-            )
 
 
 def _choose(root: Path, chosen: Path | None) -> Path:
@@ -103,6 +93,7 @@ def _annotation(row: SheetRow, root: Path) -> Annotation:
         apex_text=row.text("apex"),
         frames=frames,
         problem=problem,
+        number=row.number,
     )
 
 
