@@ -150,7 +150,9 @@ def validate(
     """Show what a data set holds and what is wrong with it.
 
     For DATASET table, ROOT holds a CSV, parquet or xlsx file with the columns clip, subject,
-    label, onset, apex and offset; clip is a folder of frames or a video below ROOT.
+    label, onset, apex and offset. clip is the path below ROOT of a folder of frames or a video.
+    Usual titles are read too, such as Filename, Emotion and Onset Frame. With --apex midpoint or
+    spot no apex column is needed.
     """
     from dianet_ray.cli import preparing, validating
     from dianet_ray.datasets.terminal import render
@@ -184,8 +186,9 @@ def prepare(
     """Make the dynamic images of every clip.
 
     A repeated command continues where an interrupted one stopped. For DATASET table, ROOT holds
-    a CSV, parquet or xlsx file with the columns clip, subject, label, onset, apex and offset;
-    clip is a folder of frames or a video below ROOT.
+    a CSV, parquet or xlsx file with the columns clip, subject, label, onset, apex and offset.
+    clip is the path below ROOT of a folder of frames or a video. Usual titles are read too, such
+    as Filename, Emotion and Onset Frame. With --apex midpoint or spot no apex column is needed.
     """
     from dianet_ray.cli import preparing
 

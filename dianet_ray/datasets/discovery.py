@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 from dianet_ray.datasets.annotations import ClipName
 from dianet_ray.errors import InputError, one_line
@@ -72,6 +73,33 @@ def chosen_path(path: Path, root: Path, option: str) -> Path:
 def frames_root(root: Path, chosen: Path | None) -> Path:
     """Take the folder of frames that the user chose, else the data set's own folder."""
     return root if chosen is None else chosen_path(chosen, root, "--frames-dir")
+
+
+def find_path(root: Path, name: str) -> Path | None:
+    """Find a path that a table names; None if nothing is there.
+
+    Either kind of slash separates folders, and accents may be composed (NFC) or not (NFD), as
+    Windows and macOS write them.
+    """
+    if os.path.exists(root / name):  # unlike Path.exists, no error for long names
+        return root / name
+    at: Path | None = root
+    for part in PureWindowsPath(name).parts:
+        at = at and _entry(at, part)
+    return at
+
+
+def _entry(folder: Path, name: str) -> Path | None:
+    if os.path.exists(folder / name):
+        return folder / name
+    if name.isascii():  # there is one way to write it
+        return None
+    wanted = unicodedata.normalize("NFC", name)
+    try:
+        alike = [one for one in os.listdir(folder) if unicodedata.normalize("NFC", one) == wanted]
+    except OSError:  # no folder, or none that opens
+        return None
+    return folder / alike[0] if len(alike) == 1 else None
 
 
 def find_frames(root: Path, place: Place, *, expected: str) -> dict[ClipName, Path]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import unicodedata
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,11 +28,12 @@ _KINDS = {".csv": "table (.csv)", ".parquet": "table (.parquet)"}
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """The table that was read: file, name of the sheet in it, SHA-256 of the whole file."""
+    """The table that was read: file, sheet of the file, SHA-256 of the file, row of titles."""
 
     path: Path
     name: str
     sha256: str
+    titles: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,10 @@ class SheetRow:
         return as_frame(self.cells.get(column))
 
 
+class MissingColumnsError(InputError):
+    """No row of titles holds all the columns that are looked for."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Table:
     name: str
@@ -65,9 +71,13 @@ class _Table:
 
 
 def read_table(
-    path: Path, columns: Columns, *, sheet_name: str | None = None
+    path: Path,
+    columns: Columns,
+    *,
+    sheet_name: str | None = None,
+    optional: frozenset[str] = frozenset(),
 ) -> tuple[Sheet, list[SheetRow]]:
-    """Read the rows below the first row that holds all the titles.
+    """Read the rows below the first row that holds the titles.
 
     Args:
         path: an .xlsx, .csv or .parquet file.
@@ -75,40 +85,45 @@ def read_table(
             columns are ignored.
         sheet_name: the sheet of a workbook that holds several. If none has this name, the only
             one with the columns is taken.
+        optional: columns that may be missing; rows of such a table have no cell of them.
 
     Returns:
         The sheet, and its rows without the blank ones.
 
     Raises:
-        InputError: the file is no table, or columns are missing.
+        InputError: the file is no table.
+        MissingColumnsError: columns are missing that are not optional.
     """
+    required = {name: known for name, known in columns.items() if name not in optional}
     try:
         encoded = path.read_bytes()
     except OSError as error:
         raise InputError(f"the sheet cannot be opened: {path} ({one_line(error)})") from error
-    table, header, places = _find_table(_tables(path, encoded), columns, path, sheet_name)
-    rows = _rows(table, header, places)
+    table, header = _find_table(_tables(path, encoded), required, path, sheet_name)
+    rows = _rows(table, header, _places(table.cells[header], columns))
     if not rows:
         raise InputError(f"the sheet holds no row below its titles: sheet {table.name} of {path}")
-    return Sheet(path, table.name, hashlib.sha256(encoded).hexdigest()), rows
+    titles = tuple(str(title) for title in table.cells[header] if title is not None)
+    return Sheet(path, table.name, hashlib.sha256(encoded).hexdigest(), titles), rows
 
 
 def _find_table(
     tables: Sequence[_Table], columns: Columns, path: Path, sheet_name: str | None
-) -> tuple[_Table, int, dict[str, int]]:
-    """Choose the sheet, and find its row of titles and its columns."""
+) -> tuple[_Table, int]:
+    """Choose the sheet, and find its row of titles."""
     if not tables:
         raise InputError(f"the workbook holds no sheet of cells: {path}")
-    tables = [t for t in tables if sheet_name and _plain(t.name) == _plain(sheet_name)] or tables
+    named = [t for t in tables if sheet_name and plain_title(t.name) == plain_title(sheet_name)]
+    tables = named or tables
     headers = [(table, _find_header(table, columns)) for table in tables]
-    fitting = [(table, *header) for table, header in headers if header is not None]
+    fitting = [(table, header) for table, header in headers if header is not None]
     if len(fitting) > 1:
-        names = ", ".join(table.name for table, *_ in fitting)
+        names = ", ".join(table.name for table, _ in fitting)
         raise InputError(
             f"only one sheet may have the columns, got {len(fitting)}: {names} of {path}"
         )
     if not fitting:
-        raise InputError(_missing_columns(tables[0], columns, path))
+        raise MissingColumnsError(_missing_columns(tables[0], columns, path))
     return fitting[0]
 
 
@@ -155,24 +170,23 @@ def _read_parquet(path: Path, encoded: bytes) -> list[_Table]:
     return [_Table(path.stem, [table.column_names, *map(list, zip(*columns, strict=True))])]
 
 
-def _find_header(table: _Table, columns: Columns) -> tuple[int, dict[str, int]] | None:
-    """Find the row of titles, and the place of each column in it."""
+def _find_header(table: _Table, columns: Columns) -> int | None:
+    """Find the row of titles."""
     # Titles are searched for, not counted: copies of a sheet differ in their banner rows.
     for at, titles in enumerate(table.cells[:_HEADER_WITHIN]):
-        found = _places(titles, columns)
-        if len(found) == len(columns):
-            return at, found
+        if len(_places(titles, columns)) == len(columns):
+            return at
     return None
 
 
 def _places(titles: Iterable[Any], columns: Columns) -> dict[str, int]:
     # Reversed twice: the first of equal titles counts, and the first known title of a column.
-    place = {_plain(title): k for k, title in reversed(list(enumerate(titles)))}
+    place = {plain_title(title): k for k, title in reversed(list(enumerate(titles)))}
     return {
-        name: place[_plain(title)]
+        name: place[plain_title(title)]
         for name, known in columns.items()
         for title in reversed(known)
-        if _plain(title) in place
+        if plain_title(title) in place
     }
 
 
@@ -206,8 +220,14 @@ def _is_merged(table: _Table, row: int, column: int) -> bool:
     )
 
 
-def _plain(title: object) -> str:
-    return "".join(c for c in str(title).casefold() if c.isalnum())
+def plain_title(title: object) -> str:
+    """Spell a title in one way: case, width, blanks and punctuation do not matter.
+
+    >>> plain_title("Onset Frame"), plain_title("onset_frame")
+    ('onsetframe', 'onsetframe')
+    """
+    text = unicodedata.normalize("NFKC", str(title)).casefold()
+    return "".join(c for c in text if c.isalnum())
 
 
 def as_text(value: object) -> str:
