@@ -11,6 +11,7 @@ from dianet_ray.cluster.connection import connected, local_cpus
 from dianet_ray.datasets.annotations import ChosenPaths, Rules
 from dianet_ray.datasets.catalogue import data_set
 from dianet_ray.datasets.corrections import read_corrections
+from dianet_ray.datasets.encodings import UTF_8
 from dianet_ray.datasets.manifest import Manifest
 from dianet_ray.datasets.rules import read_manifest
 from dianet_ray.errors import InputError
@@ -60,6 +61,10 @@ def make(
 
 def lines(manifest: Manifest, result: PrepareResult, path: Path) -> Iterator[str]:
     """Describe what was made, one line per fact."""
+    for sheet in (source.sheet for source in manifest.sources):
+        # A wrong guess shows in the names of subjects and clips, so it is said.
+        if sheet.encoding not in ("", UTF_8):
+            yield f"{sheet.path} was read as {sheet.encoding}"
     counted = f"{count(result.n_clips, 'clip')}, {result.n_left_out} left out"
     yield f"{counted}: {path}{_reused(result)}"
     if result.n_left_out:

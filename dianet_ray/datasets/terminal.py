@@ -63,7 +63,8 @@ def render(summary: Summary, console: Console) -> None:
 
 def _say_sources(summary: Summary, say: Say) -> None:
     for source in summary.parts:
-        say(f"{source.dataset}: sheet {source.sheet} of {source.annotations}")
+        read_as = f", read as {source.encoding}" if source.encoding else ""
+        say(f"{source.dataset}: sheet {source.sheet} of {source.annotations}{read_as}")
         if source.numbering != "file_numbers":
             say(
                 f"  {_NUMBERINGS[source.numbering]}; "

@@ -171,7 +171,7 @@ def test_no_corrections_change_nothing():
         (HEADER + "casme2,1,EP01_01,apex,,,me\n", "new are required: row 2"),
         (HEADER + "casme2,,EP01_01,apex,,14,me\n", "subject, clip and new are required: row 2"),
         (HEADER + "casme2,1,EP01_01,apex,,14,me\ncasme2,1,,apex,,14,me\n", "row 3"),
-        ("\0\0", "lacks columns"),
+        ("\0\0", "is empty"),
     ],
 )
 def test_a_wrong_file_is_one_line_that_names_the_row(tmp_path, text, says):
