@@ -23,7 +23,7 @@ from dianet_ray.datasets.annotations import (
 )
 from dianet_ray.datasets.catalogue import read_data_set
 from dianet_ray.datasets.corrections import Correction, correct
-from dianet_ray.datasets.manifest import NO_ROW, UNREADABLE, Manifest, Row, Source
+from dianet_ray.datasets.manifest import MISSING_APEX, NO_ROW, UNREADABLE, Manifest, Row, Source
 from dianet_ray.datasets.numbering import Interval, choose_numbering, fits, shift
 from dianet_ray.datasets.spellings import one_spelling
 from dianet_ray.imaging.frames import FolderError, FrameError, frame_numbers
@@ -212,9 +212,9 @@ class _Frames:
         if apex is not None and onset < apex < offset:
             return replace(row, apex_from="annotated")
         if not self._loaded.has_apexes:
-            reason = "missing apex: the data set annotates none"
+            reason = MISSING_APEX + "the data set annotates none"
         elif apex is None:
-            reason = f"missing apex: {one.apex_text or 'empty'}"
+            reason = MISSING_APEX + (one.apex_text or "empty")
         else:
             reason = f"impossible apex: {apex} is not inside {onset}..{offset}"
         return _without_apex(row, reason, self._apex, (onset, offset))

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from dianet_ray.artefacts import LEFT_OUT
 from dianet_ray.datasets.label_sets import plain_label
+from dianet_ray.datasets.manifest import NO_ROW, mostly_left_out
 from dianet_ray.datasets.summary import DuplicateClips, Summary
 
 Say = Callable[[str], None]
@@ -45,6 +46,7 @@ def render(summary: Summary, console: Console) -> None:
     _say_sources(summary, say)
     states = ", ".join(f"{n} {_words(state)}" for state, n in summary.states.items())
     say(f"clips   {summary.n_clips}: {states}")
+    _say_mostly_left_out(summary, say)
     _say_frames(summary, say)
     console.print(_class_table(summary))
     if chosen := summary.class_set:
@@ -70,6 +72,15 @@ def _say_sources(summary: Summary, say: Say) -> None:
                 f"  {_NUMBERINGS[source.numbering]}; "
                 f"clips that have all their frames this way: {source.n_fitting}"
             )
+
+
+def _say_mostly_left_out(summary: Summary, say: Say) -> None:
+    kinds = {kind: len(clips) for kind, clips in summary.reasons[LEFT_OUT].items()}
+    n_without_row = kinds.pop(NO_ROW.removesuffix(": "), 0)
+    said = mostly_left_out(sum(kinds.values()), summary.n_clips - n_without_row)
+    if said:
+        commonest = max(kinds, key=lambda kind: kinds[kind])
+        say(f"{said}; {commonest}: {kinds[commonest]}")
 
 
 def _say_frames(summary: Summary, say: Say) -> None:

@@ -62,6 +62,7 @@ def test_every_command_has_help_and_the_contracts_options():
         "validate": {
             *("--annotations", "--frames-dir", "--apex", "--corrections", "--crop"),
             *("--manifest", "--contact-sheet", "--json", "--merge-subjects"),
+            "--skip-broken",
         },
         "prepare": {
             *("--annotations", "--frames-dir", "--image-size", "--coefficients", "--apex"),

@@ -141,9 +141,11 @@ def test_without_an_apex_column_and_a_rule_every_clip_is_left_out_and_the_flag_i
     write_clip(tmp_path / "c/a")
     titles = [title for title in TITLES if title != "apex"]
     root = write(tmp_path, titles, [("c/a", "p1", "joy", "1", "5")])
-    _, stdout, _ = run(monkeypatch, capsys, "validate", "table", root)
+    status, stdout, stderr = run(monkeypatch, capsys, "validate", "table", root)
+    assert status == 2
     assert "left out: missing apex (1): " in stdout
     assert "--apex spot" in stdout
+    assert "--apex spot" in stderr
 
 
 SHAPES = {
