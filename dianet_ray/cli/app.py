@@ -45,7 +45,7 @@ app = typer.Typer(
     context_settings={"max_content_width": 100},
 )
 
-VALIDATE_OPTIONS = ("apex", "corrections", "crop", "merge_subjects", "skip_broken")
+VALIDATE_OPTIONS = ("apex", "corrections", "crop", "fill_gaps", "merge_subjects", "skip_broken")
 """The options of `prepare` that `validate` takes too."""
 
 INTERRUPTED = 130
@@ -166,14 +166,14 @@ def validate(
     outputs.check_suffixes()
     found = preparing.read(dataset, root, annotations or (), frames_dir or (), options)
     outputs.check_overwrites_nothing(found)
-    inspected = validating.look(found, crop=options.recipe.crop)
+    inspected = validating.look(found, options.recipe)
     summary = summarise(inspected, found.hash())
     # First, so that a picture for which there is no clip does not hide why.
     if as_json:
         print_json(to_plain(summary))
     else:
         render(summary, table_console())
-    for path in validating.write(inspected.manifest, outputs, crop=options.recipe.crop):
+    for path in validating.write(inspected.manifest, outputs, options.recipe):
         if not as_json:
             out.print(f"written: {path}")
     validating.refuse_as_prepare(inspected.manifest, skip_broken=options.skip_broken)

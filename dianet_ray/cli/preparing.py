@@ -41,7 +41,11 @@ def read(
         dataset,
         root,
         chosen=ChosenPaths(tuple(annotations), tuple(frames_dirs)),
-        rules=Rules(apex=options.apex, merge_subjects=options.merge_subjects),
+        rules=Rules(
+            apex=options.apex,
+            fill_gaps=options.recipe.fill_gaps,
+            merge_subjects=options.merge_subjects,
+        ),
         corrections=read_corrections(chosen, data_set(dataset).sources) if chosen else (),
     )
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from dianet_ray.artefacts import Crop
+from dianet_ray.artefacts import Recipe
 from dianet_ray.datasets.contact_sheet import write_contact_sheet
 from dianet_ray.datasets.manifest import UNREADABLE, Manifest, check_usable, write_csv
 from dianet_ray.datasets.validation import Inspected, inspect
@@ -49,13 +49,13 @@ class Outputs:
             )
 
 
-def look(manifest: Manifest, *, crop: Crop) -> Inspected:
+def look(manifest: Manifest, recipe: Recipe) -> Inspected:
     """Inspect the frames of a manifest's clips."""
     with Progress("validate", len(manifest.usable()), unit="clips") as progress:
-        return inspect(manifest, crop=crop, progress=progress)
+        return inspect(manifest, crop=recipe.crop, progress=progress, fill_gaps=recipe.fill_gaps)
 
 
-def write(manifest: Manifest, outputs: Outputs, *, crop: Crop) -> Iterator[Path]:
+def write(manifest: Manifest, outputs: Outputs, recipe: Recipe) -> Iterator[Path]:
     """Write the outputs, each when its path is asked for.
 
     Raises:
@@ -65,7 +65,8 @@ def write(manifest: Manifest, outputs: Outputs, *, crop: Crop) -> Iterator[Path]
         write_csv(manifest.rows, output_path(outputs.manifest))
         yield outputs.manifest.absolute()
     if outputs.contact_sheet is not None:
-        write_contact_sheet(manifest, output_path(outputs.contact_sheet), crop=crop)
+        path = output_path(outputs.contact_sheet)
+        write_contact_sheet(manifest, path, crop=recipe.crop, fill_gaps=recipe.fill_gaps)
         yield outputs.contact_sheet.absolute()
 
 

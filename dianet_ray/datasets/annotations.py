@@ -24,10 +24,12 @@ class Rules:
 
     Attributes:
         apex: what happens to clips without an apex; None takes the data set's default.
+        fill_gaps: number of missing frames in a row for which the nearest frame stands in.
         merge_subjects: several spellings of one subject are taken as one, not refused.
     """
 
     apex: ApexRule | None = None
+    fill_gaps: int = 0
     merge_subjects: bool = False
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 
 from dianet_ray.artefacts import CORRECTED, LEFT_OUT, USED
@@ -27,10 +26,9 @@ from dianet_ray.datasets.manifest import MISSING_APEX, NO_ROW, UNREADABLE, Manif
 from dianet_ray.datasets.numbering import Interval, choose_numbering, fits, shift
 from dianet_ray.datasets.spellings import one_spelling
 from dianet_ray.imaging.frames import FolderError, FrameError, frame_numbers
+from dianet_ray.imaging.gaps import list_runs, longest, missing_runs, stand_ins, still_phase
 
 NO_RULES = Rules()
-
-_RUNS_LISTED = 5  # runs of missing frames in a reason
 
 MAX_SECONDS = 5.0
 """Longest clip, where the frame rate is known. A micro-expression lasts about half a second."""
@@ -65,7 +63,7 @@ def read_manifest(
         loaded = replace(found, annotations=spelt)
         mine = [one for one in corrections if one.dataset == loaded.dataset]
         corrected = correct(loaded.annotations, mine)
-        frames = _Frames(loaded, root, rules.apex or loaded.apex)
+        frames = _Frames(loaded, root, rules)
         rows += _rows(frames, loaded, corrected.annotations, corrected.notes)
         sources.append(frames.source())
         unused += corrected.unused
@@ -127,8 +125,9 @@ def _with_note(row: Row, note: str) -> Row:
 class _Frames:
     """The frames of one source's clips; a folder that several clips share is listed once."""
 
-    def __init__(self, loaded: Loaded, root: Path, apex: ApexRule) -> None:
-        self._loaded, self._root, self._apex = loaded, root, apex
+    def __init__(self, loaded: Loaded, root: Path, rules: Rules) -> None:
+        self._loaded, self._root, self._rules = loaded, root, rules
+        self._apex = rules.apex or loaded.apex
         self._numbers: dict[Path, Sequence[int] | FrameError] = {}
         clips = [
             ((one.onset, one.offset), numbers)
@@ -202,12 +201,39 @@ class _Frames:
         present = [number for number in numbers if onset <= number <= offset]
         apex = None if one.apex is None else one.apex + added
         row = replace(row, onset=onset, apex=apex, offset=offset, n_frames=len(present))
-        # A gap shifts the weights of rank pooling, so a clip with missing frames is not used.
-        if missing := _missing(present, onset, offset):
-            return _left_out(row, f"frames missing: {missing} of {onset}..{offset}")
-        if not fits(self._numbering, interval, numbers):
+        if runs := missing_runs(present, onset, offset):
+            row = self._filled(row, runs)
+            # Renumbered files tell where their clip lies only if its last one is there.
+            is_clear = self._numbering != "renumbered" or numbers[-1] == offset
+        else:
+            is_clear = fits(self._numbering, interval, numbers)
+        if row.state == LEFT_OUT:
+            return row
+        if not is_clear:
             counts = f"{len(numbers)} renumbered files, the clip has {offset - onset + 1} frames"
             return _left_out(row, f"unclear frames: {counts}")
+        row = self._with_apex(row, one, apex)
+        taken = stand_ins(present, onset, offset, self._rules.fill_gaps) if runs else []
+        if row.state != LEFT_OUT and (still := still_phase(taken, onset, row.apex)):
+            return _left_out(row, f"frames missing: too few are left of {still}")
+        return row
+
+    def _filled(self, row: Row, runs: Sequence[tuple[int, int]]) -> Row:
+        """Let the nearest frames stand in for missing ones, or leave the clip out."""
+        missing = f"frames missing: {list_runs(runs)} of {row.onset}..{row.offset}"
+        most = self._rules.fill_gaps
+        # A gap shifts the weights of rank pooling, so nothing is filled unless the user says so.
+        if not most:
+            return _left_out(row, missing)
+        if longest(runs) > most:
+            return _left_out(row, f"{missing}, more than {most} in a row")
+        if not row.n_frames:
+            return _left_out(row, f"{missing}, and no other is there")
+        return _corrected(row, f"{missing}, took the nearest")
+
+    def _with_apex(self, row: Row, one: Annotation, apex: int | None) -> Row:
+        """Keep the annotated apex, else apply the rule for a clip without one."""
+        onset, offset = row.onset or 0, row.offset or 0
         # Strictly inside: a phase of one frame holds no motion.
         if apex is not None and onset < apex < offset:
             return replace(row, apex_from="annotated")
@@ -259,18 +285,3 @@ def _without_apex(row: Row, reason: str, rule: ApexRule, interval: Interval) -> 
     middle = (onset + offset) // 2
     reason += f", took the midpoint {middle}"
     return _corrected(replace(row, apex=middle, apex_from="midpoint"), reason)
-
-
-def _missing(present: list[int], first: int, last: int) -> str:
-    """List the numbers of first..last that are missing, as runs; only the first few runs.
-
-    >>> _missing([1, 2, 6, 7, 8], 1, 9)
-    '3-5, 9'
-    """
-    around = pairwise([first - 1, *present, last + 1])
-    runs = [(a + 1, b - 1) for a, b in around if b - a > 1]
-    listed = ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in runs[:_RUNS_LISTED])
-    n_more = len(runs) - _RUNS_LISTED
-    if n_more <= 0:
-        return listed
-    return f"{listed} and {n_more} more {'run' if n_more == 1 else 'runs'}"

@@ -30,7 +30,8 @@ _FIND_APEX = (
 _ADVICE = {
     "missing apex": _FIND_APEX,
     "impossible apex": _FIND_APEX,
-    "frames missing": "the numbers are of files that the folder of the clip lacks",
+    "frames missing": "the numbers are of files that the folder of the clip lacks; with "
+    "--fill-gaps N the nearest frame stands in for up to N in a row",
     "duplicate rows": "nothing says which of the rows is right: keep one per clip",
 }
 """What to do about a reason for which clips are left out, by its kind."""

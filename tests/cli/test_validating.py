@@ -50,6 +50,7 @@ def no_apexes(n_good):
     return [replace(c, apex=c.apex if k < n_good else "/") for k, c in enumerate(clips(6))]
 
 
+GAPS = [replace(c, frames=(c.onset, 13, c.offset)) for c in clips(3)]
 CASES = {
     "all is well": (clips(6), (), (), 0),
     "half is left out": (no_apexes(3), (), (), 0),
@@ -62,6 +63,8 @@ CASES = {
     "a frame is broken": (clips(6), ("EP02_01",), (), 2),
     "a frame is broken and skipped": (clips(6), ("EP02_01",), ("--skip-broken",), 0),
     "most frames are broken": (clips(3), ("EP00_01", "EP01_01"), ("--skip-broken",), 0),
+    "frames are missing": (GAPS, (), (), 2),
+    "frames stand in": (GAPS, (), ("--fill-gaps", "4"), 0),
     "all frames are broken": (clips(2), ("EP00_01", "EP01_01"), ("--skip-broken",), 2),
 }
 
@@ -136,3 +139,12 @@ def test_the_reasons_are_written_and_shown_although_no_clip_can_be_drawn(
     assert "left out: missing apex (1)" in stdout
     assert (tmp_path / "rows.csv").exists()
     assert "a contact sheet needs a usable clip" in stderr
+
+
+def test_images_with_filled_gaps_are_other_images(monkeypatch, capsys, tmp_path):
+    root = write_data_set(tmp_path / "data", clips(3))
+    words = ["prepare", "casme2", root, tmp_path / "images"]
+    assert run(monkeypatch, capsys, *words)[0] == 0
+    status, _, stderr = run(monkeypatch, capsys, *words, "--fill-gaps", "2")
+    assert status == 2
+    assert "--fill-gaps none, not 2" in stderr

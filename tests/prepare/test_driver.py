@@ -141,6 +141,7 @@ def test_the_same_command_again_does_nothing(made, root):
         ({"apex": "midpoint"}, "--apex annotated, not midpoint;"),
         ({"apex": "spot"}, "--apex annotated, not spot;"),
         ({"crop": "face-or-centre"}, "--crop none, not face-or-centre;"),
+        ({"fill_gaps": 2}, "--fill-gaps none, not 2;"),
     ],
 )
 def test_other_options_are_refused_with_what_differs(made, root, changes, difference):
