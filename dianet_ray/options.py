@@ -35,7 +35,7 @@ class PrepareOptions(Options):
         None,
         description="What to do with a clip whose apex is not annotated. annotated: leave it out. "
         "midpoint: take its middle frame. spot: take the frame of largest motion. Default: "
-        "annotated; midpoint for a data set without apexes.",
+        "annotated; midpoint for smic, which annotates none.",
     )
     corrections: str | None = Field(
         None,

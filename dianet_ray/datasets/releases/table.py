@@ -40,7 +40,8 @@ def _moments(*words: str) -> tuple[str, ...]:
 COLUMNS: Columns = {
     "filename": (
         *("clip", "clip name", "clip path", "filename", "file", "file path", "path", "folder"),
-        *("folder name", "fold name", "image name", "video", "video name", "video path"),
+        *("folder name", "fold name", "image name", "image path", "image folder"),
+        *("video", "video name", "video path"),
     ),
     "subject": (
         *("subject", "subject id", "subject name", "subject no", "subject number", "subj"),

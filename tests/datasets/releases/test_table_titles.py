@@ -2,6 +2,7 @@
 
 import itertools
 import unicodedata
+from pathlib import Path
 
 import pytest
 
@@ -25,7 +26,7 @@ TITLES = ("clip", "subject", "label", "onset", "apex", "offset")
 OTHERS = {
     "clip": [
         *("Filename", "file", "FILE_NAME", "video", "Video Name", "path", "clip path"),
-        *("imagename", "\uff23\uff2c\uff29\uff30", "fold_name", "File Path"),
+        *("imagename", "Image_Path", "\uff23\uff2c\uff29\uff30", "fold_name", "File Path"),
     ],
     "subject": ["Subject", "sub", "sub_ID", "Subject ID", "participant", "subjectno", "Person"],
     "label": ["Emotion", "Estimated Emotion", "emotion_class", "Label", "estimated-emotion"],
@@ -220,3 +221,10 @@ def test_the_published_title_counts_where_a_copy_has_both(tmp_path):
     header[7] = "Emotion"  # the sheets' action units are no emotion
     write_workbook(root / WORKBOOK, [Clip()], header=header)
     assert read_manifest("casme2", root).rows[0].label == "happiness"
+
+
+def test_every_title_that_is_read_is_in_the_documents():
+    text = (Path(__file__).parents[3] / "docs" / "data-sets.md").read_text()
+    for name in ("filename", "subject", "label"):
+        own, *others = COLUMNS[name]
+        assert f"| `{own}` | {', '.join(others)} |" in text
