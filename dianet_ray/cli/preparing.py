@@ -8,10 +8,11 @@ from pathlib import Path
 
 from dianet_ray.artefacts import IMAGES_JSON, LEFT_OUT_CSV
 from dianet_ray.cluster.connection import connected
-from dianet_ray.datasets.annotations import ChosenPaths
+from dianet_ray.datasets.annotations import ChosenPaths, Rules
 from dianet_ray.datasets.catalogue import data_set
 from dianet_ray.datasets.corrections import read_corrections
-from dianet_ray.datasets.manifest import Manifest
+from dianet_ray.datasets.encodings import UTF_8
+from dianet_ray.datasets.manifest import NO_ROW, Manifest, mostly_left_out
 from dianet_ray.datasets.rules import read_manifest
 from dianet_ray.errors import InputError
 from dianet_ray.options import PrepareOptions
@@ -41,7 +42,11 @@ def read(
         dataset,
         root,
         chosen=ChosenPaths(tuple(annotations), tuple(frames_dirs)),
-        apex=options.apex,
+        rules=Rules(
+            apex=options.apex,
+            fill_gaps=options.recipe.fill_gaps,
+            merge_subjects=options.merge_subjects,
+        ),
         corrections=read_corrections(chosen, data_set(dataset).sources) if chosen else (),
     )
 
@@ -59,10 +64,28 @@ def make(
         return driver.prepare(manifest, path, options, progress=progress)
 
 
+def warning(manifest: Manifest, n_left_out: int) -> str:
+    """Say that most clips are left out; empty where they are not.
+
+    Args:
+        manifest: as it was read.
+        n_left_out: its rows that are left out by now.
+    """
+    # A folder that the sheet does not name is no clip of the data set.
+    n_without_row = sum(row.reason.startswith(NO_ROW) for row in manifest.rows)
+    return mostly_left_out(n_left_out - n_without_row, len(manifest.rows) - n_without_row)
+
+
 def lines(manifest: Manifest, result: PrepareResult, path: Path) -> Iterator[str]:
     """Describe what was made, one line per fact."""
+    for sheet in (source.sheet for source in manifest.sources):
+        # A wrong guess shows in the names of subjects and clips, so it is said.
+        if sheet.encoding not in ("", UTF_8):
+            yield f"{sheet.path} was read as {sheet.encoding}"
     counted = f"{count(result.n_clips, 'clip')}, {result.n_left_out} left out"
     yield f"{counted}: {path}{_reused(result)}"
+    if said := warning(manifest, result.n_left_out):
+        yield said
     if result.n_left_out:
         yield f"the reason for each clip left out is in {path / LEFT_OUT_CSV}"
     if pairs := [f"{one.first} and {one.second}" for one in result.duplicates]:

@@ -18,6 +18,21 @@ ApexRule = Literal["annotated", "midpoint", "spot"]
 and offset, or has its apex estimated from the frames. Annotated apexes are always kept."""
 
 
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the user decided about clips that are not clear.
+
+    Attributes:
+        apex: what happens to clips without an apex; None takes the data set's default.
+        fill_gaps: number of missing frames in a row for which the nearest frame stands in.
+        merge_subjects: several spellings of one subject are taken as one, not refused.
+    """
+
+    apex: ApexRule | None = None
+    fill_gaps: int = 0
+    merge_subjects: bool = False
+
+
 class ClipName(NamedTuple):
     """A clip within its data set: the subject, and the file name of the sheet.
 
@@ -43,6 +58,8 @@ class Annotation:
         apex_text: the apex cell as text; `/` marks a missing apex in some releases.
         frames: the folder or video with the clip's frames; None when none was found.
         problem: a reason to leave the clip out that shows in the sheet only.
+        number: of the row in its sheet, counted from 1; 0 for a clip without a row.
+        note: `kind: detail` of what was changed before any rule; empty for nothing.
     """
 
     subject: str
@@ -54,6 +71,8 @@ class Annotation:
     apex_text: str = ""
     frames: Path | None = None
     problem: str = ""
+    number: int = 0
+    note: str = ""
 
     @property
     def name(self) -> ClipName:

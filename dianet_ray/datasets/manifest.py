@@ -15,10 +15,14 @@ from dianet_ray.datasets.annotations import ApexRule
 from dianet_ray.datasets.corrections import Correction
 from dianet_ray.datasets.numbering import Numbering
 from dianet_ray.datasets.sheets import Sheet
+from dianet_ray.errors import InputError
 from dianet_ray.storage.outputs import write_file
 
 UNREADABLE = "unreadable: "
 """Start of the reason for a clip whose files cannot be read; all other reasons are rules."""
+
+MISSING_APEX = "missing apex: "
+"""Start of the reason for a clip whose sheet names no apex."""
 
 NO_ROW = "no row: "
 """Start of the reason for a clip that has frames but no row in the sheet."""
@@ -130,6 +134,32 @@ class Manifest:
     def frames(self, row: Row) -> Path:
         """Locate the frames of a clip: a folder or a video."""
         return self.root / row.frames_path
+
+
+def mostly_left_out(n_left_out: int, n_clips: int) -> str:
+    """Say that more than half of a sheet's clips are left out; empty where they are not."""
+    if 2 * n_left_out <= n_clips:
+        return ""
+    return f"more than half of the sheet's clips are left out: {n_left_out} of {n_clips}"
+
+
+def check_usable(rows: Iterable[Row]) -> None:
+    """Refuse a data set of which no clip can be used.
+
+    Raises:
+        InputError: with the number of clips by what keeps them out, and the first reason.
+    """
+    of_sheet = [row for row in rows if not row.reason.startswith(NO_ROW)]
+    if any(row.state != LEFT_OUT for row in of_sheet):
+        return
+    n_unreadable = sum(row.reason.startswith(UNREADABLE) for row in of_sheet)
+    first = f"; first {of_sheet[0].clip_id}: {of_sheet[0].reason}" if of_sheet else ""
+    if any(row.reason.startswith(MISSING_APEX) for row in of_sheet):
+        first += "; --apex spot or --apex midpoint estimates a missing apex"
+    raise InputError(
+        f"at least one of the sheet's clips must be usable: of {len(of_sheet)}, rules leave out "
+        f"{len(of_sheet) - n_unreadable} and {n_unreadable} cannot be read{first}"
+    )
 
 
 def write_csv(rows: Iterable[Row], path: Path) -> None:

@@ -138,6 +138,7 @@ class Release:
             offset=row.frame("offset"),
             apex_text=row.text("apex"),
             problem=problem,
+            number=row.number,
         )
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 
 from dianet_ray.artefacts import CORRECTED, LEFT_OUT, USED
@@ -19,14 +18,17 @@ from dianet_ray.datasets.annotations import (
     ChosenPaths,
     ClipName,
     Loaded,
+    Rules,
 )
 from dianet_ray.datasets.catalogue import read_data_set
 from dianet_ray.datasets.corrections import Correction, correct
-from dianet_ray.datasets.manifest import NO_ROW, UNREADABLE, Manifest, Row, Source
+from dianet_ray.datasets.manifest import MISSING_APEX, NO_ROW, UNREADABLE, Manifest, Row, Source
 from dianet_ray.datasets.numbering import Interval, choose_numbering, fits, shift
+from dianet_ray.datasets.spellings import one_spelling
 from dianet_ray.imaging.frames import FolderError, FrameError, frame_numbers
+from dianet_ray.imaging.gaps import list_runs, longest, missing_runs, stand_ins, still_phase
 
-_RUNS_LISTED = 5  # runs of missing frames in a reason
+NO_RULES = Rules()
 
 MAX_SECONDS = 5.0
 """Longest clip, where the frame rate is known. A micro-expression lasts about half a second."""
@@ -37,7 +39,7 @@ def read_manifest(
     root: Path,
     *,
     chosen: ChosenPaths | None = None,
-    apex: ApexRule | None = None,
+    rules: Rules = NO_RULES,
     corrections: Sequence[Correction] = (),
 ) -> Manifest:
     """Read a data set's sheet, list its frames, and apply the rules to every clip.
@@ -46,7 +48,7 @@ def read_manifest(
         dataset: a name of the catalogue.
         root: the data set's folder.
         chosen: sheets and frame folders that the user named.
-        apex: what happens to clips without an apex; None takes the data set's default.
+        rules: what the user decided about clips that are not clear.
         corrections: cells of the sheet to replace.
 
     Raises:
@@ -56,10 +58,12 @@ def read_manifest(
     rows: list[Row] = []
     sources: list[Source] = []
     unused: list[Correction] = []
-    for loaded in read_data_set(dataset, root, chosen or ChosenPaths()):
+    for found in read_data_set(dataset, root, chosen or ChosenPaths()):
+        spelt = one_spelling(found.annotations, merge=rules.merge_subjects, sheet=found.sheet.path)
+        loaded = replace(found, annotations=spelt)
         mine = [one for one in corrections if one.dataset == loaded.dataset]
         corrected = correct(loaded.annotations, mine)
-        frames = _Frames(loaded, root, apex or loaded.apex)
+        frames = _Frames(loaded, root, rules)
         rows += _rows(frames, loaded, corrected.annotations, corrected.notes)
         sources.append(frames.source())
         unused += corrected.unused
@@ -84,7 +88,7 @@ def _rows(
         if (n_rows := n_rows_of[str(name)]) > 1:
             rows.append(_left_out(row, f"duplicate rows: {n_rows} rows of the sheet"))
         else:
-            rows.append(_with_note(frames.apply_rules(row, one), one, note))
+            rows.append(_with_note(frames.apply_rules(_noted(row, one), one), note))
     for name, path in loaded.unlisted.items():
         folder = Annotation(*name, "", None, None, None, frames=path)
         reason = NO_ROW + "a folder of frames that the sheet does not name"
@@ -96,7 +100,17 @@ def _left_out(row: Row, reason: str) -> Row:
     return replace(row, state=LEFT_OUT, reason=reason)
 
 
-def _with_note(row: Row, one: Annotation, note: str) -> Row:
+def _noted(row: Row, one: Annotation) -> Row:
+    return _corrected(row, one.note) if one.note else row
+
+
+def _corrected(row: Row, reason: str) -> Row:
+    """Mark a row as corrected; what was corrected before is kept."""
+    reason = f"{row.reason}; {reason}" if row.reason else reason
+    return replace(row, state=CORRECTED, reason=reason)
+
+
+def _with_note(row: Row, note: str) -> Row:
     """Add to a row what was corrected, unless a rule left the clip out."""
     if not note or row.state == LEFT_OUT:
         return row
@@ -111,8 +125,9 @@ def _with_note(row: Row, one: Annotation, note: str) -> Row:
 class _Frames:
     """The frames of one source's clips; a folder that several clips share is listed once."""
 
-    def __init__(self, loaded: Loaded, root: Path, apex: ApexRule) -> None:
-        self._loaded, self._root, self._apex = loaded, root, apex
+    def __init__(self, loaded: Loaded, root: Path, rules: Rules) -> None:
+        self._loaded, self._root, self._rules = loaded, root, rules
+        self._apex = rules.apex or loaded.apex
         self._numbers: dict[Path, Sequence[int] | FrameError] = {}
         clips = [
             ((one.onset, one.offset), numbers)
@@ -186,19 +201,46 @@ class _Frames:
         present = [number for number in numbers if onset <= number <= offset]
         apex = None if one.apex is None else one.apex + added
         row = replace(row, onset=onset, apex=apex, offset=offset, n_frames=len(present))
-        # A gap shifts the weights of rank pooling, so a clip with missing frames is not used.
-        if missing := _missing(present, onset, offset):
-            return _left_out(row, f"frames missing: {missing} of {onset}..{offset}")
-        if not fits(self._numbering, interval, numbers):
+        if runs := missing_runs(present, onset, offset):
+            row = self._filled(row, runs)
+            # Renumbered files tell where their clip lies only if its last one is there.
+            is_clear = self._numbering != "renumbered" or numbers[-1] == offset
+        else:
+            is_clear = fits(self._numbering, interval, numbers)
+        if row.state == LEFT_OUT:
+            return row
+        if not is_clear:
             counts = f"{len(numbers)} renumbered files, the clip has {offset - onset + 1} frames"
             return _left_out(row, f"unclear frames: {counts}")
+        row = self._with_apex(row, one, apex)
+        taken = stand_ins(present, onset, offset, self._rules.fill_gaps) if runs else []
+        if row.state != LEFT_OUT and (still := still_phase(taken, onset, row.apex)):
+            return _left_out(row, f"frames missing: too few are left of {still}")
+        return row
+
+    def _filled(self, row: Row, runs: Sequence[tuple[int, int]]) -> Row:
+        """Let the nearest frames stand in for missing ones, or leave the clip out."""
+        missing = f"frames missing: {list_runs(runs)} of {row.onset}..{row.offset}"
+        most = self._rules.fill_gaps
+        # A gap shifts the weights of rank pooling, so nothing is filled unless the user says so.
+        if not most:
+            return _left_out(row, missing)
+        if longest(runs) > most:
+            return _left_out(row, f"{missing}, more than {most} in a row")
+        if not row.n_frames:
+            return _left_out(row, f"{missing}, and no other is there")
+        return _corrected(row, f"{missing}, took the nearest")
+
+    def _with_apex(self, row: Row, one: Annotation, apex: int | None) -> Row:
+        """Keep the annotated apex, else apply the rule for a clip without one."""
+        onset, offset = row.onset or 0, row.offset or 0
         # Strictly inside: a phase of one frame holds no motion.
         if apex is not None and onset < apex < offset:
             return replace(row, apex_from="annotated")
         if not self._loaded.has_apexes:
-            reason = "missing apex: the data set annotates none"
+            reason = MISSING_APEX + "the data set annotates none"
         elif apex is None:
-            reason = f"missing apex: {one.apex_text or 'empty'}"
+            reason = MISSING_APEX + (one.apex_text or "empty")
         else:
             reason = f"impossible apex: {apex} is not inside {onset}..{offset}"
         return _without_apex(row, reason, self._apex, (onset, offset))
@@ -239,22 +281,7 @@ def _without_apex(row: Row, reason: str, rule: ApexRule, interval: Interval) -> 
         return _left_out(row, f"{reason}, and there is no frame between")
     if rule == "spot":
         # The frames tell when they are decoded. docs/decisions.md: Apex spotting
-        return replace(row, apex=None, apex_from="spot", state=CORRECTED, reason=reason)
+        return _corrected(replace(row, apex=None, apex_from="spot"), reason)
     middle = (onset + offset) // 2
     reason += f", took the midpoint {middle}"
-    return replace(row, apex=middle, apex_from="midpoint", state=CORRECTED, reason=reason)
-
-
-def _missing(present: list[int], first: int, last: int) -> str:
-    """List the numbers of first..last that are missing, as runs; only the first few runs.
-
-    >>> _missing([1, 2, 6, 7, 8], 1, 9)
-    '3-5, 9'
-    """
-    around = pairwise([first - 1, *present, last + 1])
-    runs = [(a + 1, b - 1) for a, b in around if b - a > 1]
-    listed = ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in runs[:_RUNS_LISTED])
-    n_more = len(runs) - _RUNS_LISTED
-    if n_more <= 0:
-        return listed
-    return f"{listed} and {n_more} more {'run' if n_more == 1 else 'runs'}"
+    return _corrected(replace(row, apex=middle, apex_from="midpoint"), reason)

@@ -20,12 +20,16 @@ from dianet_ray.datasets.validation import Inspected
 
 @dataclass(frozen=True, slots=True)
 class SourceSummary(Record):
-    """One source: paths of sheet and frames, the sheet's hash, and how it was read."""
+    """One source: paths of sheet and frames, the sheet's hash, and how it was read.
+
+    `encoding` is that of a sheet that is a text, else empty.
+    """
 
     dataset: str
     annotations: str
     sheet: str
     sha256: str
+    encoding: str
     frames: str
     numbering: Numbering
     n_fitting: int
@@ -140,6 +144,7 @@ def _source(source: Source) -> SourceSummary:
         annotations=str(source.sheet.path),
         sheet=source.sheet.name,
         sha256=source.sheet.sha256,
+        encoding=source.sheet.encoding,
         frames=str(source.frames_root),
         numbering=source.numbering,
         n_fitting=source.n_fitting,

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from dianet_ray.artefacts import LEFT_OUT
 from dianet_ray.datasets.label_sets import plain_label
+from dianet_ray.datasets.manifest import NO_ROW, mostly_left_out
 from dianet_ray.datasets.summary import DuplicateClips, Summary
 
 Say = Callable[[str], None]
@@ -29,7 +30,8 @@ _FIND_APEX = (
 _ADVICE = {
     "missing apex": _FIND_APEX,
     "impossible apex": _FIND_APEX,
-    "frames missing": "the numbers are of files that the folder of the clip lacks",
+    "frames missing": "the numbers are of files that the folder of the clip lacks; with "
+    "--fill-gaps N the nearest frame stands in for up to N in a row",
     "duplicate rows": "nothing says which of the rows is right: keep one per clip",
 }
 """What to do about a reason for which clips are left out, by its kind."""
@@ -45,6 +47,7 @@ def render(summary: Summary, console: Console) -> None:
     _say_sources(summary, say)
     states = ", ".join(f"{n} {_words(state)}" for state, n in summary.states.items())
     say(f"clips   {summary.n_clips}: {states}")
+    _say_mostly_left_out(summary, say)
     _say_frames(summary, say)
     console.print(_class_table(summary))
     if chosen := summary.class_set:
@@ -63,12 +66,22 @@ def render(summary: Summary, console: Console) -> None:
 
 def _say_sources(summary: Summary, say: Say) -> None:
     for source in summary.parts:
-        say(f"{source.dataset}: sheet {source.sheet} of {source.annotations}")
+        read_as = f", read as {source.encoding}" if source.encoding else ""
+        say(f"{source.dataset}: sheet {source.sheet} of {source.annotations}{read_as}")
         if source.numbering != "file_numbers":
             say(
                 f"  {_NUMBERINGS[source.numbering]}; "
                 f"clips that have all their frames this way: {source.n_fitting}"
             )
+
+
+def _say_mostly_left_out(summary: Summary, say: Say) -> None:
+    kinds = {kind: len(clips) for kind, clips in summary.reasons[LEFT_OUT].items()}
+    n_without_row = kinds.pop(NO_ROW.removesuffix(": "), 0)
+    said = mostly_left_out(sum(kinds.values()), summary.n_clips - n_without_row)
+    if said:
+        commonest = max(kinds, key=lambda kind: kinds[kind])
+        say(f"{said}; {commonest}: {kinds[commonest]}")
 
 
 def _say_frames(summary: Summary, say: Say) -> None:

@@ -61,11 +61,13 @@ def test_every_command_has_help_and_the_contracts_options():
         },
         "validate": {
             *("--annotations", "--frames-dir", "--apex", "--corrections", "--crop"),
-            *("--manifest", "--contact-sheet", "--json"),
+            *("--manifest", "--contact-sheet", "--json", "--merge-subjects"),
+            *("--skip-broken", "--fill-gaps"),
         },
         "prepare": {
             *("--annotations", "--frames-dir", "--image-size", "--coefficients", "--apex"),
             *("--corrections", "--crop", "--skip-broken", "--address", "--max-workers"),
+            *("--merge-subjects", "--fill-gaps"),
         },
         "search": {
             *("--space", "--set", "--classes", "--configs", "--wave-size", "--objective"),

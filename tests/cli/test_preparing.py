@@ -9,6 +9,7 @@ from dianet_ray.cli import preparing
 from dianet_ray.datasets.rules import read_manifest
 from dianet_ray.prepare.driver import PrepareResult
 from tests.support.casme2_files import clips, write_data_set
+from tests.support.tables import GOOD_TABLE
 
 OUT = Path("/data/my images")
 
@@ -46,3 +47,11 @@ def test_of_many_pairs_the_first_few_are_named(said):
     assert line.endswith("a and b0, a and b1, a and b2 and 2 more (images.json lists all)")
     (line,) = (line for line in said(n_pairs=3) if "almost alike" in line)
     assert line.endswith("a and b2")
+
+
+@pytest.mark.parametrize(("codec", "said"), [("utf-8", False), ("utf-16", True)])
+def test_an_encoding_that_is_not_utf_8_is_said(tmp_path, codec, said):
+    (tmp_path / "clips.csv").write_text(GOOD_TABLE, encoding=codec)
+    manifest = read_manifest("table", tmp_path)
+    lines = list(preparing.lines(manifest, PrepareResult(0, 2, (), (), 0, False), OUT))
+    assert (lines[0] == f"{tmp_path / 'clips.csv'} was read as UTF-16") == said

@@ -63,8 +63,8 @@ def test_the_keys_of_the_document_are_those_that_scripts_read(problems):
         *("unused_corrections", "duplicates"),
     ]
     assert set(document["parts"][0]) == {
-        *("dataset", "annotations", "sheet", "sha256", "frames", "numbering", "n_fitting"),
-        *("apex", "unconfirmed"),
+        *("dataset", "annotations", "sheet", "sha256", "encoding", "frames", "numbering"),
+        *("n_fitting", "apex", "unconfirmed"),
     }
     assert set(document["class_set"]) == {"name", "classes", "n_outside"}
     assert set(document["phases"]["whole_clip"]) == {"min", "median", "max"}

@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from dianet_ray.artefacts import Crop
-from dianet_ray.datasets.annotations import ApexRule, ClipName
+from dianet_ray.datasets.annotations import ApexRule, ClipName, Rules
 from dianet_ray.datasets.corrections import Correction
 from dianet_ray.datasets.rules import read_manifest
 from dianet_ray.datasets.summary import Summary, summarise
@@ -29,7 +29,7 @@ def look(
     corrections: Sequence[Correction] = (),
 ) -> tuple[Inspected, Summary]:
     """Read and inspect a data set as `validate` does."""
-    manifest = read_manifest("casme2", root, apex=apex, corrections=corrections)
+    manifest = read_manifest("casme2", root, rules=Rules(apex), corrections=corrections)
     quiet = Progress("", 0, unit="", console=Console(file=io.StringIO()))
     found = inspect(manifest, crop=crop, progress=quiet)
     return found, summarise(found, manifest.hash())

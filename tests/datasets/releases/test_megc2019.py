@@ -7,7 +7,7 @@ import numpy as np
 import openpyxl
 import pytest
 
-from dianet_ray.datasets.annotations import ChosenPaths
+from dianet_ray.datasets.annotations import ChosenPaths, Rules
 from dianet_ray.datasets.label_sets import COMMONEST, label_set
 from dianet_ray.datasets.rules import read_manifest
 from dianet_ray.errors import InputError
@@ -117,7 +117,7 @@ def test_smic_takes_the_midpoint_and_says_so(root):
 
 
 def test_spotting_is_asked_for_smics_apexes_only(root):
-    rows = read_manifest("megc2019", root, apex="spot").usable()
+    rows = read_manifest("megc2019", root, rules=Rules("spot")).usable()
     by_part = {(r.subject.partition("/")[0], r.apex_from, r.apex is None) for r in rows}
     assert by_part == {
         ("casme2", "annotated", False),
@@ -127,7 +127,7 @@ def test_spotting_is_asked_for_smics_apexes_only(root):
 
 
 def test_annotated_apexes_alone_leave_smic_out(root):
-    rows = read_manifest("megc2019", root, apex="annotated").rows
+    rows = read_manifest("megc2019", root, rules=Rules("annotated")).rows
     assert {r.state for r in rows if r.subject.startswith("smic/")} == {"left_out"}
 
 
