@@ -12,6 +12,7 @@ from dianet_ray.datasets.annotations import ChosenPaths
 from dianet_ray.datasets.catalogue import data_set
 from dianet_ray.datasets.corrections import read_corrections
 from dianet_ray.datasets.manifest import Manifest
+from dianet_ray.datasets.published import part_numbers, part_text
 from dianet_ray.datasets.rules import read_manifest
 from dianet_ray.errors import InputError
 from dianet_ray.options import PrepareOptions
@@ -64,6 +65,7 @@ def lines(manifest: Manifest, result: PrepareResult, path: Path) -> Iterator[str
     yield f"{counted}: {path}{_reused(result)}"
     if result.n_left_out:
         yield f"the reason for each clip left out is in {path / LEFT_OUT_CSV}"
+    yield from _published(manifest, result)
     if pairs := [f"{one.first} and {one.second}" for one in result.duplicates]:
         found = _some(pairs, f"{IMAGES_JSON} lists all")
         yield f"clips that move almost alike, check whether they are copies: {found}"
@@ -72,6 +74,18 @@ def lines(manifest: Manifest, result: PrepareResult, path: Path) -> Iterator[str
         yield f"corrections that changed nothing: {found}"
     if result.n_clips and not result.unreadable:
         yield f"next: dianet-ray search {shlex.quote(str(path))} STUDY --space dianet"
+
+
+def _published(manifest: Manifest, result: PrepareResult) -> Iterator[str]:
+    """Compare the parts of a composite with its published list."""
+    parts = part_numbers(manifest)
+    for part in parts:
+        yield f"published list of {manifest.dataset}: {part_text(part)}"
+    n_lost = result.n_left_out - (len(manifest.rows) - len(manifest.usable()))
+    if parts and n_lost > 0:
+        yield f"of these, {count(n_lost, 'clip')} went when frames were read"
+    if any(part.missing for part in parts):
+        yield f"validate {manifest.dataset} names what is missing and the flags that bring it back"
 
 
 def _some(items: Sequence[str], where: str) -> str:

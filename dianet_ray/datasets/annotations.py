@@ -18,6 +18,10 @@ ApexRule = Literal["annotated", "midpoint", "spot"]
 and offset, or has its apex estimated from the frames. Annotated apexes are always kept."""
 
 
+NOT_LISTED = "composite: "
+"""Start of the reason for a clip that a composite's published list does not contain."""
+
+
 class ClipName(NamedTuple):
     """A clip within its data set: the subject, and the file name of the sheet.
 

@@ -6,8 +6,8 @@ import csv
 import hashlib
 import io
 import json
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from dianet_ray.artefacts import CORRECTED, LEFT_OUT, MANIFEST_COLUMNS
@@ -99,6 +99,7 @@ class Manifest:
         sources: where the rows come from.
         rows: sorted by clip_id and onset.
         unused: corrections that changed nothing.
+        remedies: clip_id of a clip that is left out -> flags each of which would make it usable.
     """
 
     dataset: str
@@ -106,6 +107,7 @@ class Manifest:
     sources: tuple[Source, ...]
     rows: tuple[Row, ...]
     unused: tuple[Correction, ...] = ()
+    remedies: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def hash(self) -> str:
         """Hash the content; the hash does not change when data set or frame folder are moved."""

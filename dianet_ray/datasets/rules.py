@@ -6,8 +6,10 @@ states add up. Nothing is corrected or left out without being counted and named.
 
 from __future__ import annotations
 
+import contextlib
+import copy
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -21,15 +23,21 @@ from dianet_ray.datasets.annotations import (
     Loaded,
 )
 from dianet_ray.datasets.catalogue import read_data_set
-from dianet_ray.datasets.corrections import Correction, correct
+from dianet_ray.datasets.corrections import (
+    PUBLISHED,
+    Corrected,
+    Correction,
+    correct,
+    read_corrections,
+)
 from dianet_ray.datasets.manifest import NO_ROW, UNREADABLE, Manifest, Row, Source
 from dianet_ray.datasets.numbering import Interval, choose_numbering, fits, shift
+from dianet_ray.datasets.row_rules import impossible, left_out, missing_name, without_apex
+from dianet_ray.errors import InputError
 from dianet_ray.imaging.frames import FolderError, FrameError, frame_numbers
 
 _RUNS_LISTED = 5  # runs of missing frames in a reason
-
-MAX_SECONDS = 5.0
-"""Longest clip, where the frame rate is known. A micro-expression lasts about half a second."""
+_APEX_FLAGS: tuple[ApexRule, ...] = ("midpoint", "spot")
 
 
 def read_manifest(
@@ -56,44 +64,68 @@ def read_manifest(
     rows: list[Row] = []
     sources: list[Source] = []
     unused: list[Correction] = []
+    remedies: dict[str, tuple[str, ...]] = {}
     for loaded in read_data_set(dataset, root, chosen or ChosenPaths()):
         mine = [one for one in corrections if one.dataset == loaded.dataset]
         corrected = correct(loaded.annotations, mine)
         frames = _Frames(loaded, root, apex or loaded.apex)
-        rows += _rows(frames, loaded, corrected.annotations, corrected.notes)
+        judged = _rows(frames, loaded, corrected)
+        rows += judged
+        remedies |= _remedies(judged, _with_other_flags(frames, loaded, corrected))
         sources.append(frames.source())
         unused += corrected.unused
     names = {source.dataset for source in sources}
     unused += [one for one in corrections if one.dataset not in names]
     # Sorted, so that nothing that follows depends on the order of the sheet.
     rows.sort(key=lambda row: (row.clip_id, row.onset or 0))
-    return Manifest(dataset, root, tuple(sources), tuple(rows), tuple(unused))
+    return Manifest(dataset, root, tuple(sources), tuple(rows), tuple(unused), remedies)
 
 
-def _rows(
-    frames: _Frames, loaded: Loaded, corrected: Sequence[Annotation], notes: Sequence[str]
-) -> list[Row]:
+def _with_other_flags(
+    frames: _Frames, loaded: Loaded, corrected: Corrected
+) -> Iterator[tuple[str, list[Row]]]:
+    """Judge the clips of one source again, as if one more flag had been given."""
+    published = read_corrections(PUBLISHED, [loaded.dataset])
+    # A sheet that names a clip twice makes a correction of it ambiguous: the flag is refused then.
+    with contextlib.suppress(InputError):
+        if published:
+            corrections = correct(loaded.annotations, published)
+            yield f"--corrections {PUBLISHED}", _rows(frames, loaded, corrections)
+    if frames.apex == "annotated":
+        for rule in _APEX_FLAGS:
+            yield f"--apex {rule}", _rows(frames.under(rule), loaded, corrected)
+
+
+def _remedies(
+    rows: Sequence[Row], others: Iterator[tuple[str, list[Row]]]
+) -> dict[str, tuple[str, ...]]:
+    """Name the flags that would make a clip usable, each of them alone, by clip_id."""
+    flags: dict[str, list[str]] = {row.clip_id: [] for row in rows if row.state == LEFT_OUT}
+    for flag, judged in others:
+        for row in judged:
+            if row.state != LEFT_OUT and row.clip_id in flags:
+                flags[row.clip_id].append(flag)
+    return {clip_id: tuple(found) for clip_id, found in flags.items() if found}
+
+
+def _rows(frames: _Frames, loaded: Loaded, corrected: Corrected) -> list[Row]:
     """Make the rows of one source: its annotations, and folders that no annotation names."""
     names = [one.name_with_onset if loaded.by_onset else one.name for one in loaded.annotations]
     # Counted as text, like clip_id: `a/b` + `c` and `a` + `b/c` are the same clip_id.
     n_rows_of = Counter(map(str, names))
     rows = []
-    for one, name, note in zip(corrected, names, notes, strict=True):
+    for one, name, note in zip(corrected.annotations, names, corrected.notes, strict=True):
         row = frames.new_row(one, name)
         # None of them is used, because nothing says which one is right.
         if (n_rows := n_rows_of[str(name)]) > 1:
-            rows.append(_left_out(row, f"duplicate rows: {n_rows} rows of the sheet"))
+            rows.append(left_out(row, f"duplicate rows: {n_rows} rows of the sheet"))
         else:
             rows.append(_with_note(frames.apply_rules(row, one), one, note))
     for name, path in loaded.unlisted.items():
         folder = Annotation(*name, "", None, None, None, frames=path)
         reason = NO_ROW + "a folder of frames that the sheet does not name"
-        rows.append(_left_out(frames.new_row(folder, name), reason))
+        rows.append(left_out(frames.new_row(folder, name), reason))
     return rows
-
-
-def _left_out(row: Row, reason: str) -> Row:
-    return replace(row, state=LEFT_OUT, reason=reason)
 
 
 def _with_note(row: Row, one: Annotation, note: str) -> Row:
@@ -112,7 +144,7 @@ class _Frames:
     """The frames of one source's clips; a folder that several clips share is listed once."""
 
     def __init__(self, loaded: Loaded, root: Path, apex: ApexRule) -> None:
-        self._loaded, self._root, self._apex = loaded, root, apex
+        self._loaded, self._root, self.apex = loaded, root, apex
         self._numbers: dict[Path, Sequence[int] | FrameError] = {}
         clips = [
             ((one.onset, one.offset), numbers)
@@ -121,6 +153,12 @@ class _Frames:
             if not isinstance(numbers := self._list(one.frames), FrameError)
         ]
         self._numbering, self._n_fitting = choose_numbering(clips)
+
+    def under(self, apex: ApexRule) -> _Frames:
+        """Return these frames under another apex rule; no folder is listed again."""
+        other = copy.copy(self)
+        other.apex = apex
+        return other
 
     def source(self) -> Source:
         """Describe where the rows come from."""
@@ -131,7 +169,7 @@ class _Frames:
             frames_root=loaded.frames_root,
             numbering=self._numbering,
             n_fitting=self._n_fitting,
-            apex=self._apex,
+            apex=self.apex,
             unconfirmed=loaded.unconfirmed,
         )
 
@@ -159,22 +197,22 @@ class _Frames:
 
     def apply_rules(self, row: Row, one: Annotation) -> Row:
         """Apply the rules in order; the first one that a clip breaks leaves it out."""
-        if reason := one.problem or _missing_name(one):
-            return _left_out(row, reason)
+        if reason := one.problem or missing_name(one):
+            return left_out(row, reason)
         if one.onset is None or one.offset is None:
-            return _left_out(row, "no onset or offset: not both are frame numbers")
+            return left_out(row, "no onset or offset: not both are frame numbers")
         interval = (one.onset, one.offset)
-        if reason := _impossible(interval, self._loaded.fps):
-            return _left_out(row, reason)
+        if reason := impossible(interval, self._loaded.fps):
+            return left_out(row, reason)
         if one.frames is None:
-            return _left_out(row, f"no frame folder: none for {one.name}")
+            return left_out(row, f"no frame folder: none for {one.name}")
         numbers = self._list(one.frames)
         if isinstance(numbers, FrameError):
             kind = UNREADABLE if isinstance(numbers, FolderError) else "unclear frames: "
             # Without the path, so that the manifest's hash does not depend on where the data lie.
-            return _left_out(row, kind + str(numbers).replace(str(one.frames), str(one.name)))
+            return left_out(row, kind + str(numbers).replace(str(one.frames), str(one.name)))
         if not numbers:
-            return _left_out(row, f"no frames: no numbered jpg, png or bmp in {one.name}")
+            return left_out(row, f"no frames: no numbered jpg, png or bmp in {one.name}")
         return self._apply_frame_rules(row, one, interval, numbers)
 
     def _apply_frame_rules(
@@ -188,10 +226,10 @@ class _Frames:
         row = replace(row, onset=onset, apex=apex, offset=offset, n_frames=len(present))
         # A gap shifts the weights of rank pooling, so a clip with missing frames is not used.
         if missing := _missing(present, onset, offset):
-            return _left_out(row, f"frames missing: {missing} of {onset}..{offset}")
+            return left_out(row, f"frames missing: {missing} of {onset}..{offset}")
         if not fits(self._numbering, interval, numbers):
             counts = f"{len(numbers)} renumbered files, the clip has {offset - onset + 1} frames"
-            return _left_out(row, f"unclear frames: {counts}")
+            return left_out(row, f"unclear frames: {counts}")
         # Strictly inside: a phase of one frame holds no motion.
         if apex is not None and onset < apex < offset:
             return replace(row, apex_from="annotated")
@@ -201,7 +239,7 @@ class _Frames:
             reason = f"missing apex: {one.apex_text or 'empty'}"
         else:
             reason = f"impossible apex: {apex} is not inside {onset}..{offset}"
-        return _without_apex(row, reason, self._apex, (onset, offset))
+        return without_apex(row, reason, self.apex, (onset, offset))
 
     def _list(self, path: Path) -> Sequence[int] | FrameError:
         if path not in self._numbers:
@@ -210,39 +248,6 @@ class _Frames:
             except FrameError as error:
                 self._numbers[path] = error
         return self._numbers[path]
-
-
-def _missing_name(one: Annotation) -> str:
-    if not (one.subject and one.filename):
-        return f"no name: subject {one.subject!r}, file name {one.filename!r}"
-    return "" if one.label else "no label: the emotion is empty"
-
-
-def _impossible(interval: Interval, fps: float | None) -> str:
-    """Say what is wrong with onset and offset, whatever the frames are."""
-    onset, offset = interval
-    if onset > offset:
-        return f"onset after offset: {onset} > {offset}"
-    n_frames = offset - onset + 1
-    # CAS(ME)^3 has offsets that make clips of 24 seconds: typing errors in the sheet.
-    if fps and n_frames > MAX_SECONDS * fps:
-        seconds = n_frames / fps
-        return f"too long: {n_frames} frames are {seconds:.1f} s, more than {MAX_SECONDS:g} s"
-    return ""
-
-
-def _without_apex(row: Row, reason: str, rule: ApexRule, interval: Interval) -> Row:
-    onset, offset = interval
-    if rule == "annotated":
-        return _left_out(row, reason)
-    if offset - onset < 2:
-        return _left_out(row, f"{reason}, and there is no frame between")
-    if rule == "spot":
-        # The frames tell when they are decoded. docs/decisions.md: Apex spotting
-        return replace(row, apex=None, apex_from="spot", state=CORRECTED, reason=reason)
-    middle = (onset + offset) // 2
-    reason += f", took the midpoint {middle}"
-    return replace(row, apex=middle, apex_from="midpoint", state=CORRECTED, reason=reason)
 
 
 def _missing(present: list[int], first: int, last: int) -> str:

@@ -15,6 +15,7 @@ from dianet_ray.datasets.annotations import ApexRule
 from dianet_ray.datasets.label_sets import COMMONEST, NAMED, LabelSet
 from dianet_ray.datasets.manifest import Manifest, Row, Source
 from dianet_ray.datasets.numbering import Numbering
+from dianet_ray.datasets.published import PartNumbers, part_numbers
 from dianet_ray.datasets.validation import Inspected
 
 
@@ -86,6 +87,8 @@ class Summary(Record):
         frame_sizes: `WIDTHxHEIGHT` in pixels -> clips, the commonest first.
         phases: onset_apex, apex_offset and whole_clip -> lengths; absent without clips.
         reasons: left_out and corrected -> kind of reason -> clips.
+        remedies: flag -> clips that are left out, and that the flag alone would make usable.
+        published: of a composite, each part against the published list.
         unused_corrections: corrections that changed nothing.
         duplicates: clips that show the same frames.
     """
@@ -103,6 +106,8 @@ class Summary(Record):
     frame_sizes: dict[str, int]
     phases: dict[str, Lengths]
     reasons: dict[str, dict[str, tuple[ClipDetail, ...]]]
+    remedies: dict[str, tuple[str, ...]]
+    published: tuple[PartNumbers, ...]
     unused_corrections: tuple[str, ...]
     duplicates: tuple[DuplicateClips, ...]
 
@@ -126,6 +131,8 @@ def summarise(inspected: Inspected, manifest_hash: str) -> Summary:
         frame_sizes=inspected.sizes,
         phases=_phases(usable),
         reasons=_reasons(manifest),
+        remedies=_remedies(manifest),
+        published=part_numbers(manifest),
         unused_corrections=tuple(map(str, manifest.unused)),
         duplicates=tuple(
             DuplicateClips((one.first, one.second), one.correlation, one.across_subjects)
@@ -193,3 +200,12 @@ def _reasons(manifest: Manifest) -> dict[str, dict[str, tuple[ClipDetail, ...]]]
             kinds = reasons[row.state]
             kinds[kind] = (*kinds.get(kind, ()), ClipDetail(row.clip_id, detail))
     return reasons
+
+
+def _remedies(manifest: Manifest) -> dict[str, tuple[str, ...]]:
+    """Group the clips that are left out by the flags that would make them usable."""
+    remedies: dict[str, tuple[str, ...]] = {}
+    for clip_id, flags in manifest.remedies.items():
+        for flag in flags:
+            remedies[flag] = (*remedies.get(flag, ()), clip_id)
+    return remedies

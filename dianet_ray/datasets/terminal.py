@@ -12,6 +12,7 @@ from rich.text import Text
 
 from dianet_ray.artefacts import LEFT_OUT
 from dianet_ray.datasets.label_sets import plain_label
+from dianet_ray.datasets.published import missing_text, part_text
 from dianet_ray.datasets.summary import DuplicateClips, Summary
 
 Say = Callable[[str], None]
@@ -51,7 +52,11 @@ def render(summary: Summary, console: Console) -> None:
         counts = ", ".join(f"{name} {n}" for name, n in chosen.classes.items())
         verb = "has another label" if chosen.n_outside == 1 else "have other labels"
         say(f"classes {chosen.name}: {counts}; {_count(chosen.n_outside, 'clip')} {verb}")
+    _say_published(summary, say)
     _say_reasons(summary, say)
+    if summary.remedies:
+        flags = ", ".join(f"{flag} ({len(clips)})" for flag, clips in summary.remedies.items())
+        say(f"each of these would bring back clips that are left out: {flags}; {_JSON} which")
     alike = "clips that move almost alike, check whether they are copies"
     _say_some(say, alike, [_pair(one) for one in summary.duplicates], listed_by=_JSON)
     unused = "corrections that changed nothing"
@@ -102,6 +107,13 @@ def _class_table(summary: Summary) -> Table:
         str(len(subjects)),
     )
     return table
+
+
+def _say_published(summary: Summary, say: Say) -> None:
+    for part in summary.published:
+        say(f"published list of {summary.dataset}: {part_text(part)}")
+        missing = [missing_text(clip) for clip in part.missing]
+        _say_some(say, f"missing of {part.dataset}", missing, listed_by=_JSON)
 
 
 def _say_reasons(summary: Summary, say: Say) -> None:

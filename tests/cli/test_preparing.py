@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from dianet_ray.artefacts import Duplicate
+from dianet_ray.artefacts import LEFT_OUT, USED, Duplicate
 from dianet_ray.cli import preparing
+from dianet_ray.datasets.manifest import Manifest, Row
 from dianet_ray.datasets.rules import read_manifest
 from dianet_ray.prepare.driver import PrepareResult
 from tests.support.casme2_files import clips, write_data_set
@@ -46,3 +47,19 @@ def test_of_many_pairs_the_first_few_are_named(said):
     assert line.endswith("a and b0, a and b1, a and b2 and 2 more (images.json lists all)")
     (line,) = (line for line in said(n_pairs=3) if "almost alike" in line)
     assert line.endswith("a and b2")
+
+
+def test_the_parts_of_a_composite_are_compared_with_the_published_list(tmp_path):
+    span = (1, 3, 5, 5)
+    rows = (
+        Row("casme2/sub01/a", "casme2/sub01", "disgust", *span, "annotated", "", USED, "", ""),
+        Row("samm/006/b", "samm/006", "Anger", *span, "", "", LEFT_OUT, "missing apex: /", ""),
+    )
+    manifest = Manifest("megc2019", tmp_path, (), rows)
+    lines = list(preparing.lines(manifest, PrepareResult(1, 1, (), (), 0, False), OUT))
+    assert any("megc2019: casme2 1 of 145 clips (negative 1 of 88" in line for line in lines)
+    assert any("samm 0 of 133 clips" in line and "132 more in neither" in line for line in lines)
+    assert any("validate megc2019 names what is missing" in line for line in lines)
+    assert not any("when frames were read" in line for line in lines)
+    lines = list(preparing.lines(manifest, PrepareResult(0, 2, (), (), 0, False), OUT))
+    assert "of these, 1 clip went when frames were read" in lines
