@@ -47,6 +47,7 @@ class Annotation:
         apex_text: the apex cell as text; `/` marks a missing apex in some releases.
         frames: the folder or video with the clip's frames; None when none was found.
         problem: a reason to leave the clip out that shows in the sheet only.
+        whole_folder: onset and offset are the first and the last frame of the folder.
     """
 
     subject: str
@@ -58,6 +59,7 @@ class Annotation:
     apex_text: str = ""
     frames: Path | None = None
     problem: str = ""
+    whole_folder: bool = False
 
     @property
     def name(self) -> ClipName:
@@ -82,6 +84,8 @@ class Loaded:
         annotations: its rows, in order.
         frames_root: the folder that was searched for frames.
         unlisted: clips that have frames but no row in the sheet.
+        folder_clips: such clips whose names carry a label; used if folders hold just their clips.
+        notes: how the sheet was read, a sentence each.
         fps: frames per second; None when unknown.
         has_apexes: False when the release annotates no apexes at all.
         apex: what happens to clips without an apex unless the user decides otherwise.
@@ -94,6 +98,8 @@ class Loaded:
     annotations: tuple[Annotation, ...]
     frames_root: Path
     unlisted: Mapping[ClipName, Path] = field(default_factory=dict)
+    folder_clips: tuple[Annotation, ...] = ()
+    notes: tuple[str, ...] = ()
     fps: float | None = None
     has_apexes: bool = True
     apex: ApexRule = "annotated"

@@ -20,6 +20,9 @@ from dianet_ray.storage.outputs import write_file
 UNREADABLE = "unreadable: "
 """Start of the reason for a clip whose files cannot be read; all other reasons are rules."""
 
+BY_FOLDER = "by its folder: "
+"""Start of the reason for a clip without a row whose folder says subject, label and span."""
+
 NO_ROW = "no row: "
 """Start of the reason for a clip that has frames but no row in the sheet."""
 
@@ -78,6 +81,7 @@ class Source:
         n_fitting: number of clips that have all their frames with this numbering.
         apex: what happened to clips without an apex.
         unconfirmed: what no public source confirms about the layout, a sentence each.
+        notes: how the sheet was read, a sentence each.
     """
 
     dataset: str
@@ -87,6 +91,7 @@ class Source:
     n_fitting: int
     apex: ApexRule
     unconfirmed: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

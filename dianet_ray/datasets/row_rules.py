@@ -12,6 +12,9 @@ from dianet_ray.datasets.numbering import Interval
 MAX_SECONDS = 5.0
 """Longest clip, where the frame rate is known. A micro-expression lasts about half a second."""
 
+MAX_FOLDER_SECONDS = 1.0
+"""Longest clip whose span is that of its folder: a longer folder holds a recording."""
+
 
 def left_out(row: Row, reason: str) -> Row:
     """Leave a clip out; `reason` is `kind: detail`."""
@@ -25,16 +28,17 @@ def missing_name(one: Annotation) -> str:
     return "" if one.label else "no label: the emotion is empty"
 
 
-def impossible(interval: Interval, fps: float | None) -> str:
+def impossible(interval: Interval, fps: float | None, *, whole_folder: bool = False) -> str:
     """Say what is wrong with onset and offset, whatever the frames are."""
     onset, offset = interval
     if onset > offset:
         return f"onset after offset: {onset} > {offset}"
     n_frames = offset - onset + 1
     # CAS(ME)^3 has offsets that make clips of 24 seconds: typing errors in the sheet.
-    if fps and n_frames > MAX_SECONDS * fps:
+    limit = MAX_FOLDER_SECONDS if whole_folder else MAX_SECONDS
+    if fps and n_frames > limit * fps:
         seconds = n_frames / fps
-        return f"too long: {n_frames} frames are {seconds:.1f} s, more than {MAX_SECONDS:g} s"
+        return f"too long: {n_frames} frames are {seconds:.1f} s, more than {limit:g} s"
     return ""
 
 

@@ -30,13 +30,14 @@ from dianet_ray.datasets.corrections import (
     correct,
     read_corrections,
 )
-from dianet_ray.datasets.manifest import NO_ROW, UNREADABLE, Manifest, Row, Source
+from dianet_ray.datasets.manifest import BY_FOLDER, NO_ROW, UNREADABLE, Manifest, Row, Source
 from dianet_ray.datasets.numbering import Interval, choose_numbering, fits, shift
 from dianet_ray.datasets.row_rules import impossible, left_out, missing_name, without_apex
 from dianet_ray.errors import InputError
 from dianet_ray.imaging.frames import FolderError, FrameError, frame_numbers
 
 _RUNS_LISTED = 5  # runs of missing frames in a reason
+_NOT_NAMED = "a folder of frames that the sheet does not name"
 _APEX_FLAGS: tuple[ApexRule, ...] = ("midpoint", "spot")
 
 
@@ -72,7 +73,7 @@ def read_manifest(
         judged = _rows(frames, loaded, corrected)
         rows += judged
         remedies |= _remedies(judged, _with_other_flags(frames, loaded, corrected))
-        sources.append(frames.source())
+        sources.append(frames.source(judged))
         unused += corrected.unused
     names = {source.dataset for source in sources}
     unused += [one for one in corrections if one.dataset not in names]
@@ -114,25 +115,37 @@ def _rows(frames: _Frames, loaded: Loaded, corrected: Corrected) -> list[Row]:
     # Counted as text, like clip_id: `a/b` + `c` and `a` + `b/c` are the same clip_id.
     n_rows_of = Counter(map(str, names))
     rows = []
-    for one, name, note in zip(corrected.annotations, names, corrected.notes, strict=True):
+    for given, name, note in zip(corrected.annotations, names, corrected.notes, strict=True):
+        one = frames.spanned(given)
         row = frames.new_row(one, name)
         # None of them is used, because nothing says which one is right.
         if (n_rows := n_rows_of[str(name)]) > 1:
             rows.append(left_out(row, f"duplicate rows: {n_rows} rows of the sheet"))
         else:
             rows.append(_with_note(frames.apply_rules(row, one), one, note))
+    return rows + list(_rows_of_folders(frames, loaded))
+
+
+def _rows_of_folders(frames: _Frames, loaded: Loaded) -> Iterator[Row]:
+    """Make the rows of the folders that no annotation names."""
     for name, path in loaded.unlisted.items():
-        folder = Annotation(*name, "", None, None, None, frames=path)
-        reason = NO_ROW + "a folder of frames that the sheet does not name"
-        rows.append(left_out(frames.new_row(folder, name), reason))
-    return rows
+        one = Annotation(*name, "", None, None, None, frames=path)
+        yield left_out(frames.new_row(one, name), NO_ROW + _NOT_NAMED)
+    for given in loaded.folder_clips:
+        one = frames.spanned(given)
+        row = frames.new_row(one, one.name)
+        if frames.hold_clips:
+            yield _with_note(frames.apply_rules(row, one), one, BY_FOLDER + _NOT_NAMED)
+        else:
+            yield left_out(row, NO_ROW + _NOT_NAMED)
 
 
 def _with_note(row: Row, one: Annotation, note: str) -> Row:
     """Add to a row what was corrected, unless a rule left the clip out."""
     if not note or row.state == LEFT_OUT:
         return row
-    reason = f"{row.reason}; {note}" if row.reason else f"correction: {note}"
+    kind = "" if note.startswith(BY_FOLDER) else "correction: "
+    reason = f"{row.reason}; {note}" if row.reason else f"{kind}{note}"
     # Each change starts with its column; the source after it may mention the apex as well.
     has_new_apex = any(change.startswith("apex ") for change in note.split("; "))
     is_corrected = row.apex_from == "annotated" and has_new_apex
@@ -153,6 +166,9 @@ class _Frames:
             if not isinstance(numbers := self._list(one.frames), FrameError)
         ]
         self._numbering, self._n_fitting = choose_numbering(clips)
+        # The same folders cut into clips: then one without a row is a clip as well.
+        n_exact = sum(b - a + 1 == len(numbers) for (a, b), numbers in clips)
+        self.hold_clips = n_exact > 0 and 2 * n_exact >= len(clips)
 
     def under(self, apex: ApexRule) -> _Frames:
         """Return these frames under another apex rule; no folder is listed again."""
@@ -160,9 +176,19 @@ class _Frames:
         other.apex = apex
         return other
 
-    def source(self) -> Source:
+    def spanned(self, one: Annotation) -> Annotation:
+        """Give a clip that is its whole folder the span of the files, where it has none yet."""
+        numbers = self._list(one.frames) if one.whole_folder and one.frames is not None else ()
+        if isinstance(numbers, FrameError) or not numbers:
+            return one
+        onset = numbers[0] if one.onset is None else one.onset
+        return replace(one, onset=onset, offset=one.offset or numbers[-1])
+
+    def source(self, rows: Sequence[Row]) -> Source:
         """Describe where the rows come from."""
         loaded = self._loaded
+        n_by_folder = sum(BY_FOLDER in row.reason for row in rows)
+        by_folder = f"folders without a row, read by their names and files: {n_by_folder}"
         return Source(
             dataset=loaded.dataset,
             sheet=loaded.sheet,
@@ -170,6 +196,7 @@ class _Frames:
             numbering=self._numbering,
             n_fitting=self._n_fitting,
             apex=self.apex,
+            notes=(*loaded.notes, by_folder) if n_by_folder else loaded.notes,
             unconfirmed=loaded.unconfirmed,
         )
 
@@ -199,10 +226,11 @@ class _Frames:
         """Apply the rules in order; the first one that a clip breaks leaves it out."""
         if reason := one.problem or missing_name(one):
             return left_out(row, reason)
-        if one.onset is None or one.offset is None:
+        if not one.whole_folder and (one.onset is None or one.offset is None):
             return left_out(row, "no onset or offset: not both are frame numbers")
-        interval = (one.onset, one.offset)
-        if reason := impossible(interval, self._loaded.fps):
+        # A whole folder without files has neither, and the rules below say what is wrong with it.
+        interval = (one.onset or 0, one.offset or 0)
+        if reason := impossible(interval, self._loaded.fps, whole_folder=one.whole_folder):
             return left_out(row, reason)
         if one.frames is None:
             return left_out(row, f"no frame folder: none for {one.name}")
@@ -219,7 +247,8 @@ class _Frames:
         self, row: Row, one: Annotation, interval: Interval, numbers: Sequence[int]
     ) -> Row:
         """Compare onset, apex and offset with the frames that exist."""
-        added = shift(self._numbering, interval, numbers)
+        numbering = "file_numbers" if one.whole_folder else self._numbering
+        added = shift(numbering, interval, numbers)
         onset, offset = interval[0] + added, interval[1] + added
         present = [number for number in numbers if onset <= number <= offset]
         apex = None if one.apex is None else one.apex + added
@@ -227,7 +256,7 @@ class _Frames:
         # A gap shifts the weights of rank pooling, so a clip with missing frames is not used.
         if missing := _missing(present, onset, offset):
             return left_out(row, f"frames missing: {missing} of {onset}..{offset}")
-        if not fits(self._numbering, interval, numbers):
+        if not fits(numbering, interval, numbers):
             counts = f"{len(numbers)} renumbered files, the clip has {offset - onset + 1} frames"
             return left_out(row, f"unclear frames: {counts}")
         # Strictly inside: a phase of one frame holds no motion.

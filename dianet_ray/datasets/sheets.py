@@ -27,7 +27,11 @@ _KINDS = {".csv": "table (.csv)", ".parquet": "table (.parquet)"}
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """The table that was read: file, name of the sheet in it, SHA-256 of the whole file."""
+    """The table that was read: file, name of the sheet in it, SHA-256 of the whole file.
+
+    Where folders stand in for a sheet, `path` is their folder, `name` is empty, and the hash is of
+    the clips' names and labels.
+    """
 
     path: Path
     name: str
@@ -65,7 +69,11 @@ class _Table:
 
 
 def read_table(
-    path: Path, columns: Columns, *, sheet_name: str | None = None
+    path: Path,
+    columns: Columns,
+    *,
+    sheet_name: str | None = None,
+    optional: Columns | None = None,
 ) -> tuple[Sheet, list[SheetRow]]:
     """Read the rows below the first row that holds all the titles.
 
@@ -75,6 +83,7 @@ def read_table(
             columns are ignored.
         sheet_name: the sheet of a workbook that holds several. If none has this name, the only
             one with the columns is taken.
+        optional: columns that are read where the sheet has them.
 
     Returns:
         The sheet, and its rows without the blank ones.
@@ -87,6 +96,7 @@ def read_table(
     except OSError as error:
         raise InputError(f"the sheet cannot be opened: {path} ({one_line(error)})") from error
     table, header, places = _find_table(_tables(path, encoded), columns, path, sheet_name)
+    places |= _places(table.cells[header], optional or {})
     rows = _rows(table, header, places)
     if not rows:
         raise InputError(f"the sheet holds no row below its titles: sheet {table.name} of {path}")

@@ -21,7 +21,10 @@ from dianet_ray.datasets.validation import Inspected
 
 @dataclass(frozen=True, slots=True)
 class SourceSummary(Record):
-    """One source: paths of sheet and frames, the sheet's hash, and how it was read."""
+    """One source: paths of sheet and frames, the sheet's hash, and how it was read.
+
+    Where folders stand in for a sheet, `annotations` is their folder and `sheet` is empty.
+    """
 
     dataset: str
     annotations: str
@@ -32,6 +35,7 @@ class SourceSummary(Record):
     n_fitting: int
     apex: ApexRule
     unconfirmed: tuple[str, ...]
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +156,7 @@ def _source(source: Source) -> SourceSummary:
         n_fitting=source.n_fitting,
         apex=source.apex,
         unconfirmed=source.unconfirmed,
+        notes=source.notes,
     )
 
 

@@ -68,7 +68,10 @@ def render(summary: Summary, console: Console) -> None:
 
 def _say_sources(summary: Summary, say: Say) -> None:
     for source in summary.parts:
-        say(f"{source.dataset}: sheet {source.sheet} of {source.annotations}")
+        sheet = f"sheet {source.sheet} of" if source.sheet else "folders below"
+        say(f"{source.dataset}: {sheet} {source.annotations}")
+        for note in source.notes:
+            say(f"  {note}")
         if source.numbering != "file_numbers":
             say(
                 f"  {_NUMBERINGS[source.numbering]}; "

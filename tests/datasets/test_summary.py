@@ -64,7 +64,7 @@ def test_the_keys_of_the_document_are_those_that_scripts_read(problems):
     ]
     assert set(document["parts"][0]) == {
         *("dataset", "annotations", "sheet", "sha256", "frames", "numbering", "n_fitting"),
-        *("apex", "unconfirmed"),
+        *("apex", "unconfirmed", "notes"),
     }
     assert set(document["class_set"]) == {"name", "classes", "n_outside"}
     assert set(document["phases"]["whole_clip"]) == {"min", "median", "max"}

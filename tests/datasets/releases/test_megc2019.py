@@ -360,3 +360,12 @@ def test_a_sheet_of_no_part_or_a_second_one_is_one_line(two_sheets, which):
 
 def test_the_hash_of_a_composite_does_not_depend_on_where_it_lies(root, linked):
     assert read_manifest("megc2019", root).hash() == read_manifest("megc2019", linked).hash()
+
+
+def test_smic_may_lack_its_sheet_in_a_composite_too(linked):
+    (linked / "smic").unlink()
+    write_smic(linked / "smic")
+    before = parts_of(linked)["smic"]
+    (linked / "smic" / "SMIC-HS-E_annotation_2019.xlsx").unlink()
+    assert parts_of(linked)["smic"] == before
+    assert before.clips.found == 3
