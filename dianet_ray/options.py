@@ -43,6 +43,12 @@ class PrepareOptions(Options):
         description="Corrections of the sheet: the published ones, or a CSV file of the same "
         "form.",
     )
+    label_conflicts: Literal["sheet", "leave-out", "name"] = Field(
+        "sheet",
+        description="What to do with a clip whose name or folder says another class than the "
+        "sheet. sheet: keep the sheet's label. leave-out: leave it out. name: take the label of "
+        "its name.",
+    )
     skip_broken: bool = Field(
         False, description="Exit with status 0 even if some clips cannot be read."
     )

@@ -59,6 +59,7 @@ def test_a_layout_is_written_validated_prepared_and_searched(layout, ray_local, 
     made = write_data_set(tmp_path / "data", options, n_workers=1)
     dataset = read_layouts(layout)[0].dataset or layout
     manifest = read_manifest(dataset, tmp_path / "data")
+    assert manifest.contradictions == ()
     with silent("validate") as progress:
         seen = inspect(manifest, crop="none", progress=progress)
     summary = summarise(seen, manifest.hash())

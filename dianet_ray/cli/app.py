@@ -135,7 +135,7 @@ def synth(
 
 
 @app.command()
-@flags.takes(PrepareOptions, "options", only=("apex", "corrections", "crop"))
+@flags.takes(PrepareOptions, "options", only=("apex", "corrections", "label_conflicts", "crop"))
 def validate(
     dataset: flags.Dataset,
     root: flags.Root,

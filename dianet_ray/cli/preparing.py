@@ -10,6 +10,7 @@ from dianet_ray.artefacts import IMAGES_JSON, LEFT_OUT_CSV
 from dianet_ray.cluster.connection import connected, local_cpus
 from dianet_ray.datasets.annotations import ChosenPaths
 from dianet_ray.datasets.catalogue import data_set
+from dianet_ray.datasets.contradictions import ADVICE, resolve
 from dianet_ray.datasets.corrections import read_corrections
 from dianet_ray.datasets.manifest import Manifest
 from dianet_ray.datasets.published import part_numbers, part_text
@@ -37,13 +38,14 @@ def read(
         InputError: the data set is not what the command says, or cannot be read.
     """
     chosen = options.corrections
-    return read_manifest(
+    manifest = read_manifest(
         dataset,
         root,
         chosen=ChosenPaths(tuple(annotations), tuple(frames_dirs)),
         apex=options.apex,
         corrections=read_corrections(chosen, data_set(dataset).sources) if chosen else (),
     )
+    return resolve(manifest, options.label_conflicts)
 
 
 def make(
@@ -66,6 +68,10 @@ def lines(manifest: Manifest, result: PrepareResult, path: Path) -> Iterator[str
     if result.n_left_out:
         yield f"the reason for each clip left out is in {path / LEFT_OUT_CSV}"
     yield from _published(manifest, result)
+    if manifest.contradictions:
+        named = [f"{one.clip}: {one}" for one in manifest.contradictions]
+        found = _some(named, "validate --json lists all")
+        yield f"labels that the clips' own names contradict: {found}; {ADVICE}"
     if pairs := [f"{one.first} and {one.second}" for one in result.duplicates]:
         found = _some(pairs, f"{IMAGES_JSON} lists all")
         yield f"clips that move almost alike, check whether they are copies: {found}"

@@ -48,6 +48,7 @@ class Annotation:
         frames: the folder or video with the clip's frames; None when none was found.
         problem: a reason to leave the clip out that shows in the sheet only.
         whole_folder: onset and offset are the first and the last frame of the folder.
+        named: the label that the clip's own name carries; empty for none.
     """
 
     subject: str
@@ -60,6 +61,7 @@ class Annotation:
     frames: Path | None = None
     problem: str = ""
     whole_folder: bool = False
+    named: str = ""
 
     @property
     def name(self) -> ClipName:
@@ -85,6 +87,7 @@ class Loaded:
         frames_root: the folder that was searched for frames.
         unlisted: clips that have frames but no row in the sheet.
         folder_clips: such clips whose names carry a label; used if folders hold just their clips.
+        folder_labels: names that folders of classes have in this release -> label.
         notes: how the sheet was read, a sentence each.
         fps: frames per second; None when unknown.
         has_apexes: False when the release annotates no apexes at all.
@@ -99,12 +102,17 @@ class Loaded:
     frames_root: Path
     unlisted: Mapping[ClipName, Path] = field(default_factory=dict)
     folder_clips: tuple[Annotation, ...] = ()
+    folder_labels: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     fps: float | None = None
     has_apexes: bool = True
     apex: ApexRule = "annotated"
     by_onset: bool = False
     unconfirmed: tuple[str, ...] = ()
+
+    def name_of(self, one: Annotation) -> ClipName:
+        """Name a clip as the manifest does."""
+        return one.name_with_onset if self.by_onset else one.name
 
 
 @dataclass(frozen=True, slots=True)

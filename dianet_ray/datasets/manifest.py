@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from dianet_ray.artefacts import CORRECTED, LEFT_OUT, MANIFEST_COLUMNS
+from dianet_ray.artefacts import CORRECTED, LEFT_OUT, MANIFEST_COLUMNS, Record
 from dianet_ray.datasets.annotations import ApexRule
 from dianet_ray.datasets.corrections import Correction
 from dianet_ray.datasets.numbering import Numbering
@@ -95,6 +95,26 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
+class Contradiction(Record):
+    """A used clip whose own name says another label than the sheet.
+
+    Attributes:
+        clip: its clip_id.
+        label: the sheet's.
+        named: the label that name and folder agree on; empty if they differ as well.
+        said: what name and folder say, in words.
+    """
+
+    clip: str
+    label: str
+    named: str
+    said: str
+
+    def __str__(self) -> str:
+        return f"{self.label}, but {self.said}"
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
     """All clips of a data set.
 
@@ -104,6 +124,7 @@ class Manifest:
         sources: where the rows come from.
         rows: sorted by clip_id and onset.
         unused: corrections that changed nothing.
+        contradictions: clips whose own names say another label.
         remedies: clip_id of a clip that is left out -> flags each of which would make it usable.
     """
 
@@ -113,6 +134,7 @@ class Manifest:
     rows: tuple[Row, ...]
     unused: tuple[Correction, ...] = ()
     remedies: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    contradictions: tuple[Contradiction, ...] = ()
 
     def hash(self) -> str:
         """Hash the content; the hash does not change when data set or frame folder are moved."""

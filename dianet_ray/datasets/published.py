@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from dianet_ray.artefacts import LEFT_OUT, Record
 from dianet_ray.datasets.annotations import NOT_LISTED
 from dianet_ray.datasets.catalogue import data_set
 from dianet_ray.datasets.composite import Composite, Published
+from dianet_ray.datasets.contradictions import FLAG
 from dianet_ray.datasets.label_sets import COMMONEST, NAMED, LabelSet
 from dianet_ray.datasets.manifest import Manifest, Row
 
@@ -42,7 +44,7 @@ class PartNumbers(Record):
         clips: of all classes.
         subjects: that show a clip of a class.
         classes: class -> clips.
-        missing: clips that are there and were left out.
+        missing: clips that are there and were left out, or that count as another class.
         n_unknown: published clips that neither the sheet nor the folders name.
     """
 
@@ -79,6 +81,15 @@ def part_numbers(manifest: Manifest) -> tuple[PartNumbers, ...]:
     return tuple(_part(manifest, name, part) for name, part in found.published.items())
 
 
+def _misnamed(manifest: Manifest, part: str, chosen: LabelSet) -> Iterator[MissingClip]:
+    """Find clips that the sheet puts into another class than their names do."""
+    for one in manifest.contradictions:
+        subject = one.clip.rpartition("/")[0]
+        classes = {chosen.class_of(label, subject) for label in (one.label, one.named)}
+        if one.clip.startswith(f"{part}/") and one.named and len(classes) > 1:
+            yield MissingClip(one.clip, str(one), (f"{FLAG} name",))
+
+
 def _part(manifest: Manifest, name: str, published: Published) -> PartNumbers:
     chosen = LabelSet("", NAMED[COMMONEST[manifest.dataset]])
     # By clip_id: rows that name one clip twice are one missing clip.
@@ -95,7 +106,7 @@ def _part(manifest: Manifest, name: str, published: Published) -> PartNumbers:
         clips=Number(len(used), n_published),
         subjects=Number(len({row.subject for row in used}), published.subjects),
         classes={c: Number(counts[c], n) for c, n in published.classes.items()},
-        missing=missing,
+        missing=(*missing, *_misnamed(manifest, name, chosen)),
         n_unknown=max(0, n_published - len(used) - len(missing)),
     )
 

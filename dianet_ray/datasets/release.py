@@ -68,6 +68,7 @@ class Release:
         fps: frames per second.
         filename: spells a file name of the sheet as `place` does.
         named: the label that the name of a clip carries; empty for none.
+        folder_labels: names of folders that hold one class -> label.
         further: columns of further micro-expressions of a row (`further_columns`).
         folders: set if the release can be read without a sheet, from folders that hold just their
             clips and that `named` gives labels to.
@@ -87,6 +88,7 @@ class Release:
     fps: float
     filename: Callable[[str], str] = str
     named: Callable[[str], str] = lambda _: ""
+    folder_labels: LabelMapping = field(default_factory=dict)
     further: Columns = field(default_factory=dict)
     folders: ClipFolders | None = None
     sheet_name: str | None = None
@@ -137,7 +139,7 @@ class Release:
         loaded = replace(
             self._loaded(sheet, folder, (*firsts, *further.clips)),
             unlisted={} if by_folder else left,
-            folder_clips=by_folder or (),
+            folder_clips=tuple(map(self._with_named, by_folder or ())),
             notes=further.notes,
         )
         return [loaded]
@@ -156,14 +158,19 @@ class Release:
         return Loaded(
             dataset=self.dataset,
             sheet=sheet,
-            annotations=clips,
+            annotations=tuple(map(self._with_named, clips)),
             frames_root=folder,
+            folder_labels=self.folder_labels,
             fps=self.fps,
             has_apexes="apex" in self.columns,
             apex=self.apex,
             by_onset=self.by_onset,
             unconfirmed=self.unconfirmed,
         )
+
+    def _with_named(self, one: Annotation) -> Annotation:
+        # Further clips of a recording are named with their onset, which says nothing of the label.
+        return replace(one, named=self.named(one.filename.partition("@")[0]))
 
     def _annotation(self, row: SheetRow) -> Annotation:
         problem = ""

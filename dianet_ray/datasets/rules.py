@@ -23,6 +23,7 @@ from dianet_ray.datasets.annotations import (
     Loaded,
 )
 from dianet_ray.datasets.catalogue import read_data_set
+from dianet_ray.datasets.contradictions import find_contradictions
 from dianet_ray.datasets.corrections import (
     PUBLISHED,
     Corrected,
@@ -30,7 +31,15 @@ from dianet_ray.datasets.corrections import (
     correct,
     read_corrections,
 )
-from dianet_ray.datasets.manifest import BY_FOLDER, NO_ROW, UNREADABLE, Manifest, Row, Source
+from dianet_ray.datasets.manifest import (
+    BY_FOLDER,
+    NO_ROW,
+    UNREADABLE,
+    Contradiction,
+    Manifest,
+    Row,
+    Source,
+)
 from dianet_ray.datasets.numbering import Interval, choose_numbering, fits, shift
 from dianet_ray.datasets.row_rules import impossible, left_out, missing_name, without_apex
 from dianet_ray.errors import InputError
@@ -66,6 +75,7 @@ def read_manifest(
     sources: list[Source] = []
     unused: list[Correction] = []
     remedies: dict[str, tuple[str, ...]] = {}
+    contradictions: list[Contradiction] = []
     for loaded in read_data_set(dataset, root, chosen or ChosenPaths()):
         mine = [one for one in corrections if one.dataset == loaded.dataset]
         corrected = correct(loaded.annotations, mine)
@@ -73,13 +83,22 @@ def read_manifest(
         judged = _rows(frames, loaded, corrected)
         rows += judged
         remedies |= _remedies(judged, _with_other_flags(frames, loaded, corrected))
+        contradictions += find_contradictions(loaded, root, judged)
         sources.append(frames.source(judged))
         unused += corrected.unused
     names = {source.dataset for source in sources}
     unused += [one for one in corrections if one.dataset not in names]
     # Sorted, so that nothing that follows depends on the order of the sheet.
     rows.sort(key=lambda row: (row.clip_id, row.onset or 0))
-    return Manifest(dataset, root, tuple(sources), tuple(rows), tuple(unused), remedies)
+    return Manifest(
+        dataset,
+        root,
+        tuple(sources),
+        tuple(rows),
+        tuple(unused),
+        remedies,
+        tuple(contradictions),
+    )
 
 
 def _with_other_flags(
@@ -111,7 +130,7 @@ def _remedies(
 
 def _rows(frames: _Frames, loaded: Loaded, corrected: Corrected) -> list[Row]:
     """Make the rows of one source: its annotations, and folders that no annotation names."""
-    names = [one.name_with_onset if loaded.by_onset else one.name for one in loaded.annotations]
+    names = [loaded.name_of(one) for one in loaded.annotations]
     # Counted as text, like clip_id: `a/b` + `c` and `a` + `b/c` are the same clip_id.
     n_rows_of = Counter(map(str, names))
     rows = []

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from dianet_ray.artefacts import CORRECTED, LEFT_OUT, USED, Record
 from dianet_ray.datasets.annotations import ApexRule
 from dianet_ray.datasets.label_sets import COMMONEST, NAMED, LabelSet
-from dianet_ray.datasets.manifest import Manifest, Row, Source
+from dianet_ray.datasets.manifest import Contradiction, Manifest, Row, Source
 from dianet_ray.datasets.numbering import Numbering
 from dianet_ray.datasets.published import PartNumbers, part_numbers
 from dianet_ray.datasets.validation import Inspected
@@ -91,6 +91,7 @@ class Summary(Record):
         frame_sizes: `WIDTHxHEIGHT` in pixels -> clips, the commonest first.
         phases: onset_apex, apex_offset and whole_clip -> lengths; absent without clips.
         reasons: left_out and corrected -> kind of reason -> clips.
+        contradictions: used clips whose own names say another label than the sheet.
         remedies: flag -> clips that are left out, and that the flag alone would make usable.
         published: of a composite, each part against the published list.
         unused_corrections: corrections that changed nothing.
@@ -110,6 +111,7 @@ class Summary(Record):
     frame_sizes: dict[str, int]
     phases: dict[str, Lengths]
     reasons: dict[str, dict[str, tuple[ClipDetail, ...]]]
+    contradictions: tuple[Contradiction, ...]
     remedies: dict[str, tuple[str, ...]]
     published: tuple[PartNumbers, ...]
     unused_corrections: tuple[str, ...]
@@ -135,6 +137,7 @@ def summarise(inspected: Inspected, manifest_hash: str) -> Summary:
         frame_sizes=inspected.sizes,
         phases=_phases(usable),
         reasons=_reasons(manifest),
+        contradictions=manifest.contradictions,
         remedies=_remedies(manifest),
         published=part_numbers(manifest),
         unused_corrections=tuple(map(str, manifest.unused)),

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dianet_ray.artefacts import LEFT_OUT
+from dianet_ray.datasets.contradictions import ADVICE
 from dianet_ray.datasets.label_sets import plain_label
 from dianet_ray.datasets.published import missing_text, part_text
 from dianet_ray.datasets.summary import DuplicateClips, Summary
@@ -54,6 +55,9 @@ def render(summary: Summary, console: Console) -> None:
         say(f"classes {chosen.name}: {counts}; {_count(chosen.n_outside, 'clip')} {verb}")
     _say_published(summary, say)
     _say_reasons(summary, say)
+    conflicts = [f"{one.clip}: {one}" for one in summary.contradictions]
+    what = "labels that the clips' own names contradict"
+    _say_some(say, what, conflicts, listed_by=_JSON, advice=ADVICE)
     if summary.remedies:
         flags = ", ".join(f"{flag} ({len(clips)})" for flag, clips in summary.remedies.items())
         say(f"each of these would bring back clips that are left out: {flags}; {_JSON} which")

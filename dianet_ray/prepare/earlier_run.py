@@ -75,6 +75,7 @@ def _differences(record: ImagesRecord, manifest: Manifest, options: PrepareOptio
         "--crop": (then.crop, now.crop),
         "--apex": (record.apex, apex_rule(manifest)),
         "--corrections": (record.corrections, options.corrections),
+        "--label-conflicts": (record.label_conflicts, options.label_conflicts),
     }
     found = [
         f"{name} {old or 'none'}, not {new or 'none'}"

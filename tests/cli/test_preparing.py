@@ -8,8 +8,13 @@ from dianet_ray.artefacts import LEFT_OUT, USED, Duplicate
 from dianet_ray.cli import preparing
 from dianet_ray.datasets.manifest import Manifest, Row
 from dianet_ray.datasets.rules import read_manifest
+from dianet_ray.errors import InputError
+from dianet_ray.options import PrepareOptions
+from dianet_ray.prepare.description import describe
 from dianet_ray.prepare.driver import PrepareResult
-from tests.support.casme2_files import clips, write_data_set
+from dianet_ray.prepare.earlier_run import find_finished
+from dianet_ray.prepare.images import write_record
+from tests.support.casme2_files import clips, write_data_set, write_frame
 
 OUT = Path("/data/my images")
 
@@ -63,3 +68,44 @@ def test_the_parts_of_a_composite_are_compared_with_the_published_list(tmp_path)
     assert not any("when frames were read" in line for line in lines)
     lines = list(preparing.lines(manifest, PrepareResult(0, 2, (), (), 0, False), OUT))
     assert "of these, 1 clip went when frames were read" in lines
+
+
+@pytest.fixture
+def conflicting(tmp_path):
+    """A table whose folders are classes, with one label that is another one's."""
+    rows = ["clip,subject,label,onset,apex,offset"]
+    for k, (folder, label) in enumerate([("joy", "joy"), ("fear", "fear"), ("joy", "fear")]):
+        for number in range(1, 6):
+            write_frame(tmp_path / folder / str(k) / f"{number}.png", 10 * k + number)
+        rows.append(f"{folder}/{k},p{k},{label},1,3,5")
+    (tmp_path / "clips.csv").write_text("\n".join(rows))
+    return tmp_path
+
+
+def read(root, **options):
+    return preparing.read("table", root, (), (), PrepareOptions(**options))
+
+
+def test_labels_that_names_contradict_are_named_with_the_flag(conflicting):
+    manifest = read(conflicting)
+    lines = list(preparing.lines(manifest, PrepareResult(3, 0, (), (), 0, False), OUT))
+    (line,) = (line for line in lines if "contradict" in line)
+    assert "table/p2/joy/2: fear, but joy by its folder; --label-conflicts leave-out" in line
+
+
+def test_the_rule_for_label_conflicts_is_obeyed_and_recorded(conflicting):
+    assert len(read(conflicting).usable()) == 3
+    assert len(read(conflicting, label_conflicts="leave-out").usable()) == 2
+    manifest = read(conflicting, label_conflicts="name")
+    assert {row.label for row in manifest.usable() if row.subject == "table/p2"} == {"joy"}
+    options = PrepareOptions(label_conflicts="name")
+    record = describe(manifest, options, rows=manifest.rows, outcomes={}, parts=())
+    assert record.label_conflicts == "name"
+    (conflicting / "images").mkdir()
+    write_record(conflicting / "images", record)
+    with pytest.raises(InputError, match=r"made with --label-conflicts name, not leave-out"):
+        find_finished(
+            read(conflicting, label_conflicts="leave-out"),
+            conflicting / "images",
+            PrepareOptions(label_conflicts="leave-out"),
+        )

@@ -60,7 +60,7 @@ def test_the_keys_of_the_document_are_those_that_scripts_read(problems):
     assert list(document) == [
         *("dataset", "root", "parts", "manifest_hash", "n_clips", "states", "classes"),
         *("class_set", "subjects", "n_frames", "frame_sizes", "phases", "reasons"),
-        *("remedies", "published", "unused_corrections", "duplicates"),
+        *("contradictions", "remedies", "published", "unused_corrections", "duplicates"),
     ]
     assert set(document["parts"][0]) == {
         *("dataset", "annotations", "sheet", "sha256", "frames", "numbering", "n_fitting"),

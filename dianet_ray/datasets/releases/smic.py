@@ -49,6 +49,7 @@ RELEASE = Release(
     fps=100,
     filename=str.lower,
     named=_named,
+    folder_labels=same_names(*_LABELS.values()),
     further=further_columns("{name}{k}F", "{name}{k}", "{name}F{k}"),
     folders=ClipFolders(_subject_folder, re.compile(r"(?i)^HS[-_ ]?long|HS[-_]E\b")),
     sheet_name="HS",
