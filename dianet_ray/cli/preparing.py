@@ -13,6 +13,7 @@ from dianet_ray.datasets.catalogue import data_set
 from dianet_ray.datasets.contradictions import ADVICE, resolve
 from dianet_ray.datasets.corrections import read_corrections
 from dianet_ray.datasets.manifest import Manifest
+from dianet_ray.datasets.overlaps import other_overlaps
 from dianet_ray.datasets.published import part_numbers, part_text
 from dianet_ray.datasets.rules import read_manifest
 from dianet_ray.errors import InputError
@@ -75,6 +76,8 @@ def lines(manifest: Manifest, result: PrepareResult, path: Path) -> Iterator[str
     if pairs := [f"{one.first} and {one.second}" for one in result.duplicates]:
         found = _some(pairs, f"{IMAGES_JSON} lists all")
         yield f"clips that move almost alike, check whether they are copies: {found}"
+    if shared := list(map(str, other_overlaps(manifest, result.duplicates))):
+        yield f"clips that share frames: {_some(shared, 'validate --json lists all')}"
     if manifest.unused:
         found = _some(list(map(str, manifest.unused)), "validate --json lists all")
         yield f"corrections that changed nothing: {found}"

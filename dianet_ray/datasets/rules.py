@@ -6,8 +6,8 @@ states add up. Nothing is corrected or left out without being counted and named.
 
 from __future__ import annotations
 
-import contextlib
 import copy
+import functools
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -24,13 +24,7 @@ from dianet_ray.datasets.annotations import (
 )
 from dianet_ray.datasets.catalogue import read_data_set
 from dianet_ray.datasets.contradictions import find_contradictions
-from dianet_ray.datasets.corrections import (
-    PUBLISHED,
-    Corrected,
-    Correction,
-    correct,
-    read_corrections,
-)
+from dianet_ray.datasets.corrections import Corrected, Correction, correct
 from dianet_ray.datasets.manifest import (
     BY_FOLDER,
     NO_ROW,
@@ -41,13 +35,13 @@ from dianet_ray.datasets.manifest import (
     Source,
 )
 from dianet_ray.datasets.numbering import Interval, choose_numbering, fits, shift
+from dianet_ray.datasets.overlaps import refuse_two_subjects
+from dianet_ray.datasets.remedies import find_remedies
 from dianet_ray.datasets.row_rules import impossible, left_out, missing_name, without_apex
-from dianet_ray.errors import InputError
 from dianet_ray.imaging.frames import FolderError, FrameError, frame_numbers
 
 _RUNS_LISTED = 5  # runs of missing frames in a reason
 _NOT_NAMED = "a folder of frames that the sheet does not name"
-_APEX_FLAGS: tuple[ApexRule, ...] = ("midpoint", "spot")
 
 
 def read_manifest(
@@ -68,7 +62,8 @@ def read_manifest(
         corrections: cells of the sheet to replace.
 
     Raises:
-        InputError: the data set cannot be read, or the user must choose between several files.
+        InputError: the data set cannot be read, the user must choose between several files, or
+            the same frames of a folder are two subjects'.
     """
     root = root.absolute()
     rows: list[Row] = []
@@ -80,9 +75,9 @@ def read_manifest(
         mine = [one for one in corrections if one.dataset == loaded.dataset]
         corrected = correct(loaded.annotations, mine)
         frames = _Frames(loaded, root, apex or loaded.apex)
-        judged = _rows(frames, loaded, corrected)
-        rows += judged
-        remedies |= _remedies(judged, _with_other_flags(frames, loaded, corrected))
+        judge = functools.partial(_rows, frames, loaded)
+        rows += (judged := judge(frames.apex, corrected))
+        remedies |= find_remedies(loaded, judge, frames.apex, corrected)
         contradictions += find_contradictions(loaded, root, judged)
         sources.append(frames.source(judged))
         unused += corrected.unused
@@ -90,7 +85,7 @@ def read_manifest(
     unused += [one for one in corrections if one.dataset not in names]
     # Sorted, so that nothing that follows depends on the order of the sheet.
     rows.sort(key=lambda row: (row.clip_id, row.onset or 0))
-    return Manifest(
+    found = Manifest(
         dataset,
         root,
         tuple(sources),
@@ -99,38 +94,14 @@ def read_manifest(
         remedies,
         tuple(contradictions),
     )
+    refuse_two_subjects(found)
+    return found
 
 
-def _with_other_flags(
-    frames: _Frames, loaded: Loaded, corrected: Corrected
-) -> Iterator[tuple[str, list[Row]]]:
-    """Judge the clips of one source again, as if one more flag had been given."""
-    published = read_corrections(PUBLISHED, [loaded.dataset])
-    # A sheet that names a clip twice makes a correction of it ambiguous: the flag is refused then.
-    with contextlib.suppress(InputError):
-        if published:
-            corrections = correct(loaded.annotations, published)
-            yield f"--corrections {PUBLISHED}", _rows(frames, loaded, corrections)
-    if frames.apex == "annotated":
-        for rule in _APEX_FLAGS:
-            yield f"--apex {rule}", _rows(frames.under(rule), loaded, corrected)
-
-
-def _remedies(
-    rows: Sequence[Row], others: Iterator[tuple[str, list[Row]]]
-) -> dict[str, tuple[str, ...]]:
-    """Name the flags that would make a clip usable, each of them alone, by clip_id."""
-    flags: dict[str, list[str]] = {row.clip_id: [] for row in rows if row.state == LEFT_OUT}
-    for flag, judged in others:
-        for row in judged:
-            if row.state != LEFT_OUT and row.clip_id in flags:
-                flags[row.clip_id].append(flag)
-    return {clip_id: tuple(found) for clip_id, found in flags.items() if found}
-
-
-def _rows(frames: _Frames, loaded: Loaded, corrected: Corrected) -> list[Row]:
+def _rows(frames: _Frames, loaded: Loaded, apex: ApexRule, corrected: Corrected) -> list[Row]:
     """Make the rows of one source: its annotations, and folders that no annotation names."""
     names = [loaded.name_of(one) for one in loaded.annotations]
+    frames = frames.under(apex)
     # Counted as text, like clip_id: `a/b` + `c` and `a` + `b/c` are the same clip_id.
     n_rows_of = Counter(map(str, names))
     rows = []

@@ -15,6 +15,7 @@ from dianet_ray.datasets.annotations import ApexRule
 from dianet_ray.datasets.label_sets import COMMONEST, NAMED, LabelSet
 from dianet_ray.datasets.manifest import Contradiction, Manifest, Row, Source
 from dianet_ray.datasets.numbering import Numbering
+from dianet_ray.datasets.overlaps import Overlap
 from dianet_ray.datasets.published import PartNumbers, part_numbers
 from dianet_ray.datasets.validation import Inspected
 
@@ -96,6 +97,7 @@ class Summary(Record):
         published: of a composite, each part against the published list.
         unused_corrections: corrections that changed nothing.
         duplicates: clips that show the same frames.
+        overlaps: clips that share frames of one folder, or copied files.
     """
 
     dataset: str
@@ -116,6 +118,7 @@ class Summary(Record):
     published: tuple[PartNumbers, ...]
     unused_corrections: tuple[str, ...]
     duplicates: tuple[DuplicateClips, ...]
+    overlaps: tuple[Overlap, ...]
 
 
 def summarise(inspected: Inspected, manifest_hash: str) -> Summary:
@@ -145,6 +148,7 @@ def summarise(inspected: Inspected, manifest_hash: str) -> Summary:
             DuplicateClips((one.first, one.second), one.correlation, one.across_subjects)
             for one in inspected.duplicates
         ),
+        overlaps=inspected.overlaps,
     )
 
 

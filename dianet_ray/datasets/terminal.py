@@ -63,6 +63,8 @@ def render(summary: Summary, console: Console) -> None:
         say(f"each of these would bring back clips that are left out: {flags}; {_JSON} which")
     alike = "clips that move almost alike, check whether they are copies"
     _say_some(say, alike, [_pair(one) for one in summary.duplicates], listed_by=_JSON)
+    overlaps = list(map(str, summary.overlaps))
+    _say_some(say, "clips that share frames", overlaps, listed_by=_JSON)
     unused = "corrections that changed nothing"
     _say_some(say, unused, summary.unused_corrections, listed_by=_JSON)
     for source in summary.parts:

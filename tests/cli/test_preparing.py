@@ -1,5 +1,6 @@
 """What `prepare` says when it is done."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -109,3 +110,18 @@ def test_the_rule_for_label_conflicts_is_obeyed_and_recorded(conflicting):
             conflicting / "images",
             PrepareOptions(label_conflicts="leave-out"),
         )
+
+
+def test_clips_that_share_frames_are_named_once(conflicting):
+    shutil.copytree(conflicting / "joy/2", conflicting / "joy/3")
+    rows = (conflicting / "clips.csv").read_text() + "\njoy/3,p3,joy,2,3,5"
+    (conflicting / "clips.csv").write_text(rows)
+    manifest = read(conflicting)
+
+    def lines(*pairs):
+        result = PrepareResult(4, 0, (), pairs, 0, False)
+        return [line for line in preparing.lines(manifest, result, OUT) if "share frames" in line]
+
+    (line,) = lines()
+    assert "table/p2/joy/2 and table/p3/joy/3 (4 of 5 frames, in copied files, two sub" in line
+    assert lines(Duplicate("table/p3/joy/3", "table/p2/joy/2", 1.0, True)) == []

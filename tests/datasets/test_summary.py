@@ -61,6 +61,7 @@ def test_the_keys_of_the_document_are_those_that_scripts_read(problems):
         *("dataset", "root", "parts", "manifest_hash", "n_clips", "states", "classes"),
         *("class_set", "subjects", "n_frames", "frame_sizes", "phases", "reasons"),
         *("contradictions", "remedies", "published", "unused_corrections", "duplicates"),
+        "overlaps",
     ]
     assert set(document["parts"][0]) == {
         *("dataset", "annotations", "sheet", "sha256", "frames", "numbering", "n_fitting"),
