@@ -48,6 +48,8 @@ class Annotation:
         frames: the folder or video with the clip's frames; None when none was found.
         problem: a reason to leave the clip out that shows in the sheet only.
         whole_folder: onset and offset are the first and the last frame of the folder.
+        has_row: False for a folder that the sheet does not name; used if folders hold just their
+            clips.
         named: the label that the clip's own name carries; empty for none.
     """
 
@@ -61,6 +63,7 @@ class Annotation:
     frames: Path | None = None
     problem: str = ""
     whole_folder: bool = False
+    has_row: bool = True
     named: str = ""
 
     @property
@@ -83,10 +86,9 @@ class Loaded:
     Attributes:
         dataset: its name in the catalogue.
         sheet: the table that was read.
-        annotations: its rows, in order.
+        annotations: its rows, in order; then what its folders say by themselves.
         frames_root: the folder that was searched for frames.
-        unlisted: clips that have frames but no row in the sheet.
-        folder_clips: such clips whose names carry a label; used if folders hold just their clips.
+        unlisted: clips that have frames but neither a row in the sheet nor a label in their name.
         folder_labels: names that folders of classes have in this release -> label.
         notes: how the sheet was read, a sentence each.
         fps: frames per second; None when unknown.
@@ -101,7 +103,6 @@ class Loaded:
     annotations: tuple[Annotation, ...]
     frames_root: Path
     unlisted: Mapping[ClipName, Path] = field(default_factory=dict)
-    folder_clips: tuple[Annotation, ...] = ()
     folder_labels: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     fps: float | None = None

@@ -87,8 +87,7 @@ def _agrees(label: str, claim: str, aliases: Mapping[str, str]) -> bool:
 
 def _claims_of_names(loaded: Loaded, root: Path, used: Sequence[Row]) -> Claims:
     """Read the class off the clips' own names."""
-    clips = (*loaded.annotations, *loaded.folder_clips)
-    named = {f"{loaded.dataset}/{loaded.name_of(one)}": one.named for one in clips}
+    named = {f"{loaded.dataset}/{loaded.name_of(one)}": one.named for one in loaded.annotations}
     of_release = {row.clip_id: named[row.clip_id] for row in used if named.get(row.clip_id)}
     if of_release:
         return of_release

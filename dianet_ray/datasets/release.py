@@ -135,14 +135,12 @@ class Release:
         unlisted = {name: path for name, path in found.items() if name not in listed}
         further = further_clips(list(zip(rows, firsts, strict=True)), unlisted)
         left = {name: path for name, path in unlisted.items() if name not in further.taken}
-        by_folder = self.folders and folder_clips(left, folder, self.named, self.folders)
-        loaded = replace(
-            self._loaded(sheet, folder, (*firsts, *further.clips)),
-            unlisted={} if by_folder else left,
-            folder_clips=tuple(map(self._with_named, by_folder or ())),
-            notes=further.notes,
-        )
-        return [loaded]
+        clips = (*firsts, *further.clips)
+        if self.folders is not None:
+            found_alone = folder_clips(left, folder, self.named, self.folders)
+            clips, left = (*clips, *(replace(one, has_row=False) for one in found_alone)), {}
+        loaded = self._loaded(sheet, folder, clips)
+        return [replace(loaded, unlisted=left, notes=further.notes)]
 
     def _read_folders(self, folder: Path, form: ClipFolders) -> Loaded:
         """Read a release without a sheet."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import functools
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -111,23 +111,17 @@ def _rows(frames: _Frames, loaded: Loaded, apex: ApexRule, corrected: Corrected)
         # None of them is used, because nothing says which one is right.
         if (n_rows := n_rows_of[str(name)]) > 1:
             rows.append(left_out(row, f"duplicate rows: {n_rows} rows of the sheet"))
-        else:
+        elif one.has_row:
             rows.append(_with_note(frames.apply_rules(row, one), one, note))
-    return rows + list(_rows_of_folders(frames, loaded))
-
-
-def _rows_of_folders(frames: _Frames, loaded: Loaded) -> Iterator[Row]:
-    """Make the rows of the folders that no annotation names."""
-    for name, path in loaded.unlisted.items():
-        one = Annotation(*name, "", None, None, None, frames=path)
-        yield left_out(frames.new_row(one, name), NO_ROW + _NOT_NAMED)
-    for given in loaded.folder_clips:
-        one = frames.spanned(given)
-        row = frames.new_row(one, one.name)
-        if frames.hold_clips:
-            yield _with_note(frames.apply_rules(row, one), one, BY_FOLDER + _NOT_NAMED)
+        elif frames.hold_clips:
+            note = "; ".join(filter(None, [note, BY_FOLDER + _NOT_NAMED]))
+            rows.append(_with_note(frames.apply_rules(row, one), one, note))
         else:
-            yield left_out(row, NO_ROW + _NOT_NAMED)
+            rows.append(left_out(row, NO_ROW + _NOT_NAMED))
+    for name, path in loaded.unlisted.items():
+        folder = Annotation(*name, "", None, None, None, frames=path)
+        rows.append(left_out(frames.new_row(folder, name), NO_ROW + _NOT_NAMED))
+    return rows
 
 
 def _with_note(row: Row, one: Annotation, note: str) -> Row:

@@ -212,6 +212,20 @@ def test_a_further_clip_can_be_corrected_by_its_name(cut):
     assert (row.offset, row.state) == (1040, "corrected")
 
 
+@pytest.mark.parametrize("has_sheet", [True, False])
+def test_a_clip_of_a_folder_alone_can_be_corrected_too(cut, has_sheet):
+    if has_sheet:
+        write_sheet(cut, [Row("s3_ne_01", [(1000, 1010)]), ONE])
+    fixes = [
+        Correction("smic", ClipName("s3", "s3_ne_02"), column, "", new, "me")
+        for column, new in (("onset", "1031"), ("apex", "1033"), ("offset", "1040"))
+    ]
+    manifest = read_manifest("smic", cut, corrections=fixes)
+    (row,) = (row for row in manifest.rows if row.clip_id.endswith("s3_ne_02"))
+    assert (row.onset, row.apex, row.offset, row.apex_from) == (1031, 1033, 1040, "correction")
+    assert manifest.unused == ()
+
+
 # Without a sheet
 
 
