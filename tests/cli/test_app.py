@@ -22,6 +22,7 @@ from dianet_ray.search.study_file import write_study
 from dianet_ray.settings import Settings
 from dianet_ray.storage.lock import Lock
 from dianet_ray.storage.outputs import JOB_VARIABLE
+from dianet_ray.synth.layouts import LAYOUTS
 from tests.support.casme2_files import (
     HEADER,
     WORKBOOK,
@@ -61,11 +62,12 @@ def test_every_command_has_help_and_the_contracts_options():
         },
         "validate": {
             *("--annotations", "--frames-dir", "--apex", "--corrections", "--crop"),
-            *("--manifest", "--contact-sheet", "--json"),
+            *("--label-conflicts", "--manifest", "--contact-sheet", "--json"),
         },
         "prepare": {
             *("--annotations", "--frames-dir", "--image-size", "--coefficients", "--apex"),
             *("--corrections", "--crop", "--skip-broken", "--address", "--max-workers"),
+            "--label-conflicts",
         },
         "search": {
             *("--space", "--set", "--classes", "--configs", "--wave-size", "--objective"),
@@ -113,7 +115,7 @@ def test_every_command_says_what_it_does_in_one_line_of_the_list():
 @pytest.mark.parametrize(
     ("command", "listed"),
     [
-        ("synth", ["|".join(DATASETS)]),
+        ("synth", ["|".join(LAYOUTS)]),
         ("validate", ["|".join(DATASETS), "annotated|midpoint|spot", "none|face|face-or-centre"]),
         ("prepare", ["|".join(DATASETS), "harmonic|linear", "annotated|midpoint|spot"]),
         ("search", ["uf1|uar|accuracy", "exhaustive|ladder", "none|bootstrap", "N|all", "auto|X"]),
