@@ -48,6 +48,12 @@ class PrepareOptions(Options):
         description="Take spellings of a subject that differ only in case, width, blanks, leading "
         "zeros or a trailing .0 as one subject. Default: refuse them.",
     )
+    label_conflicts: Literal["sheet", "leave-out", "name"] = Field(
+        "sheet",
+        description="What to do with a clip whose name or folder says another class than the "
+        "sheet. sheet: keep the sheet's label. leave-out: leave it out. name: take the label of "
+        "its name.",
+    )
     skip_broken: bool = Field(
         False, description="Exit with status 0 even if some clips cannot be read."
     )

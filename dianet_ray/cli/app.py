@@ -46,7 +46,10 @@ app = typer.Typer(
     context_settings={"max_content_width": 100},
 )
 
-VALIDATE_OPTIONS = ("apex", "corrections", "crop", "fill_gaps", "merge_subjects", "skip_broken")
+VALIDATE_OPTIONS = (
+    *("apex", "corrections", "crop", "fill_gaps", "label_conflicts", "merge_subjects"),
+    "skip_broken",
+)
 """The options of `prepare` that `validate` takes too."""
 
 INTERRUPTED = 130

@@ -10,9 +10,12 @@ from dianet_ray.artefacts import IMAGES_JSON, LEFT_OUT_CSV
 from dianet_ray.cluster.connection import connected
 from dianet_ray.datasets.annotations import ChosenPaths, Rules
 from dianet_ray.datasets.catalogue import data_set
+from dianet_ray.datasets.contradictions import ADVICE, resolve
 from dianet_ray.datasets.corrections import read_corrections
 from dianet_ray.datasets.encodings import UTF_8
 from dianet_ray.datasets.manifest import NO_ROW, Manifest, mostly_left_out
+from dianet_ray.datasets.overlaps import other_overlaps
+from dianet_ray.datasets.published import part_numbers, part_text
 from dianet_ray.datasets.rules import read_manifest
 from dianet_ray.errors import InputError
 from dianet_ray.options import PrepareOptions
@@ -38,7 +41,7 @@ def read(
         InputError: the data set is not what the command says, or cannot be read.
     """
     chosen = options.corrections
-    return read_manifest(
+    manifest = read_manifest(
         dataset,
         root,
         chosen=ChosenPaths(tuple(annotations), tuple(frames_dirs)),
@@ -49,6 +52,7 @@ def read(
         ),
         corrections=read_corrections(chosen, data_set(dataset).sources) if chosen else (),
     )
+    return resolve(manifest, options.label_conflicts)
 
 
 def make(
@@ -88,14 +92,38 @@ def lines(manifest: Manifest, result: PrepareResult, path: Path) -> Iterator[str
         yield said
     if result.n_left_out:
         yield f"the reason for each clip left out is in {path / LEFT_OUT_CSV}"
+    yield from _published(manifest, result)
+    yield from _doubts(manifest, result)
+    if result.n_clips and not result.unreadable:
+        yield f"next: dianet-ray search {shlex.quote(str(path))} STUDY --space dianet"
+
+
+def _doubts(manifest: Manifest, result: PrepareResult) -> Iterator[str]:
+    """Name what the user should look at: contradictions, possible copies, unused corrections."""
+    if manifest.contradictions:
+        named = [f"{one.clip}: {one}" for one in manifest.contradictions]
+        found = _some(named, "validate --json lists all")
+        yield f"labels that the clips' own names contradict: {found}; {ADVICE}"
     if pairs := [f"{one.first} and {one.second}" for one in result.duplicates]:
         found = _some(pairs, f"{IMAGES_JSON} lists all")
         yield f"clips that move almost alike, check whether they are copies: {found}"
+    if shared := list(map(str, other_overlaps(manifest, result.duplicates))):
+        yield f"clips that share frames: {_some(shared, 'validate --json lists all')}"
     if manifest.unused:
         found = _some(list(map(str, manifest.unused)), "validate --json lists all")
         yield f"corrections that changed nothing: {found}"
-    if result.n_clips and not result.unreadable:
-        yield f"next: dianet-ray search {shlex.quote(str(path))} STUDY --space dianet"
+
+
+def _published(manifest: Manifest, result: PrepareResult) -> Iterator[str]:
+    """Compare the parts of a composite with its published list."""
+    parts = part_numbers(manifest)
+    for part in parts:
+        yield f"published list of {manifest.dataset}: {part_text(part)}"
+    n_lost = result.n_left_out - (len(manifest.rows) - len(manifest.usable()))
+    if parts and n_lost > 0:
+        yield f"of these, {count(n_lost, 'clip')} went when frames were read"
+    if any(part.missing for part in parts):
+        yield f"validate {manifest.dataset} names what is missing and the flags that bring it back"
 
 
 def _some(items: Sequence[str], where: str) -> str:

@@ -33,6 +33,11 @@ def sheets_below(root: Path, patterns: Sequence[str]) -> list[Path]:
     return sorted(found.values())
 
 
+def has_file_like(root: Path, patterns: Sequence[str]) -> bool:
+    """Whether a sheet is there, or one in a format that is not read (.xls, .ods)."""
+    return bool(sheets_below(root, [f"{pattern.rpartition('.')[0]}.*" for pattern in patterns]))
+
+
 def find_sheet(root: Path, patterns: Sequence[str], chosen: Path | None) -> Path:
     """Take the sheet that the user chose, else the only one there is.
 

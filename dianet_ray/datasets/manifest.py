@@ -6,11 +6,11 @@ import csv
 import hashlib
 import io
 import json
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from dianet_ray.artefacts import CORRECTED, LEFT_OUT, MANIFEST_COLUMNS
+from dianet_ray.artefacts import CORRECTED, LEFT_OUT, MANIFEST_COLUMNS, Record
 from dianet_ray.datasets.annotations import ApexRule
 from dianet_ray.datasets.corrections import Correction
 from dianet_ray.datasets.numbering import Numbering
@@ -23,6 +23,9 @@ UNREADABLE = "unreadable: "
 
 MISSING_APEX = "missing apex: "
 """Start of the reason for a clip whose sheet names no apex."""
+
+BY_FOLDER = "by its folder: "
+"""Start of the reason for a clip without a row whose folder says subject, label and span."""
 
 NO_ROW = "no row: "
 """Start of the reason for a clip that has frames but no row in the sheet."""
@@ -82,6 +85,7 @@ class Source:
         n_fitting: number of clips that have all their frames with this numbering.
         apex: what happened to clips without an apex.
         unconfirmed: what no public source confirms about the layout, a sentence each.
+        notes: how the sheet was read, a sentence each.
     """
 
     dataset: str
@@ -91,6 +95,27 @@ class Source:
     n_fitting: int
     apex: ApexRule
     unconfirmed: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Contradiction(Record):
+    """A used clip whose own name says another label than the sheet.
+
+    Attributes:
+        clip: its clip_id.
+        label: the sheet's.
+        named: the label that name and folder agree on; empty if they differ as well.
+        said: what name and folder say, in words.
+    """
+
+    clip: str
+    label: str
+    named: str
+    said: str
+
+    def __str__(self) -> str:
+        return f"{self.label}, but {self.said}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +128,8 @@ class Manifest:
         sources: where the rows come from.
         rows: sorted by clip_id and onset.
         unused: corrections that changed nothing.
+        contradictions: clips whose own names say another label.
+        remedies: clip_id of a clip that is left out -> flags each of which would make it usable.
     """
 
     dataset: str
@@ -110,6 +137,8 @@ class Manifest:
     sources: tuple[Source, ...]
     rows: tuple[Row, ...]
     unused: tuple[Correction, ...] = ()
+    remedies: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    contradictions: tuple[Contradiction, ...] = ()
 
     def hash(self) -> str:
         """Hash the content; the hash does not change when data set or frame folder are moved."""

@@ -25,7 +25,8 @@ _MAX_DIGITS = 16  # of a frame number; int() refuses texts of thousands of digit
 class Sheet:
     """The table that was read: file, sheet of the file, SHA-256 of the file, row of titles.
 
-    `encoding` is that of a text, empty for other files.
+    `encoding` is that of a text, empty for other files. Where folders stand in for a sheet, `path`
+    is their folder, `name` is empty, and the hash is of the clips' names and labels.
     """
 
     path: Path

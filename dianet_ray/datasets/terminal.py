@@ -11,8 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 from dianet_ray.artefacts import LEFT_OUT
+from dianet_ray.datasets.contradictions import ADVICE
 from dianet_ray.datasets.label_sets import plain_label
 from dianet_ray.datasets.manifest import NO_ROW, mostly_left_out
+from dianet_ray.datasets.published import missing_text, part_text
 from dianet_ray.datasets.summary import DuplicateClips, Summary
 
 Say = Callable[[str], None]
@@ -54,9 +56,18 @@ def render(summary: Summary, console: Console) -> None:
         counts = ", ".join(f"{name} {n}" for name, n in chosen.classes.items())
         verb = "has another label" if chosen.n_outside == 1 else "have other labels"
         say(f"classes {chosen.name}: {counts}; {_count(chosen.n_outside, 'clip')} {verb}")
+    _say_published(summary, say)
     _say_reasons(summary, say)
+    conflicts = [f"{one.clip}: {one}" for one in summary.contradictions]
+    what = "labels that the clips' own names contradict"
+    _say_some(say, what, conflicts, listed_by=_JSON, advice=ADVICE)
+    if summary.remedies:
+        flags = ", ".join(f"{flag} ({len(clips)})" for flag, clips in summary.remedies.items())
+        say(f"each of these would bring back clips that are left out: {flags}; {_JSON} which")
     alike = "clips that move almost alike, check whether they are copies"
     _say_some(say, alike, [_pair(one) for one in summary.duplicates], listed_by=_JSON)
+    overlaps = list(map(str, summary.overlaps))
+    _say_some(say, "clips that share frames", overlaps, listed_by=_JSON)
     unused = "corrections that changed nothing"
     _say_some(say, unused, summary.unused_corrections, listed_by=_JSON)
     for source in summary.parts:
@@ -66,8 +77,11 @@ def render(summary: Summary, console: Console) -> None:
 
 def _say_sources(summary: Summary, say: Say) -> None:
     for source in summary.parts:
+        sheet = f"sheet {source.sheet} of" if source.sheet else "folders below"
         read_as = f", read as {source.encoding}" if source.encoding else ""
-        say(f"{source.dataset}: sheet {source.sheet} of {source.annotations}{read_as}")
+        say(f"{source.dataset}: {sheet} {source.annotations}{read_as}")
+        for note in source.notes:
+            say(f"  {note}")
         if source.numbering != "file_numbers":
             say(
                 f"  {_NUMBERINGS[source.numbering]}; "
@@ -115,6 +129,13 @@ def _class_table(summary: Summary) -> Table:
         str(len(subjects)),
     )
     return table
+
+
+def _say_published(summary: Summary, say: Say) -> None:
+    for part in summary.published:
+        say(f"published list of {summary.dataset}: {part_text(part)}")
+        missing = [missing_text(clip) for clip in part.missing]
+        _say_some(say, f"missing of {part.dataset}", missing, listed_by=_JSON)
 
 
 def _say_reasons(summary: Summary, say: Say) -> None:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from dianet_ray.artefacts import LEFT_OUT, Crop, Duplicate
 from dianet_ray.datasets.manifest import UNREADABLE, Manifest, Row, with_crop
+from dianet_ray.datasets.overlaps import Overlap, other_overlaps
 from dianet_ray.imaging.clip_images import choose_box
 from dianet_ray.imaging.duplicates import find_duplicates, signature, signature_frames, small
 from dianet_ray.imaging.frames import FrameError, UnfitError, clip_numbers, read_frames
@@ -33,11 +34,13 @@ class Inspected:
         manifest: its rows say what was found.
         sizes: `WIDTHxHEIGHT` in pixels -> clips, the commonest first.
         duplicates: clips that show the same frames.
+        overlaps: other clips that share files or frames of one folder.
     """
 
     manifest: Manifest
     sizes: dict[str, int]
     duplicates: tuple[Duplicate, ...]
+    overlaps: tuple[Overlap, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +65,13 @@ def inspect(
     rows = tuple(
         inspections[row.clip_id].row if row.state != LEFT_OUT else row for row in manifest.rows
     )
+    inspected = replace(manifest, rows=rows)
+    duplicates = _duplicates(list(inspections.values()))
     return Inspected(
-        replace(manifest, rows=rows),
+        inspected,
         dict(Counter(one.size for one in inspections.values() if one.size).most_common()),
-        _duplicates(list(inspections.values())),
+        duplicates,
+        other_overlaps(inspected, duplicates),
     )
 
 

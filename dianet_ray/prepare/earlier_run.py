@@ -76,6 +76,7 @@ def _differences(record: ImagesRecord, manifest: Manifest, options: PrepareOptio
         "--fill-gaps": (then.fill_gaps, now.fill_gaps),
         "--apex": (record.apex, apex_rule(manifest)),
         "--corrections": (record.corrections, options.corrections),
+        "--label-conflicts": (record.label_conflicts, options.label_conflicts),
     }
     found = [
         f"{name} {old or 'none'}, not {new or 'none'}"

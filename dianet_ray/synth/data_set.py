@@ -28,7 +28,7 @@ from dianet_ray.synth.annotation_table import TableRow, write_table
 from dianet_ray.synth.expressions import EMOTIONS
 from dianet_ray.synth.filming import Marks, Scene, film
 from dianet_ray.synth.layout import Layout, Oddity
-from dianet_ray.synth.oddities import apply_oddity
+from dianet_ray.synth.oddities import apply_oddity, join_rows
 from dianet_ray.synth.planning import Plan, SynthOptions, plan_data_set
 
 
@@ -93,7 +93,9 @@ def write_data_set(
         filmed = iter(marks)
         lost = [one for plan in plans for one in _annotate(plan, filmed, folder)]
     return SynthResult(
-        annotations=tuple(_table_path(plan.layout, root) for plan in plans),
+        annotations=tuple(
+            _table_path(plan.layout, root) for plan in plans if plan.layout.annotations
+        ),
         n_subjects=options.n_subjects,
         n_clips=options.n_clips,
         n_frames=_n_frames(scenes, marks),
@@ -151,11 +153,15 @@ def _annotate(plan: Plan, filmed: Iterator[Marks], root: Path) -> list[LostClip]
     for oddity in plan.layout.oddities:
         k = _choose(plan, oddity, lost)
         apply_oddity(oddity, rows[k], root)
+        if oddity.joins:
+            join_rows(oddity, rows, k)
         if oddity.loses:
             lost[k] = oddity.name
     for row, clip in zip(rows, plan.clips, strict=True):
         row.units = _units(plan.rng, plan.layout.emotion(clip.label))
-    write_table(_table_path(plan.layout, root), plan.layout, rows)
+    if plan.layout.annotations:
+        written = [row for row in rows if not row.is_joined]
+        write_table(_table_path(plan.layout, root), plan.layout, written)
     return [LostClip(name, rows[k].files.folder) for k, name in lost.items()]
 
 

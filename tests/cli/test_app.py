@@ -22,6 +22,7 @@ from dianet_ray.search.study_file import write_study
 from dianet_ray.settings import Settings
 from dianet_ray.storage.lock import Lock
 from dianet_ray.storage.outputs import JOB_VARIABLE
+from dianet_ray.synth.layouts import LAYOUTS
 from tests.support.casme2_files import (
     HEADER,
     WORKBOOK,
@@ -61,13 +62,13 @@ def test_every_command_has_help_and_the_contracts_options():
         },
         "validate": {
             *("--annotations", "--frames-dir", "--apex", "--corrections", "--crop"),
-            *("--manifest", "--contact-sheet", "--json", "--merge-subjects"),
-            *("--skip-broken", "--fill-gaps"),
+            *("--label-conflicts", "--manifest", "--contact-sheet", "--json"),
+            *("--merge-subjects", "--skip-broken", "--fill-gaps"),
         },
         "prepare": {
             *("--annotations", "--frames-dir", "--image-size", "--coefficients", "--apex"),
             *("--corrections", "--crop", "--skip-broken", "--address", "--max-workers"),
-            *("--merge-subjects", "--fill-gaps"),
+            *("--label-conflicts", "--merge-subjects", "--fill-gaps"),
         },
         "search": {
             *("--space", "--set", "--classes", "--configs", "--wave-size", "--objective"),
@@ -115,7 +116,7 @@ def test_every_command_says_what_it_does_in_one_line_of_the_list():
 @pytest.mark.parametrize(
     ("command", "listed"),
     [
-        ("synth", ["|".join(DATASETS)]),
+        ("synth", ["|".join(LAYOUTS)]),
         ("validate", ["|".join(DATASETS), "annotated|midpoint|spot", "none|face|face-or-centre"]),
         ("prepare", ["|".join(DATASETS), "harmonic|linear", "annotated|midpoint|spot"]),
         ("search", ["uf1|uar|accuracy", "exhaustive|ladder", "none|bootstrap", "N|all", "auto|X"]),

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from dianet_ray.artefacts import MANIFEST_COLUMNS, to_json
 from dianet_ray.datasets.annotations import ChosenPaths, Rules
+from dianet_ray.datasets.corrections import read_corrections
 from dianet_ray.datasets.manifest import UNREADABLE, write_csv
 from dianet_ray.datasets.rules import read_manifest
 from dianet_ray.datasets.summary import summarise
@@ -267,3 +268,25 @@ def test_a_missing_root_and_an_unknown_data_set_are_said_in_one_line(tmp_path):
     with pytest.raises(InputError, match=r"casme9; known: .*\bcasme2\b") as unknown:
         read_manifest("casme9", tmp_path)
     assert "\n" not in f"{missing.value}{unknown.value}"
+
+
+def test_flags_that_would_bring_a_clip_back_are_named_and_no_others(tmp_path):
+    rows = [*clips(2), replace(GOOD, name="A", apex="/"), replace(GOOD, name="B", label=None)]
+    root = write_data_set(tmp_path, rows)
+    manifest = read_manifest("casme2", root)
+    assert manifest.remedies == {"casme2/sub01/A": ("--apex midpoint", "--apex spot")}
+    summary = summary_of(manifest)
+    assert summary.remedies == {
+        "--apex midpoint": ("casme2/sub01/A",),
+        "--apex spot": ("casme2/sub01/A",),
+    }
+    assert read_manifest("casme2", root, rules=Rules(apex="midpoint")).remedies == {}
+
+
+def test_a_flag_that_would_be_refused_is_not_named(tmp_path):
+    """A published correction without an old value fits both rows, and choosing one is refused."""
+    twice = replace(GOOD, subject=5, name="EP03_01", apex="/")
+    root = write_data_set(tmp_path, [*clips(2), twice, replace(twice, onset=11)])
+    with pytest.raises(InputError, match="fits 2 rows"):
+        read_manifest("casme2", root, corrections=read_corrections("published", ["casme2"]))
+    assert read_manifest("casme2", root).remedies == {}

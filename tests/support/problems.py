@@ -24,12 +24,13 @@ GOOD = Clip()
 def look(
     root: Path,
     *,
+    dataset: str = "casme2",
     crop: Crop = "none",
     apex: ApexRule | None = None,
     corrections: Sequence[Correction] = (),
 ) -> tuple[Inspected, Summary]:
     """Read and inspect a data set as `validate` does."""
-    manifest = read_manifest("casme2", root, rules=Rules(apex), corrections=corrections)
+    manifest = read_manifest(dataset, root, rules=Rules(apex), corrections=corrections)
     quiet = Progress("", 0, unit="", console=Console(file=io.StringIO()))
     found = inspect(manifest, crop=crop, progress=quiet)
     return found, summarise(found, manifest.hash())
