@@ -23,8 +23,10 @@ ADDRESS_VARIABLE = "RAY_ADDRESS"
 SUPPORTED_RAY = "2.60"
 SUPPORTED_PYTHON = "3.11 to 3.13"
 LOCAL = "local"
-KNOCK_S = 5.0
-"""How long an address may take to accept a connection. Ray itself would try for minutes."""
+KNOCK_S = 4.0
+"""How long an address may take to accept a connection, and then to answer."""
+_SETTINGS = b"\4"
+"""The type of a frame of HTTP/2: the first one that a server sends (RFC 9113, 3.4)."""
 
 _TOKEN = (
     "RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH (else ~/.ray/auth_token) "
@@ -218,15 +220,39 @@ def _unusable(address: str, error: Exception) -> InputError:
 
 
 def _check_listening(address: str) -> None:
-    """Refuse an address where nothing listens."""
+    """Refuse an address where nothing listens, or something else than Ray.
+
+    Ray itself would try for half a minute and print twenty warnings; where a web server answers,
+    as on the dashboard's port, it never ends.
+    """
     host, _, port = address.rpartition(":")
     # `auto` and `local` hold no port; Ray resolves them.
     if not (host and port.isdigit()):
         return
     try:
-        socket.create_connection((host.strip("[]"), int(port)), KNOCK_S).close()
+        with socket.create_connection((host.strip("[]"), int(port)), KNOCK_S) as there:
+            answer = _greet(there)
     except (OSError, OverflowError, UnicodeError) as error:
         raise InputError(f"no Ray cluster answers at {address}: {one_line(error)}") from None
+    if answer.startswith(b"HTTP/1"):
+        raise InputError(
+            f"no Ray cluster answers at {address}: a web server does, as on the port of Ray's "
+            f"dashboard; the cluster's own port is usually 6379: --address {host}:6379"
+        )
+    if answer[3:4] != _SETTINGS and not os.environ.get("RAY_USE_TLS"):
+        raise InputError(
+            f"no Ray cluster answers at {address}: something else listens there; the cluster's "
+            "own port is usually 6379"
+        )
+
+
+def _greet(there: socket.socket) -> bytes:
+    """Begin to speak HTTP/2, which Ray's gRPC servers answer with the same frame."""
+    there.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0" + _SETTINGS + b"\0" * 5)
+    try:
+        return there.recv(9)
+    except TimeoutError:
+        return b""
 
 
 def living_nodes(nodes: Sequence[Mapping[str, Any]]) -> tuple[Bundle, ...]:
