@@ -10,10 +10,11 @@ import os
 import re
 import socket
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from dianet_ray.cluster.scratch import scratch_folder
 from dianet_ray.errors import InputError, one_line
 from dianet_ray.processors import processors
 from dianet_ray.progress import count
@@ -149,19 +150,20 @@ def connected(address: str | None, *, n_cpus: int | None = None) -> Iterator[Clu
     check_ray(ray.__version__)
     check_protocol(address)
     _check_listening(address)
-    _join(address, n_cpus)
-    try:
+    with ExitStack() as stack:
+        options: dict[str, Any] = {}
+        if address == LOCAL:
+            options = {"_temp_dir": str(stack.enter_context(scratch_folder()))}
+        _join(address, n_cpus, options)
+        stack.callback(ray.shutdown)
         yield Cluster(address, living_nodes(ray.nodes()))
-    finally:
-        ray.shutdown()
 
 
-def _join(address: str, n_cpus: int | None) -> None:
+def _join(address: str, n_cpus: int | None, options: dict[str, Any]) -> None:
     import ray
 
-    options: dict[str, Any] = {}
     if address == LOCAL:  # what `local_cluster` describes, so that a dry run shows the true plan
-        options = {
+        options |= {
             "num_cpus": n_cpus or processors().n,
             "num_gpus": local_gpus(),
             # The dashboard would start more processes, and nothing here looks at it.
@@ -216,6 +218,8 @@ def _unusable(address: str, error: Exception) -> InputError:
             f"the cluster at {address} has {there}, this command has {here}: they must be equal "
             f"(supported: Ray {SUPPORTED_RAY}, Python {SUPPORTED_PYTHON})"
         )
+    if address == LOCAL:
+        return InputError(f"a local Ray cannot start: {one_line(error)}")
     return InputError(f"no Ray cluster answers at {address}: {one_line(error)}")
 
 
