@@ -14,7 +14,7 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from dianet_ray.errors import InputError, one_line
 from dianet_ray.storage.addresses import is_remote
@@ -42,8 +42,10 @@ def default_uri(study: Path) -> str:
 
     >>> default_uri(Path("/data/study"))
     'sqlite:////data/mlflow.db'
+    >>> default_uri(Path("/data/100 %?/study"))
+    'sqlite:////data/100 %25%3F/mlflow.db'
     """
-    return f"{SQLITE}{study.absolute().parent / 'mlflow.db'}"
+    return _sqlite_uri(study.absolute().parent / "mlflow.db")
 
 
 def choose_uri(given: str | None, study: Path | None = None) -> str:
@@ -67,7 +69,7 @@ def choose_uri(given: str | None, study: Path | None = None) -> str:
             f"a tracking store is a URI: --tracking-uri or {URI_VARIABLE} is no address of a store"
         ) from None
     if uri.startswith(SQLITE):
-        return f"{SQLITE}{output_path(_database(uri))}"
+        return _sqlite_uri(output_path(_database(uri)))
     if _is_server(uri) or scheme.split("+")[0] in DATABASES:
         return uri
     raise InputError(
@@ -151,14 +153,28 @@ def open_client(uri: str, *, reads_only: bool = False) -> MlflowClient:
     # A reader may have no right to make the file of the lock.
     with contextlib.nullcontext() if reads_only else _alone_at(database):
         try:
-            client = MlflowClient(tracking_uri=uri, registry_uri=uri)
-            client.search_experiments(max_results=1)  # opens the database, which makes its tables
+            with _no_twin(uri):
+                client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+                # This opens the database, which makes its tables.
+                client.search_experiments(max_results=1)
+                client.search_registered_models(max_results=1)
         except Exception as error:  # whatever MLflow and SQLAlchemy raise
             raise InputError(
                 f"the tracking store must be usable: {database}: {one_line(error)}; move it away, "
                 "and dianet-ray track writes a study again"
             ) from None
     return client
+
+
+@contextlib.contextmanager
+def _no_twin(uri: str) -> Iterator[None]:
+    """Delete the empty folders that MLflow makes of a quoted path, where quoting changed it."""
+    quoted = Path(uri.removeprefix(SQLITE))
+    twins = [folder for folder in quoted.parents if not folder.exists()]
+    yield
+    for folder in twins:
+        with contextlib.suppress(OSError):
+            folder.rmdir()
 
 
 @contextlib.contextmanager
@@ -211,5 +227,10 @@ def _is_server(uri: str) -> bool:
     return urlsplit(uri).scheme in ("http", "https")
 
 
+def _sqlite_uri(database: Path) -> str:
+    # SQLAlchemy reads %XX as a character and everything after a ? as options.
+    return SQLITE + str(database).replace("%", "%25").replace("?", "%3F")
+
+
 def _database(uri: str) -> Path:
-    return Path(uri.removeprefix(SQLITE).partition("?")[0])
+    return Path(unquote(uri.removeprefix(SQLITE).partition("?")[0]))
