@@ -1,14 +1,16 @@
 """The folder of a local Ray: short, writable, its own, and gone afterwards."""
 
 import os
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
 import pytest
 
 from dianet_ray.cluster import scratch
-from dianet_ray.cluster.connection import LOCAL, connected
 from dianet_ray.errors import InputError
+from tests.support.clusters import ROOT
 
 SHORT = Path("/tmp")
 
@@ -47,11 +49,17 @@ def test_the_folder_is_nobody_elses_and_goes_at_the_end():
 
 
 @pytest.mark.ray
-def test_a_local_ray_starts_under_a_long_temporary_folder(tmp_path, monkeypatch):
+def test_a_local_ray_starts_under_a_long_temporary_folder(tmp_path):
+    """In a process of its own, because a process has one Ray."""
     long = tmp_path / ("t" * 80)
     long.mkdir()
-    monkeypatch.setenv("TMPDIR", str(long))
-    monkeypatch.setattr(tempfile, "tempdir", None)  # where Python remembers TMPDIR
-    with connected(LOCAL, n_cpus=1) as cluster:
-        assert cluster.n_cpus == 1
+    code = (
+        "from dianet_ray.cluster.connection import LOCAL, connected\n"
+        "with connected(LOCAL, n_cpus=1) as cluster: print(cluster.n_cpus)"
+    )
+    environment = {**os.environ, "TMPDIR": str(long), "PYTHONPATH": str(ROOT)}
+    found = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True
+    )
+    assert found.stdout == "1.0\n", found.stderr
     assert list(long.iterdir()) == []
