@@ -34,10 +34,10 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.repeater_driver import SPACE
-from dianet_ray.cluster.connection import local_cpus
 from dianet_ray.model.fit import LabelledImages, Member, fit
 from dianet_ray.options import SearchOptions
 from dianet_ray.prepare.images import load_images
+from dianet_ray.processors import processors
 from dianet_ray.protocol.predictions import pooled_score
 from dianet_ray.protocol.standing import standing_of
 from dianet_ray.search.plan import make_plan
@@ -251,8 +251,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--out", type=Path, help="a new folder; default: none is kept")
     asked = parser.parse_args()
-    if asked.workers > local_cpus():
-        parser.error(f"--workers: {local_cpus()} CPUs are here, got {asked.workers}")
+    if asked.workers > processors().n:
+        parser.error(f"--workers: {processors().n} CPUs are here, got {asked.workers}")
     if asked.out and asked.out.exists():
         parser.error(f"--out: a new folder, got {asked.out}")
     return asked

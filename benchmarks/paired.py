@@ -23,11 +23,11 @@ import torch
 from benchmarks.arrays import make_arrays
 from benchmarks.replay.record import Data, read_data
 from dianet_ray.model.fit import LabelledImages, Member
+from dianet_ray.processors import processors
 from dianet_ray.progress import Progress
 from dianet_ray.protocol.folds import groups
 from dianet_ray.protocol.metrics import scores
 from dianet_ray.settings import derive_seed
-from dianet_ray.synth.data_set import n_processors
 from dianet_ray.synth.planning import SynthOptions
 
 CLASSES = "casme2:5"
@@ -86,7 +86,7 @@ def asked(description: str) -> Asked:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--workers", type=int, default=n_processors())
+    parser.add_argument("--workers", type=int, default=processors().n)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--image-size", type=int, default=32)
     return Asked(**vars(parser.parse_args()))

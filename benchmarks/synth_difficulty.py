@@ -27,11 +27,11 @@ import torch
 
 from benchmarks.arrays import make_arrays
 from dianet_ray.model.fit import LabelledImages, Member, fit
+from dianet_ray.processors import processors
 from dianet_ray.progress import Progress
 from dianet_ray.search.draw import draw
 from dianet_ray.search.space_file import load_space
 from dianet_ray.settings import Settings, derive_seed
-from dianet_ray.synth.data_set import n_processors
 from dianet_ray.synth.layout import read_layouts
 from dianet_ray.synth.planning import SynthOptions
 
@@ -81,7 +81,7 @@ def main() -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--workers", type=int, default=n_processors())
+    parser.add_argument("--workers", type=int, default=processors().n)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true")
     parser.add_argument(

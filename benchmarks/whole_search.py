@@ -32,12 +32,12 @@ from dianet_ray.datasets.label_sets import label_set
 from dianet_ray.model.fit import LabelledImages, Member, fit, predict
 from dianet_ray.model.weights import load_weights
 from dianet_ray.prepare.images import load_images
+from dianet_ray.processors import processors
 from dianet_ray.progress import Progress
 from dianet_ray.protocol.folds import Clip, loso
 from dianet_ray.protocol.metrics import confusion, scores
 from dianet_ray.search.study_file import load_study
 from dianet_ray.settings import Settings, derive_seed
-from dianet_ray.synth.data_set import n_processors
 
 CLASSES = "casme2:5"
 DATA_SETS = {101: 180, 102: 250, 103: 340}
@@ -112,7 +112,7 @@ def main() -> None:
 def _arguments() -> Asked:
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--workers", type=int, default=n_processors())
+    parser.add_argument("--workers", type=int, default=processors().n)
     parser.add_argument("--image-size", type=int, default=64)
     parser.add_argument("--space", default="dianet")
     parser.add_argument("--configs", type=int, default=32)

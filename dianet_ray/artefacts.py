@@ -155,7 +155,7 @@ Objective = Literal["uf1", "uar", "accuracy"]
 
 @dataclass(frozen=True, slots=True)
 class Recipe(Record):
-    """How a dynamic image is made: side in pixels, pooling coefficients, part of the frame."""
+    """How a dynamic image is made: side in pixels, coefficients, part of the frame, gaps."""
 
     image_size: Annotated[
         int, Field(ge=16, le=1024, description="Side of a dynamic image in pixels.")
@@ -171,6 +171,16 @@ class Recipe(Record):
             "is found."
         ),
     ] = "none"
+    fill_gaps: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=1000,
+            title="N",
+            description="Number of missing frames in a row for which the nearest frame of the "
+            "clip stands in. 0: a clip with a missing frame is left out.",
+        ),
+    ] = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,13 +35,24 @@ class PrepareOptions(Options):
         None,
         description="What to do with a clip whose apex is not annotated. annotated: leave it out. "
         "midpoint: take its middle frame. spot: take the frame of largest motion. Default: "
-        "annotated; midpoint for a data set without apexes.",
+        "annotated; midpoint for smic, which annotates none.",
     )
     corrections: str | None = Field(
         None,
         title="published|FILE",
         description="Corrections of the sheet: the published ones, or a CSV file of the same "
         "form.",
+    )
+    merge_subjects: bool = Field(
+        False,
+        description="Take spellings of a subject that differ only in case, width, blanks, leading "
+        "zeros or a trailing .0 as one subject. Default: refuse them.",
+    )
+    label_conflicts: Literal["sheet", "leave-out", "name"] = Field(
+        "sheet",
+        description="What to do with a clip whose name or folder says another class than the "
+        "sheet. sheet: keep the sheet's label. leave-out: leave it out. name: take the label of "
+        "its name.",
     )
     skip_broken: bool = Field(
         False, description="Exit with status 0 even if some clips cannot be read."

@@ -21,6 +21,7 @@ from dianet_ray.search.plan import make_plan
 from dianet_ray.search.space_file import read_space
 from dianet_ray.search.trial import FoldTrial
 from dianet_ray.synth.data_set import write_data_set
+from dianet_ray.synth.layout import read_layouts
 from dianet_ray.synth.layouts import LAYOUTS
 from dianet_ray.synth.planning import SynthOptions
 from tests.support.fake_search import run_plan
@@ -56,7 +57,9 @@ def test_a_layout_is_written_validated_prepared_and_searched(layout, ray_local, 
         n_frames=10,
     )
     made = write_data_set(tmp_path / "data", options, n_workers=1)
-    manifest = read_manifest(layout, tmp_path / "data")
+    dataset = read_layouts(layout)[0].dataset or layout
+    manifest = read_manifest(dataset, tmp_path / "data")
+    assert manifest.contradictions == ()
     with silent("validate") as progress:
         seen = inspect(manifest, crop="none", progress=progress)
     summary = summarise(seen, manifest.hash())
@@ -73,11 +76,11 @@ def test_a_layout_is_written_validated_prepared_and_searched(layout, ray_local, 
     n_lost = summary.states["left_out"] - n_seen + len(result.unreadable)
     assert (result.n_clips, result.n_left_out) == (summary.n_clips - n_lost, n_lost)
     assert len(result.unreadable) == (layout == "casme3")
-    assert images.record.dataset == layout
+    assert images.record.dataset == dataset
     study = search(images, tmp_path / "study")
     expected = label_set(
-        COMMONEST.get(layout, "all"),
-        layout,
+        COMMONEST.get(dataset, "all"),
+        dataset,
         clips=list(zip(images.labels, images.subjects, strict=True)),
     )
     assert study.classes == expected.classes

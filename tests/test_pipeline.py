@@ -140,7 +140,7 @@ def test_a_held_out_prediction_is_the_one_that_the_study_made(folder):
     winner = json.loads(command("report", folder / "study", "--json").stdout)["champion"]
     index = next(i for i, c in enumerate(study.clips) if c.clip_id == row["clip_id"])
     number = winner["number"]
-    expected = study.pooled(number)[index]
+    expected = study.pooled(number, steps=winner["steps"])[index]
     found = [prediction["probabilities"][name] for name in study.classes]
     assert found == pytest.approx(expected.tolist(), abs=1e-4)
 

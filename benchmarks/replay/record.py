@@ -32,13 +32,13 @@ from benchmarks.arrays import make_arrays
 from benchmarks.replay.matrix import LOSO, SHARES
 from dianet_ray.datasets.label_sets import label_set
 from dianet_ray.model.fit import LabelledImages, Member, fit
+from dianet_ray.processors import processors
 from dianet_ray.progress import Progress
 from dianet_ray.protocol.folds import Clip, Fold, groups, loso
 from dianet_ray.protocol.metrics import confusion
 from dianet_ray.search.draw import draw
 from dianet_ray.search.space_file import load_space
 from dianet_ray.settings import Settings, config_id, derive_seed
-from dianet_ray.synth.data_set import n_processors
 from dianet_ray.synth.planning import SynthOptions
 
 IMAGE_SIZE = 32
@@ -104,7 +104,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--classes", default="casme2:5")
     parser.add_argument("--configs", type=int, default=64)
-    parser.add_argument("--workers", type=int, default=n_processors())
+    parser.add_argument("--workers", type=int, default=processors().n)
     return parser.parse_args()
 
 

@@ -26,6 +26,7 @@ from dianet_ray.cli.console import (
     print_json,
     print_outcome,
     print_prediction,
+    speaking,
     table_console,
 )
 from dianet_ray.cluster.connection import check_python
@@ -45,6 +46,12 @@ app = typer.Typer(
     context_settings={"max_content_width": 100},
 )
 
+VALIDATE_OPTIONS = (
+    *("apex", "corrections", "crop", "fill_gaps", "label_conflicts", "merge_subjects"),
+    "skip_broken",
+)
+"""The options of `prepare` that `validate` takes too."""
+
 INTERRUPTED = 130
 """What typer returns after a KeyboardInterrupt."""
 
@@ -52,6 +59,11 @@ INTERRUPTED = 130
 def main() -> None:
     """Run the command line and exit with its status."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    with speaking():
+        _run()
+
+
+def _run() -> None:
     try:
         check_python(sys.version_info)
         # Standalone, typer would print its own box and choose its own exit status.
@@ -135,7 +147,7 @@ def synth(
 
 
 @app.command()
-@flags.takes(PrepareOptions, "options", only=("apex", "corrections", "crop"))
+@flags.takes(PrepareOptions, "options", only=VALIDATE_OPTIONS)
 def validate(
     dataset: flags.Dataset,
     root: flags.Root,
@@ -149,24 +161,31 @@ def validate(
 ) -> None:
     """Show what a data set holds and what is wrong with it.
 
+    Exits with status 2 if prepare would: no clip can be used, or some cannot be read.
     For DATASET table, ROOT holds a CSV, parquet or xlsx file with the columns clip, subject,
-    label, onset, apex and offset; clip is a folder of frames or a video below ROOT.
+    label, onset, apex and offset. clip is the path below ROOT of a folder of frames or a video.
+    Usual titles are read too, such as Filename, Emotion and Onset Frame. With --apex midpoint or
+    spot no apex column is needed.
     """
     from dianet_ray.cli import preparing, validating
+    from dianet_ray.datasets.summary import summarise
     from dianet_ray.datasets.terminal import render
 
     outputs = validating.Outputs(manifest, contact_sheet)
     outputs.check_suffixes()
     found = preparing.read(dataset, root, annotations or (), frames_dir or (), options)
     outputs.check_overwrites_nothing(found)
-    summary = validating.validate(found, outputs, crop=options.recipe.crop)
+    inspected = validating.look(found, options.recipe)
+    summary = summarise(inspected, found.hash())
+    # First, so that a picture for which there is no clip does not hide why.
     if as_json:
         print_json(to_plain(summary))
-        return
-    render(summary, table_console())
-    for path in (manifest, contact_sheet):
-        if path is not None:
-            out.print(f"written: {path.absolute()}")
+    else:
+        render(summary, table_console())
+    for path in validating.write(inspected.manifest, outputs, options.recipe):
+        if not as_json:
+            out.print(f"written: {path}")
+    validating.refuse_as_prepare(inspected.manifest, skip_broken=options.skip_broken)
 
 
 @app.command()
@@ -184,14 +203,17 @@ def prepare(
     """Make the dynamic images of every clip.
 
     A repeated command continues where an interrupted one stopped. For DATASET table, ROOT holds
-    a CSV, parquet or xlsx file with the columns clip, subject, label, onset, apex and offset;
-    clip is a folder of frames or a video below ROOT.
+    a CSV, parquet or xlsx file with the columns clip, subject, label, onset, apex and offset.
+    clip is the path below ROOT of a folder of frames or a video. Usual titles are read too, such
+    as Filename, Emotion and Onset Frame. With --apex midpoint or spot no apex column is needed.
     """
     from dianet_ray.cli import preparing
 
     # Before anything is read: a wrong OUT must not cost a pass over the data set.
     path = output_path(images)
     manifest = preparing.read(dataset, root, annotations or (), frames_dir or (), options)
+    if said := preparing.warning(manifest, len(manifest.rows) - len(manifest.usable())):
+        err.print(said)  # before the work, which may take hours
     result = preparing.make(manifest, path, options, address)
     for line in preparing.lines(manifest, result, path):
         out.print(line)

@@ -1,16 +1,23 @@
-"""The `collect` command: fetch the champion's model folder from MLflow and verify it."""
+"""The `collect` command: fetch the champion's model folder from MLflow and verify it.
+
+Reads the store and never writes to it: who collects may have the right to read alone.
+"""
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from pathlib import Path
 
+from dianet_ray.cli.publishing import model_card
 from dianet_ray.ensemble import collect
 from dianet_ray.ensemble.card import Card
 from dianet_ray.errors import InputError
-from dianet_ray.protocol.standing import standing_of
+from dianet_ray.protocol.standing import Standing, standing_of
 from dianet_ray.search.study_file import load_study
 from dianet_ray.tracking import store
+
+logger = logging.getLogger(__name__)
 
 
 def collect_models(
@@ -24,15 +31,52 @@ def collect_models(
     if (study_path is None) == (model is None):
         raise InputError("collect needs either --study STUDY or --model NAME@champion")
     uri = store.choose_uri(tracking_uri, study_path)
-    client = store.connect(uri)
-    from dianet_ray.tracking import download  # imports MLflow, which takes a second
-
     # Verified here first: OUT never holds a file that the card does not vouch for.
     with tempfile.TemporaryDirectory(prefix="dianet-collect-") as folder:
-        if study_path is not None:
-            fetched = download.download_study(
-                client, standing_of(load_study(study_path)), Path(folder)
-            )
-        else:
-            fetched = download.download_model(client, str(model), Path(folder))
-        return collect.collect(fetched, out)
+        if study_path is None:
+            return collect.collect(_of_model(uri, str(model), Path(folder)), out)
+        standing = standing_of(load_study(study_path))
+        try:
+            return collect.collect(_of_study(uri, standing, Path(folder)), out)
+        except InputError as error:
+            return _from_own_weights(standing, study_path, out, problem=error)
+
+
+def _of_study(uri: str, standing: Standing, folder: Path) -> Path:
+    client = store.connect(uri, reads_only=True)
+    from dianet_ray.tracking import download  # imports MLflow, which takes a second
+
+    return download.download_study(client, standing, folder)
+
+
+def _of_model(uri: str, model: str, folder: Path) -> Path:
+    client = store.connect(uri, reads_only=True)
+    from dianet_ray.tracking import download
+
+    return download.download_model(client, model, folder)
+
+
+def _from_own_weights(
+    standing: Standing, study_path: Path, out: Path, *, problem: InputError
+) -> Card:
+    """Collect from the weights in the study, which the ledger vouches for.
+
+    A work folder that was moved or copied has a store that names files where they were.
+
+    Raises:
+        InputError: what MLflow lacks, when the study lacks it, too; or OUT is taken.
+    """
+    champion = standing.champion()
+    if champion is None:
+        raise problem
+    from dianet_ray.tracking.champion import ModelFiles
+
+    trainings = standing.study.of(champion.number)
+    with ModelFiles(study_path, trainings, model_card(standing)) as own:
+        try:
+            fetched = own.folder()
+        except InputError:
+            raise problem from None
+        card = collect.collect(fetched, out)
+    logger.warning("%s: the weights come from the study itself, %s", problem, study_path)
+    return card

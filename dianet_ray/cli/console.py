@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
 import os
 import shlex
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,8 +31,35 @@ if TYPE_CHECKING:
 err = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
 out = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
 
+NOT_WRITTEN = (errno.EPIPE, errno.ENOSPC, errno.EIO)
+"""What the system says when stdout takes nothing more."""
 NATURAL_WIDTH = 1000
 """Columns that no table needs: each table then takes the width of what is in it."""
+
+
+@contextmanager
+def speaking() -> Iterator[None]:
+    """Let results reach stdout, whatever it can hold and whoever reads it.
+
+    What its encoding cannot hold is written as an escape. When it takes nothing more (a full disk,
+    a reader that has gone), the process ends with status 1 after one line.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()  # here, because at its own exit Python would print a traceback
+    except OSError as error:
+        if error.filename is not None or error.errno not in NOT_WRITTEN:
+            raise
+        # What is still waiting to be written goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if error.errno != errno.EPIPE:
+            print_error(OSError(f"the results could not be printed: {one_line(error)}"), 1)
+        sys.exit(1)
 
 
 def table_console() -> Console:
@@ -40,8 +71,10 @@ def table_console() -> Console:
 
 def print_json(document: Any) -> None:
     """Print one JSON document."""
+    # An escape of stdout's own, as \xe9, would be no JSON.
+    is_unicode = (sys.stdout.encoding or "").lower().startswith("utf")
     # Not by rich, which would wrap long lines.
-    print(json.dumps(document, indent=1, ensure_ascii=False))
+    print(json.dumps(document, indent=1, ensure_ascii=not is_unicode))
 
 
 def print_error(error: Exception, status: int) -> int:

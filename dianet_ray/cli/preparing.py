@@ -7,16 +7,21 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from dianet_ray.artefacts import IMAGES_JSON, LEFT_OUT_CSV
-from dianet_ray.cluster.connection import connected, local_cpus
-from dianet_ray.datasets.annotations import ChosenPaths
+from dianet_ray.cluster.connection import connected
+from dianet_ray.datasets.annotations import ChosenPaths, Rules
 from dianet_ray.datasets.catalogue import data_set
+from dianet_ray.datasets.contradictions import ADVICE, resolve
 from dianet_ray.datasets.corrections import read_corrections
-from dianet_ray.datasets.manifest import Manifest
+from dianet_ray.datasets.encodings import UTF_8
+from dianet_ray.datasets.manifest import NO_ROW, Manifest, mostly_left_out
+from dianet_ray.datasets.overlaps import other_overlaps
+from dianet_ray.datasets.published import part_numbers, part_text
 from dianet_ray.datasets.rules import read_manifest
 from dianet_ray.errors import InputError
 from dianet_ray.options import PrepareOptions
 from dianet_ray.prepare import driver
 from dianet_ray.prepare.driver import PrepareResult
+from dianet_ray.processors import processors
 from dianet_ray.progress import Progress, count
 
 N_SHOWN = 3
@@ -36,20 +41,25 @@ def read(
         InputError: the data set is not what the command says, or cannot be read.
     """
     chosen = options.corrections
-    return read_manifest(
+    manifest = read_manifest(
         dataset,
         root,
         chosen=ChosenPaths(tuple(annotations), tuple(frames_dirs)),
-        apex=options.apex,
+        rules=Rules(
+            apex=options.apex,
+            fill_gaps=options.recipe.fill_gaps,
+            merge_subjects=options.merge_subjects,
+        ),
         corrections=read_corrections(chosen, data_set(dataset).sources) if chosen else (),
     )
+    return resolve(manifest, options.label_conflicts)
 
 
 def make(
     manifest: Manifest, path: Path, options: PrepareOptions, address: str | None
 ) -> PrepareResult:
     """Make IMAGES at `path` on the named cluster, or on a local Ray."""
-    n_cpus = local_cpus()
+    n_cpus = processors().n
     with (
         # Ray starts idle workers for every CPU that it is given.
         connected(address, n_cpus=min(options.max_workers or n_cpus, n_cpus)),
@@ -58,20 +68,62 @@ def make(
         return driver.prepare(manifest, path, options, progress=progress)
 
 
+def warning(manifest: Manifest, n_left_out: int) -> str:
+    """Say that most clips are left out; empty where they are not.
+
+    Args:
+        manifest: as it was read.
+        n_left_out: its rows that are left out by now.
+    """
+    # A folder that the sheet does not name is no clip of the data set.
+    n_without_row = sum(row.reason.startswith(NO_ROW) for row in manifest.rows)
+    return mostly_left_out(n_left_out - n_without_row, len(manifest.rows) - n_without_row)
+
+
 def lines(manifest: Manifest, result: PrepareResult, path: Path) -> Iterator[str]:
     """Describe what was made, one line per fact."""
+    for sheet in (source.sheet for source in manifest.sources):
+        # A wrong guess shows in the names of subjects and clips, so it is said.
+        if sheet.encoding not in ("", UTF_8):
+            yield f"{sheet.path} was read as {sheet.encoding}"
     counted = f"{count(result.n_clips, 'clip')}, {result.n_left_out} left out"
     yield f"{counted}: {path}{_reused(result)}"
+    if said := warning(manifest, result.n_left_out):
+        yield said
     if result.n_left_out:
         yield f"the reason for each clip left out is in {path / LEFT_OUT_CSV}"
+    yield from _published(manifest, result)
+    yield from _doubts(manifest, result)
+    if result.n_clips and not result.unreadable:
+        yield f"next: dianet-ray search {shlex.quote(str(path))} STUDY --space dianet"
+
+
+def _doubts(manifest: Manifest, result: PrepareResult) -> Iterator[str]:
+    """Name what the user should look at: contradictions, possible copies, unused corrections."""
+    if manifest.contradictions:
+        named = [f"{one.clip}: {one}" for one in manifest.contradictions]
+        found = _some(named, "validate --json lists all")
+        yield f"labels that the clips' own names contradict: {found}; {ADVICE}"
     if pairs := [f"{one.first} and {one.second}" for one in result.duplicates]:
         found = _some(pairs, f"{IMAGES_JSON} lists all")
         yield f"clips that move almost alike, check whether they are copies: {found}"
+    if shared := list(map(str, other_overlaps(manifest, result.duplicates))):
+        yield f"clips that share frames: {_some(shared, 'validate --json lists all')}"
     if manifest.unused:
         found = _some(list(map(str, manifest.unused)), "validate --json lists all")
         yield f"corrections that changed nothing: {found}"
-    if result.n_clips and not result.unreadable:
-        yield f"next: dianet-ray search {shlex.quote(str(path))} STUDY --space dianet"
+
+
+def _published(manifest: Manifest, result: PrepareResult) -> Iterator[str]:
+    """Compare the parts of a composite with its published list."""
+    parts = part_numbers(manifest)
+    for part in parts:
+        yield f"published list of {manifest.dataset}: {part_text(part)}"
+    n_lost = result.n_left_out - (len(manifest.rows) - len(manifest.usable()))
+    if parts and n_lost > 0:
+        yield f"of these, {count(n_lost, 'clip')} went when frames were read"
+    if any(part.missing for part in parts):
+        yield f"validate {manifest.dataset} names what is missing and the flags that bring it back"
 
 
 def _some(items: Sequence[str], where: str) -> str:

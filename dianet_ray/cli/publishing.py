@@ -19,6 +19,7 @@ from dianet_ray.storage.addresses import located
 from dianet_ray.tracking import store
 
 if TYPE_CHECKING:
+    from dianet_ray.tracking.champion import ModelCard
     from dianet_ray.tracking.projection import Projection
 
 N_FACES = 3
@@ -49,17 +50,21 @@ def publish(
 ) -> None:
     """Bring MLflow up to date with a study, including its champion if there is one."""
     writer = projection(path, uri, tracking, images=images)
+    if standing.champion() is None:
+        writer.update(standing)
+    else:
+        writer.finish(standing, model_card(standing))
+
+
+def model_card(standing: Standing) -> ModelCard:
+    """Describe the champion's models; importing MLflow takes a second."""
     from dianet_ray.tracking.champion import ModelCard
 
-    winner, study = standing.champion(), standing.study
-    if winner is None:
-        writer.update(standing)
-        return
+    study = standing.study
     names = [clip.clip_id for clip in study.clips]
     prints = dict(zip(names, study.origin.fingerprints, strict=True))
     made = card.make(standing, prints)
-    shown = ModelCard(to_json(made), made.config_id, made.steps, made.recipe.image_size)
-    writer.finish(standing, shown)
+    return ModelCard(to_json(made), made.config_id, made.steps, made.recipe.image_size)
 
 
 def projection(

@@ -29,6 +29,7 @@ from dianet_ray.cluster.nodes import Nodes, probed
 from dianet_ray.errors import Stopped, StudyFailed, one_line
 from dianet_ray.options import TrackingOptions
 from dianet_ray.prepare.images import Images
+from dianet_ray.processors import processors
 from dianet_ray.progress import count
 from dianet_ray.protocol.standing import Standing, standing_of
 from dianet_ray.protocol.study import Study
@@ -190,6 +191,8 @@ class Search:
                 raise cluster.too_small_for(needs.trial)
             logger.warning("no node can hold a trial yet: waiting for the autoscaler to add one")
         where = f"{needs.trial} each; {cluster.address} Ray, {count(cluster.n_nodes, 'node')}"
+        if cluster.is_ours and (here := processors()).limit != "machine":
+            where += f"; {here}"
         shown = store.shown(uri)
         describe(plan, self.say, n_workers=n_now, where=where, store=shown)
         return needs

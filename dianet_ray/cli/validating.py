@@ -1,17 +1,17 @@
-"""The `validate` command: inspect a data set, write the requested files, summarise."""
+"""The `validate` command: inspect a data set, write files about it, end as `prepare` would."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from dianet_ray.artefacts import Crop
+from dianet_ray.artefacts import Recipe
 from dianet_ray.datasets.contact_sheet import write_contact_sheet
-from dianet_ray.datasets.manifest import Manifest, write_csv
-from dianet_ray.datasets.summary import Summary, summarise
-from dianet_ray.datasets.validation import inspect
+from dianet_ray.datasets.manifest import UNREADABLE, Manifest, check_usable, write_csv
+from dianet_ray.datasets.validation import Inspected, inspect
 from dianet_ray.errors import InputError
-from dianet_ray.progress import Progress
+from dianet_ray.progress import Progress, count
 from dianet_ray.storage.outputs import output_path
 
 
@@ -49,12 +49,38 @@ class Outputs:
             )
 
 
-def validate(manifest: Manifest, outputs: Outputs, *, crop: Crop) -> Summary:
-    """Inspect the frames of a manifest's clips, write the outputs and return the summary."""
+def look(manifest: Manifest, recipe: Recipe) -> Inspected:
+    """Inspect the frames of a manifest's clips."""
     with Progress("validate", len(manifest.usable()), unit="clips") as progress:
-        found = inspect(manifest, crop=crop, progress=progress)
+        return inspect(manifest, crop=recipe.crop, progress=progress, fill_gaps=recipe.fill_gaps)
+
+
+def write(manifest: Manifest, outputs: Outputs, recipe: Recipe) -> Iterator[Path]:
+    """Write the outputs, each when its path is asked for.
+
+    Raises:
+        InputError: no clip can be drawn, or a file cannot be written.
+    """
     if outputs.manifest is not None:
-        write_csv(found.manifest.rows, output_path(outputs.manifest))
+        write_csv(manifest.rows, output_path(outputs.manifest))
+        yield outputs.manifest.absolute()
     if outputs.contact_sheet is not None:
-        write_contact_sheet(found.manifest, output_path(outputs.contact_sheet), crop=crop)
-    return summarise(found, manifest.hash())
+        path = output_path(outputs.contact_sheet)
+        write_contact_sheet(manifest, path, crop=recipe.crop, fill_gaps=recipe.fill_gaps)
+        yield outputs.contact_sheet.absolute()
+
+
+def refuse_as_prepare(manifest: Manifest, *, skip_broken: bool) -> None:
+    """End with status 2 where `prepare` would: no clip is usable, or some cannot be read.
+
+    Raises:
+        InputError: says which, with an example.
+    """
+    check_usable(manifest.rows)
+    unreadable = [row for row in manifest.rows if row.reason.startswith(UNREADABLE)]
+    if unreadable and not skip_broken:
+        raise InputError(
+            f"{count(len(unreadable), 'clip')} cannot be read, for example "
+            f"{unreadable[0].clip_id}: {unreadable[0].reason.removeprefix(UNREADABLE)}; repair "
+            "them, or accept the loss with --skip-broken"
+        )

@@ -10,11 +10,13 @@ import os
 import re
 import socket
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from dianet_ray.cluster.scratch import scratch_folder
 from dianet_ray.errors import InputError, one_line
+from dianet_ray.processors import processors
 from dianet_ray.progress import count
 
 ADDRESS_VARIABLE = "RAY_ADDRESS"
@@ -22,8 +24,10 @@ ADDRESS_VARIABLE = "RAY_ADDRESS"
 SUPPORTED_RAY = "2.60"
 SUPPORTED_PYTHON = "3.11 to 3.13"
 LOCAL = "local"
-KNOCK_S = 5.0
-"""How long an address may take to accept a connection. Ray itself would try for minutes."""
+KNOCK_S = 4.0
+"""How long an address may take to accept a connection, and then to answer."""
+_SETTINGS = b"\4"
+"""The type of a frame of HTTP/2: the first one that a server sends (RFC 9113, 3.4)."""
 
 _TOKEN = (
     "RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH (else ~/.ray/auth_token) "
@@ -107,14 +111,6 @@ def _floor(ratio: float) -> int:
     return int(ratio + 1e-9)  # 0.3 / 0.1 is 2.9999999999999996
 
 
-def local_cpus() -> int:
-    """Count the CPUs that this process may use."""
-    return (
-        # cpu_count ignores taskset and Slurm, and too many workers would share the allowed cores.
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
-
-
 def local_gpus() -> int:
     """Count the GPUs that trainings on this machine could use."""
     import torch  # takes a second, which `--help` need not wait for
@@ -124,7 +120,7 @@ def local_gpus() -> int:
 
 def local_cluster() -> Cluster:
     """Describe the local Ray that `connected` would start."""
-    return Cluster(LOCAL, (Bundle(local_cpus(), local_gpus()),))
+    return Cluster(LOCAL, (Bundle(processors().n, local_gpus()),))
 
 
 def named_address(address: str | None) -> str:
@@ -154,20 +150,21 @@ def connected(address: str | None, *, n_cpus: int | None = None) -> Iterator[Clu
     check_ray(ray.__version__)
     check_protocol(address)
     _check_listening(address)
-    _join(address, n_cpus)
-    try:
+    with ExitStack() as stack:
+        options: dict[str, Any] = {}
+        if address == LOCAL:
+            options = {"_temp_dir": str(stack.enter_context(scratch_folder()))}
+        _join(address, n_cpus, options)
+        stack.callback(ray.shutdown)
         yield Cluster(address, living_nodes(ray.nodes()))
-    finally:
-        ray.shutdown()
 
 
-def _join(address: str, n_cpus: int | None) -> None:
+def _join(address: str, n_cpus: int | None, options: dict[str, Any]) -> None:
     import ray
 
-    options: dict[str, Any] = {}
     if address == LOCAL:  # what `local_cluster` describes, so that a dry run shows the true plan
-        options = {
-            "num_cpus": n_cpus or local_cpus(),
+        options |= {
+            "num_cpus": n_cpus or processors().n,
             "num_gpus": local_gpus(),
             # The dashboard would start more processes, and nothing here looks at it.
             "include_dashboard": False,
@@ -221,19 +218,45 @@ def _unusable(address: str, error: Exception) -> InputError:
             f"the cluster at {address} has {there}, this command has {here}: they must be equal "
             f"(supported: Ray {SUPPORTED_RAY}, Python {SUPPORTED_PYTHON})"
         )
+    if address == LOCAL:
+        return InputError(f"a local Ray cannot start: {one_line(error)}")
     return InputError(f"no Ray cluster answers at {address}: {one_line(error)}")
 
 
 def _check_listening(address: str) -> None:
-    """Refuse an address where nothing listens."""
+    """Refuse an address where nothing listens, or something else than Ray.
+
+    Ray itself would try for half a minute and print twenty warnings; where a web server answers,
+    as on the dashboard's port, it never ends.
+    """
     host, _, port = address.rpartition(":")
     # `auto` and `local` hold no port; Ray resolves them.
     if not (host and port.isdigit()):
         return
     try:
-        socket.create_connection((host.strip("[]"), int(port)), KNOCK_S).close()
+        with socket.create_connection((host.strip("[]"), int(port)), KNOCK_S) as there:
+            answer = _greet(there)
     except (OSError, OverflowError, UnicodeError) as error:
         raise InputError(f"no Ray cluster answers at {address}: {one_line(error)}") from None
+    if answer.startswith(b"HTTP/1"):
+        raise InputError(
+            f"no Ray cluster answers at {address}: a web server does, as on the port of Ray's "
+            f"dashboard; the cluster's own port is usually 6379: --address {host}:6379"
+        )
+    if answer[3:4] != _SETTINGS and not os.environ.get("RAY_USE_TLS"):
+        raise InputError(
+            f"no Ray cluster answers at {address}: something else listens there; the cluster's "
+            "own port is usually 6379"
+        )
+
+
+def _greet(there: socket.socket) -> bytes:
+    """Begin to speak HTTP/2, which Ray's gRPC servers answer with the same frame."""
+    there.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0" + _SETTINGS + b"\0" * 5)
+    try:
+        return there.recv(9)
+    except TimeoutError:
+        return b""
 
 
 def living_nodes(nodes: Sequence[Mapping[str, Any]]) -> tuple[Bundle, ...]:

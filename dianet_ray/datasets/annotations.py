@@ -18,6 +18,25 @@ ApexRule = Literal["annotated", "midpoint", "spot"]
 and offset, or has its apex estimated from the frames. Annotated apexes are always kept."""
 
 
+NOT_LISTED = "composite: "
+"""Start of the reason for a clip that a composite's published list does not contain."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the user decided about clips that are not clear.
+
+    Attributes:
+        apex: what happens to clips without an apex; None takes the data set's default.
+        fill_gaps: number of missing frames in a row for which the nearest frame stands in.
+        merge_subjects: several spellings of one subject are taken as one, not refused.
+    """
+
+    apex: ApexRule | None = None
+    fill_gaps: int = 0
+    merge_subjects: bool = False
+
+
 class ClipName(NamedTuple):
     """A clip within its data set: the subject, and the file name of the sheet.
 
@@ -43,6 +62,12 @@ class Annotation:
         apex_text: the apex cell as text; `/` marks a missing apex in some releases.
         frames: the folder or video with the clip's frames; None when none was found.
         problem: a reason to leave the clip out that shows in the sheet only.
+        number: of the row in its sheet, counted from 1; 0 for a clip without a row.
+        note: `kind: detail` of what was changed before any rule; empty for nothing.
+        whole_folder: onset and offset are the first and the last frame of the folder.
+        has_row: False for a folder that the sheet does not name; used if folders hold just their
+            clips.
+        named: the label that the clip's own name carries; empty for none.
     """
 
     subject: str
@@ -54,6 +79,11 @@ class Annotation:
     apex_text: str = ""
     frames: Path | None = None
     problem: str = ""
+    number: int = 0
+    note: str = ""
+    whole_folder: bool = False
+    has_row: bool = True
+    named: str = ""
 
     @property
     def name(self) -> ClipName:
@@ -75,9 +105,11 @@ class Loaded:
     Attributes:
         dataset: its name in the catalogue.
         sheet: the table that was read.
-        annotations: its rows, in order.
+        annotations: its rows, in order; then what its folders say by themselves.
         frames_root: the folder that was searched for frames.
-        unlisted: clips that have frames but no row in the sheet.
+        unlisted: clips that have frames but neither a row in the sheet nor a label in their name.
+        folder_labels: names that folders of classes have in this release -> label.
+        notes: how the sheet was read, a sentence each.
         fps: frames per second; None when unknown.
         has_apexes: False when the release annotates no apexes at all.
         apex: what happens to clips without an apex unless the user decides otherwise.
@@ -90,11 +122,17 @@ class Loaded:
     annotations: tuple[Annotation, ...]
     frames_root: Path
     unlisted: Mapping[ClipName, Path] = field(default_factory=dict)
+    folder_labels: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
     fps: float | None = None
     has_apexes: bool = True
     apex: ApexRule = "annotated"
     by_onset: bool = False
     unconfirmed: tuple[str, ...] = ()
+
+    def name_of(self, one: Annotation) -> ClipName:
+        """Name a clip as the manifest does."""
+        return one.name_with_onset if self.by_onset else one.name
 
 
 @dataclass(frozen=True, slots=True)

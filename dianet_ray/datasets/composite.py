@@ -9,10 +9,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from dianet_ray.datasets.annotations import ChosenPaths, ClipName, Loaded
+from dianet_ray.datasets.annotations import NOT_LISTED, ChosenPaths, ClipName, Loaded
 from dianet_ray.datasets.discovery import chosen_path
 from dianet_ray.datasets.release import LabelMapping, Release
 from dianet_ray.errors import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What a composite's published list holds of one source: subjects, and clips per class."""
+
+    subjects: int
+    classes: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +33,7 @@ class Composite:
         folders: for each source, how the names of its folder may start; letters and digits only.
         label_sets: as of `Release`; a key names the source too (`samm/fear`).
         excluded: clips of a source that the composite's published list does not contain.
+        published: what that list holds of each source, to be compared with what is found.
     """
 
     dataset: str
@@ -32,6 +41,7 @@ class Composite:
     folders: Mapping[str, tuple[str, ...]]
     label_sets: Mapping[str, LabelMapping]
     excluded: Mapping[str, frozenset[ClipName]] = field(default_factory=dict)
+    published: Mapping[str, Published] = field(default_factory=dict)
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -64,7 +74,7 @@ class Composite:
     def _mark(self, loaded: Loaded) -> Loaded:
         """Give clips outside the published list the reason to leave them out."""
         excluded = self.excluded.get(loaded.dataset, frozenset())
-        problem = f"composite: not in {self.dataset.upper()}'s published list"
+        problem = f"{NOT_LISTED}not in {self.dataset.upper()}'s published list"
         marked = (
             replace(one, problem=problem) if one.name in excluded else one
             for one in loaded.annotations

@@ -25,7 +25,7 @@ from dianet_ray.errors import InputError
 from dianet_ray.imaging.clip_images import FrameSpan, clip_images
 from dianet_ray.imaging.display import pixels
 from dianet_ray.imaging.faces import Box
-from dianet_ray.imaging.frames import FrameError, read_frames
+from dianet_ray.imaging.frames import FrameError, clip_numbers, read_frames
 from dianet_ray.storage import files
 from dianet_ray.storage.files import writing
 
@@ -43,21 +43,23 @@ class _Line:
     caption: str
 
 
-def write_contact_sheet(manifest: Manifest, path: Path, *, crop: Crop) -> int:
+def write_contact_sheet(manifest: Manifest, path: Path, *, crop: Crop, fill_gaps: int = 0) -> int:
     """Draw some clips as a PNG; return how many were drawn.
 
     Args:
         manifest: whose clips.
         path: of the picture.
         crop: which part of the frames is drawn.
+        fill_gaps: as of a `Recipe`.
 
     Raises:
         InputError: no clip can be drawn, or the file cannot be written.
     """
+    recipe = Recipe(_SIDE, crop=crop, fill_gaps=fill_gaps)
     lines = []
     for row in sample(manifest.usable(), N_CLIPS):
         with contextlib.suppress(FrameError):  # the summary names clips that cannot be read
-            lines.append(_line(manifest, row, crop))
+            lines.append(_line(manifest, row, recipe))
     if not lines:
         raise InputError(f"a contact sheet needs a usable clip: {manifest.root} has none")
     content = io.BytesIO()
@@ -105,10 +107,12 @@ def sample(rows: Sequence[Row], n_clips: int) -> list[Row]:
     return chosen[:n_clips]
 
 
-def _line(manifest: Manifest, row: Row, crop: Crop) -> _Line:
+def _line(manifest: Manifest, row: Row, recipe: Recipe) -> _Line:
     path, onset, offset = manifest.frames(row), row.onset or 0, row.offset or 0
-    made = clip_images(path, FrameSpan(onset, row.apex, offset), Recipe(_SIDE, crop=crop))
-    frames = list(read_frames(path, (onset, made.apex, offset)))
+    made = clip_images(path, FrameSpan(onset, row.apex, offset), recipe)
+    taken = clip_numbers(path, onset, offset, recipe.fill_gaps)
+    wanted = [taken[number - onset] for number in (onset, made.apex, offset)]
+    frames = list(read_frames(path, wanted))
     if made.box:
         box = Box.parse(made.box)
         frames = [np.asarray(box.cut(frame), np.uint8) for frame in frames]

@@ -14,6 +14,7 @@ from dianet_ray.datasets import releases
 from dianet_ray.datasets.annotations import Annotation, ClipName
 from dianet_ray.datasets.catalogue import all_data_sets
 from dianet_ray.datasets.sheets import SheetRow, as_frame, as_text, read_table
+from dianet_ray.datasets.spellings import fold
 from dianet_ray.datasets.subjects import short_name
 from dianet_ray.errors import InputError
 
@@ -159,9 +160,11 @@ def _find(
 
 
 def _is_named(annotation: Annotation, one: Correction) -> bool:
-    """Whether a correction names this clip; case differs between sheets and folders."""
+    """Whether a correction names this clip; case and zeros differ between sheets and folders."""
     names = {annotation.filename.casefold(), annotation.name_with_onset.filename.casefold()}
-    return annotation.subject == one.clip.subject and one.clip.filename.casefold() in names
+    return fold(annotation.subject) == fold(one.clip.subject) and (
+        one.clip.filename.casefold() in names
+    )
 
 
 def _cell(annotation: Annotation, column: str) -> str:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 from dianet_ray.datasets.annotations import ClipName
 from dianet_ray.errors import InputError, one_line
 from dianet_ray.imaging.frames import is_video
 
 _MACOS_COPY = "__MACOSX"  # holds the metadata of every file that macOS packed, under its name
+
+_TABLES = ("*.csv", "*.tsv", "*.xlsx", "*.parquet")
+_LISTED = 3
 
 Place = Callable[[Path], ClipName | None]
 """Tells which clip's frames a path holds; None for any other path."""
@@ -29,6 +33,11 @@ def sheets_below(root: Path, patterns: Sequence[str]) -> list[Path]:
     return sorted(found.values())
 
 
+def has_file_like(root: Path, patterns: Sequence[str]) -> bool:
+    """Whether a sheet is there, or one in a format that is not read (.xls, .ods)."""
+    return bool(sheets_below(root, [f"{pattern.rpartition('.')[0]}.*" for pattern in patterns]))
+
+
 def find_sheet(root: Path, patterns: Sequence[str], chosen: Path | None) -> Path:
     """Take the sheet that the user chose, else the only one there is.
 
@@ -40,16 +49,29 @@ def find_sheet(root: Path, patterns: Sequence[str], chosen: Path | None) -> Path
     found = sheets_below(root, patterns)
     what = f"sheet {' or '.join(patterns)}"
     if not found:
-        # openpyxl does not read the older .xls format, in which CAS(ME)^3 was first released.
-        old = sheets_below(root, [pattern.replace(".xlsx", ".xls") for pattern in patterns])
-        hint = f"save {old[0]} as .xlsx, or " if old else ""
-        raise InputError(f"{what}: none found under {root}; {hint}name it with --annotations FILE")
+        raise InputError(f"{what}: none found under {root}; {_other_sheet(root, patterns)}")
     if len(found) > 1:
         listed = ", ".join(map(str, found))
         raise InputError(
             f"{what}: {len(found)} found, choose one with --annotations FILE: {listed}"
         )
     return found[0]
+
+
+def _other_sheet(root: Path, patterns: Sequence[str]) -> str:
+    """Say what to do where no sheet has a known name: other files may be it."""
+    known = [pattern.replace(".xlsx", ".xls") for pattern in patterns if ".xlsx" in pattern]
+    tables = sheets_below(root, _TABLES)
+    # openpyxl does not read the older .xls format, in which CAS(ME)^3 was first released.
+    old = sheets_below(root, known) or ([] if tables else sheets_below(root, ("*.xls",)))
+    if old:
+        return f"save {old[0]} as .xlsx, or name another with --annotations FILE"
+    if not tables:
+        return "name it with --annotations FILE"
+    n_more = len(tables) - _LISTED
+    more = f" and {n_more} more" if n_more > 0 else ""
+    listed = ", ".join(map(str, tables[:_LISTED]))
+    return f"if it is one of these, name it with --annotations FILE: {listed}{more}"
 
 
 def chosen_path(path: Path, root: Path, option: str) -> Path:
@@ -72,6 +94,33 @@ def chosen_path(path: Path, root: Path, option: str) -> Path:
 def frames_root(root: Path, chosen: Path | None) -> Path:
     """Take the folder of frames that the user chose, else the data set's own folder."""
     return root if chosen is None else chosen_path(chosen, root, "--frames-dir")
+
+
+def find_path(root: Path, name: str) -> Path | None:
+    """Find a path that a table names; None if nothing is there.
+
+    Either kind of slash separates folders, and accents may be composed (NFC) or not (NFD), as
+    Windows and macOS write them.
+    """
+    if os.path.exists(root / name):  # unlike Path.exists, no error for long names
+        return root / name
+    at: Path | None = root
+    for part in PureWindowsPath(name).parts:
+        at = at and _entry(at, part)
+    return at
+
+
+def _entry(folder: Path, name: str) -> Path | None:
+    if os.path.exists(folder / name):
+        return folder / name
+    if name.isascii():  # there is one way to write it
+        return None
+    wanted = unicodedata.normalize("NFC", name)
+    try:
+        alike = [one for one in os.listdir(folder) if unicodedata.normalize("NFC", one) == wanted]
+    except OSError:  # no folder, or none that opens
+        return None
+    return folder / alike[0] if len(alike) == 1 else None
 
 
 def find_frames(root: Path, place: Place, *, expected: str) -> dict[ClipName, Path]:

@@ -8,6 +8,7 @@ used only by a mapping that names the combination.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,6 +79,8 @@ def plain_label(label: str) -> str:
     >>> plain_label(" Other "), plain_label("Surprise+Positive")
     ('others', 'positive+surprise')
     """
+    # An accent may be composed in one row and not in another.
+    label = unicodedata.normalize("NFC", label)
     parts = {" ".join(part.split()).casefold() for part in label.split(SEVERAL)}
     # SAMM and CAS(ME)^3 write Other in some copies and Others in others.
     return SEVERAL.join(sorted({"other": "others"}.get(part, part) for part in parts))

@@ -6,19 +6,26 @@ import csv
 import hashlib
 import io
 import json
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from dianet_ray.artefacts import CORRECTED, LEFT_OUT, MANIFEST_COLUMNS
+from dianet_ray.artefacts import CORRECTED, LEFT_OUT, MANIFEST_COLUMNS, Record
 from dianet_ray.datasets.annotations import ApexRule
 from dianet_ray.datasets.corrections import Correction
 from dianet_ray.datasets.numbering import Numbering
 from dianet_ray.datasets.sheets import Sheet
+from dianet_ray.errors import InputError
 from dianet_ray.storage.outputs import write_file
 
 UNREADABLE = "unreadable: "
 """Start of the reason for a clip whose files cannot be read; all other reasons are rules."""
+
+MISSING_APEX = "missing apex: "
+"""Start of the reason for a clip whose sheet names no apex."""
+
+BY_FOLDER = "by its folder: "
+"""Start of the reason for a clip without a row whose folder says subject, label and span."""
 
 NO_ROW = "no row: "
 """Start of the reason for a clip that has frames but no row in the sheet."""
@@ -78,6 +85,7 @@ class Source:
         n_fitting: number of clips that have all their frames with this numbering.
         apex: what happened to clips without an apex.
         unconfirmed: what no public source confirms about the layout, a sentence each.
+        notes: how the sheet was read, a sentence each.
     """
 
     dataset: str
@@ -87,6 +95,27 @@ class Source:
     n_fitting: int
     apex: ApexRule
     unconfirmed: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Contradiction(Record):
+    """A used clip whose own name says another label than the sheet.
+
+    Attributes:
+        clip: its clip_id.
+        label: the sheet's.
+        named: the label that name and folder agree on; empty if they differ as well.
+        said: what name and folder say, in words.
+    """
+
+    clip: str
+    label: str
+    named: str
+    said: str
+
+    def __str__(self) -> str:
+        return f"{self.label}, but {self.said}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +128,8 @@ class Manifest:
         sources: where the rows come from.
         rows: sorted by clip_id and onset.
         unused: corrections that changed nothing.
+        contradictions: clips whose own names say another label.
+        remedies: clip_id of a clip that is left out -> flags each of which would make it usable.
     """
 
     dataset: str
@@ -106,6 +137,8 @@ class Manifest:
     sources: tuple[Source, ...]
     rows: tuple[Row, ...]
     unused: tuple[Correction, ...] = ()
+    remedies: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    contradictions: tuple[Contradiction, ...] = ()
 
     def hash(self) -> str:
         """Hash the content; the hash does not change when data set or frame folder are moved."""
@@ -130,6 +163,32 @@ class Manifest:
     def frames(self, row: Row) -> Path:
         """Locate the frames of a clip: a folder or a video."""
         return self.root / row.frames_path
+
+
+def mostly_left_out(n_left_out: int, n_clips: int) -> str:
+    """Say that more than half of a sheet's clips are left out; empty where they are not."""
+    if 2 * n_left_out <= n_clips:
+        return ""
+    return f"more than half of the sheet's clips are left out: {n_left_out} of {n_clips}"
+
+
+def check_usable(rows: Iterable[Row]) -> None:
+    """Refuse a data set of which no clip can be used.
+
+    Raises:
+        InputError: with the number of clips by what keeps them out, and the first reason.
+    """
+    of_sheet = [row for row in rows if not row.reason.startswith(NO_ROW)]
+    if any(row.state != LEFT_OUT for row in of_sheet):
+        return
+    n_unreadable = sum(row.reason.startswith(UNREADABLE) for row in of_sheet)
+    first = f"; first {of_sheet[0].clip_id}: {of_sheet[0].reason}" if of_sheet else ""
+    if any(row.reason.startswith(MISSING_APEX) for row in of_sheet):
+        first += "; --apex spot or --apex midpoint estimates a missing apex"
+    raise InputError(
+        f"at least one of the sheet's clips must be usable: of {len(of_sheet)}, rules leave out "
+        f"{len(of_sheet) - n_unreadable} and {n_unreadable} cannot be read{first}"
+    )
 
 
 def write_csv(rows: Iterable[Row], path: Path) -> None:

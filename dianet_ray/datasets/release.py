@@ -12,9 +12,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
-from dianet_ray.datasets.annotations import Annotation, ApexRule, ChosenPaths, Loaded
-from dianet_ray.datasets.discovery import Place, find_frames, find_sheet, frames_root
-from dianet_ray.datasets.sheets import Columns, SheetRow, read_table
+from dianet_ray.datasets.annotations import Annotation, ApexRule, ChosenPaths, ClipName, Loaded
+from dianet_ray.datasets.discovery import (
+    Place,
+    find_frames,
+    find_sheet,
+    frames_root,
+    has_file_like,
+)
+from dianet_ray.datasets.folder_clips import ClipFolders, folder_clips, stand_in
+from dianet_ray.datasets.further import further_clips
+from dianet_ray.datasets.sheets import Columns, Sheet, SheetRow, read_table
 from dianet_ray.errors import InputError
 
 LabelMapping = Mapping[str, str]
@@ -59,6 +67,11 @@ class Release:
         example: a path that `place` recognises, shown to users.
         fps: frames per second.
         filename: spells a file name of the sheet as `place` does.
+        named: the label that the name of a clip carries; empty for none.
+        folder_labels: names of folders that hold one class -> label.
+        further: columns of further micro-expressions of a row (`further_columns`).
+        folders: set if the release can be read without a sheet, from folders that hold just their
+            clips and that `named` gives labels to.
         sheet_name: the sheet to read in a workbook that holds several.
         by_onset: several rows share a recording, so a clip is named with its onset.
         apex: what happens to clips without an apex unless the user decides otherwise.
@@ -74,6 +87,10 @@ class Release:
     example: str
     fps: float
     filename: Callable[[str], str] = str
+    named: Callable[[str], str] = lambda _: ""
+    folder_labels: LabelMapping = field(default_factory=dict)
+    further: Columns = field(default_factory=dict)
+    folders: ClipFolders | None = None
     sheet_name: str | None = None
     by_onset: bool = False
     apex: ApexRule = "annotated"
@@ -99,36 +116,68 @@ class Release:
                 is not this release's.
         """
         refuse_several(self.dataset, chosen)
-        path = find_sheet(root, self.sheet_patterns, next(iter(chosen.sheets), None))
-        sheet, rows = read_table(path, self.columns, sheet_name=self.sheet_name)
         folder = frames_root(root, next(iter(chosen.frames), None))
-        expected = f"frames of {self.dataset} in folders like {self.example}"
-        found = find_frames(folder, self.place, expected=expected)
-        annotations = [self._annotation(row) for row in rows]
+        has_sheet = chosen.sheets or has_file_like(root, self.sheet_patterns)
+        if self.folders is not None and not has_sheet:
+            return [self._read_folders(folder, self.folders)]
+        path = find_sheet(root, self.sheet_patterns, next(iter(chosen.sheets), None))
+        sheet, rows = read_table(
+            path,
+            {**self.columns, **self.further},
+            sheet_name=self.sheet_name,
+            optional=frozenset(self.further),
+        )
+        found = self._find(folder)
+        firsts = [self._annotation(row) for row in rows]
         # A folder holds a whole recording or one clip of it, so both names count as listed.
-        listed = {name for one in annotations for name in (one.name, one.name_with_onset)}
-        loaded = Loaded(
+        listed = {name for one in firsts for name in (one.name, one.name_with_onset)}
+        firsts = [
+            replace(one, frames=found.get(one.name_with_onset) or found.get(one.name))
+            for one in firsts
+        ]
+        unlisted = {name: path for name, path in found.items() if name not in listed}
+        further = further_clips(list(zip(rows, firsts, strict=True)), unlisted)
+        left = {name: path for name, path in unlisted.items() if name not in further.taken}
+        clips = (*firsts, *further.clips)
+        if self.folders is not None:
+            found_alone = folder_clips(left, folder, self.named, self.folders)
+            clips, left = (*clips, *(replace(one, has_row=False) for one in found_alone)), {}
+        loaded = self._loaded(sheet, folder, clips)
+        return [replace(loaded, unlisted=left, notes=further.notes)]
+
+    def _read_folders(self, folder: Path, form: ClipFolders) -> Loaded:
+        """Read a release without a sheet."""
+        clips = folder_clips(self._find(folder), folder, self.named, form)
+        note = "no sheet: the folders' names say subject and label, their files the span"
+        return replace(self._loaded(stand_in(folder, clips), folder, clips), notes=(note,))
+
+    def _find(self, folder: Path) -> dict[ClipName, Path]:
+        expected = f"frames of {self.dataset} in folders like {self.example}"
+        return find_frames(folder, self.place, expected=expected)
+
+    def _loaded(self, sheet: Sheet, folder: Path, clips: tuple[Annotation, ...]) -> Loaded:
+        return Loaded(
             dataset=self.dataset,
             sheet=sheet,
-            annotations=tuple(
-                replace(one, frames=found.get(one.name_with_onset) or found.get(one.name))
-                for one in annotations
-            ),
+            annotations=tuple(map(self._with_named, clips)),
             frames_root=folder,
-            unlisted={name: path for name, path in found.items() if name not in listed},
+            folder_labels=self.folder_labels,
             fps=self.fps,
             has_apexes="apex" in self.columns,
             apex=self.apex,
             by_onset=self.by_onset,
             unconfirmed=self.unconfirmed,
         )
-        return [loaded]
+
+    def _with_named(self, one: Annotation) -> Annotation:
+        # Further clips of a recording are named with their onset, which says nothing of the label.
+        return replace(one, named=self.named(one.filename.partition("@")[0]))
 
     def _annotation(self, row: SheetRow) -> Annotation:
         problem = ""
         # Only the first of merged cells has the value; nothing says that it is meant for all.
-        if row.merged:
-            problem = f"merged cells: {', '.join(row.merged)} of this row belong to another cell"
+        if merged := [name for name in row.merged if name in self.columns]:
+            problem = f"merged cells: {', '.join(merged)} of this row belong to another cell"
         return Annotation(
             subject=self.subject(row.text("subject")),
             filename=self.filename(row.text("filename")),
@@ -138,6 +187,7 @@ class Release:
             offset=row.frame("offset"),
             apex_text=row.text("apex"),
             problem=problem,
+            number=row.number,
         )
 
 

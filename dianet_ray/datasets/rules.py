@@ -6,30 +6,34 @@ states add up. Nothing is corrected or left out without being counted and named.
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 
-from dianet_ray.artefacts import CORRECTED, LEFT_OUT, USED
-from dianet_ray.datasets.annotations import (
-    Annotation,
-    ApexRule,
-    ChosenPaths,
-    ClipName,
-    Loaded,
-)
+from dianet_ray.artefacts import CORRECTED, LEFT_OUT
+from dianet_ray.datasets.annotations import Annotation, ChosenPaths, Loaded, Rules
 from dianet_ray.datasets.catalogue import read_data_set
-from dianet_ray.datasets.corrections import Correction, correct
-from dianet_ray.datasets.manifest import NO_ROW, UNREADABLE, Manifest, Row, Source
-from dianet_ray.datasets.numbering import Interval, choose_numbering, fits, shift
-from dianet_ray.imaging.frames import FolderError, FrameError, frame_numbers
+from dianet_ray.datasets.contradictions import find_contradictions
+from dianet_ray.datasets.corrections import Corrected, Correction, correct
+from dianet_ray.datasets.frame_rules import Frames
+from dianet_ray.datasets.manifest import (
+    BY_FOLDER,
+    NO_ROW,
+    Contradiction,
+    Manifest,
+    Row,
+    Source,
+)
+from dianet_ray.datasets.overlaps import refuse_two_subjects
+from dianet_ray.datasets.remedies import find_remedies
+from dianet_ray.datasets.row_rules import corrected as corrected_row
+from dianet_ray.datasets.row_rules import left_out
+from dianet_ray.datasets.spellings import one_spelling
 
-_RUNS_LISTED = 5  # runs of missing frames in a reason
-
-MAX_SECONDS = 5.0
-"""Longest clip, where the frame rate is known. A micro-expression lasts about half a second."""
+NO_RULES = Rules()
+_NOT_NAMED = "a folder of frames that the sheet does not name"
 
 
 def read_manifest(
@@ -37,7 +41,7 @@ def read_manifest(
     root: Path,
     *,
     chosen: ChosenPaths | None = None,
-    apex: ApexRule | None = None,
+    rules: Rules = NO_RULES,
     corrections: Sequence[Correction] = (),
 ) -> Manifest:
     """Read a data set's sheet, list its frames, and apply the rules to every clip.
@@ -46,215 +50,84 @@ def read_manifest(
         dataset: a name of the catalogue.
         root: the data set's folder.
         chosen: sheets and frame folders that the user named.
-        apex: what happens to clips without an apex; None takes the data set's default.
+        rules: what the user decided about clips that are not clear.
         corrections: cells of the sheet to replace.
 
     Raises:
-        InputError: the data set cannot be read, or the user must choose between several files.
+        InputError: the data set cannot be read, the user must choose between several files, one
+            subject has several spellings, or the same frames of a folder are two subjects'.
     """
     root = root.absolute()
     rows: list[Row] = []
     sources: list[Source] = []
     unused: list[Correction] = []
-    for loaded in read_data_set(dataset, root, chosen or ChosenPaths()):
+    remedies: dict[str, tuple[str, ...]] = {}
+    contradictions: list[Contradiction] = []
+    for found in read_data_set(dataset, root, chosen or ChosenPaths()):
+        spelt = one_spelling(found.annotations, merge=rules.merge_subjects, sheet=found.sheet.path)
+        loaded = replace(found, annotations=spelt)
         mine = [one for one in corrections if one.dataset == loaded.dataset]
         corrected = correct(loaded.annotations, mine)
-        frames = _Frames(loaded, root, apex or loaded.apex)
-        rows += _rows(frames, loaded, corrected.annotations, corrected.notes)
-        sources.append(frames.source())
+        frames = Frames(loaded, root, replace(rules, apex=rules.apex or loaded.apex))
+        judge = functools.partial(_rows, frames, loaded)
+        rows += (judged := judge(frames.rules, corrected))
+        remedies |= find_remedies(loaded, judge, frames.rules, corrected)
+        contradictions += find_contradictions(loaded, root, judged)
+        sources.append(frames.source(judged))
         unused += corrected.unused
     names = {source.dataset for source in sources}
     unused += [one for one in corrections if one.dataset not in names]
     # Sorted, so that nothing that follows depends on the order of the sheet.
     rows.sort(key=lambda row: (row.clip_id, row.onset or 0))
-    return Manifest(dataset, root, tuple(sources), tuple(rows), tuple(unused))
+    manifest = Manifest(
+        dataset,
+        root,
+        tuple(sources),
+        tuple(rows),
+        tuple(unused),
+        remedies,
+        tuple(contradictions),
+    )
+    refuse_two_subjects(manifest)
+    return manifest
 
 
-def _rows(
-    frames: _Frames, loaded: Loaded, corrected: Sequence[Annotation], notes: Sequence[str]
-) -> list[Row]:
+def _rows(frames: Frames, loaded: Loaded, rules: Rules, corrected: Corrected) -> list[Row]:
     """Make the rows of one source: its annotations, and folders that no annotation names."""
-    names = [one.name_with_onset if loaded.by_onset else one.name for one in loaded.annotations]
+    names = [loaded.name_of(one) for one in loaded.annotations]
+    frames = frames.under(rules)
     # Counted as text, like clip_id: `a/b` + `c` and `a` + `b/c` are the same clip_id.
     n_rows_of = Counter(map(str, names))
     rows = []
-    for one, name, note in zip(corrected, names, notes, strict=True):
+    for given, name, note in zip(corrected.annotations, names, corrected.notes, strict=True):
+        one = frames.spanned(given)
         row = frames.new_row(one, name)
+        if one.note:
+            row = corrected_row(row, one.note)
         # None of them is used, because nothing says which one is right.
         if (n_rows := n_rows_of[str(name)]) > 1:
-            rows.append(_left_out(row, f"duplicate rows: {n_rows} rows of the sheet"))
+            rows.append(left_out(row, f"duplicate rows: {n_rows} rows of the sheet"))
+        elif one.has_row:
+            rows.append(_with_note(frames.apply_rules(row, one), note))
+        elif frames.hold_clips:
+            note = "; ".join(filter(None, [note, BY_FOLDER + _NOT_NAMED]))
+            rows.append(_with_note(frames.apply_rules(row, one), note))
         else:
-            rows.append(_with_note(frames.apply_rules(row, one), one, note))
+            rows.append(left_out(row, NO_ROW + _NOT_NAMED))
     for name, path in loaded.unlisted.items():
         folder = Annotation(*name, "", None, None, None, frames=path)
-        reason = NO_ROW + "a folder of frames that the sheet does not name"
-        rows.append(_left_out(frames.new_row(folder, name), reason))
+        rows.append(left_out(frames.new_row(folder, name), NO_ROW + _NOT_NAMED))
     return rows
 
 
-def _left_out(row: Row, reason: str) -> Row:
-    return replace(row, state=LEFT_OUT, reason=reason)
-
-
-def _with_note(row: Row, one: Annotation, note: str) -> Row:
+def _with_note(row: Row, note: str) -> Row:
     """Add to a row what was corrected, unless a rule left the clip out."""
     if not note or row.state == LEFT_OUT:
         return row
-    reason = f"{row.reason}; {note}" if row.reason else f"correction: {note}"
+    kind = "" if note.startswith(BY_FOLDER) else "correction: "
+    reason = f"{row.reason}; {note}" if row.reason else f"{kind}{note}"
     # Each change starts with its column; the source after it may mention the apex as well.
     has_new_apex = any(change.startswith("apex ") for change in note.split("; "))
     is_corrected = row.apex_from == "annotated" and has_new_apex
     apex_from = "correction" if is_corrected else row.apex_from
     return replace(row, state=CORRECTED, reason=reason, apex_from=apex_from)
-
-
-class _Frames:
-    """The frames of one source's clips; a folder that several clips share is listed once."""
-
-    def __init__(self, loaded: Loaded, root: Path, apex: ApexRule) -> None:
-        self._loaded, self._root, self._apex = loaded, root, apex
-        self._numbers: dict[Path, Sequence[int] | FrameError] = {}
-        clips = [
-            ((one.onset, one.offset), numbers)
-            for one in loaded.annotations
-            if one.onset is not None and one.offset is not None and one.frames is not None
-            if not isinstance(numbers := self._list(one.frames), FrameError)
-        ]
-        self._numbering, self._n_fitting = choose_numbering(clips)
-
-    def source(self) -> Source:
-        """Describe where the rows come from."""
-        loaded = self._loaded
-        return Source(
-            dataset=loaded.dataset,
-            sheet=loaded.sheet,
-            frames_root=loaded.frames_root,
-            numbering=self._numbering,
-            n_fitting=self._n_fitting,
-            apex=self._apex,
-            unconfirmed=loaded.unconfirmed,
-        )
-
-    def new_row(self, one: Annotation, name: ClipName) -> Row:
-        """Make the row of a clip to which no rule has been applied."""
-        path = ""
-        if one.frames is not None:
-            inside = one.frames.is_relative_to(self._root)
-            path = (one.frames.relative_to(self._root) if inside else one.frames).as_posix()
-        subject = f"{self._loaded.dataset}/{one.subject}"
-        return Row(
-            clip_id=f"{subject}/{name.filename}",
-            subject=subject,
-            label=one.label,
-            onset=one.onset,
-            apex=one.apex,
-            offset=one.offset,
-            n_frames=0,
-            apex_from="",
-            box="",
-            state=USED,
-            reason="",
-            frames_path=path,
-        )
-
-    def apply_rules(self, row: Row, one: Annotation) -> Row:
-        """Apply the rules in order; the first one that a clip breaks leaves it out."""
-        if reason := one.problem or _missing_name(one):
-            return _left_out(row, reason)
-        if one.onset is None or one.offset is None:
-            return _left_out(row, "no onset or offset: not both are frame numbers")
-        interval = (one.onset, one.offset)
-        if reason := _impossible(interval, self._loaded.fps):
-            return _left_out(row, reason)
-        if one.frames is None:
-            return _left_out(row, f"no frame folder: none for {one.name}")
-        numbers = self._list(one.frames)
-        if isinstance(numbers, FrameError):
-            kind = UNREADABLE if isinstance(numbers, FolderError) else "unclear frames: "
-            # Without the path, so that the manifest's hash does not depend on where the data lie.
-            return _left_out(row, kind + str(numbers).replace(str(one.frames), str(one.name)))
-        if not numbers:
-            return _left_out(row, f"no frames: no numbered jpg, png or bmp in {one.name}")
-        return self._apply_frame_rules(row, one, interval, numbers)
-
-    def _apply_frame_rules(
-        self, row: Row, one: Annotation, interval: Interval, numbers: Sequence[int]
-    ) -> Row:
-        """Compare onset, apex and offset with the frames that exist."""
-        added = shift(self._numbering, interval, numbers)
-        onset, offset = interval[0] + added, interval[1] + added
-        present = [number for number in numbers if onset <= number <= offset]
-        apex = None if one.apex is None else one.apex + added
-        row = replace(row, onset=onset, apex=apex, offset=offset, n_frames=len(present))
-        # A gap shifts the weights of rank pooling, so a clip with missing frames is not used.
-        if missing := _missing(present, onset, offset):
-            return _left_out(row, f"frames missing: {missing} of {onset}..{offset}")
-        if not fits(self._numbering, interval, numbers):
-            counts = f"{len(numbers)} renumbered files, the clip has {offset - onset + 1} frames"
-            return _left_out(row, f"unclear frames: {counts}")
-        # Strictly inside: a phase of one frame holds no motion.
-        if apex is not None and onset < apex < offset:
-            return replace(row, apex_from="annotated")
-        if not self._loaded.has_apexes:
-            reason = "missing apex: the data set annotates none"
-        elif apex is None:
-            reason = f"missing apex: {one.apex_text or 'empty'}"
-        else:
-            reason = f"impossible apex: {apex} is not inside {onset}..{offset}"
-        return _without_apex(row, reason, self._apex, (onset, offset))
-
-    def _list(self, path: Path) -> Sequence[int] | FrameError:
-        if path not in self._numbers:
-            try:
-                self._numbers[path] = frame_numbers(path)
-            except FrameError as error:
-                self._numbers[path] = error
-        return self._numbers[path]
-
-
-def _missing_name(one: Annotation) -> str:
-    if not (one.subject and one.filename):
-        return f"no name: subject {one.subject!r}, file name {one.filename!r}"
-    return "" if one.label else "no label: the emotion is empty"
-
-
-def _impossible(interval: Interval, fps: float | None) -> str:
-    """Say what is wrong with onset and offset, whatever the frames are."""
-    onset, offset = interval
-    if onset > offset:
-        return f"onset after offset: {onset} > {offset}"
-    n_frames = offset - onset + 1
-    # CAS(ME)^3 has offsets that make clips of 24 seconds: typing errors in the sheet.
-    if fps and n_frames > MAX_SECONDS * fps:
-        seconds = n_frames / fps
-        return f"too long: {n_frames} frames are {seconds:.1f} s, more than {MAX_SECONDS:g} s"
-    return ""
-
-
-def _without_apex(row: Row, reason: str, rule: ApexRule, interval: Interval) -> Row:
-    onset, offset = interval
-    if rule == "annotated":
-        return _left_out(row, reason)
-    if offset - onset < 2:
-        return _left_out(row, f"{reason}, and there is no frame between")
-    if rule == "spot":
-        # The frames tell when they are decoded. docs/decisions.md: Apex spotting
-        return replace(row, apex=None, apex_from="spot", state=CORRECTED, reason=reason)
-    middle = (onset + offset) // 2
-    reason += f", took the midpoint {middle}"
-    return replace(row, apex=middle, apex_from="midpoint", state=CORRECTED, reason=reason)
-
-
-def _missing(present: list[int], first: int, last: int) -> str:
-    """List the numbers of first..last that are missing, as runs; only the first few runs.
-
-    >>> _missing([1, 2, 6, 7, 8], 1, 9)
-    '3-5, 9'
-    """
-    around = pairwise([first - 1, *present, last + 1])
-    runs = [(a + 1, b - 1) for a, b in around if b - a > 1]
-    listed = ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in runs[:_RUNS_LISTED])
-    n_more = len(runs) - _RUNS_LISTED
-    if n_more <= 0:
-        return listed
-    return f"{listed} and {n_more} more {'run' if n_more == 1 else 'runs'}"

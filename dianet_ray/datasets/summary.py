@@ -13,24 +13,32 @@ from dataclasses import dataclass
 from dianet_ray.artefacts import CORRECTED, LEFT_OUT, USED, Record
 from dianet_ray.datasets.annotations import ApexRule
 from dianet_ray.datasets.label_sets import COMMONEST, NAMED, LabelSet
-from dianet_ray.datasets.manifest import Manifest, Row, Source
+from dianet_ray.datasets.manifest import Contradiction, Manifest, Row, Source
 from dianet_ray.datasets.numbering import Numbering
+from dianet_ray.datasets.overlaps import Overlap
+from dianet_ray.datasets.published import PartNumbers, part_numbers
 from dianet_ray.datasets.validation import Inspected
 
 
 @dataclass(frozen=True, slots=True)
 class SourceSummary(Record):
-    """One source: paths of sheet and frames, the sheet's hash, and how it was read."""
+    """One source: paths of sheet and frames, the sheet's hash, and how it was read.
+
+    Where folders stand in for a sheet, `annotations` is their folder and `sheet` is empty.
+    `encoding` is that of a sheet that is a text, else empty.
+    """
 
     dataset: str
     annotations: str
     sheet: str
     sha256: str
+    encoding: str
     frames: str
     numbering: Numbering
     n_fitting: int
     apex: ApexRule
     unconfirmed: tuple[str, ...]
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +94,12 @@ class Summary(Record):
         frame_sizes: `WIDTHxHEIGHT` in pixels -> clips, the commonest first.
         phases: onset_apex, apex_offset and whole_clip -> lengths; absent without clips.
         reasons: left_out and corrected -> kind of reason -> clips.
+        contradictions: used clips whose own names say another label than the sheet.
+        remedies: flag -> clips that are left out, and that the flag alone would make usable.
+        published: of a composite, each part against the published list.
         unused_corrections: corrections that changed nothing.
         duplicates: clips that show the same frames.
+        overlaps: clips that share frames of one folder, or copied files.
     """
 
     dataset: str
@@ -103,8 +115,12 @@ class Summary(Record):
     frame_sizes: dict[str, int]
     phases: dict[str, Lengths]
     reasons: dict[str, dict[str, tuple[ClipDetail, ...]]]
+    contradictions: tuple[Contradiction, ...]
+    remedies: dict[str, tuple[str, ...]]
+    published: tuple[PartNumbers, ...]
     unused_corrections: tuple[str, ...]
     duplicates: tuple[DuplicateClips, ...]
+    overlaps: tuple[Overlap, ...]
 
 
 def summarise(inspected: Inspected, manifest_hash: str) -> Summary:
@@ -126,11 +142,15 @@ def summarise(inspected: Inspected, manifest_hash: str) -> Summary:
         frame_sizes=inspected.sizes,
         phases=_phases(usable),
         reasons=_reasons(manifest),
+        contradictions=manifest.contradictions,
+        remedies=_remedies(manifest),
+        published=part_numbers(manifest),
         unused_corrections=tuple(map(str, manifest.unused)),
         duplicates=tuple(
             DuplicateClips((one.first, one.second), one.correlation, one.across_subjects)
             for one in inspected.duplicates
         ),
+        overlaps=inspected.overlaps,
     )
 
 
@@ -140,11 +160,13 @@ def _source(source: Source) -> SourceSummary:
         annotations=str(source.sheet.path),
         sheet=source.sheet.name,
         sha256=source.sheet.sha256,
+        encoding=source.sheet.encoding,
         frames=str(source.frames_root),
         numbering=source.numbering,
         n_fitting=source.n_fitting,
         apex=source.apex,
         unconfirmed=source.unconfirmed,
+        notes=source.notes,
     )
 
 
@@ -193,3 +215,12 @@ def _reasons(manifest: Manifest) -> dict[str, dict[str, tuple[ClipDetail, ...]]]
             kinds = reasons[row.state]
             kinds[kind] = (*kinds.get(kind, ()), ClipDetail(row.clip_id, detail))
     return reasons
+
+
+def _remedies(manifest: Manifest) -> dict[str, tuple[str, ...]]:
+    """Group the clips that are left out by the flags that would make them usable."""
+    remedies: dict[str, tuple[str, ...]] = {}
+    for clip_id, flags in manifest.remedies.items():
+        for flag in flags:
+            remedies[flag] = (*remedies.get(flag, ()), clip_id)
+    return remedies

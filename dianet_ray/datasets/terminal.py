@@ -11,7 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 from dianet_ray.artefacts import LEFT_OUT
+from dianet_ray.datasets.contradictions import ADVICE
 from dianet_ray.datasets.label_sets import plain_label
+from dianet_ray.datasets.manifest import NO_ROW, mostly_left_out
+from dianet_ray.datasets.published import missing_text, part_text
 from dianet_ray.datasets.summary import DuplicateClips, Summary
 
 Say = Callable[[str], None]
@@ -29,7 +32,8 @@ _FIND_APEX = (
 _ADVICE = {
     "missing apex": _FIND_APEX,
     "impossible apex": _FIND_APEX,
-    "frames missing": "the numbers are of files that the folder of the clip lacks",
+    "frames missing": "the numbers are of files that the folder of the clip lacks; with "
+    "--fill-gaps N the nearest frame stands in for up to N in a row",
     "duplicate rows": "nothing says which of the rows is right: keep one per clip",
 }
 """What to do about a reason for which clips are left out, by its kind."""
@@ -45,15 +49,25 @@ def render(summary: Summary, console: Console) -> None:
     _say_sources(summary, say)
     states = ", ".join(f"{n} {_words(state)}" for state, n in summary.states.items())
     say(f"clips   {summary.n_clips}: {states}")
+    _say_mostly_left_out(summary, say)
     _say_frames(summary, say)
     console.print(_class_table(summary))
     if chosen := summary.class_set:
         counts = ", ".join(f"{name} {n}" for name, n in chosen.classes.items())
         verb = "has another label" if chosen.n_outside == 1 else "have other labels"
         say(f"classes {chosen.name}: {counts}; {_count(chosen.n_outside, 'clip')} {verb}")
+    _say_published(summary, say)
     _say_reasons(summary, say)
+    conflicts = [f"{one.clip}: {one}" for one in summary.contradictions]
+    what = "labels that the clips' own names contradict"
+    _say_some(say, what, conflicts, listed_by=_JSON, advice=ADVICE)
+    if summary.remedies:
+        flags = ", ".join(f"{flag} ({len(clips)})" for flag, clips in summary.remedies.items())
+        say(f"each of these would bring back clips that are left out: {flags}; {_JSON} which")
     alike = "clips that move almost alike, check whether they are copies"
     _say_some(say, alike, [_pair(one) for one in summary.duplicates], listed_by=_JSON)
+    overlaps = list(map(str, summary.overlaps))
+    _say_some(say, "clips that share frames", overlaps, listed_by=_JSON)
     unused = "corrections that changed nothing"
     _say_some(say, unused, summary.unused_corrections, listed_by=_JSON)
     for source in summary.parts:
@@ -63,12 +77,25 @@ def render(summary: Summary, console: Console) -> None:
 
 def _say_sources(summary: Summary, say: Say) -> None:
     for source in summary.parts:
-        say(f"{source.dataset}: sheet {source.sheet} of {source.annotations}")
+        sheet = f"sheet {source.sheet} of" if source.sheet else "folders below"
+        read_as = f", read as {source.encoding}" if source.encoding else ""
+        say(f"{source.dataset}: {sheet} {source.annotations}{read_as}")
+        for note in source.notes:
+            say(f"  {note}")
         if source.numbering != "file_numbers":
             say(
                 f"  {_NUMBERINGS[source.numbering]}; "
                 f"clips that have all their frames this way: {source.n_fitting}"
             )
+
+
+def _say_mostly_left_out(summary: Summary, say: Say) -> None:
+    kinds = {kind: len(clips) for kind, clips in summary.reasons[LEFT_OUT].items()}
+    n_without_row = kinds.pop(NO_ROW.removesuffix(": "), 0)
+    said = mostly_left_out(sum(kinds.values()), summary.n_clips - n_without_row)
+    if said:
+        commonest = max(kinds, key=lambda kind: kinds[kind])
+        say(f"{said}; {commonest}: {kinds[commonest]}")
 
 
 def _say_frames(summary: Summary, say: Say) -> None:
@@ -102,6 +129,13 @@ def _class_table(summary: Summary) -> Table:
         str(len(subjects)),
     )
     return table
+
+
+def _say_published(summary: Summary, say: Say) -> None:
+    for part in summary.published:
+        say(f"published list of {summary.dataset}: {part_text(part)}")
+        missing = [missing_text(clip) for clip in part.missing]
+        _say_some(say, f"missing of {part.dataset}", missing, listed_by=_JSON)
 
 
 def _say_reasons(summary: Summary, say: Say) -> None:

@@ -23,6 +23,7 @@ from dianet_ray.tracking import store
 
 ADVICE = {
     "Ray": INSTALL,
+    "scratch": "set RAY_TMPDIR to a short, writable folder",
     "cluster": "start it, or correct --address or RAY_ADDRESS; use its head's versions and token",
     "MLflow": "start or repair it, or name another one with --tracking-uri or MLFLOW_TRACKING_URI",
 }
@@ -54,6 +55,8 @@ def _checks(paths: Sequence[Path], address: str, uri: str | None) -> Iterator[Ch
     yield from _safely("torch", installation.check_torch)
     yield from _safely("faces", installation.check_cascade)
     yield from _safely("Ray", installation.check_ray)
+    if address == connection.LOCAL:
+        yield from _safely("scratch", installation.check_scratch)
     with ExitStack() as stack:
         joined, check = _join(address, stack)
         yield check

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from dianet_ray.cluster import connection
+from dianet_ray.cluster.scratch import choose_base
 from dianet_ray.errors import InputError, one_line
 
 DISTRIBUTION = "dianet-ray"
@@ -117,6 +118,15 @@ def check_ray() -> Check:
     found = metadata.version("ray")
     connection.check_ray(found)
     return Check("Ray", "ok", f"Ray {found}")
+
+
+def check_scratch() -> Check:
+    """Check that a local Ray finds a place for its sockets.
+
+    Raises:
+        InputError: it does not.
+    """
+    return Check("scratch", "ok", f"a local Ray keeps its files below {choose_base()}")
 
 
 def check_gpu(devices: Path = Path("/dev")) -> Check:

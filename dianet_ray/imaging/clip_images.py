@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from dianet_ray.artefacts import Crop, Recipe
 from dianet_ray.imaging.duplicates import signature, signature_frames, small
 from dianet_ray.imaging.faces import Box, centre_box, face_box
-from dianet_ray.imaging.frames import FrameError, UnfitError, read_frames
+from dianet_ray.imaging.frames import FrameError, UnfitError, clip_numbers, read_frames
 from dianet_ray.imaging.key_frames import spot_apex
 from dianet_ray.imaging.rank_pooling import (
     Frame,
@@ -127,7 +127,7 @@ def clip_images(path: Path, span: FrameSpan, recipe: Recipe) -> ClipImages:
         UnfitError: a face is required and none is found, or nothing moves.
     """
     onset, apex, offset = span
-    numbers = range(onset, offset + 1)
+    numbers = clip_numbers(path, onset, offset, recipe.fill_gaps)
     if apex is None:
         apex = _spot(path, numbers)
     frames = read_frames(path, numbers)
@@ -174,7 +174,9 @@ def choose_box(first: Frame, crop: Crop) -> tuple[Box | None, str]:
     return centre_box(first.shape), "no face found on the onset frame, took the centre"
 
 
-def _spot(path: Path, numbers: range) -> int:
+def _spot(path: Path, numbers: Sequence[int]) -> int:
+    # Each file once: a frame that stands in for others would look like a pause.
+    numbers = list(dict.fromkeys(numbers))
     (last,) = read_frames(path, numbers[-1:])
     index = spot_apex(read_frames(path, numbers), last)
     if index is None:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dianet_ray.errors import one_line
+from dianet_ray.imaging.gaps import stand_ins
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp"})
 VIDEO_SUFFIXES = frozenset({".mp4", ".avi"})
@@ -91,12 +92,32 @@ def index_frames(folder: Path) -> dict[int, Path]:
     return dict(sorted(found.items()))
 
 
+def clip_numbers(path: Path, first: int, last: int, fill_gaps: int) -> Sequence[int]:
+    """Name the frame to read for each frame of a clip; the nearest stands in for a missing one.
+
+    Args:
+        path: A folder or a video.
+        first: Number of the clip's first frame.
+        last: Number of its last frame.
+        fill_gaps: Number of missing frames in a row for which others stand in. Longer gaps keep
+            their numbers, so that reading them fails.
+
+    Raises:
+        FolderError: the folder or video cannot be opened.
+        FrameError: two files have the same number.
+    """
+    if not fill_gaps:
+        return range(first, last + 1)
+    present = [number for number in frame_numbers(path) if first <= number <= last]
+    return stand_ins(present, first, last, fill_gaps)
+
+
 def read_frames(path: Path, numbers: Sequence[int]) -> Iterator[NDArray[np.uint8]]:
     """Decode some frames of a clip, one after the other.
 
     Args:
         path: A folder or a video.
-        numbers: Which frames, ascending.
+        numbers: Which frames, ascending; one that is named twice is yielded twice.
 
     Yields:
         (H, W, 3) uint8 RGB; greyscale is repeated over the channels.

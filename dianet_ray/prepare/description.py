@@ -70,6 +70,7 @@ def describe(
         duplicates=tuple(_duplicates(rows, made)),
         versions=_versions(),
         parts=parts,
+        label_conflicts=options.label_conflicts,
     )
 
 

@@ -14,8 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dianet_ray.artefacts import IMAGES_FOLDER, LEFT_OUT, LEFT_OUT_CSV, MANIFEST_CSV, Duplicate
-from dianet_ray.datasets.manifest import NO_ROW, UNREADABLE, Manifest, Row, with_crop, write_csv
-from dianet_ray.errors import InputError
+from dianet_ray.datasets.manifest import (
+    UNREADABLE,
+    Manifest,
+    Row,
+    check_usable,
+    with_crop,
+    write_csv,
+)
 from dianet_ray.options import PrepareOptions
 from dianet_ray.prepare.description import describe
 from dianet_ray.prepare.earlier_run import find_finished
@@ -59,11 +65,11 @@ def prepare(
 
     Raises:
         InputError: OUT holds something else, cannot be written, or lacks clips that were repaired.
-            Or fewer than half of the clips are usable; then OUT stays unfinished.
+            Or no clip is usable; then OUT stays unfinished.
     """
     if (done := find_finished(manifest, out, options)) is not None:
         return _result(done, n_reused=done.n_clips, is_old=True)
-    _check_half(manifest.rows)
+    check_usable(manifest.rows)
     # flock does not work on object stores.
     # docs/decisions.md: A lock that needs only exclusive creation
     with writing(out), Lock(out / LOCK_FOLDER, str(out)):
@@ -85,7 +91,7 @@ def _make(
         _marked(row, outcomes[row.clip_id]) if row.state != LEFT_OUT else row
         for row in manifest.rows
     )
-    _check_half(rows)
+    check_usable(rows)
     # An interrupted run with other options or other clips left parts of other names.
     parts = _keep_only(folder, {order.name for order in orders})
     record = describe(manifest, options, rows=rows, outcomes=outcomes, parts=parts)
@@ -162,21 +168,3 @@ def _marked(row: Row, outcome: ClipOutcome) -> Row:
         reason = f"{reason}, spotted {outcome.apex}"
     row = replace(row, apex=outcome.apex, reason=reason)
     return with_crop(row, outcome.box, outcome.note)
-
-
-def _check_half(rows: tuple[Row, ...]) -> None:
-    """Refuse to make IMAGES of fewer than half of the sheet's clips.
-
-    Called with the manifest's rows before any frame is read, and with the workers' findings after.
-    """
-    # A folder that the sheet does not list is no clip of the data set.
-    of_sheet = [row for row in rows if not row.reason.startswith(NO_ROW)]
-    left_out = [row for row in of_sheet if row.state == LEFT_OUT]
-    if len(left_out) * 2 > len(of_sheet) or len(left_out) == len(of_sheet):
-        n_unreadable = sum(row.reason.startswith(UNREADABLE) for row in left_out)
-        n_by_rule = len(left_out) - n_unreadable
-        first = f"; first {left_out[0].clip_id}: {left_out[0].reason}" if left_out else ""
-        raise InputError(
-            f"at least half of the sheet's clips must be usable: of {len(of_sheet)}, rules leave "
-            f"out {n_by_rule} and {n_unreadable} cannot be read; no IMAGES were made{first}"
-        )

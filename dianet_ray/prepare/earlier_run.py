@@ -73,8 +73,10 @@ def _differences(record: ImagesRecord, manifest: Manifest, options: PrepareOptio
         "--image-size": (then.image_size, now.image_size),
         "--coefficients": (then.coefficients, now.coefficients),
         "--crop": (then.crop, now.crop),
+        "--fill-gaps": (then.fill_gaps, now.fill_gaps),
         "--apex": (record.apex, apex_rule(manifest)),
         "--corrections": (record.corrections, options.corrections),
+        "--label-conflicts": (record.label_conflicts, options.label_conflicts),
     }
     found = [
         f"{name} {old or 'none'}, not {new or 'none'}"

@@ -54,10 +54,10 @@ class ImagesRecord(Record):
 
     `request` is the hash of format, manifest, recipe and apex rule. `hash` identifies
     the content: the request and the images to the bit. `apex` is the apex rule; of a composite
-    whose parts differ, each part's. `corrections` is the option as it was given. `unreadable`
-    holds the reason, by clip_id, for each clip whose files cannot be read. `versions` names what
-    made the images. `parts` are file names below the folder of parts; other files there do not
-    count.
+    whose parts differ, each part's. `corrections` and `label_conflicts` are the options as they
+    were given. `unreadable` holds the reason, by clip_id, for each clip whose files cannot be
+    read. `versions` names what made the images. `parts` are file names below the folder of parts;
+    other files there do not count.
     """
 
     format: int
@@ -75,6 +75,7 @@ class ImagesRecord(Record):
     duplicates: tuple[Duplicate, ...]
     versions: dict[str, str]
     parts: tuple[str, ...]
+    label_conflicts: str = "sheet"
 
 
 @dataclass(frozen=True, slots=True)

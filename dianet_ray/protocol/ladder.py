@@ -38,8 +38,8 @@ class Rung(Record):
 
     `steps` is the share of the training steps that a training of this rung gets, `keep` the share
     of the configurations that is promoted, `drop` the rule that drops configurations inside it.
-    With `keeps_first` the first configuration is promoted beside them, whatever its score: a
-    search cannot end below the settings that it began with.
+    With `keeps_first` the first configuration is promoted beside them, whatever its score: the
+    champion is chosen among the settings that the search began with, too.
     """
 
     groups: int | None = None

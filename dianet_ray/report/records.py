@@ -135,7 +135,9 @@ class Champion(Scores):
     """The champion and its LOSO scores, read after `steps` steps, its best point.
 
     `curve` is its objective at every point. `ci95`, `corrected` and `above_chance` are by metric;
-    `corrected` is None where there was one configuration at one point to choose from. `confusion`
+    `corrected` is None where there was one configuration at one point to choose from. Above chance
+    means that the lower end of the corrected interval is above the level of chance (of `ci95`,
+    where there is no correction). `confusion`
     counts clips by true class (rows) and predicted class, in the order of the data set's classes;
     `recall` is by class, `per_subject` by subject and `parts` by data set, empty unless the study
     is of a composite.

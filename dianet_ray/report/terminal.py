@@ -72,7 +72,7 @@ def _ranking(report: Report) -> Table:
 def _result(report: Report, champion: Champion) -> Table:
     table = Table(title=f"Champion: configuration {champion.number}", title_justify="left")
     corrected = ("corrected", "95 %") if champion.corrected else ()
-    for name in ("", "score", "95 %", *corrected, "chance", "above"):
+    for name in ("", "score", "95 %", *corrected, "chance", "above chance"):
         table.add_column(name, justify="right" if name else "left")
     for metric in METRICS:
         expected = champion.corrected[metric] if champion.corrected else None
@@ -82,7 +82,7 @@ def _result(report: Report, champion: Champion) -> Table:
             interval(champion.ci95[metric]),
             *((f"{expected.estimate:.3f}", interval(expected.ci95)) if expected else ()),
             f"{report.chance[metric].level:.3f}",
-            "yes" if champion.above_chance[metric] else "no",
+            wording.above(report, champion, metric),
         )
     return table
 
@@ -95,7 +95,7 @@ def _about(report: Report, champion: Champion) -> list[str]:
         "bootstrap over subjects.",
         wording.CORRECTED if champion.corrected else wording.NOT_CORRECTED,
         wording.chance(report),
-        "Above: the lower end of the score's interval is above the chance level.",
+        wording.ABOVE_CORRECTED if champion.corrected else wording.ABOVE,
         *filter(None, [wording.curve(report)]),
         f"Settings: {', '.join(f'{name} {show(value)}' for name, value in settings)}",
         f"Recall: {recall}",

@@ -218,6 +218,21 @@ def mixed(report: Report) -> str:
     )
 
 
+def above(report: Report, champion: Champion, metric: str) -> str:
+    """Say whether a metric is above chance; "score only" where that is so before correction."""
+    if champion.above_chance[metric]:
+        return "yes"
+    return "score only" if champion.ci95[metric][0] > report.chance[metric].level else "no"
+
+
+ABOVE = "Above chance: the lower end of the interval is above the chance level."
+ABOVE_CORRECTED = (
+    "Above chance: the lower end of the corrected interval is above the chance level. Score only: "
+    "only the interval of the uncorrected score is above it, and the best of many scores often is "
+    "where nothing was learnt."
+)
+
+
 def chance(report: Report) -> str:
     """Explain the chance level of the objective, with the two ways to guess."""
     name, found = METRIC_NAMES[report.objective], report.chance[report.objective]

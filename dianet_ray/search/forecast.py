@@ -35,19 +35,17 @@ def _largest(space: Space) -> Settings | None:
     """Complete the largest value of every dimension that shapes the network."""
     if not space.dimensions:
         return space.settings({})
-    largest: dict[str, Value] = {"heads": 1, "phases": "both", "fusion": "cross_attention"}
-    for name in ("width", "embedding", "backbone", "points"):
+    largest: dict[str, Value] = {**Settings().model_dump(), **space.fixed}
+    largest |= {"heads": 1, "phases": "both", "fusion": "cross_attention"}
+    for name in ("width", "embedding", "backbone", "steps", "points"):
         dimension = space.dimensions.get(name)
         if isinstance(dimension, Choice):
             largest[name] = max(dimension.values)
         elif dimension is not None:
             largest[name] = dimension.high
-        elif name in space.fixed:
-            largest[name] = space.fixed[name]
     schedule = space.dimensions.get("schedule")
-    values = schedule.values if isinstance(schedule, Choice) else (space.fixed.get("schedule"),)
-    if "averaged" in values:
-        largest["schedule"] = "averaged"
+    if isinstance(schedule, Choice) and "averaged" in schedule.values:
+        largest["schedule"] = "averaged"  # the only one that is shown more than once
     return Settings(**largest)
 
 

@@ -35,6 +35,7 @@ class TableRow:
         onset: number of the first frame; apex and offset likewise.
         units: action units, joined with plus signs.
         cells: title -> value that replaces what the column would hold.
+        is_joined: the clip stands in the row of another one, and has none of its own.
     """
 
     subject: int
@@ -47,6 +48,7 @@ class TableRow:
     offset: int
     units: str = ""
     cells: dict[str | None, Value] = field(default_factory=dict)
+    is_joined: bool = False
 
     def value(self, cell: Cell) -> Value:
         """Return what a cell holds for this clip."""

@@ -7,7 +7,6 @@ happiness and repression only on the way back; `expressions` says how.
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -20,6 +19,7 @@ import cv2
 import numpy as np
 
 from dianet_ray.errors import InputError
+from dianet_ray.processors import processors
 from dianet_ray.progress import Progress
 from dianet_ray.storage.files import writing
 from dianet_ray.storage.outputs import output_folder
@@ -28,7 +28,7 @@ from dianet_ray.synth.annotation_table import TableRow, write_table
 from dianet_ray.synth.expressions import EMOTIONS
 from dianet_ray.synth.filming import Marks, Scene, film
 from dianet_ray.synth.layout import Layout, Oddity
-from dianet_ray.synth.oddities import apply_oddity
+from dianet_ray.synth.oddities import apply_oddity, join_rows
 from dianet_ray.synth.planning import Plan, SynthOptions, plan_data_set
 
 
@@ -86,14 +86,16 @@ def write_data_set(
     # Whole or not at all: half a data set would be read as one with missing frames.
     with output_folder(root) as folder:
         marks = []
-        for mark in _film_all(scenes, folder, n_workers or n_processors()):
+        for mark in _film_all(scenes, folder, n_workers or processors().n):
             marks.append(mark)
             if progress is not None:
                 progress.advance()
         filmed = iter(marks)
         lost = [one for plan in plans for one in _annotate(plan, filmed, folder)]
     return SynthResult(
-        annotations=tuple(_table_path(plan.layout, root) for plan in plans),
+        annotations=tuple(
+            _table_path(plan.layout, root) for plan in plans if plan.layout.annotations
+        ),
         n_subjects=options.n_subjects,
         n_clips=options.n_clips,
         n_frames=_n_frames(scenes, marks),
@@ -115,13 +117,6 @@ def _check_empty(root: Path) -> None:
 def _n_frames(scenes: Sequence[Scene], marks: Sequence[Marks]) -> int:
     in_clips = sum(mark.offset - mark.onset + 1 for mark in marks)
     return in_clips + sum(scene.lead + scene.tail for scene in scenes)
-
-
-def n_processors() -> int:
-    """Count the processors that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _film_all(scenes: Sequence[Scene], root: Path, n_workers: int) -> Iterator[Marks]:
@@ -158,11 +153,15 @@ def _annotate(plan: Plan, filmed: Iterator[Marks], root: Path) -> list[LostClip]
     for oddity in plan.layout.oddities:
         k = _choose(plan, oddity, lost)
         apply_oddity(oddity, rows[k], root)
+        if oddity.joins:
+            join_rows(oddity, rows, k)
         if oddity.loses:
             lost[k] = oddity.name
     for row, clip in zip(rows, plan.clips, strict=True):
         row.units = _units(plan.rng, plan.layout.emotion(clip.label))
-    write_table(_table_path(plan.layout, root), plan.layout, rows)
+    if plan.layout.annotations:
+        written = [row for row in rows if not row.is_joined]
+        write_table(_table_path(plan.layout, root), plan.layout, written)
     return [LostClip(name, rows[k].files.folder) for k, name in lost.items()]
 
 

@@ -130,6 +130,8 @@ class Oddity(Record):
         label: the clip has this label if one can be spared.
         cells: title -> what the cell holds instead.
         relabel: label of the clip -> label that is written.
+        joins: title -> what it holds of a later clip of the subject with the same label, which
+            has no row of its own then.
         files: what happens to the clip's files.
         loses: the flaw may make the clip unusable.
     """
@@ -138,6 +140,7 @@ class Oddity(Record):
     label: str = ""
     cells: dict[str, Cell] = field(default_factory=dict)
     relabel: dict[str, str] = field(default_factory=dict)
+    joins: dict[str, Cell] = field(default_factory=dict)
     files: FileFlaw | None = None
     loses: bool = True
 
@@ -147,7 +150,7 @@ class Layout(Record):
     """How a data set is written.
 
     Attributes:
-        annotations: file name of the table.
+        annotations: file name of the table; empty for a release without one.
         columns: from left to right.
         labels: the labels of the release.
         clips: names of clips and files.
@@ -159,6 +162,7 @@ class Layout(Record):
         below: rows below the clips.
         oddities: each is written into one clip.
         folder: holds the release below a composite's folder.
+        dataset: what reads it; the layout's own name when empty.
     """
 
     annotations: str
@@ -172,6 +176,7 @@ class Layout(Record):
     below: tuple[tuple[Value, ...], ...] = ()
     oddities: tuple[Oddity, ...] = ()
     folder: str = ""
+    dataset: str = ""
 
     @property
     def proportions(self) -> dict[str, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -29,6 +30,26 @@ def apply_oddity(oddity: Oddity, row: TableRow, root: Path) -> None:
             _frame(row, root, row.onset - 2).unlink()
         case "add_depth_folder":
             _add_depth(root / row.files.folder, row.onset)
+
+
+def join_rows(oddity: Oddity, rows: Sequence[TableRow], k: int) -> None:
+    """Write a clip into the row of another one of the subject, with the same label and earlier.
+
+    Args:
+        oddity: whose `joins` are written.
+        rows: of the release.
+        k: the place of a clip for which another one is looked for first.
+    """
+    pairs = [
+        (first, second)
+        for first in (*rows[k:], *rows[:k])
+        for second in rows
+        if (first.subject, first.label) == (second.subject, second.label)
+        and first.offset < second.onset
+    ]
+    for first, second in pairs[:1]:  # small data may have no such pair
+        first.cells |= {title: second.value(cell) for title, cell in oddity.joins.items()}
+        second.is_joined = True
 
 
 def _frame(row: TableRow, root: Path, number: int) -> Path:

@@ -109,7 +109,8 @@ def write_folds(
 ) -> None:
     """Write the champion's fold runs, and delete those of a former champion.
 
-    A fold run that already holds this model file and card is left alone.
+    A fold run that already holds this model file and card is left alone. One whose files are gone,
+    as after the folder of the store was moved, gets them again.
     """
     config_id = model_files.trainings[0].config_id
     for key in [key for key in runs.folds if key[0] != config_id]:
@@ -123,10 +124,16 @@ def write_folds(
             known = make_run(client, experiment, wanted, parent=parent)
             runs.folds[config_id, training.fold] = known
         # Files first, then the seal: a run with this card's hash holds every file.
-        if known.state != wanted.state or not known.holds(wanted.tags):
-            for name in (fold_file(training.fold), CARD_JSON):
+        names = (fold_file(training.fold), CARD_JSON)
+        is_sealed = known.state == wanted.state and known.holds(wanted.tags)
+        if not is_sealed or not _has(client, known, names):
+            for name in names:
                 client.log_artifact(known.run_id, str(model_files.folder() / name))
             write_run(client, known, wanted)
+
+
+def _has(client: MlflowClient, run: KnownRun, names: Sequence[str]) -> bool:
+    return {*names} <= {file.path for file in client.list_artifacts(run.run_id)}
 
 
 def write_faces(client: MlflowClient, run: KnownRun, faces: Mapping[str, np.ndarray]) -> None:

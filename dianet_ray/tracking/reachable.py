@@ -5,11 +5,13 @@ Neither makes nor changes anything in the store. Imports MLflow only to ask a se
 
 from __future__ import annotations
 
+import os
 import re
 import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from dianet_ray.errors import InputError, one_line
 from dianet_ray.tracking.quiet import quieten
@@ -17,27 +19,27 @@ from dianet_ray.tracking.quiet import quieten
 SQLITE_HEADER = b"SQLite format 3\0"
 
 
-def check_sqlite(path: Path) -> None:
-    """Refuse a path where no SQLite database is or can be made.
+def check_sqlite(path: Path, *, reads_only: bool = False) -> None:
+    """Refuse a path where no SQLite database is or, unless it is only read, can be made.
 
     Raises:
-        InputError: no folder, no database, or not writable.
+        InputError: no folder, no database, or not writable (readable).
     """
     if not path.parent.is_dir():
         raise InputError(f"the tracking store's folder must exist: {path.parent}")
     if path.is_dir():
         raise InputError(f"the tracking store must be an SQLite database: {path} is a folder")
     try:
-        with tempfile.TemporaryFile(dir=path.parent):  # SQLite writes its journal there
-            pass
-        if not path.exists():
-            return
-        with path.open("r+b") as file:
+        if not reads_only:
+            with tempfile.TemporaryFile(dir=path.parent):  # SQLite writes its journal there
+                pass
+            if not path.exists():
+                return
+        with path.open("rb" if reads_only else "r+b") as file:
             start = file.read(len(SQLITE_HEADER))
     except OSError as error:
-        raise InputError(
-            f"the tracking store must be writable: {path}: {error.strerror}"
-        ) from None
+        needs = "readable" if reads_only else "writable"
+        raise InputError(f"the tracking store must be {needs}: {path}: {error.strerror}") from None
     # An empty file is what SQLite itself leaves when it was interrupted before its first page.
     if start not in (b"", SQLITE_HEADER):
         raise InputError(f"the tracking store must be an SQLite database: {path}")
@@ -67,7 +69,26 @@ def ask_server(uri: str, timeout_s: float) -> str:
             return f"it refused the credentials (status {response.status_code})"
         return "" if response.ok else f"it answered with status {response.status_code}"
 
-    return _within(timeout_s, ask)
+    problem = _within(timeout_s, ask)
+    return problem and problem + _proxy(uri)
+
+
+def _proxy(uri: str) -> str:
+    """Say that a proxy of the environment was asked, which may be what does not answer."""
+    from requests.utils import get_environ_proxies, select_proxy
+
+    address = urlsplit(uri)
+    proxy = select_proxy(uri, get_environ_proxies(uri))
+    if not proxy:
+        return ""
+    names = (f"{address.scheme}_proxy", "all_proxy")
+    found = (name for lower in names for name in (lower, lower.upper()) if os.environ.get(name))
+    variable = next(found, "the system's settings")
+    host = urlsplit(proxy).hostname  # without the credentials that its address may hold
+    return (
+        f" (asked through the proxy {host} of {variable}; to ask the server itself, add "
+        f"{address.hostname} to no_proxy)"
+    )
 
 
 def ask_database(uri: str, timeout_s: float) -> str:

@@ -21,7 +21,7 @@ from mlflow.models import Model, ModelSignature
 from mlflow.types import Schema, TensorSpec
 
 from dianet_ray import __version__
-from dianet_ray.artefacts import N_CHANNELS, PHASES
+from dianet_ray.artefacts import CARD_JSON, N_CHANNELS, PHASES
 from dianet_ray.tracking import content
 from dianet_ray.tracking.champion import ModelFiles
 
@@ -62,7 +62,7 @@ def register(
     model = _ready_model(client, experiment, entry)
     if model is None:
         model = _log_model(client, experiment, entry, model_files=model_files)
-    if version is None:
+    if version is None or version.source != model.artifact_location:
         version = client.create_model_version(
             entry.name,
             # A database store would look models:/ID up at the process's own tracking URI.
@@ -123,16 +123,27 @@ def _matches(tags: dict[str, str], entry: Registration) -> bool:
 
 
 def _ready_model(client: MlflowClient, experiment: str, entry: Registration) -> LoggedModel | None:
-    """Find the LoggedModel; delete those that a killed writer left unfinished."""
+    """Find the LoggedModel; delete those that lack files.
+
+    A killed writer left them unfinished, or the folder of the store was moved.
+    """
     card = entry.tags[content.CARD]
     found = client.search_logged_models(
         [experiment], filter_string=f"tags.`{content.CARD}` = '{card}'"
     )
     own = [m for m in found if m.source_run_id == entry.run_id and _matches(m.tags, entry)]
+    whole = [model for model in own if _is_whole(client, model)]
     for model in own:
-        if model.status != LoggedModelStatus.READY:
+        if model not in whole:
             client.delete_logged_model(model.model_id)
-    return next((model for model in own if model.status == LoggedModelStatus.READY), None)
+    return next(iter(whole), None)
+
+
+def _is_whole(client: MlflowClient, model: LoggedModel) -> bool:
+    if model.status != LoggedModelStatus.READY:
+        return False
+    files = client.list_logged_model_artifacts(model.model_id, MODEL_FOLDER)
+    return f"{MODEL_FOLDER}/{CARD_JSON}" in {file.path for file in files}
 
 
 def _log_model(

@@ -14,7 +14,7 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from dianet_ray.errors import InputError, one_line
 from dianet_ray.storage.addresses import is_remote
@@ -42,8 +42,10 @@ def default_uri(study: Path) -> str:
 
     >>> default_uri(Path("/data/study"))
     'sqlite:////data/mlflow.db'
+    >>> default_uri(Path("/data/100 %?/study"))
+    'sqlite:////data/100 %25%3F/mlflow.db'
     """
-    return f"{SQLITE}{study.absolute().parent / 'mlflow.db'}"
+    return _sqlite_uri(study.absolute().parent / "mlflow.db")
 
 
 def choose_uri(given: str | None, study: Path | None = None) -> str:
@@ -67,7 +69,7 @@ def choose_uri(given: str | None, study: Path | None = None) -> str:
             f"a tracking store is a URI: --tracking-uri or {URI_VARIABLE} is no address of a store"
         ) from None
     if uri.startswith(SQLITE):
-        return f"{SQLITE}{output_path(_database(uri))}"
+        return _sqlite_uri(output_path(_database(uri)))
     if _is_server(uri) or scheme.split("+")[0] in DATABASES:
         return uri
     raise InputError(
@@ -116,14 +118,15 @@ def artifact_location(uri: str, study: Path) -> str | None:
     return (folder / "mlflow-artifacts").as_uri()
 
 
-def check_store(uri: str, timeout_s: float = TIMEOUT_S) -> None:
+def check_store(uri: str, timeout_s: float = TIMEOUT_S, *, reads_only: bool = False) -> None:
     """Ask once whether the store can be used.
 
     Raises:
-        InputError: it does not answer in time, refuses, or cannot be written; one line.
+        InputError: it does not answer in time, refuses, or cannot be written (unless it is only
+            read); one line.
     """
     if uri.startswith(SQLITE):
-        check_sqlite(_database(uri))
+        check_sqlite(_database(uri), reads_only=reads_only)
         return
     # One request with a short limit: the client itself retries a refused port for minutes.
     problem = (ask_server if _is_server(uri) else ask_database)(uri, timeout_s)
@@ -135,17 +138,43 @@ def check_store(uri: str, timeout_s: float = TIMEOUT_S) -> None:
         raise InputError(f"the tracking store must answer: {problem}, at {shown(uri)}")
 
 
-def open_client(uri: str) -> MlflowClient:
-    """Make a client, which leaves MLflow's global state alone; a new database takes seconds."""
+def open_client(uri: str, *, reads_only: bool = False) -> MlflowClient:
+    """Make a client, which leaves MLflow's global state alone; a new database takes seconds.
+
+    Raises:
+        InputError: an SQLite database cannot be made, or is broken.
+    """
     quieten()
     from mlflow import MlflowClient
 
     if not uri.startswith(SQLITE):
         return MlflowClient(tracking_uri=uri, registry_uri=uri)
-    with _alone_at(_database(uri)):
-        client = MlflowClient(tracking_uri=uri, registry_uri=uri)
-        client.search_experiments(max_results=1)  # opens the database, which makes its tables
+    database = _database(uri)
+    # A reader may have no right to make the file of the lock.
+    with contextlib.nullcontext() if reads_only else _alone_at(database):
+        try:
+            with _no_twin(uri):
+                client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+                # This opens the database, which makes its tables.
+                client.search_experiments(max_results=1)
+                client.search_registered_models(max_results=1)
+        except Exception as error:  # whatever MLflow and SQLAlchemy raise
+            raise InputError(
+                f"the tracking store must be usable: {database}: {one_line(error)}; move it away, "
+                "and dianet-ray track writes a study again"
+            ) from None
     return client
+
+
+@contextlib.contextmanager
+def _no_twin(uri: str) -> Iterator[None]:
+    """Delete the empty folders that MLflow makes of a quoted path, where quoting changed it."""
+    quoted = Path(uri.removeprefix(SQLITE))
+    twins = [folder for folder in quoted.parents if not folder.exists()]
+    yield
+    for folder in twins:
+        with contextlib.suppress(OSError):
+            folder.rmdir()
 
 
 @contextlib.contextmanager
@@ -153,30 +182,21 @@ def _alone_at(database: Path) -> Iterator[None]:
     """Let one process at a time make or migrate a database.
 
     MLflow's migrations take no lock: two studies that started together left a broken database.
-
-    Raises:
-        InputError: the database cannot be made, or is broken.
     """
     # flock, because SQLite needs a local file system anyway.
     with (database.parent / f".{database.name}.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        try:
-            yield
-        except Exception as error:  # whatever MLflow and SQLAlchemy raise
-            raise InputError(
-                f"the tracking store must be usable: {database}: {one_line(error)}; move it away, "
-                "and dianet-ray track writes a study again"
-            ) from None
+        yield
 
 
-def connect(uri: str, timeout_s: float = TIMEOUT_S) -> MlflowClient:
-    """Check the store and make a client.
+def connect(uri: str, timeout_s: float = TIMEOUT_S, *, reads_only: bool = False) -> MlflowClient:
+    """Check the store and make a client; one that reads only needs no right to write.
 
     Raises:
         InputError: as `check_store`.
     """
-    check_store(uri, timeout_s)
-    return open_client(uri)
+    check_store(uri, timeout_s, reads_only=reads_only)
+    return open_client(uri, reads_only=reads_only)
 
 
 def experiment_id(client: MlflowClient, name: str, location: str | None) -> str:
@@ -207,5 +227,10 @@ def _is_server(uri: str) -> bool:
     return urlsplit(uri).scheme in ("http", "https")
 
 
+def _sqlite_uri(database: Path) -> str:
+    # SQLAlchemy reads %XX as a character and everything after a ? as options.
+    return SQLITE + str(database).replace("%", "%25").replace("?", "%3F")
+
+
 def _database(uri: str) -> Path:
-    return Path(uri.removeprefix(SQLITE).partition("?")[0])
+    return Path(unquote(uri.removeprefix(SQLITE).partition("?")[0]))

@@ -22,6 +22,7 @@ from dianet_ray.search.study_file import write_study
 from dianet_ray.settings import Settings
 from dianet_ray.storage.lock import Lock
 from dianet_ray.storage.outputs import JOB_VARIABLE
+from dianet_ray.synth.layouts import LAYOUTS
 from tests.support.casme2_files import (
     HEADER,
     WORKBOOK,
@@ -61,11 +62,13 @@ def test_every_command_has_help_and_the_contracts_options():
         },
         "validate": {
             *("--annotations", "--frames-dir", "--apex", "--corrections", "--crop"),
-            *("--manifest", "--contact-sheet", "--json"),
+            *("--label-conflicts", "--manifest", "--contact-sheet", "--json"),
+            *("--merge-subjects", "--skip-broken", "--fill-gaps"),
         },
         "prepare": {
             *("--annotations", "--frames-dir", "--image-size", "--coefficients", "--apex"),
             *("--corrections", "--crop", "--skip-broken", "--address", "--max-workers"),
+            *("--label-conflicts", "--merge-subjects", "--fill-gaps"),
         },
         "search": {
             *("--space", "--set", "--classes", "--configs", "--wave-size", "--objective"),
@@ -113,7 +116,7 @@ def test_every_command_says_what_it_does_in_one_line_of_the_list():
 @pytest.mark.parametrize(
     ("command", "listed"),
     [
-        ("synth", ["|".join(DATASETS)]),
+        ("synth", ["|".join(LAYOUTS)]),
         ("validate", ["|".join(DATASETS), "annotated|midpoint|spot", "none|face|face-or-centre"]),
         ("prepare", ["|".join(DATASETS), "harmonic|linear", "annotated|midpoint|spot"]),
         ("search", ["uf1|uar|accuracy", "exhaustive|ladder", "none|bootstrap", "N|all", "auto|X"]),
@@ -345,3 +348,65 @@ def test_an_output_of_this_machine_is_no_address(refused, name):
 
 def test_a_study_that_cannot_be_made_is_one_line(refused, images):
     refused("search", images, "/proc/x/study", "--space", "quick", says="cannot be written: /proc")
+
+
+SAYS = """
+from dianet_ray.cli.console import out, print_json, speaking
+with speaking():
+    {}({!r})
+"""
+SAYING = [("out.print", "filmés \N{CJK UNIFIED IDEOGRAPH-9762}"), ("print_json", ["filmés"])]
+
+
+def saying(how, what, stdout, encoding="utf-8"):
+    """A process of its own that prints as the commands do."""
+    return subprocess.run(
+        [sys.executable, "-c", SAYS.format(how, what)],
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        encoding=encoding,
+        env={**os.environ, "PYTHONIOENCODING": encoding},
+    )
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+@pytest.mark.parametrize(("how", "what"), SAYING)
+def test_stdout_may_have_any_encoding(how, what, encoding):
+    done = saying(how, what, subprocess.PIPE, encoding)
+    assert (done.returncode, done.stderr) == (0, "")
+    if how == "print_json":
+        assert json.loads(done.stdout) == what
+    else:
+        assert done.stdout.startswith("film")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="only Linux has a device that is full")
+@pytest.mark.parametrize(("how", "what"), SAYING)
+def test_a_full_stdout_is_one_line(how, what):
+    with open("/dev/full", "w") as full:
+        done = saying(how, what, full)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.endswith("No space left on device")
+
+
+@pytest.mark.parametrize(("how", "what"), SAYING)
+def test_a_reader_that_has_gone_is_no_error_to_speak_of(how, what):
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "w") as gone:
+        done = saying(how, what, gone)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+def test_a_command_speaks_any_encoding(tmp_path):
+    root = tmp_path / "Visages filmés"
+    write_data_set(root, clips())
+    done = subprocess.run(
+        [sys.executable, "-m", "dianet_ray", "validate", "casme2", str(root)],
+        capture_output=True,
+        encoding="ascii",
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert r"Visages film\xe9s" in done.stdout

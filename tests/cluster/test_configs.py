@@ -5,6 +5,7 @@ import os
 import re
 import runpy
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -92,6 +93,21 @@ def test_a_ray_job_cleans_up_and_tries_again():
     assert spec["ttlSecondsAfterFinished"] > 0
     assert spec["backoffLimit"] > 0
     assert "runtimeEnvYAML" not in spec  # the image has everything
+
+
+@pytest.mark.parametrize(("status", "repeated"), [(0, False), (1, True), (2, False), (137, True)])
+def test_a_ray_job_is_not_repeated_for_a_mistake_of_the_user(tmp_path, status, repeated):
+    """RayJob repeats whatever fails, each time with a new cluster."""
+    (tmp_path / "python").write_text(f"#!/bin/sh\nexit {status}\n")
+    (tmp_path / "python").chmod(0o755)
+    done = subprocess.run(
+        ["/bin/sh", "-c", load("kuberay/rayjob.yaml")["spec"]["entrypoint"]],
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode != 0) == repeated
+    assert ("NOT SEARCHED" in done.stdout) == (status == 2)
 
 
 @pytest.mark.parametrize("name", KUBERAY)

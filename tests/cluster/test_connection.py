@@ -1,10 +1,12 @@
 """A trial runs on one node, so what fits is counted node by node."""
 
+import contextlib
 import os
 import platform
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -125,17 +127,59 @@ def test_an_address_where_nothing_listens_is_refused_at_once(address):
     assert "\n" not in str(error.value)
 
 
-def test_a_missing_token_is_one_line_that_says_where_it_comes_from(tmp_path):
+@contextlib.contextmanager
+def answering(reply):
+    """Listen, and give whoever comes the same reply; None says nothing."""
     server = socket.create_server(("127.0.0.1", 0))
-    address = f"127.0.0.1:{server.getsockname()[1]}"
-    code = (
-        f"from dianet_ray.cluster.connection import connected\nwith connected('{address}'): pass"
-    )
-    unset = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
-    environment = {name: value for name, value in os.environ.items() if name not in unset}
-    environment |= {"RAY_AUTH_MODE": "token", "HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
-    words = [sys.executable, "-c", code]
-    with server:
+    guests = []
+
+    def serve():
+        with contextlib.suppress(OSError):
+            while True:
+                guest, _ = server.accept()
+                guests.append(guest)  # kept open: a closed connection would be an answer
+                if reply is not None:
+                    guest.sendall(reply)
+
+    threading.Thread(target=serve, daemon=True).start()
+    try:
+        yield f"127.0.0.1:{server.getsockname()[1]}"
+    finally:
+        server.close()
+        for guest in guests:
+            guest.close()
+
+
+def test_the_port_of_the_dashboard_is_refused_with_the_right_one():
+    reply = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"
+    with (
+        answering(reply) as address,
+        pytest.raises(InputError, match=r"dashboard; .* --address 127\.0\.0\.1:6379") as error,
+    ):
+        connected(address).__enter__()
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("reply", [None, b"SSH-2.0-OpenSSH_9.2\r\n"])
+def test_what_listens_and_is_no_ray_is_refused(reply, monkeypatch):
+    monkeypatch.setattr("dianet_ray.cluster.connection.KNOCK_S", 0.5)
+    with (
+        answering(reply) as address,
+        pytest.raises(InputError, match="something else listens there"),
+    ):
+        connected(address).__enter__()
+
+
+def test_a_missing_token_is_one_line_that_says_where_it_comes_from(tmp_path):
+    settings = b"\0\0\0\4\0\0\0\0\0"  # what a gRPC server says first
+    with answering(settings) as address:
+        code = (
+            f"from dianet_ray.cluster.connection import connected\nwith connected('{address}'): 0"
+        )
+        unset = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
+        environment = {name: value for name, value in os.environ.items() if name not in unset}
+        environment |= {"RAY_AUTH_MODE": "token", "HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
+        words = [sys.executable, "-c", code]
         found = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=250)
     last = found.stderr.strip().splitlines()[-1]
     assert last.startswith(

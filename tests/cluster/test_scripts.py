@@ -193,6 +193,23 @@ def test_slurm_asks_for_what_the_recipe_rests_on():
     assert last_directive < first_command  # Slurm reads none after it
 
 
+DATA_KINDS = (
+    "csv",
+    "tsv",
+    "txt",
+    "xls",
+    "xlsx",
+    "ods",
+    "jpg",
+    "tif",
+    "tiff",
+    "webp",
+    "npy",
+    "mov",
+    "7z",
+)
+
+
 def test_code_is_uploaded_and_data_are_not(tmp_path):
     from ray._private.runtime_env.packaging import create_package
 
@@ -205,6 +222,7 @@ def test_code_is_uploaded_and_data_are_not(tmp_path):
         if path.is_file() and "__pycache__" not in path.parts
     ]
     kept += ["constraints.txt", "pyproject.toml", "README.md", ".gitignore", ".rayignore"]
+    kept += ["my_space.yaml", "classes.yml", "my_network.py"]
     left = [
         ".git/config",
         ".venv/bin/python",
@@ -221,6 +239,9 @@ def test_code_is_uploaded_and_data_are_not(tmp_path):
         "study/study.json",
         "tests/conftest.py",
         "work/images.json",
+        *(f"{folder}sheet.{kind}" for folder in ("", "lab/") for kind in DATA_KINDS),
+        "lab/space.yaml",
+        "FACES",
     ]
     for name in [*kept, *left]:
         path = tmp_path / name

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dianet_ray.datasets.annotations import Rules
 from dianet_ray.datasets.contact_sheet import COLUMNS, N_CLIPS, sample, write_contact_sheet
 from dianet_ray.datasets.label_sets import plain_label
 from dianet_ray.datasets.manifest import Row
@@ -106,7 +107,7 @@ def test_a_broken_clip_is_passed_over(root, tmp_path):
 
 def test_a_clip_without_an_apex_shows_the_spotted_one(tmp_path):
     root = write_data_set(tmp_path / "data", [Clip(apex="/")])
-    manifest = read_manifest("casme2", root, apex="spot")
+    manifest = read_manifest("casme2", root, rules=Rules("spot"))
     assert write_contact_sheet(manifest, tmp_path / "sheet.png", crop="none") == 1
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from dianet_ray.datasets.annotations import Annotation, ClipName
+from dianet_ray.datasets.annotations import Annotation, ClipName, Rules
 from dianet_ray.datasets.catalogue import DATASETS
 from dianet_ray.datasets.corrections import (
     PUBLISHED,
@@ -171,7 +171,7 @@ def test_no_corrections_change_nothing():
         (HEADER + "casme2,1,EP01_01,apex,,,me\n", "new are required: row 2"),
         (HEADER + "casme2,,EP01_01,apex,,14,me\n", "subject, clip and new are required: row 2"),
         (HEADER + "casme2,1,EP01_01,apex,,14,me\ncasme2,1,,apex,,14,me\n", "row 3"),
-        ("\0\0", "lacks columns"),
+        ("\0\0", "is empty"),
     ],
 )
 def test_a_wrong_file_is_one_line_that_names_the_row(tmp_path, text, says):
@@ -238,11 +238,11 @@ def test_a_correction_does_not_save_a_clip_that_a_rule_leaves_out(tmp_path):
 
 def test_a_clip_may_be_corrected_twice(tmp_path):
     rows = [replace(GOOD, apex=10)]
-    (row,) = manifest(tmp_path, "casme2,1,EP01_01,onset,,9,\n", rows, apex="midpoint").rows
+    (row,) = manifest(tmp_path, "casme2,1,EP01_01,onset,,9,\n", rows, rules=Rules("midpoint")).rows
     assert row.state == "left_out"  # frame 9 is not there
     (tmp_path / "two").mkdir()
     (row,) = manifest(
-        tmp_path / "two", "casme2,1,EP01_01,onset,,11,\n", rows, apex="midpoint"
+        tmp_path / "two", "casme2,1,EP01_01,onset,,11,\n", rows, rules=Rules("midpoint")
     ).rows
     assert (row.state, row.apex, row.apex_from) == ("corrected", 13, "midpoint")
     assert row.reason.startswith("impossible apex: 10")

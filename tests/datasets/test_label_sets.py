@@ -140,3 +140,7 @@ def test_a_key_that_no_clip_has_is_said(tmp_path):
 def test_a_file_that_gives_a_label_two_classes_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"a label has one class, got a and b for others"):
         label_set(write(tmp_path / "mine.yaml", "Other: a\nothers: b\n"), "casme2")
+
+
+def test_an_accent_is_one_letter_however_it_is_composed():
+    assert plain_label("\u00c4rger") == plain_label("a\u0308rger")

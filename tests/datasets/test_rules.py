@@ -11,7 +11,8 @@ import pytest
 from rich.console import Console
 
 from dianet_ray.artefacts import MANIFEST_COLUMNS, to_json
-from dianet_ray.datasets.annotations import ChosenPaths
+from dianet_ray.datasets.annotations import ChosenPaths, Rules
+from dianet_ray.datasets.corrections import read_corrections
 from dianet_ray.datasets.manifest import UNREADABLE, write_csv
 from dianet_ray.datasets.rules import read_manifest
 from dianet_ray.datasets.summary import summarise
@@ -86,19 +87,19 @@ def test_a_row_without_a_folder_is_left_out(tmp_path):
 
 @pytest.mark.parametrize("apex", ["/", None, 10, 16, 99])
 def test_the_midpoint_corrects_a_missing_or_impossible_apex(tmp_path, apex):
-    row = only_row(write_data_set(tmp_path, [replace(GOOD, apex=apex)]), apex="midpoint")
+    row = only_row(write_data_set(tmp_path, [replace(GOOD, apex=apex)]), rules=Rules("midpoint"))
     assert (row.state, row.apex, row.apex_from) == ("corrected", 13, "midpoint")
     assert row.reason.endswith("took the midpoint 13")
 
 
 def test_the_midpoint_leaves_an_annotated_apex_alone(tmp_path):
-    row = only_row(write_data_set(tmp_path, [replace(GOOD, apex=11)]), apex="midpoint")
+    row = only_row(write_data_set(tmp_path, [replace(GOOD, apex=11)]), rules=Rules("midpoint"))
     assert (row.state, row.apex, row.apex_from) == ("used", 11, "annotated")
 
 
 def test_two_frames_have_no_midpoint(tmp_path):
     root = write_data_set(tmp_path, [replace(GOOD, apex="/", offset=11)])
-    row = only_row(root, apex="midpoint")
+    row = only_row(root, rules=Rules("midpoint"))
     assert row.state == "left_out"
     assert "no frame between" in row.reason
 
@@ -163,7 +164,7 @@ def odd_data_set(root):
 
 @pytest.mark.parametrize("apex", ["annotated", "midpoint"])
 def test_the_states_add_up_to_the_rows_and_the_folders(tmp_path, apex):
-    summary = summary_of(read_manifest("casme2", odd_data_set(tmp_path), apex=apex))
+    summary = summary_of(read_manifest("casme2", odd_data_set(tmp_path), rules=Rules(apex)))
     n_corrected = int(apex == "midpoint")
     assert summary.states == {
         "used": 6,
@@ -232,7 +233,7 @@ def test_the_hash_does_not_depend_on_the_place_but_on_the_sheet_the_frames_and_t
     shutil.copytree(root, tmp_path / "there")
     here = read_manifest("casme2", root)
     assert here.hash() == read_manifest("casme2", tmp_path / "there").hash()
-    assert here.hash() != read_manifest("casme2", root, apex="midpoint").hash()
+    assert here.hash() != read_manifest("casme2", root, rules=Rules("midpoint")).hash()
     next((tmp_path / "there" / FRAMES).glob("sub01/EP00_01/*")).unlink()
     assert here.hash() != read_manifest("casme2", tmp_path / "there").hash()
 
@@ -267,3 +268,25 @@ def test_a_missing_root_and_an_unknown_data_set_are_said_in_one_line(tmp_path):
     with pytest.raises(InputError, match=r"casme9; known: .*\bcasme2\b") as unknown:
         read_manifest("casme9", tmp_path)
     assert "\n" not in f"{missing.value}{unknown.value}"
+
+
+def test_flags_that_would_bring_a_clip_back_are_named_and_no_others(tmp_path):
+    rows = [*clips(2), replace(GOOD, name="A", apex="/"), replace(GOOD, name="B", label=None)]
+    root = write_data_set(tmp_path, rows)
+    manifest = read_manifest("casme2", root)
+    assert manifest.remedies == {"casme2/sub01/A": ("--apex midpoint", "--apex spot")}
+    summary = summary_of(manifest)
+    assert summary.remedies == {
+        "--apex midpoint": ("casme2/sub01/A",),
+        "--apex spot": ("casme2/sub01/A",),
+    }
+    assert read_manifest("casme2", root, rules=Rules(apex="midpoint")).remedies == {}
+
+
+def test_a_flag_that_would_be_refused_is_not_named(tmp_path):
+    """A published correction without an old value fits both rows, and choosing one is refused."""
+    twice = replace(GOOD, subject=5, name="EP03_01", apex="/")
+    root = write_data_set(tmp_path, [*clips(2), twice, replace(twice, onset=11)])
+    with pytest.raises(InputError, match="fits 2 rows"):
+        read_manifest("casme2", root, corrections=read_corrections("published", ["casme2"]))
+    assert read_manifest("casme2", root).remedies == {}

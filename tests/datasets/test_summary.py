@@ -60,11 +60,12 @@ def test_the_keys_of_the_document_are_those_that_scripts_read(problems):
     assert list(document) == [
         *("dataset", "root", "parts", "manifest_hash", "n_clips", "states", "classes"),
         *("class_set", "subjects", "n_frames", "frame_sizes", "phases", "reasons"),
-        *("unused_corrections", "duplicates"),
+        *("contradictions", "remedies", "published", "unused_corrections", "duplicates"),
+        "overlaps",
     ]
     assert set(document["parts"][0]) == {
-        *("dataset", "annotations", "sheet", "sha256", "frames", "numbering", "n_fitting"),
-        *("apex", "unconfirmed"),
+        *("dataset", "annotations", "sheet", "sha256", "encoding", "frames", "numbering"),
+        *("n_fitting", "apex", "unconfirmed", "notes"),
     }
     assert set(document["class_set"]) == {"name", "classes", "n_outside"}
     assert set(document["phases"]["whole_clip"]) == {"min", "median", "max"}

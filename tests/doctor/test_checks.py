@@ -226,8 +226,8 @@ def test_a_fit_machine_is_status_0_and_one_line_per_check(monkeypatch, capsys, t
     lines = [line for line in stdout.splitlines() if not line.startswith(" ")]
     assert (status, stderr) == (0, ""), stdout
     assert [line.split()[1] for line in lines] == [
-        *("Python", "packages", "torch", "faces", "Ray", "cluster", "token", "storage"),
-        *("MLflow", "GPU"),
+        *("Python", "packages", "torch", "faces", "Ray", "scratch", "cluster", "token"),
+        *("storage", "MLflow", "GPU"),
     ]
     assert {line.split()[0] for line in lines} <= {"ok", "warn"}
     assert list(tmp_path.iterdir()) == []

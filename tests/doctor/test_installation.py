@@ -12,6 +12,7 @@ from dianet_ray.doctor.installation import (
     check_packages,
     check_python,
     check_ray,
+    check_scratch,
     check_torch,
     gpu_advice,
     requirements,
@@ -93,6 +94,13 @@ def test_another_ray_is_refused(monkeypatch):
     monkeypatch.setattr("importlib.metadata.version", lambda name: "2.59.1")
     with pytest.raises(InputError, match=r"found 2\.59\.1"):
         check_ray()
+
+
+def test_where_no_place_fits_the_sockets_of_a_local_ray_it_is_said(monkeypatch, tmp_path):
+    assert check_scratch().state == "ok"
+    monkeypatch.setattr("dianet_ray.cluster.scratch.bases", lambda: [tmp_path / ("a" * 60)])
+    with pytest.raises(InputError, match="set RAY_TMPDIR"):
+        check_scratch()
 
 
 def test_a_gpu_that_the_driver_shows_and_torch_cannot_use_is_said(tmp_path, monkeypatch):

@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 
 from dianet_ray.artefacts import Recipe
-from dianet_ray.datasets.annotations import ChosenPaths
+from dianet_ray.datasets.annotations import ChosenPaths, Rules
 from dianet_ray.datasets.corrections import read_corrections
 from dianet_ray.datasets.rules import read_manifest
 from dianet_ray.errors import InputError
@@ -57,7 +57,7 @@ def run(root, out, options=OPTIONS, **changes):
     recipe = replace(options.recipe, **of_recipe)
     options = options.model_copy(update={**changes, "recipe": recipe})
     corrections = read_corrections(options.corrections, ["casme2"]) if options.corrections else ()
-    manifest = read_manifest("casme2", root, apex=options.apex, corrections=corrections)
+    manifest = read_manifest("casme2", root, rules=Rules(options.apex), corrections=corrections)
     text = io.StringIO()
     with Progress("prepare", 6, unit="clips", console=Console(file=text)) as progress:
         return prepare(manifest, out, options, progress=progress), text
@@ -141,6 +141,7 @@ def test_the_same_command_again_does_nothing(made, root):
         ({"apex": "midpoint"}, "--apex annotated, not midpoint;"),
         ({"apex": "spot"}, "--apex annotated, not spot;"),
         ({"crop": "face-or-centre"}, "--crop none, not face-or-centre;"),
+        ({"fill_gaps": 2}, "--fill-gaps none, not 2;"),
     ],
 )
 def test_other_options_are_refused_with_what_differs(made, root, changes, difference):
@@ -352,27 +353,28 @@ def test_an_out_that_cannot_be_written_is_one_line(root, tmp_path, ray_local):
     assert "\n" not in str(error.value)
 
 
-def test_images_stay_unfinished_when_fewer_than_half_of_the_clips_can_be_read(tmp_path, ray_local):
-    root = write_data_set(tmp_path / "data", clips(6))
-    spoil(root, ["EP00_01", "EP01_01", "EP02_01", "EP03_01"], content=b"no image")
-    with pytest.raises(InputError, match="of 6, rules leave out 0 and 4 cannot be read") as error:
+def test_images_stay_unfinished_when_no_clip_can_be_read(tmp_path, ray_local):
+    root = write_data_set(tmp_path / "data", clips(3))
+    spoil(root, ["EP00_01", "EP01_01", "EP02_01"], content=b"no image")
+    with pytest.raises(InputError, match="of 3, rules leave out 0 and 3 cannot be read") as error:
         run(root, tmp_path / "out")
     assert "EP00_01" in str(error.value)
     assert "\n" not in str(error.value)
     assert not (tmp_path / "out" / "images.json").exists()
 
 
-def test_half_of_the_clips_is_enough(tmp_path, ray_local):
-    root = write_data_set(tmp_path / "data", clips(6))
-    spoil(root, ["EP00_01", "EP01_01", "EP02_01"])
-    assert run(root, tmp_path / "out")[0].n_clips == 3
+def test_one_clip_is_enough(tmp_path, ray_local):
+    root = write_data_set(tmp_path / "data", clips(3))
+    spoil(root, ["EP00_01", "EP01_01"])
+    assert run(root, tmp_path / "out")[0].n_clips == 1
 
 
-def test_too_few_usable_clips_are_refused_before_any_frame_is_read(tmp_path, monkeypatch):
-    rows = [replace(clip, apex="/") for clip in clips(3)]
-    root = write_data_set(tmp_path / "data", [*rows, Clip(name="good")])
+def test_a_data_set_without_a_usable_clip_is_refused_before_any_frame_is_read(
+    tmp_path, monkeypatch
+):
+    root = write_data_set(tmp_path / "data", [replace(clip, apex="/") for clip in clips(3)])
     monkeypatch.setattr(driver, "make_parts", lambda *_: pytest.fail("frames were read"))
-    with pytest.raises(InputError, match=r"of 4, rules leave out 3 and 0 .*: missing apex: /"):
+    with pytest.raises(InputError, match=r"of 3, rules leave out 3 and 0 .*: missing apex: /"):
         run(root, tmp_path / "out")
 
 

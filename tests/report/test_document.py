@@ -5,6 +5,7 @@ import pytest
 
 from dianet_ray.artefacts import METRICS
 from dianet_ray.protocol.standing import standing_of
+from dianet_ray.report import wording
 from tests.support.reports import report_of
 from tests.support.studies import ending, laddered, make_study, shown_early
 
@@ -45,11 +46,28 @@ def test_the_numbers_agree_with_each_other(study, report):
     assert report.dataset.left_out == 3
 
 
-def test_above_chance_means_that_the_lower_end_is_above_the_level(report):
+def test_above_chance_means_that_the_corrected_interval_is(report):
     for metric, is_above in report.champion.above_chance.items():
-        low = report.champion.ci95[metric][0]
+        low = report.champion.corrected[metric].ci95[0]
         assert is_above == (low > report.chance[metric].level)
     assert all(report.champion.above_chance.values())
+
+
+def test_the_best_of_many_guessing_configurations_is_not_above_chance():
+    """By its own interval some of them are: that is what the correction is for."""
+    studies = [make_study(n_subjects=8, n_configs=30, seed=seed, signal=0) for seed in range(6)]
+    reports = [report_of(study) for study in studies]
+    assert not any(one.champion.above_chance["uf1"] for one in reports)
+    said = [wording.above(one, one.champion, "uf1") for one in reports]
+    assert "score only" in said
+    assert "yes" not in said
+
+
+def test_without_a_choice_the_interval_of_the_score_decides():
+    alone = report_of(make_study(n_subjects=8, n_configs=1, seed=3))
+    for metric, is_above in alone.champion.above_chance.items():
+        assert is_above == (alone.champion.ci95[metric][0] > alone.chance[metric].level)
+    assert all(alone.champion.above_chance.values())
     guessing = report_of(make_study(n_subjects=8, n_configs=1, seed=3, signal=0))
     assert not any(guessing.champion.above_chance.values())
 

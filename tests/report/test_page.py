@@ -4,6 +4,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from dianet_ray.report import wording
 from dianet_ray.report.page import examples, write
 from tests.support.reports import report_of
 from tests.support.studies import ending, laddered, make_study, shown_early, with_environment
@@ -91,17 +92,14 @@ def test_guessing_is_called_guessing(tmp_path):
     assert "Only one configuration was tried" in page.text
 
 
-def test_a_corrected_interval_that_reaches_chance_is_a_warning(study, tmp_path):
-    report = report_of(study)
-    assert "with caution" not in page_of(study, tmp_path).text
-    corrected = report.champion.corrected["uf1"]
-    low = report.chance["uf1"].level - 0.01
-    wide = dataclasses.replace(corrected, ci95=(low, corrected.ci95[1]))
-    champion = dataclasses.replace(
-        report.champion, corrected={**report.champion.corrected, "uf1": wide}
-    )
-    write(dataclasses.replace(report, champion=champion), None, tmp_path / "report.html")
-    assert "with caution" in Page(tmp_path / "report.html").text
+def test_a_champion_above_chance_by_its_uncorrected_score_only_is_called_so(study, tmp_path):
+    assert "uncorrected score only" not in page_of(study, tmp_path).text
+    guessing = (make_study(n_subjects=8, n_configs=30, seed=s, signal=0) for s in range(6))
+    said = [wording.above(one, one.champion, "uf1") for one in map(report_of, guessing)]
+    lucky = make_study(n_subjects=8, n_configs=30, seed=said.index("score only"), signal=0)
+    text = page_of(lucky, tmp_path).text
+    assert "the champion is not above chance" in text
+    assert "above chance by its uncorrected score only" in text
 
 
 def test_what_the_effects_of_settings_are_measured_by_is_said(study, tmp_path):

@@ -143,7 +143,7 @@ def test_half_of_the_first_two_waves_lies_around_the_centre(seed, size):
 
 
 def test_draws_around_the_centre_move_few_settings():
-    around = toy_space(around={})
+    around = toy_space(around={"steps": 200})
     near = [
         draw(around, seed, wave=wave, n=1, history=[])[0] for seed in range(40) for wave in (0, 1)
     ]

@@ -48,6 +48,25 @@ def test_a_server_that_answers_is_taken(server):
     store.check_store(uri)
 
 
+PROXIES = ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY")
+
+
+@pytest.mark.parametrize("variable", PROXIES[:4])
+def test_a_proxy_that_does_not_answer_is_not_blamed_on_the_server(server, monkeypatch, variable):
+    handler, uri = server
+    handler.status = 200
+    for name in PROXIES:
+        monkeypatch.delenv(name, raising=False)
+    store.check_store(uri)
+    monkeypatch.setenv(variable, "http://me:secret@localhost:1")
+    said = refusal(uri)
+    assert f"the proxy localhost of {variable}" in said
+    assert "add 127.0.0.1 to no_proxy" in said
+    assert "secret" not in said
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    store.check_store(uri)
+
+
 def test_a_password_in_the_address_is_not_repeated():
     assert "secret" not in refusal("http://user:secret@127.0.0.1:1")
 

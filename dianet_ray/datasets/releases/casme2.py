@@ -34,7 +34,7 @@ RELEASE = Release(
         "onset": ("OnsetFrame",),
         "apex": ("ApexFrame",),
         "offset": ("OffsetFrame",),
-        "label": ("Estimated Emotion",),
+        "label": ("Estimated Emotion", "Emotion"),
     },
     subject=_subject,
     place=_place,

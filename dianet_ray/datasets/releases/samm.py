@@ -28,7 +28,7 @@ RELEASE = Release(
         "onset": ("Onset Frame",),
         "apex": ("Apex Frame",),
         "offset": ("Offset Frame",),
-        "label": ("Estimated Emotion",),
+        "label": ("Estimated Emotion", "Emotion"),
     },
     subject=subject_rule(r"([0-9]+)(?:\.0)?", "{:03d}"),  # Excel turns 006 into 6 or 6.0
     place=_place,

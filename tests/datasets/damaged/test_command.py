@@ -59,7 +59,9 @@ def test_the_command_refuses_wrong_words_in_one_line_with_status_2(root, command
 
 def test_the_command_names_a_damaged_clip_and_goes_on(root, command):
     cut(0.6, 8)(root)
-    status, stdout, _ = command("casme2", root)
-    assert status == 0
+    status, stdout, stderr = command("casme2", root)
+    assert status == 2
+    assert f"1 clip cannot be read, for example {NAME}: not a whole image" in stderr
+    assert command("casme2", root, "--skip-broken") == (0, stdout, stderr.rpartition("dian")[0])
     assert "3: 2 used, 0 corrected, 1 left out" in stdout
     assert f"left out: unreadable (1): {NAME}: not a whole image: {AT}/img8.jpg" in stdout

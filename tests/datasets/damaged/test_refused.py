@@ -1,6 +1,7 @@
 """What cannot be read at all is refused in one line: sheets, folders, wrong names."""
 
 import os
+import zipfile
 
 import pytest
 from openpyxl.chart import BarChart
@@ -43,6 +44,32 @@ def xls_named_xlsx(root):
     (root / WORKBOOK).write_bytes(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600))
 
 
+def encrypted(root):
+    streams = "EncryptionInfo".encode("utf-16-le") + "EncryptedPackage".encode("utf-16-le")
+    (root / WORKBOOK).write_bytes(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600) + streams)
+
+
+def content(encoded):
+    return lambda root: (root / WORKBOOK).write_bytes(encoded)
+
+
+def archive(name):
+    def write(root):
+        with zipfile.ZipFile(root / WORKBOOK, "w") as file:
+            file.writestr(name, "x")
+
+    return write
+
+
+def another(suffix, folder="."):
+    """Leave only a table of another name, which may be the sheet."""
+
+    def move(root):
+        (root / WORKBOOK).rename(root / folder / f"codes{suffix}")
+
+    return move
+
+
 def xls_alone(root):
     (root / WORKBOOK).rename((root / WORKBOOK).with_suffix(".xls"))
 
@@ -74,13 +101,30 @@ REFUSED = {
     "a sheet with titles only": (lambda r: rewrite(r, []), ["no row below its titles", "Sheet1"]),
     "two sheets that fit": (lambda r: edit(r, two_fitting_sheets), ["Sheet1, Copy"]),
     "a workbook of charts": (lambda r: edit(r, charts_only), ["no sheet of cells", WORKBOOK]),
-    "a workbook cut to 95 %": (lambda r: cut_workbook(r, 0.95), ["not a readable workbook"]),
-    "a workbook cut to 30 %": (lambda r: cut_workbook(r, 0.3), ["not a readable workbook"]),
-    "an empty workbook": (lambda r: cut_workbook(r, 0), ["not a readable workbook", WORKBOOK]),
-    "a CSV renamed .xlsx": (csv_named_xlsx, ["not a readable workbook (.xlsx)"]),
-    "an .xls renamed .xlsx": (xls_named_xlsx, ["not a readable workbook (.xlsx)"]),
-    "an .xls alone": (xls_alone, ["none found", "--annotations"]),
-    "an archive of nothing": (zip_of_something_else, ["not a readable workbook (.xlsx)"]),
+    "a workbook cut to 95 %": (lambda r: cut_workbook(r, 0.95), ["is damaged or cut short; copy"]),
+    "a workbook cut to 30 %": (lambda r: cut_workbook(r, 0.3), ["is damaged or cut short; copy"]),
+    "an empty workbook": (lambda r: cut_workbook(r, 0), [f"{WORKBOOK} is empty; copy it again"]),
+    "a workbook without its sheets": (archive("xl/workbook.xml"), ["is a workbook that is damag"]),
+    "a CSV renamed .xlsx": (csv_named_xlsx, ["is a text; rename it to CASME2-", ".csv"]),
+    "an .xls renamed .xlsx": (xls_named_xlsx, ["of the older .xls format; open it and save it"]),
+    "a workbook with a password": (encrypted, ["with a password; open it and save it without"]),
+    "a web page renamed .xlsx": (
+        content(b"\n<html>x"),
+        ["is a web page or XML; open it and"],
+    ),
+    "an OpenDocument table": (archive("content.xml"), ["another format (.xlsb or .ods); open it"]),
+    "a binary workbook": (archive("xl/workbook.bin"), ["another format (.xlsb or .ods); open it"]),
+    "another archive": (
+        archive("sub01/img1.jpg"),
+        ["is an archive without a workbook; unpack"],
+    ),
+    "a picture renamed .xlsx": (content(b"\x89PNG\r\n" + bytes(99)), ["is no table; open it"]),
+    "an .xls alone": (xls_alone, ["none found", ".xls as .xlsx", "--annotations"]),
+    "an .xls of another name": (another(".xls"), ["none found", "codes.xls as .xlsx"]),
+    "a CSV beside the frames": (another(".csv"), ["none found", "--annotations FILE: ", "s.csv"]),
+    "a CSV deeper": (another(".csv", FRAMES), ["--annotations FILE: ", f"{FRAMES}/codes.csv"]),
+    "a workbook of another name": (another(".xlsx"), ["--annotations FILE: ", "codes.xlsx"]),
+    "an archive of nothing": (zip_of_something_else, ["is an archive without a workbook"]),
     "a folder named like it": (folder_named_like_the_workbook, ["cannot be opened", WORKBOOK]),
     "a workbook that is a lost link": (dangling_workbook, ["sheet", WORKBOOK]),
     "no workbook": (no_workbook, ["none found", "--annotations"]),

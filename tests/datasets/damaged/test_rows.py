@@ -124,14 +124,13 @@ def test_folders_without_rows_are_counted(root):
     assert sum(state == "used" for _, state, _ in judged) == 3
 
 
+@pytest.mark.parametrize("title", ["Estimated Emotion", "Emotion"])
 @pytest.mark.parametrize("cell", [6, 6.0, "6", "006", " 006 "])
-def test_a_subject_of_samm_is_three_digits_however_it_is_stored(tmp_path, cell):
+def test_a_subject_of_samm_is_three_digits_however_it_is_stored(tmp_path, cell, title):
     book = openpyxl.Workbook()
     for k in range(13):
         book.active.append([f"banner {k}"])
-    book.active.append(
-        ["Subject", "Filename", "Onset Frame", "Apex Frame", "Offset Frame", "Estimated Emotion"]
-    )
+    book.active.append(["Subject", "Filename", "Onset Frame", "Apex Frame", "Offset Frame", title])
     book.active.append([cell, "006_1_2", 10, 13, 16, "Anger"])
     book.save(tmp_path / "SAMM_Micro_FACS_Codes_v2.xlsx")
     for number in range(10, 17):

@@ -1,5 +1,7 @@
 """The composite of three data sets: its sources, subjects, classes and chosen files."""
 
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -7,21 +9,26 @@ import numpy as np
 import openpyxl
 import pytest
 
-from dianet_ray.datasets.annotations import ChosenPaths
+from dianet_ray.datasets.annotations import ChosenPaths, Rules
+from dianet_ray.datasets.catalogue import data_set
+from dianet_ray.datasets.corrections import read_corrections
 from dianet_ray.datasets.label_sets import COMMONEST, label_set
+from dianet_ray.datasets.published import Number, part_numbers, part_text
 from dianet_ray.datasets.rules import read_manifest
 from dianet_ray.errors import InputError
 from tests.support.casme2_files import Clip, write_data_set, write_workbook
+from tests.support.problems import look, said_of
 
 CASME2 = [
-    Clip(subject=6, name="EP01_01", label="happiness"),
+    Clip(subject=6, name="EP04_01", label="happiness"),
     Clip(subject=6, name="EP02_01", label="repression"),
     Clip(subject=7, name="EP03_01", label="others"),
 ]
 NOT_LISTED = [
     Clip(subject=4, name="EP12_01f", label="disgust"),
-    Clip(subject=5, name="EP12_03f", label="repression"),
+    Clip(subject=5, name="EP09_05f", label="surprise"),
 ]
+LISTED_AFTER_ALL = Clip(subject=5, name="EP12_03f", label="repression")
 SAMM_TITLES = [
     *("Subject", "Filename", "Inducement Code", "Onset Frame", "Apex Frame", "Offset Frame"),
     *("Duration", "Micro", "Action Units", "Estimated Emotion", "Objective Classes", "Notes"),
@@ -95,12 +102,111 @@ def test_equal_numbers_are_different_subjects(root):
     assert len(subjects) == 5
 
 
-def test_two_clips_are_left_out_as_the_published_list_does(root):
-    left_out = {r.clip_id: r.reason for r in read_manifest("megc2019", root).rows if r.reason}
+def test_two_clips_are_left_out_as_the_published_list_does(linked):
+    (linked / "casme2").unlink()
+    write_data_set(linked / "casme2", [*CASME2, *NOT_LISTED, LISTED_AFTER_ALL])
+    rows = {r.clip_id: r for r in read_manifest("megc2019", linked).rows}
     reason = "composite: not in MEGC2019's published list"
-    assert left_out["casme2/sub04/EP12_01f"] == reason
-    assert left_out["casme2/sub05/EP12_03f"] == reason
-    assert {r.state for r in read_manifest("casme2", root / "casme2").rows} == {"used"}
+    assert rows["casme2/sub04/EP12_01f"].reason == reason
+    assert rows["casme2/sub05/EP09_05f"].reason == reason
+    assert rows["casme2/sub05/EP12_03f"].state == "used"
+    assert {r.state for r in read_manifest("casme2", linked / "casme2").rows} == {"used"}
+
+
+@pytest.mark.parametrize("corrections", [(), read_corrections("published", ["casme2"])])
+def test_no_correction_brings_a_clip_into_the_published_list(root, corrections):
+    manifest = read_manifest("megc2019", root, corrections=corrections)
+    unlisted = {"casme2/sub04/EP12_01f", "casme2/sub05/EP09_05f"}
+    assert {r.clip_id for r in manifest.rows if r.state == "left_out"} == unlisted
+    assert not unlisted & manifest.remedies.keys()
+
+
+# The parts against the published list.
+
+
+def parts_of(root, apex=None, corrections=()):
+    manifest = read_manifest("megc2019", root, rules=Rules(apex), corrections=corrections)
+    return {part.dataset: part for part in part_numbers(manifest)}
+
+
+def test_the_published_list_has_442_clips_of_68_subjects():
+    published = data_set("megc2019").published
+    clips = {name: sum(part.classes.values()) for name, part in published.items()}
+    assert clips == {"casme2": 145, "samm": 133, "smic": 164}
+    assert sum(part.subjects for part in published.values()) == 68
+    per_class = Counter()
+    for part in published.values():
+        per_class.update(part.classes)
+    assert per_class == {"negative": 250, "positive": 109, "surprise": 83}
+
+
+def test_a_part_counts_its_clips_subjects_and_classes(root):
+    part = parts_of(root)["casme2"]
+    assert (part.clips, part.subjects) == (Number(2, 145), Number(1, 24))
+    assert part.classes == {
+        "negative": Number(1, 88),
+        "positive": Number(1, 32),
+        "surprise": Number(0, 25),
+    }
+    assert (part.missing, part.n_unknown) == ((), 143)
+    assert part_text(part) == (
+        "casme2 2 of 145 clips (negative 1 of 88, positive 1 of 32, surprise 0 of 25), "
+        "1 of 24 subjects; 143 more in neither sheet nor folders"
+    )
+
+
+ODD = {
+    # A published correction moves this apex; the others have none.
+    "casme2/sub05/EP16_04f": replace(CASME2[0], subject=5, name="EP16_04f", apex=16),
+    "casme2/sub06/EP05_01": replace(CASME2[0], name="EP05_01", apex="/"),
+    "casme2/sub06/EP06_01": replace(CASME2[0], name="EP06_01", folder=False),
+    "casme2/sub06/EP07_01": replace(CASME2[0], name="EP07_01", label="others", apex="/"),
+}
+
+
+def test_a_missing_clip_comes_with_its_reason_and_the_flags_that_bring_it_back(linked):
+    (linked / "casme2").unlink()
+    span = {"onset": 160, "offset": 170}  # around the corrected apex
+    odd = [replace(c, apex=170, **span) if "16_04" in k else c for k, c in ODD.items()]
+    write_data_set(linked / "casme2", [*CASME2, *NOT_LISTED, *odd])
+    missing = {clip.clip: clip.flags for clip in parts_of(linked)["casme2"].missing}
+    apex = ("--apex midpoint", "--apex spot")
+    assert missing == {
+        "casme2/sub05/EP16_04f": ("--corrections published", *apex),
+        "casme2/sub06/EP05_01": apex,
+        "casme2/sub06/EP06_01": (),  # neither others nor what the list leaves out is missing
+    }
+    for flags in set(missing.values()):
+        for flag in flags:
+            name, _, value = flag.removeprefix("--").partition(" ")
+            options = {name: value}
+            if name == "corrections":
+                options[name] = read_corrections(value, ["casme2"])
+            back = {clip.clip for clip in parts_of(linked, **options)["casme2"].missing}
+            assert back == {clip for clip, flags in missing.items() if flag not in flags}
+
+
+def test_a_row_that_is_there_twice_is_one_missing_clip(linked):
+    (linked / "casme2").unlink()
+    write_data_set(linked / "casme2", [*CASME2, CASME2[0]])
+    (missing,) = parts_of(linked)["casme2"].missing
+    assert missing.reason == "duplicate rows: 2 rows of the sheet"
+    assert missing.flags == ()
+
+
+def test_smic_without_apexes_is_missing_and_a_flag_brings_it_back(root):
+    part = parts_of(root, apex="annotated")["smic"]
+    assert part.clips == Number(0, 164)
+    assert {clip.flags for clip in part.missing} == {("--apex midpoint", "--apex spot")}
+
+
+def test_the_terminal_says_what_is_missing_of_each_part(root):
+    said = said_of(look(root, dataset="megc2019", apex="annotated")[1])
+    assert "published list of megc2019: casme2 2 of 145 clips (negative 1 of 88," in said
+    assert "missing of smic (3)" in said
+    assert "back with --apex midpoint or --apex spot" in said
+    assert "each of these would bring back clips that are left out: --apex midpoint (3)" in said
+    assert "published list" not in said_of(look(root / "casme2")[1])
 
 
 def test_smic_takes_the_midpoint_and_says_so(root):
@@ -117,7 +223,7 @@ def test_smic_takes_the_midpoint_and_says_so(root):
 
 
 def test_spotting_is_asked_for_smics_apexes_only(root):
-    rows = read_manifest("megc2019", root, apex="spot").usable()
+    rows = read_manifest("megc2019", root, rules=Rules("spot")).usable()
     by_part = {(r.subject.partition("/")[0], r.apex_from, r.apex is None) for r in rows}
     assert by_part == {
         ("casme2", "annotated", False),
@@ -127,7 +233,7 @@ def test_spotting_is_asked_for_smics_apexes_only(root):
 
 
 def test_annotated_apexes_alone_leave_smic_out(root):
-    rows = read_manifest("megc2019", root, apex="annotated").rows
+    rows = read_manifest("megc2019", root, rules=Rules("annotated")).rows
     assert {r.state for r in rows if r.subject.startswith("smic/")} == {"left_out"}
 
 
@@ -136,7 +242,7 @@ def test_labels_become_three_classes_by_part(root):
     rows = read_manifest("megc2019", root).usable()
     classes = {row.clip_id: chosen.class_of(row.label, row.subject) for row in rows}
     assert classes == {
-        "casme2/sub06/EP01_01": "positive",
+        "casme2/sub06/EP04_01": "positive",
         "casme2/sub06/EP02_01": "negative",
         "casme2/sub07/EP03_01": None,
         "samm/006/006_1_2": "negative",
@@ -254,3 +360,12 @@ def test_a_sheet_of_no_part_or_a_second_one_is_one_line(two_sheets, which):
 
 def test_the_hash_of_a_composite_does_not_depend_on_where_it_lies(root, linked):
     assert read_manifest("megc2019", root).hash() == read_manifest("megc2019", linked).hash()
+
+
+def test_smic_may_lack_its_sheet_in_a_composite_too(linked):
+    (linked / "smic").unlink()
+    write_smic(linked / "smic")
+    before = parts_of(linked)["smic"]
+    (linked / "smic" / "SMIC-HS-E_annotation_2019.xlsx").unlink()
+    assert parts_of(linked)["smic"] == before
+    assert before.clips.found == 3

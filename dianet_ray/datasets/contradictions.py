@@ -1,0 +1,173 @@
+"""Labels of a sheet against what the names of clips and folders say.
+
+Some releases put the class into a clip's name or into a folder above it, and people sort clips
+into folders of classes. Where the sheet says another class, one of the two is wrong. What a
+release writes into its names is believed. Other names and folders are believed to carry the class
+if they agree with the sheet for at least half of the clips.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+from dianet_ray.artefacts import CORRECTED, LEFT_OUT
+from dianet_ray.datasets.annotations import Loaded
+from dianet_ray.datasets.label_sets import SEVERAL, plain_label
+from dianet_ray.datasets.manifest import Contradiction, Manifest, Row
+from dianet_ray.imaging.frames import is_video
+
+LabelRule = Literal["sheet", "leave-out", "name"]
+"""What happens to a clip whose own name contradicts the sheet: it keeps the sheet's label, is left
+out, or gets the label of its name."""
+
+FLAG = "--label-conflicts"
+KIND = "label conflict"
+ADVICE = f"{FLAG} leave-out leaves them out, {FLAG} name takes the label of the name"
+
+
+Claims = Mapping[str, str]
+"""clip_id -> the plain label that the clip's name, or its folder, carries."""
+
+
+def find_contradictions(loaded: Loaded, root: Path, rows: Sequence[Row]) -> list[Contradiction]:
+    """Find the used clips of one source whose own name or folder says another label.
+
+    Args:
+        loaded: the source.
+        root: of the data set.
+        rows: of the source.
+    """
+    used = [row for row in rows if row.state != LEFT_OUT]
+    witnesses = {
+        "name": _claims_of_names(loaded, root, used),
+        "folder": _claims_of_folders(loaded, root, used),
+    }
+    found = (_contradiction(row, witnesses, loaded.folder_labels) for row in used)
+    return [one for one in found if one is not None]
+
+
+def _contradiction(
+    row: Row, witnesses: Mapping[str, Claims], aliases: Mapping[str, str]
+) -> Contradiction | None:
+    claims = {by: label for by, of in witnesses.items() if (label := of.get(row.clip_id))}
+    others = {by: label for by, label in claims.items() if not _agrees(row.label, label, aliases)}
+    if not others:
+        return None
+    agreed = set(claims.values())
+    return Contradiction(
+        clip=row.clip_id,
+        label=row.label,
+        named=agreed.pop() if len(agreed) == 1 else "",
+        said=_said(others),
+    )
+
+
+def _said(others: Mapping[str, str]) -> str:
+    """Put into words what name and folder say.
+
+    >>> _said({"name": "surprise", "folder": "surprise"}), _said({"folder": "fear"})
+    ('surprise by its name and folder', 'fear by its folder')
+    """
+    by: dict[str, list[str]] = {}
+    for who, label in others.items():
+        by.setdefault(label, []).append(who)
+    return ", ".join(f"{label} by its {' and '.join(who)}" for label, who in by.items())
+
+
+def _agrees(label: str, claim: str, aliases: Mapping[str, str]) -> bool:
+    # A clip with several emotions agrees with a folder of any of them.
+    parts = {aliases.get(part, part) for part in plain_label(label).split(SEVERAL)}
+    return claim in parts or claim == plain_label(label)
+
+
+def _claims_of_names(loaded: Loaded, root: Path, used: Sequence[Row]) -> Claims:
+    """Read the class off the clips' own names."""
+    named = {f"{loaded.dataset}/{loaded.name_of(one)}": one.named for one in loaded.annotations}
+    of_release = {row.clip_id: named[row.clip_id] for row in used if named.get(row.clip_id)}
+    if of_release:
+        return of_release
+    words = {plain_label(row.label) for row in used}
+    guessed = {row.clip_id: _token(_inside(loaded, root, row), words) for row in used}
+    return guessed if _is_believed(guessed, used) else {}
+
+
+def _claims_of_folders(loaded: Loaded, root: Path, used: Sequence[Row]) -> Claims:
+    """Read the class off the folders above the clips."""
+    above = {row.clip_id: _inside(loaded, root, row).parent for row in used}
+    names = loaded.folder_labels
+    of_release = {k: names[word] for k, path in above.items() if (word := _word(path, names))}
+    if of_release:
+        return of_release
+    words = {plain_label(row.label) for row in used}
+    guessed = {k: _word(path, words) for k, path in above.items()}
+    return guessed if _is_believed(guessed, used) else {}
+
+
+def _is_believed(guessed: Claims, used: Sequence[Row]) -> bool:
+    """Whether what may be class names agree with the sheet for at least half of the clips."""
+    # Fewer may be chance: a subject's folder, or a number in a name, that is spelled like a label.
+    n_agreeing = sum(_agrees(row.label, guessed[row.clip_id], {}) for row in used)
+    return 2 * n_agreeing >= len(used)
+
+
+def _inside(loaded: Loaded, root: Path, row: Row) -> Path:
+    return (root / row.frames_path).relative_to(loaded.frames_root)
+
+
+def _word(path: Path, words: Container[str]) -> str:
+    """Find the nearest folder that is called like a class; empty for none."""
+    return next((word for part in path.parts[::-1] if (word := plain_label(part)) in words), "")
+
+
+def _token(path: Path, words: Container[str]) -> str:
+    """Find the one label in a clip's name; empty for none or several.
+
+    >>> _token(Path("a/p1_happy_02.mp4"), {"happy", "sad"}), _token(Path("sad_happy"), {"happy"})
+    ('happy', 'happy')
+    """
+    stem = path.stem if is_video(path) else path.name
+    tokens = {plain_label(token) for token in re.split(r"[\W\d_]+", stem)} | {plain_label(stem)}
+    found = {token for token in tokens if token in words}
+    return found.pop() if len(found) == 1 else ""
+
+
+def resolve(manifest: Manifest, rule: LabelRule) -> Manifest:
+    """Apply the rule to the clips whose names contradict the sheet."""
+    if rule == "sheet" or not manifest.contradictions:
+        return manifest
+    found = {one.clip: one for one in manifest.contradictions}
+    rows = []
+    remedies = dict(manifest.remedies)
+    for row in manifest.rows:
+        one = found.get(row.clip_id)
+        if one is None or row.state == LEFT_OUT:
+            rows.append(row)
+        elif rule == "name" and one.named:
+            rows.append(_renamed(row, _spelling(manifest, row, one.named)))
+        else:
+            rows.append(replace(row, state=LEFT_OUT, reason=f"{KIND}: {one}"))
+            rules = ("sheet", "name") if one.named else ("sheet",)
+            remedies[row.clip_id] = tuple(f"{FLAG} {other}" for other in rules if other != rule)
+    return replace(manifest, rows=tuple(rows), remedies=remedies, contradictions=())
+
+
+def _spelling(manifest: Manifest, row: Row, label: str) -> str:
+    """Spell a plain label as most rows of the clip's source do."""
+    source = f"{row.subject.partition('/')[0]}/"
+    written = Counter(
+        other.label
+        for other in manifest.rows
+        if other.subject.startswith(source) and plain_label(other.label) == label
+    )
+    return max(written, key=lambda spelling: written[spelling], default=label)
+
+
+def _renamed(row: Row, label: str) -> Row:
+    change = f"{row.label} -> {label}, which the clip's name says"
+    reason = f"{row.reason}; label {change}" if row.reason else f"{KIND}: {change}"
+    return replace(row, label=label, state=CORRECTED, reason=reason)
