@@ -289,6 +289,22 @@ def test_fps_apexes_and_columns_are_the_facts(dataset):
         assert titles[roles.get(name, name)] in known
 
 
+@pytest.mark.parametrize("dataset", [name for name in RELEASES if RELEASES[name].sheet_name])
+def test_of_two_equal_sheets_the_published_one_is_read(tmp_path, dataset):
+    facts = FACTS[dataset]
+    name = facts["annotations"]["names"][0]
+    write_release(facts, tmp_path, patterns(facts)[0], name)
+    expected = read_manifest(dataset, tmp_path)
+    book = openpyxl.load_workbook(tmp_path / name)
+    book.active.title = RELEASES[dataset].sheet_name
+    book.copy_worksheet(book.active).title = "Earlier"
+    book.move_sheet("Earlier", offset=-1)
+    book.save(tmp_path / name)
+    found = read_manifest(dataset, tmp_path)
+    assert found.rows == expected.rows
+    assert found.sources[0].sheet.name == RELEASES[dataset].sheet_name
+
+
 @pytest.mark.parametrize("dataset", RELEASES)
 def test_what_no_source_confirms_is_said_by_validate(tmp_path, dataset):
     facts = FACTS[dataset]

@@ -34,6 +34,7 @@ RELEASE = Release(
     place=_place,
     example="006/006_1_2",
     fps=200,
+    sheet_name="MICRO_ONLY",
     label_sets={"5": same_names("anger", "others", "happiness", "surprise", "contempt")},
-    unconfirmed=("the name of the sheet, and that a folder holds onset..offset",),
+    unconfirmed=("that a folder holds onset..offset",),
 )
