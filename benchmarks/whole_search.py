@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks.replay.record import Data
 from dianet_ray.artefacts import weights_path
 from dianet_ray.datasets.label_sets import label_set
 from dianet_ray.model.fit import LabelledImages, Member, fit, predict
@@ -80,15 +81,6 @@ class Trained:
 
     loso: float
     fresh: float
-
-
-@dataclass(frozen=True)
-class Data:
-    """Clips of a label set, their images (N, 3, H, W, 3) float16 and labels (N,) int64."""
-
-    clips: tuple[Clip, ...]
-    images: np.ndarray
-    labels: np.ndarray
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 
 from dianet_ray.cli.publishing import model_card
@@ -71,12 +72,12 @@ def _from_own_weights(
         raise problem
     from dianet_ray.tracking.champion import ModelFiles
 
-    trainings = standing.study.of(champion.number)
-    with ModelFiles(study_path, trainings, model_card(standing)) as own:
+    with ExitStack() as stack:
         try:
-            fetched = own.folder()
+            trainings, card = standing.study.of(champion.number), model_card(standing)
+            fetched = stack.enter_context(ModelFiles(study_path, trainings, card)).folder()
         except InputError:
             raise problem from None
-        card = collect.collect(fetched, out)
+        collected = collect.collect(fetched, out)
     logger.warning("%s: the weights come from the study itself, %s", problem, study_path)
-    return card
+    return collected

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from pydantic import ValidationError
 from rich.console import Console
@@ -53,13 +53,24 @@ def speaking() -> Iterator[None]:
         finally:
             sys.stdout.flush()  # here, because at its own exit Python would print a traceback
     except OSError as error:
-        if error.filename is not None or error.errno not in NOT_WRITTEN:
+        # Files are written, too, and it may be their disk that is full.
+        if error.errno not in NOT_WRITTEN or not _refuses(sys.stdout):
             raise
         # What is still waiting to be written goes nowhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if error.errno != errno.EPIPE:
             print_error(OSError(f"the results could not be printed: {one_line(error)}"), 1)
         sys.exit(1)
+
+
+def _refuses(stream: TextIO) -> bool:
+    """Whether a stream takes not even a line break, which no result minds at its end."""
+    try:
+        stream.write("\n")
+        stream.flush()
+    except OSError:
+        return True
+    return False
 
 
 def table_console() -> Console:

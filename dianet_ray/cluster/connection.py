@@ -238,12 +238,13 @@ def _check_listening(address: str) -> None:
             answer = _greet(there)
     except (OSError, OverflowError, UnicodeError) as error:
         raise InputError(f"no Ray cluster answers at {address}: {one_line(error)}") from None
+    uses_tls = os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true")  # as Ray reads it
     if answer.startswith(b"HTTP/1"):
         raise InputError(
             f"no Ray cluster answers at {address}: a web server does, as on the port of Ray's "
             f"dashboard; the cluster's own port is usually 6379: --address {host}:6379"
         )
-    if answer[3:4] != _SETTINGS and not os.environ.get("RAY_USE_TLS"):
+    if answer[3:4] != _SETTINGS and not uses_tls:
         raise InputError(
             f"no Ray cluster answers at {address}: something else listens there; the cluster's "
             "own port is usually 6379"

@@ -16,9 +16,9 @@ from pathlib import Path
 from dianet_ray.errors import InputError
 
 VARIABLE = "RAY_TMPDIR"
-MAX_BASE = 26
+MAX_BASE = 24
 """Characters of a base folder's path, at most. A socket's path has at most 107 on Linux and 103 on
-macOS, of which Ray needs 64 below the folder that it is given, and its name takes 12."""
+macOS, of which Ray needs 64 below the folder that it is given, and its name takes 14."""
 
 
 def bases() -> list[Path]:
@@ -56,14 +56,16 @@ def _problem(base: Path) -> str:
 
 @contextmanager
 def scratch_folder() -> Iterator[Path]:
-    """Make a folder that nobody else uses, and delete it at the end.
+    """Make a folder that nobody else reaches, and delete it at the end.
 
     Raises:
         InputError: as `choose_base`.
     """
     folder = Path(tempfile.mkdtemp(prefix="ray", dir=choose_base()))
+    inside = folder / "r"
+    inside.mkdir()
     try:
-        yield folder
+        yield inside  # which Ray opens to everybody; the folder around it stays closed
     finally:
         # A process of Ray that ends late may still hold a file.
         shutil.rmtree(folder, ignore_errors=True)

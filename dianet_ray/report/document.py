@@ -49,7 +49,7 @@ def summarise(standing: Standing) -> Report:
         # LOSO of everything drawn, whatever the ladder: savings are stated against it.
         n_trainings_exhaustive=len(study.configurations) * len(study.folds),
         flow=savings.flow(standing),
-        fidelity=() if winner is None else fidelity(standing, winner),
+        fidelity=() if winner is None else fidelity(standing, winner, counts),
         chance=chance,
         champion=None if winner is None else champion.describe(standing, winner, counts, chance),
         settings_effect=_effects(study, configs),

@@ -16,6 +16,7 @@ from dianet_ray.protocol.comparison import Comparison
 from dianet_ray.protocol.decisions import Entry
 from dianet_ray.protocol.standing import Standing, comparison_of
 from dianet_ray.protocol.study import Configuration, Study
+from dianet_ray.report.champion import Counts, scores_of
 from dianet_ray.report.records import Fidelity
 from dianet_ray.report.savings import partition
 
@@ -23,17 +24,19 @@ FEWEST = 3
 """Configurations below which no correlation is given."""
 
 
-def fidelity(standing: Standing, champion: Configuration) -> tuple[Fidelity, ...]:
-    """Compare each rung below LOSO with LOSO."""
+def fidelity(
+    standing: Standing, champion: Configuration, counts: Sequence[Counts]
+) -> tuple[Fidelity, ...]:
+    """Compare each rung below LOSO with LOSO; `counts` are those of each rung."""
     study, comparison = standing.study, comparison_of(standing.study)
-    complete = {entry.number for entry in standing.decisions.complete()}
     found = []
     for place in range(study.loso_rung):
         entries = [entry for entry in standing.decisions.entries(place) if entry.is_in]
-        both = [entry.number for entry in entries if entry.number in complete]
+        rungs = counts[place], counts[study.loso_rung]
+        both = sorted(rungs[0].keys() & rungs[1].keys())
         ranks = [
-            [comparison.score(number, rung, len(study.rungs[rung])) for number in both]
-            for rung in (place, study.loso_rung)
+            [scores_of(rung[number].at_best.sum(axis=0)).of(study.objective) for number in both]
+            for rung in rungs
         ]
         found.append(
             Fidelity(

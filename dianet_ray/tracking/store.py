@@ -153,11 +153,12 @@ def open_client(uri: str, *, reads_only: bool = False) -> MlflowClient:
     # A reader may have no right to make the file of the lock.
     with contextlib.nullcontext() if reads_only else _alone_at(database):
         try:
-            with _no_twin(uri):
+            with _no_twin(uri) as twins:
                 client = MlflowClient(tracking_uri=uri, registry_uri=uri)
                 # This opens the database, which makes its tables.
                 client.search_experiments(max_results=1)
-                client.search_registered_models(max_results=1)
+                if twins:  # the registry opens it by itself, and would make them later
+                    client.search_registered_models(max_results=1)
         except Exception as error:  # whatever MLflow and SQLAlchemy raise
             raise InputError(
                 f"the tracking store must be usable: {database}: {one_line(error)}; move it away, "
@@ -167,11 +168,11 @@ def open_client(uri: str, *, reads_only: bool = False) -> MlflowClient:
 
 
 @contextlib.contextmanager
-def _no_twin(uri: str) -> Iterator[None]:
+def _no_twin(uri: str) -> Iterator[list[Path]]:
     """Delete the empty folders that MLflow makes of a quoted path, where quoting changed it."""
     quoted = Path(uri.removeprefix(SQLITE))
     twins = [folder for folder in quoted.parents if not folder.exists()]
-    yield
+    yield twins
     for folder in twins:
         with contextlib.suppress(OSError):
             folder.rmdir()

@@ -59,7 +59,10 @@ def test_a_server_gets_the_tree_that_a_file_gets_and_nothing_is_printed(
     capfd.readouterr()
     for client in (remote, made.client):
         Projection(client, made.name, made.path).finish(made.standing, made.card)
-    assert dump_tree(remote, made.name) == dump_tree(made.client, made.name)
+    tree = dump_tree(remote, made.name)
+    assert tree == dump_tree(made.client, made.name)
+    Projection(remote, made.name, made.path).finish(made.standing, made.card)
+    assert dump_tree(remote, made.name) == tree  # also where a server names the places of files
     (tmp_path / "fetched").mkdir()
     model = download_model(remote, f"dianet-{made.name}-3@champion", tmp_path / "fetched")
     assert (model / fold_file(0)).exists()
