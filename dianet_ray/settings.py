@@ -121,6 +121,15 @@ class Settings(BaseModel):
         n = self.points if self.schedule == "averaged" else 1
         return tuple(sorted({max(1, round(self.steps / 2**k)) for k in range(n)}))
 
+    def changes(self) -> str:
+        """Write the settings that differ from the defaults.
+
+        >>> Settings(heads=2, shift=0).changes(), Settings().changes()
+        ('heads: 2, shift: 0.0', 'the defaults')
+        """
+        changed = self.model_dump(exclude_defaults=True)
+        return ", ".join(f"{name}: {value}" for name, value in changed.items()) or "the defaults"
+
     @model_validator(mode="after")
     def _check(self) -> Settings:
         # The only place for rules between settings. A space file declares a constraint that

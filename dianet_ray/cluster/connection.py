@@ -19,6 +19,8 @@ from dianet_ray.errors import InputError, one_line
 from dianet_ray.processors import processors
 from dianet_ray.progress import count
 
+logger = logging.getLogger(__name__)
+
 ADDRESS_VARIABLE = "RAY_ADDRESS"
 # One release only: the autoscaler's reports and the drained nodes have no public interface.
 SUPPORTED_RAY = "2.60"
@@ -174,6 +176,8 @@ def _join(address: str, n_cpus: int | None, options: dict[str, Any]) -> None:
     try:
         # Workers log nothing here: their lines would break into our progress line.
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **options)
+        # Whatever it is told, Ray prints a paragraph on stdout for each worker that dies.
+        ray._private.worker.print_to_stdstream = _log
     except ray.exceptions.AuthenticationError:
         raise InputError(f"the cluster at {address} requires a token: set {_TOKEN}") from None
     except ConnectionError as error:  # also raised for a wrong or missing token
@@ -183,6 +187,12 @@ def _join(address: str, n_cpus: int | None, options: dict[str, Any]) -> None:
         ) from None
     except (RuntimeError, ValueError, OSError) as error:
         raise _unusable(address, error) from None
+
+
+def _log(data: Mapping[str, Any], ignore_prefix: bool) -> None:
+    """Log what Ray would print."""
+    for line in data["lines"]:
+        logger.info("Ray: %s", line)
 
 
 def check_python(version: Sequence[Any]) -> None:

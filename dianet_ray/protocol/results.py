@@ -14,7 +14,8 @@ from pydantic import PlainSerializer, PlainValidator
 from dianet_ray.artefacts import LoggedStep, Record
 
 Outcome = Literal["ok", "failed", "lost"]
-"""`failed`: by an error or a loss that is not finite. `lost`: with its worker."""
+"""`failed`: by an error, by a loss that is not finite, or because it kills its workers. `lost`: with
+its node."""
 
 
 def _as_probabilities(values: Any) -> np.ndarray:
@@ -76,7 +77,8 @@ class TrainingResult(Record):
 
     `points` are in order of their steps, the last one the end; none unless the outcome is ok. The
     first line of `error` says what went wrong. Times are seconds since the epoch, by the worker's
-    clock. A lost training has no environment.
+    clock. A training that was lost, or is a crash, has no environment: a crash is a failure that
+    killed every worker that tried it.
     """
 
     outcome: Outcome
@@ -86,6 +88,7 @@ class TrainingResult(Record):
     history: tuple[LoggedStep, ...] = ()
     error: str = ""
     environment: WorkerEnvironment | None = None
+    is_crash: bool = False
 
     @property
     def seconds(self) -> float:

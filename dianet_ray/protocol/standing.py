@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dianet_ray.artefacts import Record
 from dianet_ray.protocol.comparison import Basis, Comparison, Memory
 from dianet_ray.protocol.decisions import Decisions, Entry
 from dianet_ray.protocol.predictions import classify, interval, pooled_score, subject_confusions
@@ -30,6 +31,19 @@ class Score:
 
     def __str__(self) -> str:
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure(Record):
+    """Why a configuration failed or was lost, in one line, and whether it crashed its workers."""
+
+    number: int
+    config_id: str
+    is_crash: bool
+    reason: str
+
+    def __str__(self) -> str:
+        return f"configuration {self.number} ({self.config_id}): {self.reason}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +123,18 @@ class Standing:
             for training in self.study.of(number, entry.rung)
             if not self.is_surplus(training)
         ]
+
+    def failures(self) -> tuple[Failure, ...]:
+        """Say why configurations failed or were lost, in number order."""
+        found = []
+        for configuration in self.study.configurations:
+            number = configuration.number
+            if self.state(number) not in ("failed", "lost"):
+                continue
+            ended = next(t for t in self.needed(number) if t.outcome != "ok")
+            reason = ended.result.error.splitlines()[0]
+            found.append(Failure(number, ended.config_id, ended.result.is_crash, reason))
+        return tuple(found)
 
     def first_wave_failure(self) -> str:
         """Say why the study cannot go on: all of its first wave failed. Empty if it can."""

@@ -54,6 +54,7 @@ def summarise(standing: Standing) -> Report:
         champion=None if winner is None else champion.describe(standing, winner, counts, chance),
         settings_effect=_effects(study, configs),
         configs=configs,
+        failures=standing.failures(),
         seconds=costs.seconds(study),
         environment=costs.environment(study),
     )

@@ -12,6 +12,7 @@ from dianet_ray.artefacts import Record
 from dianet_ray.protocol.correction import Corrected
 from dianet_ray.protocol.decisions import RungState
 from dianet_ray.protocol.predictions import Chance, Interval
+from dianet_ray.protocol.standing import Failure
 from dianet_ray.protocol.study import State
 from dianet_ray.settings import Settings
 
@@ -253,8 +254,8 @@ class Report(Record):
 
     `n_trainings_exhaustive` trainings are every LOSO fold of every configuration. No decision,
     score or report reads the `n_surplus`. `fidelity` is of each rung below LOSO, and empty before
-    there is a champion. `settings_effect` is by setting, of the scores in the
-    first rung.
+    there is a champion. `settings_effect` is by setting, of the scores in the first rung.
+    `failures` say why configurations failed or were lost.
     """
 
     study: str
@@ -272,6 +273,7 @@ class Report(Record):
     champion: Champion | None
     settings_effect: dict[str, Effects]
     configs: tuple[ConfigurationResult, ...]
+    failures: tuple[Failure, ...]
     seconds: Seconds
     environment: Environment
 

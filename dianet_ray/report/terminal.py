@@ -43,6 +43,7 @@ def _what(report: Report) -> list[str]:
         f"{report.strategy}, protocol {report.protocol}, objective "
         f"{METRIC_NAMES[report.objective]}",
     ]
+    lines += wording.failures(report)
     return lines + [line for line in (wording.surplus(report), wording.mixed(report)) if line]
 
 

@@ -71,6 +71,13 @@ def configurations(report: Report) -> str:
     return f"{drawn} ({found})" if found else f"{drawn} drawn so far"
 
 
+def failures(report: Report) -> list[str]:
+    """Say why configurations failed or were lost, the first few of them."""
+    found = [f"Failed: {failure}" for failure in report.failures[:N_NAMED]]
+    n_more = len(report.failures) - len(found)
+    return [*found, f"{n_more} more failed: --json lists all"] if n_more else found
+
+
 def trainings(report: Report) -> str:
     """Count the trainings; under one rung there are as many to do as LOSO folds."""
     n, every = report.n_trainings, report.n_trainings_exhaustive

@@ -11,6 +11,7 @@ from typing import Any
 
 from ray import tune
 
+from dianet_ray.cluster.deaths import Death, death_of
 from dianet_ray.errors import Stopped, StudyFailed
 from dianet_ray.progress import Progress
 from dianet_ray.search.events import WorkersChanged
@@ -36,10 +37,12 @@ class Driver(tune.Callback):  # type: ignore[misc]
         self._searcher, self._progress, self._workers = searcher, progress, workers
         self.is_stopped = False
         self._n_workers = workers.n_workers()
+        self._trials: list[Any] = []
         self._last: set[str] | None = None  # ids of the trials that ran at the interruption
         self._hopeless_since: float | None = None
         searcher.ledger.on_wait = self.wait
         searcher.on_refused = workers.nodes.refuse
+        searcher.death_of = self.death_of
         self._follow_nodes()
 
     def interrupt(self, signum: int, frame: FrameType | None) -> None:
@@ -55,12 +58,15 @@ class Driver(tune.Callback):  # type: ignore[misc]
         """Note that the first worker has started."""
         self._searcher.has_started = True
 
-    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Say why a worker was lost, from the file that Tune wrote."""
-        error = Path(trial.error_file or "none")
-        lines = error.read_text().split("\n") if error.is_file() else []
-        reason = next((line.strip() for line in reversed(lines) if line.strip()), "unknown")
-        logger.warning("the worker ended with: %s", reason)
+    def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """Keep Tune's list of trials, in which the searcher finds one whose worker died."""
+        self._trials = trials
+
+    def death_of(self, trial_id: str) -> Death:
+        """Read how a trial's worker died, from the file that Tune wrote."""
+        trial = next((t for t in self._trials if t.trial_id == trial_id), None)
+        error = Path((trial and trial.error_file) or "none")
+        return death_of(error.read_text() if error.is_file() else "")
 
     # The ledger is flushed here and not in `on_trial_complete`, whose exceptions Tune swallows.
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:

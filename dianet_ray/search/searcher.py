@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,8 +17,9 @@ from typing import Any
 
 from ray.tune.search import Searcher
 
+from dianet_ray.cluster.deaths import Death, cause_of
 from dianet_ray.protocol.results import Training, TrainingResult
-from dianet_ray.protocol.schedule import MAX_ATTEMPTS, Done, DrawWave, Schedule, Train, Wait
+from dianet_ray.protocol.schedule import MAX_ATTEMPTS, Done, DrawWave, Key, Schedule, Train, Wait
 from dianet_ray.protocol.standing import Standing, comparison_of
 from dianet_ray.protocol.study import Configuration, EndOfDrawing, Study
 from dianet_ray.search.budget import Extent
@@ -53,6 +55,8 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         self.n_workers: int | None = None  # trials that may run at once; follows the nodes
         self.avoided: tuple[str, ...] = ()  # ids of nodes that must get no trial
         self.on_refused: Callable[[str, str], None] = lambda node_id, problem: None
+        self.death_of: Callable[[str], Death] = lambda trial_id: Death("", is_own=False)
+        self.cause_of: Callable[[Death], str] = cause_of
         self.on_change: Callable[[Study], None] = lambda study: None
         self.live: dict[str, Train] = {}
         self.has_started = False  # a worker has begun a training
@@ -70,6 +74,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         self._silence = Silence()
         self._retention = Retention(path, extent.n_kept)
         self._repairs: list[Train] = []
+        self._n_own_deaths: Counter[Key] = Counter()  # of workers that died while their node lived
         self._next: Train | Wait | Done | None = None
         self.best = ""  # the best so far with its interval, for the progress line
         self.n_most = 0  # trainings that the study can take, as far as is known
@@ -128,7 +133,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
             return
         answer = None if error else answer_of(result)
         if answer is None:
-            self._lost(train)
+            self._died(train, self.death_of(trial_id))
         elif isinstance(answer, Refusal):
             self.on_refused(answer.node_id, answer.problem)
             self._returned(train)
@@ -265,12 +270,15 @@ class StudySearcher(Searcher):  # type: ignore[misc]
     def _repaired(self, number: int, fold: int, result: TrainingResult) -> None:
         weights = tuple(point.weights for point in result.points if point.weights is not None)
         if not weights:
-            where = f"configuration {number}, fold {fold}"
-            logger.warning("%s: its weights could not be made again: %s", where, result.error)
+            logger.warning(
+                "configuration %d, fold %d: its weights could not be made again: %s",
+                *(number, fold, result.error),
+            )
             return
         self.ledger.append(WeightsMade(result.finished_at, number, fold, weights))
 
-    def _lost(self, train: Train) -> None:
+    def _died(self, train: Train, death: Death) -> None:
+        """Queue a training again whose worker died, up to `MAX_ATTEMPTS` times."""
         (fold,) = train.folds
         where = f"configuration {train.number}, fold {fold}"
         attempt = f"attempt {train.attempt} of {MAX_ATTEMPTS}"
@@ -279,10 +287,27 @@ class StudySearcher(Searcher):  # type: ignore[misc]
             if train.attempt < MAX_ATTEMPTS:
                 self._repairs.append(replace(train, attempt=train.attempt + 1))
             return
+        self._n_own_deaths[train.key] += death.is_own
         if self._schedule.lost(train):
             return
-        now, error = time.time(), f"its worker was lost {MAX_ATTEMPTS} times"
-        self._finished(train, TrainingResult("lost", now, now, error=error))
+        now = time.time()
+        if self._n_own_deaths[train.key] < MAX_ATTEMPTS:
+            error = f"its worker was lost {MAX_ATTEMPTS} times"
+            self._finished(train, TrainingResult("lost", now, now, error=error))
+            return
+        error = self._crash(train, death)
+        logger.warning("%s: %s", where, error)
+        text = f"{error}\n{death.text}"
+        self._finished(train, TrainingResult("failed", now, now, error=text, is_crash=True))
+
+    def _crash(self, train: Train, death: Death) -> str:
+        """Say that a configuration kills its workers, how, where, and what it tried."""
+        host = f" on {death.host}" if death.host else ""
+        settings = self.study.configurations[train.number].settings
+        return (
+            f"its worker crashed {MAX_ATTEMPTS} times{host} ({self.cause_of(death)}); "
+            f"settings: {settings.changes()}"
+        )
 
     def _returned(self, train: Train) -> None:
         """Queue a training again that a node refused."""

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dianet_ray.artefacts import DRIVER_FOLDER
+from dianet_ray.artefacts import DRIVER_FOLDER, to_plain
 from dianet_ray.progress import count, duration
-from dianet_ray.protocol.standing import Score, Standing
+from dianet_ray.protocol.standing import Failure, Score, Standing
 from dianet_ray.protocol.study import Configuration
 from dianet_ray.storage.lock import holder, is_alive
+
+N_FAILURES = 3
+"""Failures that are listed for readers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +22,8 @@ class Status:
     """How far a study is. `driver` names the process that writes it now, if one does.
 
     `n_folds` are those of each rung; `last_s` is how many seconds ago the last training ended;
-    `best` is the champion so far, with its best point in steps.
+    `best` is the champion so far, with its best point in steps; `failures` say why configurations
+    failed or were lost.
     """
 
     study: str
@@ -31,6 +35,7 @@ class Status:
     last_s: float | None
     objective: str
     best: tuple[Configuration, int, Score] | None
+    failures: tuple[Failure, ...]
 
     def document(self) -> dict[str, Any]:
         """Write the status as JSON values."""
@@ -43,6 +48,7 @@ class Status:
             "states": self.states,
             "seconds_since_last_training": self.last_s,
             "best": self._best_document(),
+            "failures": [to_plain(failure) for failure in self.failures],
         }
 
     def _best_document(self) -> dict[str, Any] | None:
@@ -60,6 +66,8 @@ class Status:
     def lines(self) -> list[str]:
         """Write the status for readers."""
         counts = ", ".join(f"{n} {state}" for state, n in self.states.items()) or "none drawn"
+        if n_crashed := sum(failure.is_crash for failure in self.failures):
+            counts += f"; {n_crashed} of the failed crashed their workers"
         running = f"running ({self.driver})" if self.driver else "not running"
         lines = [
             f"study    {self.path}: {running}",
@@ -73,6 +81,9 @@ class Status:
                 f"best     configuration {winner.number} ({winner.config_id}): "
                 f"{self.objective} {score} after {count(steps, 'step')}"
             )
+        lines += [f"failed   {failure}" for failure in self.failures[:N_FAILURES]]
+        if len(self.failures) > N_FAILURES:
+            lines.append(f"failed   and {len(self.failures) - N_FAILURES} more: --json lists all")
         return lines
 
 
@@ -90,6 +101,7 @@ def status_of(standing: Standing, path: Path) -> Status:
         last_s=time.time() - max(ends) if ends else None,
         objective=study.objective,
         best=None if winner is None else _best(standing, winner),
+        failures=standing.failures(),
     )
 
 

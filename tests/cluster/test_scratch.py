@@ -50,13 +50,19 @@ def test_the_folder_is_nobody_elses_and_goes_at_the_end():
 
 
 @pytest.mark.ray
-def test_a_local_ray_starts_under_a_long_temporary_folder(tmp_path):
+def test_a_local_ray_starts_under_a_long_temporary_folder_and_leaves_stdout_alone(tmp_path):
     """In a process of its own, because a process has one Ray."""
     long = tmp_path / ("t" * 80)
     long.mkdir()
     code = (
+        "import os, time, ray\n"
         "from dianet_ray.cluster.connection import LOCAL, connected\n"
-        "with connected(LOCAL, n_cpus=1) as cluster: print(cluster.n_cpus)"
+        "with connected(LOCAL, n_cpus=1) as cluster:\n"
+        "    print(cluster.n_cpus)\n"
+        # Ray tells of an actor that dies, and takes stdout for it.
+        "    actor = ray.remote(type('Actor', (), {'die': lambda self: os.abort()})).remote()\n"
+        "    ray.wait([actor.die.remote()])\n"
+        "    time.sleep(2)\n"
     )
     environment = {**os.environ, "TMPDIR": str(long), "PYTHONPATH": str(ROOT)}
     found = subprocess.run(

@@ -53,7 +53,7 @@ def test_the_json_has_the_keys_that_scripts_rely_on():
         *("study", "dataset", "strategy", "protocol", "objective"),
         *("n_configs", "n_trainings", "n_surplus", "n_trainings_exhaustive"),
         *("flow", "fidelity", "chance", "champion", "settings_effect"),
-        *("configs", "seconds", "environment"),
+        *("configs", "failures", "seconds", "environment"),
     }
     dataset = {"name", "clips", "subjects", "classes", "left_out", "left_out_by"}
     assert set(report["dataset"]) == dataset

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from ray.tune.search import Searcher
 
 from dianet_ray.artefacts import weights_path
+from dianet_ray.cluster.deaths import Death
 from dianet_ray.protocol.results import Weights
 from dianet_ray.protocol.standing import standing_of
 from dianet_ray.search.events import Answer, answer_of, order_of
@@ -95,6 +96,38 @@ def test_a_lost_worker_is_tried_again_and_then_recorded(tmp_path):
     assert attempts == [1, 2, 3]
     assert standing_of(searcher.study).states() == ["lost", "complete"]
     assert "lost 3 times" in searcher.study.of(0)[0].result.error
+
+
+@pytest.mark.parametrize(
+    ("own", "state"),
+    [
+        ((True, True, True), "failed"),
+        ((True, True, False), "lost"),  # the last one went with its node
+        ((False, True, True), "lost"),
+    ],
+)
+def test_a_configuration_fails_that_kills_three_workers_on_nodes_that_live(tmp_path, own, state):
+    plan = fake_plan(tmp_path, n_subjects=2, n_configs=2, wave_size=2)
+    deaths = iter([Death("Ray's paragraph", is_own=one, host="10.0.0.7") for one in own])
+    searcher, _ = play(
+        plan,
+        lambda order: "lost" if order.number == 0 else "ok",
+        n_workers=1,
+        death_of=lambda trial_id: next(deaths),
+        cause_of=lambda death: "ended by SIGABRT",
+    )
+    standing = standing_of(searcher.study)
+    assert standing.states() == [state, "complete"]
+    (failure,) = standing.failures()
+    assert failure.is_crash == (state == "failed")
+    if failure.is_crash:
+        dropout = searcher.study.configurations[0].settings.dropout
+        assert failure.reason.startswith(
+            "its worker crashed 3 times on 10.0.0.7 (ended by SIGABRT); settings: "
+        )
+        assert f"dropout: {dropout}" in failure.reason
+        error = standing.study.of(0)[0].result.error
+        assert error.splitlines()[1] == "Ray's paragraph"
 
 
 def test_a_first_wave_that_fails_everywhere_ends_the_study_with_its_message(tmp_path):

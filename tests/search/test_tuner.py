@@ -127,6 +127,33 @@ def test_a_killed_worker_costs_one_training_and_no_decision(ray_local, tmp_path,
     assert "configuration 1, fold 0: its worker was lost (attempt 1 of 3)" in caplog.text
 
 
+class AbortingTrial(FakeTrial):
+    """Ends its process with a signal, as a fault in a native library does, for some settings."""
+
+    def train_block(self, order):
+        if order.settings.dropout < 0.3:
+            os.abort()
+        return super().train_block(order)
+
+
+def test_settings_that_kill_every_worker_fail_with_the_signal_and_the_settings(
+    ray_local, tmp_path, caplog
+):
+    sizes = {"n_subjects": 2, "n_configs": 3, "gpus_per_trial": 0.0}
+    tune(fake_plan(tmp_path, max_workers=1, **sizes), AbortingTrial)
+    standing = standing_of(load_study(tmp_path))
+    kills = [c.settings.dropout < 0.3 for c in standing.study.configurations]
+    assert 0 < sum(kills) < 3
+    assert [state == "failed" for state in standing.states()] == kills
+    for failure in standing.failures():
+        settings = standing.study.configurations[failure.number].settings
+        assert failure.is_crash
+        assert "(ended by SIGABRT); settings: " in failure.reason
+        assert f"dropout: {settings.dropout}" in failure.reason
+        assert failure.reason in caplog.text
+    assert "SYSTEM_ERROR" not in caplog.text, "Ray's paragraph is no line for a user"
+
+
 def test_a_silent_worker_is_lost_and_its_training_tried_again(ray_local, tmp_path):
     plan = fake_plan(tmp_path, n_subjects=2, n_configs=1, gpus_per_trial=0.0)
     tune(plan, HangingTrial)

@@ -35,13 +35,18 @@ def play(
     n_workers: int = 2,
     rng: random.Random | None = None,
     n_events: int = 10**9,
+    **hooks: Callable[[Any], Any],
 ) -> tuple[StudySearcher, list[Key]]:
     """Drive a searcher as Tune does; stop without warning after n_events, as a kill does.
+
+    `hooks` are attributes of the searcher that its driver sets.
 
     Returns:
         The searcher, and what was trained, in the order in which it ended.
     """
     searcher, rng = searcher_of(plan), rng or random.Random(0)
+    for name, hook in hooks.items():
+        setattr(searcher, name, hook)
     searcher.ledger.append(
         Started(0.0, n_workers, plan.n_configs, replace(DRIVER, n_configs=plan.n_asked))
     )
