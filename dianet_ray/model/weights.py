@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import safetensors.torch
@@ -16,24 +17,33 @@ from torch import Tensor
 from dianet_ray.storage import files
 
 
-def save_weights(
-    path: Path, weights: dict[str, Tensor], metadata: dict[str, str]
-) -> tuple[int, str]:
-    """Write a safetensors file whole or not at all; equal content gives equal bytes.
+@dataclass(frozen=True, slots=True)
+class WeightsFile:
+    """A safetensors file: where it belongs, and its bytes."""
 
-    Returns:
-        The file's size in bytes and its sha256 in hex.
-    """
+    path: Path
+    content: bytes
+
+    @property
+    def sha256(self) -> str:
+        """The checksum of the bytes, in hex."""
+        return hashlib.sha256(self.content).hexdigest()
+
+    def write(self) -> None:
+        """Write the file, whole or not at all; it can be repeated."""
+        # Only the last folder is made: if STUDY is missing, its disk is not mounted.
+        files.make_folder(self.path.parent, parents=False)
+        files.put(self.path, self.content)
+
+
+def weights_file(path: Path, weights: dict[str, Tensor], metadata: dict[str, str]) -> WeightsFile:
+    """Make the file of some weights; equal weights and metadata give equal bytes."""
     # docs/decisions.md: No pickle in artefacts
-    content = _canonical(safetensors.torch.save(weights, metadata))
-    # Only the last folder is made: if STUDY is missing, its disk is not mounted.
-    files.make_folder(path.parent, parents=False)
-    files.put(path, content)
-    return len(content), hashlib.sha256(content).hexdigest()
+    return WeightsFile(path, _canonical(safetensors.torch.save(weights, metadata)))
 
 
 def load_weights(path: Path) -> dict[str, Tensor]:
-    """Read what `save_weights` wrote, to the CPU."""
+    """Read a file that `WeightsFile` wrote, to the CPU."""
     return safetensors.torch.load_file(path)
 
 

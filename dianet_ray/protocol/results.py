@@ -14,8 +14,8 @@ from pydantic import PlainSerializer, PlainValidator
 from dianet_ray.artefacts import LoggedStep, Record
 
 Outcome = Literal["ok", "failed", "lost"]
-"""`failed`: by an error, by a loss that is not finite, or because it kills its workers. `lost`: with
-its node."""
+"""`failed`: by an error, by a loss that is not finite, or because it kills its workers.
+`lost`: with its node."""
 
 
 def _as_probabilities(values: Any) -> np.ndarray:

@@ -12,10 +12,11 @@ from typing import Any
 from ray import tune
 
 from dianet_ray.cluster.deaths import Death, death_of
-from dianet_ray.errors import Stopped, StudyFailed
+from dianet_ray.errors import Stopped, StudyFailed, one_line
 from dianet_ray.progress import Progress
 from dianet_ray.search.events import WorkersChanged
 from dianet_ray.search.searcher import StudySearcher
+from dianet_ray.search.storage_wait import StorageWait
 from dianet_ray.search.workers import Workers
 
 logger = logging.getLogger(__name__)
@@ -33,8 +34,15 @@ class NothingRuns(Exception):
 class Driver(tune.Callback):  # type: ignore[misc]
     """The driver's work at every step of Tune's loop, about ten times a second."""
 
-    def __init__(self, searcher: StudySearcher, progress: Progress, workers: Workers) -> None:
+    def __init__(
+        self,
+        searcher: StudySearcher,
+        progress: Progress,
+        workers: Workers,
+        storage: StorageWait,
+    ) -> None:
         self._searcher, self._progress, self._workers = searcher, progress, workers
+        self._storage = storage
         self.is_stopped = False
         self._n_workers = workers.n_workers()
         self._trials: list[Any] = []
@@ -71,6 +79,7 @@ class Driver(tune.Callback):  # type: ignore[misc]
     # The ledger is flushed here and not in `on_trial_complete`, whose exceptions Tune swallows.
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """Flush what is due, show progress, follow the nodes, and leave when asked to."""
+        self._follow_storage()
         self._searcher.tick()
         if self.is_stopped:
             self._searcher.flush()
@@ -108,9 +117,20 @@ class Driver(tune.Callback):  # type: ignore[misc]
             raise StudyFailed(f"no node can take part: {nodes.problems[0]}")
 
     def wait(self, error: Exception) -> None:
-        """Stop waiting for the storage when the user interrupts; the lock says that it is away."""
+        """Say that the ledger waits for the storage; stop waiting when the user interrupts."""
         if self.is_stopped:
             raise Stopped(STOPPED)
+        self._storage.goes_on("the driver waits", one_line(error))
+        self._progress.tick()
+
+    def _follow_storage(self) -> None:
+        """Say that workers wait for the storage, or that nothing does any more."""
+        waiting = [*self._searcher.waiting.values()]
+        if waiting:
+            n_waiting = "1 worker waits" if len(waiting) == 1 else f"{len(waiting)} workers wait"
+            self._storage.goes_on(n_waiting, f"{waiting[0].host}: {waiting[0].reason}")
+        else:
+            self._storage.is_over()
 
     def _follow_nodes(self) -> None:
         """Tell the searcher how many trials fit now, and which nodes must get none."""

@@ -150,14 +150,22 @@ class Refusal(Record):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer(Record):
-    """What a worker sends for an order."""
+class Waiting(Record):
+    """A worker has trained and cannot write its files yet: where, and why in one line."""
 
-    content: TrainingResult | Refusal
+    host: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer(Record):
+    """What a worker sends for an order; it goes on as long as it sends that it is waiting."""
+
+    content: TrainingResult | Refusal | Waiting
 
     def report(self) -> Report:
-        """Wrap the answer as the last result of a Tune trial."""
-        return {"done": True, "answer": to_json(self)}
+        """Wrap the answer as a result of a Tune trial, its last one unless the worker waits."""
+        return {"done": not isinstance(self.content, Waiting), "answer": to_json(self)}
 
 
 def order_of(config: Mapping[str, str]) -> Order | None:
@@ -166,7 +174,9 @@ def order_of(config: Mapping[str, str]) -> Order | None:
     return None if text is None else from_json(Order, text, "an order")
 
 
-def answer_of(result: Mapping[str, str | bool] | None) -> TrainingResult | Refusal | None:
+def answer_of(
+    result: Mapping[str, str | bool] | None,
+) -> TrainingResult | Refusal | Waiting | None:
     """Read what a worker sent; None when it died before it could."""
     if not result or "answer" not in result:
         return None

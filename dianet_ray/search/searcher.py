@@ -30,6 +30,7 @@ from dianet_ray.search.events import (
     Refusal,
     Report,
     TrainingEnded,
+    Waiting,
     WaveDrawn,
     WeightsMade,
     answer_of,
@@ -59,6 +60,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         self.cause_of: Callable[[Death], str] = cause_of
         self.on_change: Callable[[Study], None] = lambda study: None
         self.live: dict[str, Train] = {}
+        self.waiting: dict[str, Waiting] = {}  # for the storage, by trial
         self.has_started = False  # a worker has begun a training
         self.ledger = Ledger(path)
         self._space, self._extent = space, extent
@@ -128,6 +130,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         self, trial_id: str, result: Report | None = None, error: bool = False
     ) -> None:
         """Record a training. Queue it again when its worker was lost or its node refused it."""
+        self.waiting.pop(trial_id, None)
         train = self.live.pop(trial_id, None)
         if train is None:
             return
@@ -137,8 +140,14 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         elif isinstance(answer, Refusal):
             self.on_refused(answer.node_id, answer.problem)
             self._returned(train)
-        else:
+        elif isinstance(answer, TrainingResult):
             self._finished(train, answer)
+
+    def on_trial_result(self, trial_id: str, result: Report) -> None:
+        """Note that a worker waits for the storage: no other result comes before the last one."""
+        answer = answer_of(result)
+        if isinstance(answer, Waiting):
+            self.waiting[trial_id] = answer
 
     def tick(self) -> None:
         """Flush what is due.

@@ -22,12 +22,12 @@ from ray import tune
 
 from dianet_ray.artefacts import weights_path
 from dianet_ray.cluster.probe import Probe, find_problem
-from dianet_ray.errors import StorageAway, one_line
+from dianet_ray.errors import one_line
 from dianet_ray.model import fit as fitting
-from dianet_ray.model.weights import save_weights
+from dianet_ray.model.weights import WeightsFile, weights_file
 from dianet_ray.protocol.folds import Fold
 from dianet_ray.protocol.results import Point, TrainingResult, Weights, WorkerEnvironment
-from dianet_ray.search.events import Answer, Order, Refusal, Report, order_of
+from dianet_ray.search.events import Answer, Order, Refusal, Report, Waiting, order_of
 from dianet_ray.settings import Settings, derive_seed
 from dianet_ray.storage import files
 
@@ -51,6 +51,19 @@ class Material:
     probed: frozenset[str] = frozenset()
 
 
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What a training made: its result, and the files that must be there before it is reported."""
+
+    result: TrainingResult
+    files: tuple[WeightsFile, ...] = ()
+
+    def write(self) -> None:
+        """Write the files; it can be repeated."""
+        for file in self.files:
+            file.write()
+
+
 class FoldTrial(tune.Trainable):  # type: ignore[misc]
     """Trains a block of folds of one configuration and stops."""
 
@@ -58,6 +71,8 @@ class FoldTrial(tune.Trainable):  # type: ignore[misc]
         """Keep the material; the configuration is read anew for each trial."""
         assert material is not None
         self._material = material
+        self._made: Made | None = None
+        self._give_up_at = 0.0
         # The number of threads changes the order of sums, so it is part of the study's identity.
         torch.set_num_threads(material.threads)
         self._node_id = ray.get_runtime_context().get_node_id()
@@ -70,29 +85,48 @@ class FoldTrial(tune.Trainable):  # type: ignore[misc]
     # marks the next trial as failed (ray-project/ray issue 29268).
     def reset_config(self, new_config: dict[str, str]) -> bool:
         """Accept the next trial, so that the actor is reused."""
+        self._made = None  # Tune may have stopped the trial before while it waited
         return True
 
     def step(self) -> Report:
-        """Train what the trial's order asks for, and report everything as one result."""
+        """Train what the trial's order asks for, write its files and report the result.
+
+        While the storage is away or full each step tries again to write, and reports that. A
+        worker that waited within one step would look busy.
+        """
         order = order_of(self.config)
         assert order is not None
         if self._problem:
             return self._refuse(self._problem)
+        if self._made is None:
+            self._made = self.train_block(order)
+            self._give_up_at = time.monotonic() + files.PATIENCE_S
+        watch(order.silence_s)
         try:
-            result = self.train_block(order)
-        except StorageAway as error:
-            return self._refuse(f"cannot write {self._material.study_path}: {error}")
+            self._made.write()
+        except files.failures() as error:
+            return self._wait(one_line(error))
+        finally:
+            faulthandler.cancel_dump_traceback_later()
+        result, self._made = self._made.result, None
         return Answer(result).report()
+
+    def _wait(self, reason: str) -> Report:
+        """Wait a moment for the storage, or give the order back after `files.PATIENCE_S`."""
+        if time.monotonic() >= self._give_up_at:
+            self._made = None
+            return self._refuse(f"cannot write {self._material.study_path}: {reason}")
+        time.sleep(files.RETRY_S)
+        return Answer(Waiting(socket.gethostname(), reason)).report()
 
     def _refuse(self, problem: str) -> Report:
         """Give the order back: this node cannot take part."""
         return Answer(Refusal(self._node_id, problem)).report()
 
-    def train_block(self, order: Order) -> TrainingResult:
+    def train_block(self, order: Order) -> Made:
         """Train a block; what goes wrong in a training is its result.
 
         Raises:
-            StorageAway: the weights cannot be written, so the node cannot take part.
             torch.AcceleratorError: this process has lost its GPU.
         """
         # docs/decisions.md: Detecting a worker that hangs
@@ -100,16 +134,17 @@ class FoldTrial(tune.Trainable):  # type: ignore[misc]
         started_at = time.time()
         try:
             return train(self._material, order, self._device, lambda step: watch(order.silence_s))
-        except (StorageAway, torch.AcceleratorError):
+        except torch.AcceleratorError:
             raise  # a lost GPU ends this worker: the training is lost, and tried in another
         except Exception as error:
-            return TrainingResult(
+            failed = TrainingResult(
                 outcome="failed",
                 started_at=started_at,
                 finished_at=time.time(),
                 error=f"{type(error).__name__}: {one_line(error)}\n{traceback.format_exc()}",
                 environment=describe_worker(len(order.folds), self._device),
             )
+            return Made(failed)
         finally:
             faulthandler.cancel_dump_traceback_later()
 
@@ -124,7 +159,7 @@ def watch(limit_s: float) -> None:
 
 def train(
     material: Material, order: Order, device: str, on_progress: Callable[[int], None]
-) -> TrainingResult:
+) -> Made:
     """Train one fold.
 
     Only LOSO weights are kept: the models of other rungs predict nothing.
@@ -139,13 +174,14 @@ def train(
         on_progress=on_progress,
     )
     is_loso = order.rung == len(material.rungs) - 1
-    points = []
+    points, written = [], []
     for shown in fitted.shown:
         weights = None
         if is_loso:
-            weights = _save(material, order, shown, lambda: on_progress(settings.steps))
+            weights, file = _packed(material, order, shown)
+            written.append(file)
         points.append(Point(shown.steps, shown.probabilities, weights))
-    return TrainingResult(
+    result = TrainingResult(
         outcome="ok",
         started_at=started_at,
         finished_at=time.time(),
@@ -153,6 +189,7 @@ def train(
         history=fitted.history,
         environment=describe_worker(len(order.folds), device),
     )
+    return Made(result, tuple(written))
 
 
 def _member(material: Material, order: Order) -> fitting.Member:
@@ -174,17 +211,14 @@ def shortened(settings: Settings, share: float) -> Settings:
     return settings.model_copy(update={"steps": max(1, round(settings.steps * share))})
 
 
-def _save(
-    material: Material, order: Order, shown: fitting.Shown, on_wait: Callable[[], None]
-) -> Weights:
-    """Save the weights of a LOSO fold at a point, and wait while the storage is away or full."""
+def _packed(
+    material: Material, order: Order, shown: fitting.Shown
+) -> tuple[Weights, WeightsFile]:
+    """Make the file of the weights of a LOSO fold at a point, and what the ledger holds of it."""
     path = weights_path(order.config_id, shown.steps, order.fold)
-    file = material.study_path / path
     about = {"config_id": order.config_id, "fold": str(order.fold), "steps": str(shown.steps)}
-    n_bytes, sha256 = files.patiently(
-        lambda: save_weights(file, shown.weights, about), lambda error: on_wait()
-    )
-    return Weights(path, n_bytes, sha256)
+    file = weights_file(material.study_path / path, shown.weights, about)
+    return Weights(path, len(file.content), file.sha256), file
 
 
 def describe_worker(block: int, device: str) -> WorkerEnvironment:

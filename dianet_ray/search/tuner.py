@@ -32,6 +32,7 @@ from dianet_ray.search.driver import Driver, NothingRuns
 from dianet_ray.search.events import Ended, Reason, Started
 from dianet_ray.search.plan import Plan
 from dianet_ray.search.searcher import StudySearcher
+from dianet_ray.search.storage_wait import StorageWait
 from dianet_ray.search.study_file import write_study
 from dianet_ray.search.workers import Workers
 from dianet_ray.storage import files
@@ -144,13 +145,14 @@ def _configure_tune() -> None:
 
 def _tune(searcher: StudySearcher, plan: Plan, workers: Workers) -> None:
     _configure_tune()
+    storage = StorageWait(plan.path)
     progress = Progress(
         "search",
         plan.most_trainings(),
         unit="trainings",
-        status=lambda: _status(searcher, workers),
+        status=lambda: _status(searcher, workers, storage),
     )
-    driver = Driver(searcher, progress, workers)
+    driver = Driver(searcher, progress, workers, storage)
     progress.skip(len(plan.study.trainings))
     with tempfile.TemporaryDirectory(prefix="dianet-tune-") as scratch:
         tuner = tune.Tuner(
@@ -204,11 +206,12 @@ def interrupts(driver: Driver) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _status(searcher: StudySearcher, workers: Workers) -> str:
+def _status(searcher: StudySearcher, workers: Workers, storage: StorageWait) -> str:
     """Compose what the progress line adds: configurations, workers, best score so far."""
     n_workers = workers.n_workers()
     busy = f"{min(len(searcher.live), n_workers)}/{n_workers} busy"
     now = busy if searcher.has_started else f"starting {count(n_workers, 'worker')}"
     line = f"{count(searcher.n_complete, 'configuration')} complete, {now}"
     line += f", {searcher.best}" if searcher.best else ""
+    line += f"; {storage.status}" if storage.status else ""
     return f"{line}; stopping" if searcher.is_stopping else line

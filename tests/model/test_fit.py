@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from dianet_ray.model.fit import LabelledImages, Member, NonFiniteLoss, fit, predict
-from dianet_ray.model.weights import load_weights, save_weights
+from dianet_ray.model.weights import load_weights, weights_file
 from dianet_ray.settings import Settings
 from tests.support.toy import TINY, toy_images
 
@@ -280,7 +280,7 @@ def test_weights_written_and_read_predict_the_same_bits(tmp_path):
     settings = variant(normalisation="standard")
     fitted = fit_one(settings)
     path = tmp_path / "weights" / "fold-000.safetensors"
-    save_weights(path, fitted.weights, {"config_id": "abc", "fold": "0"})
+    weights_file(path, fitted.weights, {"config_id": "abc", "fold": "0"}).write()
     again = predict(settings, [load_weights(path)], IMAGES[FOLD.test], n_classes=3)
     assert np.array_equal(again[0], fitted.probabilities)
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from dianet_ray.model.network import build, member_state
-from dianet_ray.model.weights import load_weights, save_weights
+from dianet_ray.model.weights import load_weights, weights_file
 from tests.support.toy import TINY
 
 WEIGHTS = member_state(build(TINY, 3, 32), 0)
@@ -17,9 +17,10 @@ WEIGHTS = member_state(build(TINY, 3, 32), 0)
 
 def test_weights_come_back_and_the_file_is_what_was_reported(tmp_path):
     path = tmp_path / "weights" / "fold-000.safetensors"
-    n_bytes, sha256 = save_weights(path, WEIGHTS, {"config_id": "abc", "fold": "0"})
-    assert n_bytes == path.stat().st_size
-    assert sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    file = weights_file(path, WEIGHTS, {"config_id": "abc", "fold": "0"})
+    file.write()
+    assert len(file.content) == path.stat().st_size
+    assert file.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     assert list(path.parent.iterdir()) == [path]
     found = load_weights(path)
     assert found.keys() == WEIGHTS.keys()
@@ -28,9 +29,8 @@ def test_weights_come_back_and_the_file_is_what_was_reported(tmp_path):
 
 def test_equal_weights_give_equal_files(tmp_path):
     names = [chr(ord("a") + number) for number in range(20)]
-    one = save_weights(tmp_path / "one", WEIGHTS, dict.fromkeys(names, "x"))
-    other = save_weights(tmp_path / "other", WEIGHTS, dict.fromkeys(reversed(names), "x"))
-    assert one == other
+    one = weights_file(tmp_path, WEIGHTS, dict.fromkeys(names, "x"))
+    assert weights_file(tmp_path, WEIGHTS, dict.fromkeys(reversed(names), "x")) == one
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
@@ -42,6 +42,6 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monke
 
     monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(OSError, match="disk full"):
-        save_weights(path, {"a": torch.zeros(2)}, {})
+        weights_file(path, {"a": torch.zeros(2)}, {}).write()
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]

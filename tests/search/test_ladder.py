@@ -53,8 +53,9 @@ class Workers:
             if not live:
                 return
             trial_id = self.rng.choice(sorted(live))
-            result = self.trial.train_block(order_of(live.pop(trial_id)))
-            searcher.on_trial_complete(trial_id, Answer(result).report())
+            made = self.trial.train_block(order_of(live.pop(trial_id)))
+            made.write()
+            searcher.on_trial_complete(trial_id, Answer(made.result).report())
             searcher.flush()
             n_done += 1
 

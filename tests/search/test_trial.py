@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from dianet_ray.artefacts import weights_path
-from dianet_ray.errors import StorageAway
 from dianet_ray.protocol.folds import Clip, loso
 from dianet_ray.search import trial
-from dianet_ray.search.events import Order, Refusal, answer_of
+from dianet_ray.search.events import Order, Refusal, Waiting, answer_of
 from dianet_ray.search.trial import Material, train
 from dianet_ray.settings import Settings, config_id
+from dianet_ray.storage import files
 
 SETTINGS = Settings(
     width=4,
@@ -27,9 +27,8 @@ IMAGES = np.random.default_rng(0).normal(0, 9, (12, 3, 16, 16, 3)).astype(np.flo
 
 
 def trained(path, images=IMAGES, labels=LABELS, fold=1, seed=0):
-    (path / "weights").mkdir(exist_ok=True)
     material = Material(images, labels, 2, (FOLDS,), path, seed, 1)
-    return train(material, order(fold), "cpu", lambda step: None)
+    return train(material, order(fold), "cpu", lambda step: None).result
 
 
 def order(fold=1):
@@ -46,7 +45,8 @@ def order(fold=1):
 
 
 def test_the_weights_are_written_before_the_training_is_reported(tmp_path):
-    found = trained(tmp_path)
+    (tmp_path / "weights").mkdir()
+    found = answer_of(worker(tmp_path).step())
     file = tmp_path / weights_path(config_id(SETTINGS), SETTINGS.steps, 1)
     assert found.points[-1].weights.path == weights_path(config_id(SETTINGS), SETTINGS.steps, 1)
     assert file.stat().st_size == found.points[-1].weights.n_bytes
@@ -82,10 +82,48 @@ def test_a_device_that_is_gone_is_no_fault_of_the_settings(tmp_path, monkeypatch
         step(tmp_path, monkeypatch, trial.torch.AcceleratorError("gone"))
 
 
-def test_a_storage_that_stays_away_is_the_nodes_fault(tmp_path, monkeypatch):
-    """The training is given back without costing an attempt."""
-    found = answer_of(step(tmp_path, monkeypatch, StorageAway("Stale")))
-    assert found == Refusal("here", f"cannot write {tmp_path}: Stale")
+def test_a_worker_says_that_it_waits_for_the_storage_and_then_gives_the_order_back(
+    tmp_path, monkeypatch
+):
+    """It costs no attempt, and nothing is trained twice as long as it waits."""
+    monkeypatch.setattr(files, "RETRY_S", 0.0)
+    one = worker(tmp_path / "unmounted")
+    report = one.step()
+    waiting = answer_of(report)
+    assert isinstance(waiting, Waiting)
+    assert not report["done"]
+    assert waiting.reason == "No such file or directory"
+    made = one._made
+    assert answer_of(one.step()) == waiting
+    assert one._made is made
+    monkeypatch.setattr(one, "_give_up_at", 0.0)
+    report = one.step()
+    assert report["done"]
+    assert answer_of(report) == Refusal(
+        "here", f"cannot write {tmp_path / 'unmounted'}: No such file or directory"
+    )
+
+
+def test_a_worker_goes_on_when_the_storage_is_back(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "RETRY_S", 0.0)
+    one = worker(tmp_path / "study")
+    assert isinstance(answer_of(one.step()), Waiting)
+    (tmp_path / "study" / "weights").mkdir(parents=True)
+    found = answer_of(one.step())
+    assert found.outcome == "ok"
+    assert (tmp_path / "study" / found.points[-1].weights.path).is_file()
+    assert one._made is None
+
+
+def test_a_worker_that_is_given_another_trial_forgets_what_waited(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "RETRY_S", 0.0)
+    one = worker(tmp_path / "study")
+    one.step()
+    assert one.reset_config(order(2).config())
+    (tmp_path / "study" / "weights").mkdir(parents=True)
+    one.config = order(2).config()
+    found = answer_of(one.step())
+    assert found.points[-1].weights.path == weights_path(config_id(SETTINGS), SETTINGS.steps, 2)
 
 
 def test_any_other_error_is_the_configurations_own_with_its_traceback(tmp_path, monkeypatch):
@@ -101,13 +139,18 @@ def test_a_failed_training_is_recorded_with_the_device_that_it_had(tmp_path, mon
     assert result.environment.device == "name of cuda:0"
 
 
+def worker(path, device="cpu"):
+    """A worker as Tune sets it up, without Ray."""
+    one = trial.FoldTrial.__new__(trial.FoldTrial)
+    one.config = order().config()
+    one._material = Material(IMAGES, LABELS, 2, (FOLDS,), path, 0, 1)
+    one._problem, one._node_id, one._device, one._made = "", "here", device, None
+    return one
+
+
 def step(path, monkeypatch, error, device="cpu"):
     def fails(*args):
         raise error
 
     monkeypatch.setattr(trial, "train", fails)
-    one = trial.FoldTrial.__new__(trial.FoldTrial)
-    one.config = order().config()
-    one._material = Material(IMAGES, LABELS, 2, (FOLDS,), path, 0, 1)
-    one._problem, one._node_id, one._device = "", "here", device
-    return one.step()
+    return worker(path, device).step()

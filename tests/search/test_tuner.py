@@ -72,8 +72,9 @@ class NamedTrial(FakeTrial):
     """Says which process it is."""
 
     def train_block(self, order):
-        result = super().train_block(order)
-        return replace(result, environment=replace(WORKER, host=str(os.getpid())))
+        made = super().train_block(order)
+        environment = replace(WORKER, host=str(os.getpid()))
+        return replace(made, result=replace(made.result, environment=environment))
 
 
 def test_a_worker_that_starts_later_is_not_killed_by_one_that_is_free(
@@ -125,6 +126,46 @@ def test_a_killed_worker_costs_one_training_and_no_decision(ray_local, tmp_path,
     assert decisions(study) == decisions(load_study(tmp_path / "alone"))
     assert study.trainings[1, 0, 0].attempt == 2
     assert "configuration 1, fold 0: its worker was lost (attempt 1 of 3)" in caplog.text
+
+
+class UnmountingTrial(FakeTrial):
+    """Takes the folder of the weights away when configuration 1 has been trained on fold 0."""
+
+    def train_block(self, order):
+        made, weights = super().train_block(order), self._material.study_path / "weights"
+        if (order.number, order.fold) == (1, 0):
+            weights.rename(weights.parent / "away")
+            weights.touch()
+        return made
+
+
+def test_a_worker_that_waits_for_the_storage_is_told_of_until_it_is_back(
+    ray_local, tmp_path, monkeypatch, caplog, capsys
+):
+    monkeypatch.setattr("dianet_ray.search.storage_wait.AGAIN_S", 0.5)
+    monkeypatch.setattr("dianet_ray.progress.PLAIN_EVERY_S", 0.5)
+    plan = fake_plan(tmp_path, n_subjects=2, n_configs=3, gpus_per_trial=0.0, max_workers=1)
+
+    def mount():
+        deadline = time.monotonic() + 60
+        while caplog.text.count("cannot be written") < 2 and time.monotonic() < deadline:
+            time.sleep(0.1)
+        (tmp_path / "weights").unlink()
+        (tmp_path / "away").rename(tmp_path / "weights")
+
+    helper = threading.Thread(target=mount)
+    helper.start()
+    tune(plan, UnmountingTrial)
+    helper.join()
+    told = [line for line in caplog.messages if "written" in line]
+    assert told[0].startswith(f"{tmp_path} cannot be written: ")
+    assert "1 worker waits since 0 s, up to 10 min" in told[0]
+    assert "1 worker waits since" in told[1]
+    assert told[-1] == f"{tmp_path} can be written again"
+    assert "; 1 worker waits for the storage (" in capsys.readouterr().err
+    study = load_study(tmp_path)
+    assert standing_of(study).states() == ["complete"] * 3
+    assert {training.attempt for training in study.trainings.values()} == {1}
 
 
 class AbortingTrial(FakeTrial):

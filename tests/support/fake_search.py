@@ -1,6 +1,5 @@
 """A search without images: a trial that trains nothing, and plans to run it with."""
 
-import hashlib
 import os
 import time
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ import numpy as np
 from dianet_ray.artefacts import LoggedStep, Recipe, weights_path
 from dianet_ray.cluster.connection import Bundle, Cluster
 from dianet_ray.cluster.nodes import Nodes
+from dianet_ray.model.weights import WeightsFile
 from dianet_ray.options import SearchOptions
 from dianet_ray.protocol.folds import Clip, Fold
 from dianet_ray.protocol.ladder import EXHAUSTIVE, Ladder
@@ -24,11 +24,10 @@ from dianet_ray.search.plan import Plan
 from dianet_ray.search.retention import damaged_weights
 from dianet_ray.search.searcher import StudySearcher
 from dianet_ray.search.space import Space
-from dianet_ray.search.trial import FoldTrial
+from dianet_ray.search.trial import FoldTrial, Made
 from dianet_ray.search.tuner import make_searcher, run
 from dianet_ray.search.workers import make_workers, resources
 from dianet_ray.settings import Range, derive_seed
-from dianet_ray.storage import files
 
 CLASSES = ("calm", "glad", "sad")
 SPACE = Space(
@@ -59,24 +58,20 @@ def fake_points(order: Order, fold: Fold, labels: np.ndarray, seed: int) -> tupl
     return tuple(points)
 
 
-def save(path: Path, content: bytes) -> None:
-    """Write as `save_weights` does."""
-    files.make_folder(path.parent, parents=False)
-    files.put(path, content)
-
-
 class FakeTrial(FoldTrial):
     """Writes a few bytes as weights and predicts by formula, after `FAKE_SECONDS`."""
 
-    def train_block(self, order: Order) -> TrainingResult:
+    def train_block(self, order: Order) -> Made:
         material = self._material
         started_at = time.time()
         time.sleep(float(os.environ.get("FAKE_SECONDS", "0")))
         fold = material.rungs[order.rung][order.fold]
         points = fake_points(order, fold, material.labels, material.seed)
+        written: list[WeightsFile] = []
         if order.rung == len(material.rungs) - 1:
-            points = tuple(replace(one, weights=self._save(order, one.steps)) for one in points)
-        return TrainingResult(
+            written = [self._file(order, one.steps) for one in points]
+            points = tuple(map(self._with_weights, points, written))
+        result = TrainingResult(
             outcome="ok",
             started_at=started_at,
             finished_at=time.time(),
@@ -84,14 +79,15 @@ class FakeTrial(FoldTrial):
             history=(LoggedStep(step=1, loss=1.0, accuracy=0.5, learning_rate=1e-3),),
             environment=WORKER,
         )
+        return Made(result, tuple(written))
 
-    def _save(self, order: Order, steps: int) -> Weights:
-        path = weights_path(order.config_id, steps, order.fold)
-        content = f"{order.config_id} {steps} {order.fold}".encode()
-        files.patiently(
-            lambda: save(self._material.study_path / path, content), lambda error: None
-        )
-        return Weights(path, len(content), hashlib.sha256(content).hexdigest())
+    def _file(self, order: Order, steps: int) -> WeightsFile:
+        path = self._material.study_path / weights_path(order.config_id, steps, order.fold)
+        return WeightsFile(path, f"{order.config_id} {steps} {order.fold}".encode())
+
+    def _with_weights(self, point: Point, file: WeightsFile) -> Point:
+        path = file.path.relative_to(self._material.study_path).as_posix()
+        return replace(point, weights=Weights(path, len(file.content), file.sha256))
 
 
 def fake_plan(

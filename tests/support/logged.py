@@ -19,13 +19,15 @@ class LoggedTrial(FakeTrial):
     """Writes what it does where a test reads it, even if its driver is dead."""
 
     def step(self) -> dict[str, Any]:
-        self._log("start")
+        if self._made is None:
+            self._log("start")
         try:
             result = super().step()
         except BaseException:
             self._log("error")
             raise
-        self._log("end")
+        if self._made is None:  # else it waits for the storage
+            self._log("end")
         return result
 
     def _log(self, event: str) -> None:

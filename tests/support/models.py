@@ -11,7 +11,7 @@ import torch
 from dianet_ray.artefacts import CARD_JSON, Recipe, to_json, weights_path
 from dianet_ray.ensemble import card
 from dianet_ray.model import network
-from dianet_ray.model.weights import save_weights
+from dianet_ray.model.weights import weights_file
 from dianet_ray.protocol.results import Weights
 from dianet_ray.protocol.standing import standing_of
 from dianet_ray.protocol.study import Study
@@ -36,8 +36,9 @@ def with_weights(study: Study, path: Path) -> Study:
         (point,) = training.points
         name = weights_path(training.config_id, point.steps, training.fold)
         (path / name).parent.parent.mkdir(parents=True, exist_ok=True)
-        n_bytes, sha256 = save_weights(path / name, network.member_state(built, 0), {})
-        written = replace(point, weights=Weights(name, n_bytes, sha256))
+        file = weights_file(path / name, network.member_state(built, 0), {})
+        file.write()
+        written = replace(point, weights=Weights(name, len(file.content), file.sha256))
         trainings[key] = with_result(training, points=(written,))
     return replace(study, trainings=trainings, origin=replace(study.origin, recipe=RECIPE))
 
