@@ -13,6 +13,8 @@ from rich.text import Text
 
 # Without a terminal each line stays: a log of a night's search must remain readable.
 PLAIN_EVERY_S = 5.0
+TOGETHER_S = 1.0
+"""What is done so soon after the first piece of work was done beside it, as a block or by others."""
 
 
 class Progress:
@@ -35,6 +37,8 @@ class Progress:
         self._n_done = self._n_before = 0
         # monotonic, because the wall clock may be set while the work runs.
         self._started_at = self._printed_at = time.monotonic()
+        self._first_at: float | None = None  # when the first work of this run was done
+        self._n_first = 0
         self._live = Live(
             get_renderable=lambda: Text(self.line()),  # Text, so that no name is read as markup
             console=self._console,
@@ -67,11 +71,13 @@ class Progress:
     def skip(self, n: int) -> None:
         """Count work that was done before this run, and so tells nothing about its speed."""
         self._n_before += n
+        self._n_first += n
         self.set(self._n_done + n)
 
     def set(self, n_done: int, total: int | None = None) -> None:
         """Set how much is done in all, and how much there is to do."""
         self._n_done = n_done
+        self._note_first()
         self._total = self._total if total is None else total
         self.tick()
 
@@ -82,16 +88,23 @@ class Progress:
             self._printed_at = now
             self._console.print(self.line(), soft_wrap=True)
 
+    def _note_first(self) -> None:
+        """Remember the first work of this run: what took it to begin says nothing of its speed."""
+        now = time.monotonic()
+        if self._n_done > self._n_before and self._first_at is None:
+            self._first_at = now
+        if self._first_at is not None and now - self._first_at <= TOGETHER_S:
+            self._n_first = self._n_done
+
     def line(self) -> str:
         """Compose the line: done, total, remaining time, status."""
-        elapsed = time.monotonic() - self._started_at
+        now = time.monotonic()
         line = f"{self._title}: {self._n_done}/{self._total} {self._unit}"
-        # Speed is that of this run: skipped work took no time and would promise too much.
-        fresh = self._n_done - self._n_before
-        if fresh > 0 and self._n_done < self._total:
-            line += f", {duration(elapsed / fresh * (self._total - self._n_done))} left"
+        n_since, n_left = self._n_done - self._n_first, self._total - self._n_done
+        if self._first_at is not None and n_since > 0 and n_left > 0:
+            line += f", {duration((now - self._first_at) / n_since * n_left)} left"
         else:
-            line += f", {duration(elapsed)}"
+            line += f", {duration(now - self._started_at)}"
         status = self._status()
         return f"{line} | {status}" if status else line
 

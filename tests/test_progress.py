@@ -28,15 +28,23 @@ def test_elsewhere_than_on_a_terminal_lines_are_plain_and_rare(monkeypatch):
     assert len(lines(console)) == 1 + 3 + 1
 
 
-def test_the_estimate_counts_only_what_this_run_did(monkeypatch):
+def test_the_estimate_counts_only_what_this_run_did_since_its_first_work(monkeypatch):
     now = [100.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
     console = Console(file=io.StringIO(), force_terminal=False)
     shown = Progress("search", 100, unit="trainings", console=console, status=lambda: "2/2 busy")
     shown.skip(80)
-    now[0] += 60
+    now[0] += 1000  # until the workers have started
+    shown.set(84)
+    assert shown.line() == "search: 84/100 trainings, 16 min 40 s | 2/2 busy"
+    now[0] += 0.5  # of the same block
+    shown.set(86)
+    assert shown.line() == "search: 86/100 trainings, 16 min 40 s | 2/2 busy"
+    now[0] += 39.5
     shown.set(90)
-    assert shown.line() == "search: 90/100 trainings, 1 min 00 s left | 2/2 busy"
+    assert shown.line() == "search: 90/100 trainings, 1 min 40 s left | 2/2 busy"
+    shown.skip(5)
+    assert shown.line() == "search: 95/100 trainings, 50 s left | 2/2 busy"
 
 
 def test_a_failure_leaves_its_own_line_alone():

@@ -132,11 +132,12 @@ def print_outcome(standing: Standing, path: Path, tracking: TrackingOptions) -> 
     for line in status_of(standing, path).lines():
         out.print(line)
     where = [] if tracking.uri is None else ["--tracking-uri", shown(uri)]
-    here = Path() if is_remote(path) else path.parent  # pages and models are local
+    # Pages and models are local. Studies in one folder must not share them.
+    here = Path() if is_remote(path) else path.parent
     # Quoted by shlex below, so that the commands can be copied whatever the paths hold.
     for words in (
-        ["report", path, "--html", here / "report.html"],
-        ["collect", here / "models", "--study", path, *where],
+        ["report", path, "--html", here / f"{path.name}.html"],
+        ["collect", here / f"{path.name}-models", "--study", path, *where],
     ):
         out.print(shlex.join(["dianet-ray", *map(str, words)]))
     out.print(ui_hint(uri))
