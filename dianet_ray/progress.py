@@ -14,7 +14,7 @@ from rich.text import Text
 # Without a terminal each line stays: a log of a night's search must remain readable.
 PLAIN_EVERY_S = 5.0
 TOGETHER_S = 1.0
-"""What is done so soon after the first piece of work was done beside it, as a block or by others."""
+"""Work that is done so soon after the first piece was done beside it, by others or as a block."""
 
 
 class Progress:

@@ -152,6 +152,7 @@ def validate(
     dataset: flags.Dataset,
     root: flags.Root,
     annotations: flags.Annotations = None,
+    sheet: flags.SheetName = None,
     frames_dir: flags.FramesDir = None,
     manifest: flags.ManifestCsv = None,
     contact_sheet: flags.ContactSheet = None,
@@ -173,7 +174,8 @@ def validate(
 
     outputs = validating.Outputs(manifest, contact_sheet)
     outputs.check_suffixes()
-    found = preparing.read(dataset, root, annotations or (), frames_dir or (), options)
+    chosen = preparing.chosen_paths(annotations, frames_dir, sheet)
+    found = preparing.read(dataset, root, chosen, options)
     outputs.check_overwrites_nothing(found)
     inspected = validating.look(found, options.recipe)
     summary = summarise(inspected, found.hash())
@@ -195,6 +197,7 @@ def prepare(
     root: flags.Root,
     images: flags.NewImages,
     annotations: flags.Annotations = None,
+    sheet: flags.SheetName = None,
     frames_dir: flags.FramesDir = None,
     address: flags.Address = None,
     *,
@@ -211,7 +214,8 @@ def prepare(
 
     # Before anything is read: a wrong OUT must not cost a pass over the data set.
     path = output_path(images)
-    manifest = preparing.read(dataset, root, annotations or (), frames_dir or (), options)
+    chosen = preparing.chosen_paths(annotations, frames_dir, sheet)
+    manifest = preparing.read(dataset, root, chosen, options)
     if said := preparing.warning(manifest, len(manifest.rows) - len(manifest.usable())):
         err.print(said)  # before the work, which may take hours
     result = preparing.make(manifest, path, options, address)

@@ -169,6 +169,10 @@ Annotations = Annotated[
         help="Annotation sheet, if ROOT holds several. For megc2019, give one per part.",
     ),
 ]
+SheetName = Annotated[
+    str | None,
+    Option("--sheet", metavar="NAME", help="Sheet of the workbook, if several hold the columns."),
+]
 FramesDir = Annotated[
     list[Path] | None,
     Option(

@@ -28,11 +28,17 @@ N_SHOWN = 3
 """How many unused corrections, and pairs of clips that move alike, are named."""
 
 
+def chosen_paths(
+    annotations: Sequence[Path] | None, frames_dirs: Sequence[Path] | None, sheet: str | None
+) -> ChosenPaths:
+    """Gather what the command line chose of a data set that holds several."""
+    return ChosenPaths(tuple(annotations or ()), tuple(frames_dirs or ()), sheet)
+
+
 def read(
     dataset: str,
     root: Path,
-    annotations: Sequence[Path],
-    frames_dirs: Sequence[Path],
+    chosen: ChosenPaths,
     options: PrepareOptions,
 ) -> Manifest:
     """Read a data set's annotations and find its frames, as the options say.
@@ -40,17 +46,19 @@ def read(
     Raises:
         InputError: the data set is not what the command says, or cannot be read.
     """
-    chosen = options.corrections
+    corrections = options.corrections
     manifest = read_manifest(
         dataset,
         root,
-        chosen=ChosenPaths(tuple(annotations), tuple(frames_dirs)),
+        chosen=chosen,
         rules=Rules(
             apex=options.apex,
             fill_gaps=options.recipe.fill_gaps,
             merge_subjects=options.merge_subjects,
         ),
-        corrections=read_corrections(chosen, data_set(dataset).sources) if chosen else (),
+        corrections=(
+            read_corrections(corrections, data_set(dataset).sources) if corrections else ()
+        ),
     )
     return resolve(manifest, options.label_conflicts)
 

@@ -60,6 +60,7 @@ class Annotation:
         filename: what the sheet calls the clip.
         label: the emotion, as it is written.
         apex_text: the apex cell as text; `/` marks a missing apex in some releases.
+        span_text: the cells of onset and offset as text.
         frames: the folder or video with the clip's frames; None when none was found.
         problem: a reason to leave the clip out that shows in the sheet only.
         number: of the row in its sheet, counted from 1; 0 for a clip without a row.
@@ -77,6 +78,7 @@ class Annotation:
     apex: int | None
     offset: int | None
     apex_text: str = ""
+    span_text: tuple[str, str] = ("", "")
     frames: Path | None = None
     problem: str = ""
     number: int = 0
@@ -139,8 +141,10 @@ class Loaded:
 class ChosenPaths:
     """Sheets and frame folders named on the command line, for data sets that hold several.
 
-    At most one of each, except for a composite, which takes one per source.
+    At most one of each, except for a composite, which takes one per source. `sheet_name` is the
+    sheet of a workbook.
     """
 
     sheets: tuple[Path, ...] = ()
     frames: tuple[Path, ...] = ()
+    sheet_name: str | None = None

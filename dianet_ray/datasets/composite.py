@@ -57,8 +57,14 @@ class Composite:
         """Read each source; a chosen sheet or folder belongs to the source that it lies in.
 
         Raises:
-            InputError: a source's folder is missing or there are several, or it cannot be read.
+            InputError: a source's folder is missing or there are several, or it cannot be read; or
+                a sheet of a workbook was chosen.
         """
+        if chosen.sheet_name is not None:
+            raise InputError(
+                f"--sheet may be given for one data set only, not for {self.dataset}: save the "
+                "sheet as a file of its own, and name that with --annotations"
+            )
         folders = {name: self._folder(root, name) for name in self.sources}
         sheets = _by_source(
             folders, [chosen_path(p, root, "--annotations") for p in chosen.sheets]

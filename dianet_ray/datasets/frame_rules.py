@@ -69,7 +69,7 @@ class Frames:
             numbering=self._numbering,
             n_fitting=self._n_fitting,
             apex=self._apex,
-            notes=(*loaded.notes, by_folder) if n_by_folder else loaded.notes,
+            notes=(*loaded.sheet.notes, *loaded.notes, *([by_folder] if n_by_folder else [])),
             unconfirmed=loaded.unconfirmed,
         )
 
@@ -100,7 +100,7 @@ class Frames:
         if reason := one.problem or missing_name(one):
             return left_out(row, reason)
         if not one.whole_folder and (one.onset is None or one.offset is None):
-            return left_out(row, "no onset or offset: not both are frame numbers")
+            return left_out(row, f"no onset or offset: {_no_numbers(one)}")
         # A whole folder without files has neither, and the rules below say what is wrong with it.
         interval = (one.onset or 0, one.offset or 0)
         if reason := impossible(interval, self._loaded.fps, whole_folder=one.whole_folder):
@@ -177,3 +177,13 @@ class Frames:
             except FrameError as error:
                 self._numbers[path] = error
         return self._numbers[path]
+
+
+def _no_numbers(one: Annotation) -> str:
+    """Say which of onset and offset is no frame number, and what its cell holds."""
+    cells = zip(("onset", "offset"), (one.onset, one.offset), one.span_text, strict=True)
+    return ", ".join(
+        f"{name} {text!r} is no frame number" if text else f"{name} is empty"
+        for name, number, text in cells
+        if number is None
+    )

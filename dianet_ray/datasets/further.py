@@ -63,23 +63,25 @@ def further_clips(
     n_repeated = 0
     for at, (row, first) in enumerate(listed):
         others = [span for k, (who, span) in enumerate(spans) if who == first.subject and k != at]
-        for span in _spans(row):
+        for span, cells in _spans(row):
             if any(_nearly_equal(span, other) for other in others):
                 n_repeated += 1
                 continue
             free = {name: path for name, path in unlisted.items() if name not in taken}
             home = _home(first, span, free)
-            clips.append(_clip(first, span, home, unlisted))
+            mine = replace(first, span_text=cells, apex=None, apex_text="")
+            clips.append(_clip(mine, span, home, unlisted))
             taken |= {home} if home else set()
     return Further(tuple(clips), frozenset(taken), tuple(_notes(len(clips), n_repeated)))
 
 
-def _spans(row: SheetRow) -> Iterator[Span]:
+def _spans(row: SheetRow) -> Iterator[tuple[Span, tuple[str, str]]]:
+    """List the row's further spans, each with its two cells as text."""
     for k in _NUMBERED:
         cells = row.text(f"onset{k}"), row.text(f"offset{k}")
         # Some copies fill empty cells with zeros. Anything else is a clip, to be counted at least.
         if not {*cells} <= {"", "0"}:
-            yield row.frame(f"onset{k}"), row.frame(f"offset{k}")
+            yield (row.frame(f"onset{k}"), row.frame(f"offset{k}")), cells
 
 
 def _nearly_equal(span: Span, other: Span) -> bool:
@@ -116,7 +118,7 @@ def _clip(
     first: Annotation, span: Span, home: ClipName | None, unlisted: Mapping[ClipName, Path]
 ) -> Annotation:
     onset, offset = span
-    clip = replace(first, onset=onset, offset=offset, apex=None, apex_text="")
+    clip = replace(first, onset=onset, offset=offset)
     if home is not None:
         return replace(clip, filename=home.filename, frames=unlisted[home])
     inside = (

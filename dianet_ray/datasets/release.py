@@ -125,6 +125,7 @@ class Release:
             path,
             {**self.columns, **self.further},
             sheet_name=self.sheet_name,
+            chosen=chosen.sheet_name,
             optional=frozenset(self.further),
         )
         found = self._find(folder)
@@ -186,6 +187,7 @@ class Release:
             apex=row.frame("apex"),
             offset=row.frame("offset"),
             apex_text=row.text("apex"),
+            span_text=(row.text("onset"), row.text("offset")),
             problem=problem,
             number=row.number,
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ Columns = Mapping[str, tuple[str, ...]]
 """Our name of each column -> its titles in released sheets."""
 
 _HEADER_WITHIN = 40  # rows; SAMM's sheet has 13 banner rows above its titles
+_TOTALS = frozenset({"total", "totals", "subtotal", "grandtotal", "sum", "合计", "总计", "总数"})
+_LISTED = 5
 _MAX_DIGITS = 16  # of a frame number; int() refuses texts of thousands of digits
 
 
@@ -25,7 +27,8 @@ _MAX_DIGITS = 16  # of a frame number; int() refuses texts of thousands of digit
 class Sheet:
     """The table that was read: file, sheet of the file, SHA-256 of the file, row of titles.
 
-    `encoding` is that of a text, empty for other files. Where folders stand in for a sheet, `path`
+    `encoding` is that of a text, empty for other files; `notes` say how it was read, a sentence
+    each. Where folders stand in for a sheet, `path`
     is their folder, `name` is empty, and the hash is of the clips' names and labels.
     """
 
@@ -34,6 +37,7 @@ class Sheet:
     sha256: str
     titles: tuple[str, ...] = ()
     encoding: str = ""
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,7 @@ def read_table(
     columns: Columns,
     *,
     sheet_name: str | None = None,
+    chosen: str | None = None,
     optional: frozenset[str] = frozenset(),
 ) -> tuple[Sheet, list[SheetRow]]:
     """Read the rows below the first row that holds the titles.
@@ -78,13 +83,14 @@ def read_table(
             columns are ignored.
         sheet_name: the sheet of a workbook that holds several. If none has this name, the only
             one with the columns is taken.
+        chosen: the sheet that the user named; no other one is taken.
         optional: columns that may be missing; rows of such a table have no cell of them.
 
     Returns:
         The sheet, and its rows without the blank ones.
 
     Raises:
-        InputError: the file is no table.
+        InputError: the file is no table, or has no sheet of the chosen name.
         MissingColumnsError: columns are missing that are not optional.
     """
     required = {name: known for name, known in columns.items() if name not in optional}
@@ -92,29 +98,40 @@ def read_table(
         encoded = path.read_bytes()
     except OSError as error:
         raise InputError(f"the sheet cannot be opened: {path} ({one_line(error)})") from error
-    table, header = _find_table(read_tables(path, encoded), required, path, sheet_name)
-    rows = _rows(table, header, _places(table.cells[header], columns))
+    tables = _named(read_tables(path, encoded), path, sheet_name, chosen)
+    table, header = _find_table(tables, required, path)
+    rows, totals = _rows(table, header, _places(table.cells[header], columns), required)
     if not rows:
         raise InputError(f"the sheet holds no row below its titles: sheet {table.name} of {path}")
     titles = tuple(str(title) for title in table.cells[header] if title is not None)
     sha256 = hashlib.sha256(encoded).hexdigest()
-    return Sheet(path, table.name, sha256, titles, table.encoding), rows
+    notes = tuple(_notes([row.number for row in rows if row.number - 1 in table.hidden], totals))
+    return Sheet(path, table.name, sha256, titles, table.encoding, notes), rows
 
 
-def _find_table(
-    tables: Sequence[Table], columns: Columns, path: Path, sheet_name: str | None
-) -> tuple[Table, int]:
-    """Choose the sheet, and find its row of titles."""
+def _named(
+    tables: Sequence[Table], path: Path, sheet_name: str | None, chosen: str | None
+) -> Sequence[Table]:
+    """Keep the sheet that the user chose, else the one of the usual name, else all."""
     if not tables:
         raise InputError(f"the workbook holds no sheet of cells: {path}")
-    named = [t for t in tables if sheet_name and plain_title(t.name) == plain_title(sheet_name)]
-    tables = named or tables
+    wanted = plain_title(chosen or sheet_name or "")
+    named = [table for table in tables if plain_title(table.name) == wanted]
+    if chosen is not None and not named:
+        names = ", ".join(table.name for table in tables)
+        raise InputError(f"--sheet: no sheet {chosen} in {path}, which has {names}")
+    return named or tables
+
+
+def _find_table(tables: Sequence[Table], columns: Columns, path: Path) -> tuple[Table, int]:
+    """Find the only sheet with the columns, and its row of titles."""
     headers = [(table, _find_header(table, columns)) for table in tables]
     fitting = [(table, header) for table, header in headers if header is not None]
     if len(fitting) > 1:
         names = ", ".join(table.name for table, _ in fitting)
         raise InputError(
-            f"only one sheet may have the columns, got {len(fitting)}: {names} of {path}"
+            f"only one sheet may have the columns, got {len(fitting)}: {names} of {path}; choose "
+            "one with --sheet NAME"
         )
     if not fitting:
         raise MissingColumnsError(_missing_columns(tables[0], columns, path))
@@ -154,14 +171,41 @@ def _missing_columns(table: Table, columns: Columns, path: Path) -> str:
     )
 
 
-def _rows(table: Table, header: int, places: Mapping[str, int]) -> list[SheetRow]:
-    rows = []
+def _rows(
+    table: Table, header: int, places: Mapping[str, int], required: Columns
+) -> tuple[list[SheetRow], list[int]]:
+    """Read the rows that are not blank; return the numbers of those with totals apart."""
+    rows, totals = [], []
     for at, cells in enumerate(table.cells[header + 1 :], header + 1):
         found = {name: cells[k] if k < len(cells) else None for name, k in places.items()}
-        if any(value is not None for value in found.values()):
-            merged = tuple(name for name, k in places.items() if _is_merged(table, at, k))
-            rows.append(SheetRow(at + 1, found, merged))
-    return rows
+        if all(value is None for value in found.values()):
+            continue
+        is_full = all(as_text(found[name]) for name in required)
+        if not is_full and any(plain_title(cell) in _TOTALS for cell in cells):
+            totals.append(at + 1)
+            continue
+        merged = tuple(name for name, k in places.items() if _is_merged(table, at, k))
+        rows.append(SheetRow(at + 1, found, merged))
+    return rows, totals
+
+
+def _notes(hidden: Sequence[int], totals: Sequence[int]) -> Iterator[str]:
+    """Say which rows a reader of the sheet might not expect to be read, or to be left."""
+    if hidden:
+        yield f"rows that the workbook hides were read: {_listed(hidden)}"
+    if totals:
+        yield f"rows of totals were not read: {_listed(totals)}"
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    """List a few row numbers.
+
+    >>> _listed([3]), _listed([4, 5, 6, 7, 8, 9, 10])
+    ('3', '4, 5, 6, 7, 8 and 2 more')
+    """
+    shown = ", ".join(map(str, numbers[:_LISTED]))
+    n_more = len(numbers) - _LISTED
+    return f"{shown} and {n_more} more" if n_more > 0 else shown
 
 
 def _is_merged(table: Table, row: int, column: int) -> bool:

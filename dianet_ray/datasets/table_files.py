@@ -34,12 +34,14 @@ class Table:
         cells: row by row; None for an empty cell.
         merged: first and last row, first and last column of cells that are merged.
         encoding: of a text; empty for other files.
+        hidden: rows that the workbook hides, from 0.
     """
 
     name: str
     cells: Sequence[Sequence[Any]]
     merged: tuple[tuple[int, int, int, int], ...] = ()
     encoding: str = ""
+    hidden: frozenset[int] = frozenset()
 
 
 def read_tables(path: Path, encoded: bytes) -> list[Table]:
@@ -73,6 +75,7 @@ def _read_workbook(path: Path, encoded: bytes) -> list[Table]:
                 (r.min_row - 1, r.max_row - 1, r.min_col - 1, r.max_col - 1)
                 for r in sheet.merged_cells.ranges
             ),
+            hidden=frozenset(n - 1 for n, row in sheet.row_dimensions.items() if row.hidden),
         )
         for sheet in book.worksheets
     ]

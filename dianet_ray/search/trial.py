@@ -211,9 +211,7 @@ def shortened(settings: Settings, share: float) -> Settings:
     return settings.model_copy(update={"steps": max(1, round(settings.steps * share))})
 
 
-def _packed(
-    material: Material, order: Order, shown: fitting.Shown
-) -> tuple[Weights, WeightsFile]:
+def _packed(material: Material, order: Order, shown: fitting.Shown) -> tuple[Weights, WeightsFile]:
     """Make the file of the weights of a LOSO fold at a point, and what the ledger holds of it."""
     path = weights_path(order.config_id, shown.steps, order.fold)
     about = {"config_id": order.config_id, "fold": str(order.fold), "steps": str(shown.steps)}

@@ -61,12 +61,19 @@ def test_every_command_has_help_and_the_contracts_options():
             *("--layout", "--subjects", "--clips", "--image-size", "--frames", "--seed", "--null")
         },
         "validate": {
-            *("--annotations", "--frames-dir", "--apex", "--corrections", "--crop"),
+            *("--annotations", "--sheet", "--frames-dir", "--apex", "--corrections", "--crop"),
             *("--label-conflicts", "--manifest", "--contact-sheet", "--json"),
             *("--merge-subjects", "--skip-broken", "--fill-gaps"),
         },
         "prepare": {
-            *("--annotations", "--frames-dir", "--image-size", "--coefficients", "--apex"),
+            *(
+                "--annotations",
+                "--sheet",
+                "--frames-dir",
+                "--image-size",
+                "--coefficients",
+                "--apex",
+            ),
             *("--corrections", "--crop", "--skip-broken", "--address", "--max-workers"),
             *("--label-conflicts", "--merge-subjects", "--fill-gaps"),
         },

@@ -7,6 +7,7 @@ import pytest
 
 from dianet_ray.artefacts import LEFT_OUT, USED, Duplicate
 from dianet_ray.cli import preparing
+from dianet_ray.datasets.annotations import ChosenPaths
 from dianet_ray.datasets.manifest import Manifest, Row
 from dianet_ray.datasets.rules import read_manifest
 from dianet_ray.errors import InputError
@@ -93,7 +94,7 @@ def conflicting(tmp_path):
 
 
 def read(root, **options):
-    return preparing.read("table", root, (), (), PrepareOptions(**options))
+    return preparing.read("table", root, ChosenPaths(), PrepareOptions(**options))
 
 
 def test_labels_that_names_contradict_are_named_with_the_flag(conflicting):

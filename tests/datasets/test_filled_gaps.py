@@ -6,7 +6,7 @@ import pytest
 
 from dianet_ray.artefacts import Recipe
 from dianet_ray.cli import preparing
-from dianet_ray.datasets.annotations import Rules
+from dianet_ray.datasets.annotations import ChosenPaths, Rules
 from dianet_ray.datasets.contact_sheet import write_contact_sheet
 from dianet_ray.datasets.rules import read_manifest
 from dianet_ray.options import PrepareOptions
@@ -173,5 +173,5 @@ def test_a_number_that_is_none_is_refused(monkeypatch, capsys, tmp_path, given):
 def test_prepare_reads_the_manifest_with_the_number(tmp_path):
     root = write_data_set(tmp_path, [replace(GOOD, frames=without(12))])
     options = PrepareOptions(recipe=Recipe(fill_gaps=1))
-    (row,) = preparing.read("casme2", root, (), (), options).rows
+    (row,) = preparing.read("casme2", root, ChosenPaths(), options).rows
     assert row.state == "corrected"

@@ -84,7 +84,7 @@ class Table:
         refuse_several(self.dataset, chosen)
         path = _choose(root, next(iter(chosen.sheets), None))
         try:
-            sheet, rows = read_table(path, COLUMNS, optional=_NO_APEX)
+            sheet, rows = read_table(path, COLUMNS, chosen=chosen.sheet_name, optional=_NO_APEX)
         except MissingColumnsError as error:
             raise InputError(f"{error}; {_TITLES_HELP}") from None
         _refuse_ambiguous(sheet)
@@ -157,6 +157,7 @@ def _annotation(row: SheetRow, root: Path) -> Annotation:
         apex=row.frame("apex"),
         offset=row.frame("offset"),
         apex_text=row.text("apex"),
+        span_text=(row.text("onset"), row.text("offset")),
         frames=frames,
         problem=problem,
         number=row.number,

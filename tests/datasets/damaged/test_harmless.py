@@ -140,6 +140,39 @@ def test_what_is_odd_but_clear_is_read(root, case):
 
 
 @pytest.mark.parametrize(
+    "cells",
+    [
+        ["Total", 255],
+        [None, None, None, "total: "],
+        ["合计"],
+        [None, "Sum", None, 10, 20, 30, None, None, "3 clips"],
+    ],
+)
+def test_a_row_of_totals_is_no_clip_and_is_said(root, cells):
+    edit(root, lambda book: book.active.append(cells))
+    assert judge(root) == [(name, "used", "") for name in sorted({NAME} | OTHERS)]
+    (source,) = read_manifest("casme2", root).sources
+    assert source.notes == ("rows of totals were not read: 5",)
+
+
+def test_a_person_called_total_is_a_person(root):
+    change(root, subject="total")
+    assert "casme2/total/EP00_01" in [name for name, _, _ in judge(root)]
+    assert read_manifest("casme2", root).sources[0].notes == ()
+
+
+def test_rows_that_the_workbook_hides_are_read_and_said(root):
+    def hide(book):
+        book.active.row_dimensions[3].hidden = True
+        book.active.row_dimensions[40].hidden = True  # holds nothing
+
+    edit(root, hide)
+    assert judge(root) == [(name, "used", "") for name in sorted({NAME} | OTHERS)]
+    (source,) = read_manifest("casme2", root).sources
+    assert source.notes == ("rows that the workbook hides were read: 3",)
+
+
+@pytest.mark.parametrize(
     "folder", ["mit Leerzeichen", "数据集/ψ", "a'b\"c", "100%[x]", "sub07", "dots..and.v2"]
 )
 def test_the_data_set_may_lie_in_a_folder_of_any_name(good, tmp_path, folder):

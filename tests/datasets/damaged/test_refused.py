@@ -8,8 +8,10 @@ from openpyxl.chart import BarChart
 
 from dianet_ray.datasets.annotations import ChosenPaths
 from dianet_ray.datasets.releases import DATASETS
+from dianet_ray.datasets.rules import read_manifest
 from tests.support.casme2_files import FRAMES, WORKBOOK
 from tests.support.damage import (
+    ROWS,
     cropped_beside_raw,
     edit,
     judge,
@@ -174,6 +176,21 @@ def test_an_annotation_file_that_is_not_there_is_named(root, tmp_path):
     said = refusal(root, chosen=ChosenPaths((tmp_path / "gone.xlsx",)))
     assert "--annotations" in said
     assert "gone.xlsx" in said
+
+
+def test_of_sheets_that_fit_alike_the_chosen_one_is_read(root):
+    edit(root, two_fitting_sheets)
+    assert "choose one with --sheet NAME" in refusal(root)
+    assert len(judge(root, chosen=ChosenPaths(sheet_name="copy"))) == len(ROWS)
+    (source,) = read_manifest("casme2", root, chosen=ChosenPaths(sheet_name="copy")).sources
+    assert source.sheet.name == "Copy"
+    said = refusal(root, chosen=ChosenPaths(sheet_name="Sheet2"))
+    assert said == f"--sheet: no sheet Sheet2 in {root / WORKBOOK}, which has Sheet1, Copy"
+
+
+def test_a_sheet_is_chosen_of_one_data_set_only(tmp_path):
+    said = refusal(tmp_path, "megc2019", chosen=ChosenPaths(sheet_name="Sheet1"))
+    assert said.startswith("--sheet may be given for one data set only, not for megc2019: ")
 
 
 def test_a_folder_given_as_annotations_is_named(root):

@@ -133,9 +133,13 @@ def test_a_folder_of_another_subject_is_never_taken(cut):
 @pytest.mark.parametrize(
     ("span", "name", "reason"),
     [
-        ((1030, "?"), "s3_ne_01@1030", "no onset or offset: not both are frame numbers"),
-        ((None, 1044), "s3_ne_01@none", "no onset or offset: not both are frame numbers"),
-        (("n/a", "n/a"), "s3_ne_01@none", "no onset or offset: not both are frame numbers"),
+        ((1030, "?"), "s3_ne_01@1030", "no onset or offset: offset '?' is no frame number"),
+        ((None, 1044), "s3_ne_01@none", "no onset or offset: onset is empty"),
+        (
+            ("n/a", "1o44"),
+            "s3_ne_01@none",
+            "no onset or offset: onset 'n/a' is no frame number, offset '1o44' is no frame number",
+        ),
         ((5030, 5044), "s3_ne_01@5030", "no frame folder: none for s3/s3_ne_01@5030"),
         ((1044, 1030), "s3_ne_01@1044", "onset after offset: 1044 > 1030"),
     ],
