@@ -24,7 +24,7 @@ wave are overtaken by later ones. docs/decisions.md: Promotion quota."""
 
 N_LOOKS = 12
 """The most comparisons of a configuration in a rung: after every group; in LOSO of 26 subjects
-after every second fold. docs/decisions.md: How often LOSO is compared."""
+after every second fold from the sixth on. docs/decisions.md: How often LOSO is compared."""
 
 CONFIDENCE, LOSO_CONFIDENCE = 0.9, 0.995
 """The share of bootstrap replicates in which a configuration must end its rung behind, to be
@@ -111,11 +111,14 @@ def default_ladder(n_subjects: int, drop: Drop = "bootstrap") -> Ladder:
 def next_look(n_folds: int, n_compared: int) -> int:
     """Return the number of folds after which a configuration is compared next, or ends.
 
-    >>> next_look(3, 0), next_look(26, 0), next_look(26, 2), next_look(26, 24)
-    (1, 2, 4, 26)
+    The first look comes after a quarter of the folds. docs/decisions.md: First look in LOSO.
+
+    >>> next_look(3, 0), next_look(26, 0), next_look(26, 6), next_look(26, 24)
+    (1, 6, 8, 26)
     """
     looks = (round(n_folds * look / (N_LOOKS + 1)) for look in range(1, N_LOOKS + 1))
-    return min((k for k in looks if k > n_compared), default=n_folds)
+    least = max(n_compared + 1, n_folds // 4)
+    return min((k for k in looks if k >= least), default=n_folds)
 
 
 def entering(ladder: Ladder, n_configs: int, wave_size: int) -> list[int]:

@@ -109,3 +109,23 @@ def test_the_noise_within_subjects_counts():
     mine = np.where((np.arange(12) >= 3) & (np.arange(12) < 9), labels, wrong)  # 2 won, 3 lost
     found = Pair(mine, rival, labels, np.zeros(12, dtype=int), n_left=2)
     assert not ask(found, objective="accuracy")
+
+
+def test_few_subjects_who_differ_much_drop_nobody_wrongly():
+    """Each of two equal configurations understands some people and not others."""
+    n_dropped, n_wrong = 0, 0
+    for n_tested in (2, 3, 18):
+        for seed in range(100):
+            rng = np.random.default_rng(seed)
+            subjects = np.repeat(np.arange(26), 8)
+            labels = rng.integers(0, N_CLASSES, len(subjects))
+            skills = rng.random((2, 26))[:, subjects]
+            right = rng.random(skills.shape) < skills
+            mine, rival = np.where(right, labels, (labels + 1) % N_CLASSES)
+            first = subjects < n_tested
+            known = (a[first] for a in (mine, rival, labels, subjects))
+            is_dropped = ask(Pair(*known, n_left=26 - n_tested), "accuracy", confidence=0.995)
+            n_dropped += is_dropped
+            n_wrong += is_dropped and right[0].mean() > right[1].mean()
+    assert n_dropped > 0
+    assert n_wrong <= 1
