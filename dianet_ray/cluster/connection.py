@@ -146,6 +146,8 @@ def connected(address: str | None, *, n_cpus: int | None = None) -> Iterator[Clu
     # 54868): workers without a GPU see all of them, so a trial asks Ray for its device, not torch.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    # By default a task that is killed for memory is run again for ever.
+    os.environ.setdefault("RAY_task_oom_retries", "3")
     import ray  # takes half a second, which `--help` need not wait for
 
     address = named_address(address)

@@ -6,6 +6,7 @@ times of its frame files have changed.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import logging
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SECONDS_PER_CLIP = 0.08  # 60 frames of 640x480; an error of 2x moves the optimum little
+MAX_RETRIES = 3
+"""How often Ray runs a task again whose process or node dies."""
 SECONDS_BETWEEN_TASKS = 0.2  # time that a worker waits until the driver sends the next task
 
 
@@ -49,6 +52,8 @@ def make_parts(
     orders: Sequence[PartOrder], max_workers: int | None, nodes: Nodes | None = None
 ) -> Iterator[ClipOutcome]:
     """Make parts on the workers of the running Ray, on its usable `nodes` where they are given.
+
+    A clip that kills the process that reads it is left out.
 
     Yields:
         What became of each clip, once its part is written. A task that Ray runs again yields its
@@ -73,9 +78,52 @@ def make_parts(
         num_cpus=1,
         # A node that failed the probe takes no task, instead of failing every task it takes.
         **({"label_selector": elsewhere(nodes.avoided)} if nodes and nodes.avoided else {}),
+        # By default Ray Data runs a task again for ever (ray issue 51946).
+        ray_remote_args_fn=lambda: {"max_retries": MAX_RETRIES},
     )
+    answered: set[str] = set()
     for row in answers.iter_rows():
-        yield from from_json(PartOutcome, row["outcome"], "a worker's answer").clips
+        clips = from_json(PartOutcome, row["outcome"], "a worker's answer").clips
+        answered |= {clip.clip_id for clip in clips}
+        yield from clips
+    for order in orders:
+        if order.clips[0].clip_id not in answered:
+            yield from _make_apart(order, nodes)
+
+
+def _make_apart(order: PartOrder, nodes: Nodes | None) -> tuple[ClipOutcome, ...]:
+    """Make a part whose task failed; a clip that kills the process that reads it is left out.
+
+    Raises:
+        ray.exceptions.RayError: the part cannot be made for another reason.
+    """
+    import ray
+
+    from dianet_ray.cluster.nodes import elsewhere
+
+    there = {"label_selector": elsewhere(nodes.avoided)} if nodes and nodes.avoided else {}
+    options = {"num_cpus": 1, "max_retries": 1, **there}
+    left_out: list[ClipOutcome] = []
+    for clip in order.clips:
+        try:
+            ray.get(ray.remote(**options)(_read).remote(to_json(replace(order, clips=(clip,)))))
+        except (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError) as error:
+            is_memory = isinstance(error, ray.exceptions.OutOfMemoryError)
+            why = "needs more memory than there is" if is_memory else "kills the process"
+            left_out.append(ClipLeftOut(clip.clip_id, f"reading it {why}", is_rule=False))
+    bad = {clip.clip_id for clip in left_out}
+    rest = replace(order, clips=tuple(clip for clip in order.clips if clip.clip_id not in bad))
+    probe = nodes.probe if nodes else None
+    made = ray.get(ray.remote(**options)(_answer).remote({"order": to_json(rest)}, probe=probe))
+    return (*from_json(PartOutcome, made["outcome"], "a worker's answer").clips, *left_out)
+
+
+def _read(order: str) -> None:
+    """Make the images of one clip and drop them, to see whether this process survives it."""
+    found = from_json(PartOrder, order, "an order to a worker")
+    cv2.setNumThreads(1)
+    with contextlib.suppress(FrameError):  # `make_part` says what it is
+        _make(found.clips[0], found.recipe, None)
 
 
 def _quieten_ray_data() -> None:
@@ -88,6 +136,10 @@ def _quieten_ray_data() -> None:
     context.target_max_block_size = 1  # bytes: an outcome travels as soon as its part is written
     logging.getLogger("ray.data").setLevel(logging.WARNING)
     logging.getLogger("ray.data._internal.progress").setLevel(logging.ERROR)
+    # A task that fails stops no other one; what it left is made apart.
+    context.max_errored_blocks = -1
+    executor = "ray.data._internal.execution.streaming_executor_state"
+    logging.getLogger(executor).setLevel(logging.CRITICAL)
 
 
 def _n_tasks(orders: Sequence[PartOrder], n_workers: int) -> int:

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import ray
 from rich.console import Console
 
 from dianet_ray.artefacts import Recipe
@@ -20,7 +21,7 @@ from dianet_ray.datasets.rules import read_manifest
 from dianet_ray.errors import InputError
 from dianet_ray.imaging.clip_images import FrameSpan, clip_images
 from dianet_ray.options import PrepareOptions
-from dianet_ray.prepare import driver
+from dianet_ray.prepare import driver, worker
 from dianet_ray.prepare.driver import LOCK_FOLDER, prepare
 from dianet_ray.prepare.images import SheetRecord, fingerprint, load_images
 from dianet_ray.progress import Progress
@@ -386,3 +387,29 @@ def test_images_in_an_object_store_are_those_on_files(root, tmp_path, s3, ray_lo
     assert here.record == there.record
     again, _ = run(root, s3 / "out")
     assert again.is_old
+
+
+@pytest.fixture
+def deadly(monkeypatch):
+    """Put into the workers' code that one clip ends the process that reads it, as a codec can."""
+
+    def abort(order, recipe, old, real=worker._make):
+        if order.clip_id == "casme2/sub01/EP00_01":
+            os.abort()
+        return real(order, recipe, old)
+
+    monkeypatch.setattr(worker, "_make", abort)
+    ray.cloudpickle.register_pickle_by_value(worker)
+    yield
+    ray.cloudpickle.unregister_pickle_by_value(worker)
+
+
+@pytest.mark.slow  # half a dozen processes start, one after another
+def test_a_clip_that_kills_its_process_costs_itself_and_no_other(
+    root, tmp_path, ray_local, deadly
+):
+    result, _ = run(root, tmp_path / "images")
+    assert (result.n_clips, result.n_left_out) == (5, 2)
+    assert load_images(tmp_path / "images").record.unreadable == {
+        "casme2/sub01/EP00_01": "reading it kills the process"
+    }
