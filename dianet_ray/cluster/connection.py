@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from dianet_ray.cluster.scratch import scratch_folder
+from dianet_ray.cluster.scratch import check_loopback, scratch_folder
 from dianet_ray.errors import InputError, one_line
 from dianet_ray.processors import processors
 from dianet_ray.progress import count
@@ -25,7 +25,7 @@ ADDRESS_VARIABLE = "RAY_ADDRESS"
 # One release only: the autoscaler's reports and the drained nodes have no public interface.
 SUPPORTED_RAY = "2.60"
 SUPPORTED_PYTHON = "3.11 to 3.13"
-LOCAL = "local"
+LOCAL, AUTO = "local", "auto"
 KNOCK_S = 4.0
 """How long an address may take to accept a connection, and then to answer."""
 _SETTINGS = b"\4"
@@ -157,6 +157,7 @@ def connected(address: str | None, *, n_cpus: int | None = None) -> Iterator[Clu
     with ExitStack() as stack:
         options: dict[str, Any] = {}
         if address == LOCAL:
+            check_loopback()
             options = {"_temp_dir": str(stack.enter_context(scratch_folder()))}
         _join(address, n_cpus, options)
         stack.callback(ray.shutdown)
@@ -183,6 +184,11 @@ def _join(address: str, n_cpus: int | None, options: dict[str, Any]) -> None:
     except ray.exceptions.AuthenticationError:
         raise InputError(f"the cluster at {address} requires a token: set {_TOKEN}") from None
     except ConnectionError as error:  # also raised for a wrong or missing token
+        if address == AUTO:
+            raise InputError(
+                "no Ray cluster runs on this machine (--address auto): start one with ray start, "
+                "or name another one with --address HOST:6379"
+            ) from None
         raise InputError(
             f"no Ray cluster answers at {address}: {one_line(error)}; if it requires a token, set "
             f"{_TOKEN}"

@@ -1,6 +1,6 @@
-"""A folder of one's own for a local Ray: its sockets, its session, its logs.
+"""What a local Ray needs of its machine: a folder for its files, and the loopback interface.
 
-Ray's default, `ray` in the temporary folder, may be another user's, and a long TMPDIR makes paths
+In the folder are its sockets, its session and its logs. Ray's default, `ray` in the temporary folder, may be another user's, and a long TMPDIR makes paths
 of sockets that the system refuses.
 """
 
@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from dianet_ray.errors import InputError
+from dianet_ray.errors import InputError, one_line
 
 VARIABLE = "RAY_TMPDIR"
+LOOPBACK, LOOPBACK_S = "127.0.0.1", 2.0
 MAX_BASE = 24
 """Characters of a base folder's path, at most. A socket's path has at most 107 on Linux and 103 on
 macOS, of which Ray needs 64 below the folder that it is given, and its name takes 14."""
@@ -52,6 +54,23 @@ def _problem(base: Path) -> str:
     if not base.is_dir():
         return "is no folder"
     return "" if os.access(base, os.W_OK | os.X_OK) else "cannot be written"
+
+
+def check_loopback() -> None:
+    """Check that this machine reaches itself, as the processes of a local Ray must.
+
+    Raises:
+        InputError: it does not. Ray itself would try for ever.
+    """
+    try:
+        with socket.create_server((LOOPBACK, 0)) as server:
+            socket.create_connection(server.getsockname(), LOOPBACK_S).close()
+    except OSError as error:
+        raise InputError(
+            f"a local Ray needs the loopback interface: {LOOPBACK} cannot be reached "
+            f"({one_line(error)}); bring it up with `ip link set lo up`, or name a cluster with "
+            "--address"
+        ) from None
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from dianet_ray.tracking import store
 
 ADVICE = {
     "Ray": INSTALL,
-    "scratch": "set RAY_TMPDIR to a short, writable folder",
+    "scratch": "set RAY_TMPDIR to a short, writable folder, and keep the loopback interface up",
     "cluster": "start it, or correct --address or RAY_ADDRESS; use its head's versions and token",
     "MLflow": "start or repair it, or name another one with --tracking-uri or MLFLOW_TRACKING_URI",
 }

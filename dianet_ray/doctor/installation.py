@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from dianet_ray.cluster import connection
-from dianet_ray.cluster.scratch import choose_base
+from dianet_ray.cluster.scratch import check_loopback, choose_base
 from dianet_ray.errors import InputError, one_line
 
 DISTRIBUTION = "dianet-ray"
@@ -121,11 +121,12 @@ def check_ray() -> Check:
 
 
 def check_scratch() -> Check:
-    """Check that a local Ray finds a place for its sockets.
+    """Check that a local Ray finds a place for its sockets, and that its processes can talk.
 
     Raises:
-        InputError: it does not.
+        InputError: one of them is not so.
     """
+    check_loopback()
     return Check("scratch", "ok", f"a local Ray keeps its files below {choose_base()}")
 
 

@@ -127,6 +127,13 @@ def test_an_address_where_nothing_listens_is_refused_at_once(address):
     assert "\n" not in str(error.value)
 
 
+def test_auto_without_a_cluster_says_what_to_start(tmp_path, monkeypatch):
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))  # where Ray looks for a running one
+    with pytest.raises(InputError, match=r"\(--address auto\): start one with ray start") as error:
+        connected("auto").__enter__()
+    assert "token" not in str(error.value)
+
+
 @contextlib.contextmanager
 def answering(reply):
     """Listen, and give whoever comes the same reply; None says nothing."""

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from dianet_ray.cluster import scratch
+from dianet_ray.cluster.connection import LOCAL, connected
 from dianet_ray.errors import InputError
 from tests.support.clusters import ROOT
 
@@ -47,6 +48,14 @@ def test_the_folder_is_nobody_elses_and_goes_at_the_end():
         assert one.parent.stat().st_mode & 0o077 == 0
         (one / "session").mkdir()
     assert not one.parent.exists()
+
+
+def test_a_machine_that_cannot_reach_itself_is_refused_at_once(monkeypatch):
+    """As in a container whose loopback interface is down."""
+    scratch.check_loopback()
+    monkeypatch.setattr(scratch, "LOOPBACK", "203.0.113.1")  # nobody's address (RFC 5737)
+    with pytest.raises(InputError, match="needs the loopback interface: .* --address"):
+        connected(LOCAL).__enter__()
 
 
 @pytest.mark.ray
