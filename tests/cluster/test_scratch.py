@@ -54,7 +54,7 @@ def test_a_machine_that_cannot_reach_itself_is_refused_at_once(monkeypatch):
     """As in a container whose loopback interface is down."""
     scratch.check_loopback()
     monkeypatch.setattr(scratch, "LOOPBACK", "203.0.113.1")  # nobody's address (RFC 5737)
-    with pytest.raises(InputError, match="needs the loopback interface: .* --address"):
+    with pytest.raises(InputError, match=r"needs the loopback interface: .* --address"):
         connected(LOCAL).__enter__()
 
 
