@@ -1,7 +1,7 @@
 """What a local Ray needs of its machine: a folder for its files, and the loopback interface.
 
-In the folder are its sockets, its session and its logs. Ray's default, `ray` in the temporary folder, may be another user's, and a long TMPDIR makes paths
-of sockets that the system refuses.
+Ray's default folder, `ray` in the temporary folder, may be another user's, and a long TMPDIR makes
+paths of sockets that the system refuses. So sockets, session and logs lie in one of their own.
 """
 
 from __future__ import annotations
