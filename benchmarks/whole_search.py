@@ -4,10 +4,12 @@ Three generated data sets of 26 subjects, which differ in seed and number of cli
 searched with two seeds by the shipped command. The champion's fold models then predict about
 1,000 fresh clips of other people, and so do those of the defaults, trained for one, two and four
 times their steps. All scores are UF1 in points. Studies are kept in FOLDER; the same command goes
-on from there.
+on from there. `--start` says where the first draws lie: half of them around the defaults, as
+shipped; all of them anywhere; or half around settings that are far from good ones, in a space
+that does not know the defaults either.
 
-    python -m benchmarks.whole_search FOLDER [--workers 2] [--image-size 64] [--space dianet]
-        [--configs 32] [--set NAME=VALUE ...]
+    python -m benchmarks.whole_search FOLDER [--workers 2] [--image-size 64] [--configs 32]
+        [--start shipped|anywhere|far] [--set NAME=VALUE ...]
 """
 
 from __future__ import annotations
@@ -22,10 +24,11 @@ from dataclasses import astuple, dataclass
 from functools import cache, partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
+import yaml
 
 from benchmarks.replay.record import Data
 from dianet_ray.artefacts import weights_path
@@ -40,12 +43,19 @@ from dianet_ray.protocol.metrics import confusion, scores
 from dianet_ray.search.study_file import load_study
 from dianet_ray.settings import Settings, derive_seed
 
+SPACES = Path(__file__).parents[1] / "search_spaces"
 CLASSES = "casme2:5"
 DATA_SETS = {101: 180, 102: 250, 103: 340}
 """Number of clips by seed; fewer clips are harder."""
 N_SUBJECTS = 26
 N_FRESH_SUBJECTS, N_FRESH_CLIPS = 104, 1000
 STUDY_SEEDS = (0, 1)
+Start = Literal["shipped", "anywhere", "far"]
+FAR = {
+    **{"learning_rate": 3e-4, "width": 8, "embedding": 32, "heads": 1, "fusion": "concat"},
+    **{"normalisation": "minmax", "shift": 0.1, "flip": False, "dropout": 0.6, "erasing": 0.25},
+}
+"""Settings at bounds, and choices that do worse than the defaults."""
 LONGER = (1, 2, 4)
 
 
@@ -56,7 +66,7 @@ class Asked:
     folder: Path
     workers: int
     image_size: int
-    space: str
+    start: Start
     configs: int
     set: list[str]
 
@@ -106,7 +116,7 @@ def _arguments() -> Asked:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--workers", type=int, default=processors().n)
     parser.add_argument("--image-size", type=int, default=64)
-    parser.add_argument("--space", default="dianet")
+    parser.add_argument("--start", choices=get_args(Start), default="shipped")
     parser.add_argument("--configs", type=int, default=32)
     parser.add_argument("--set", action="append", default=[])
     return Asked(**vars(parser.parse_args()))
@@ -127,6 +137,21 @@ def _make(asked: Asked, name: str, *, n_subjects: int, n_clips: int, seed: int) 
     _dianet_ray("prepare", "casme2", data, images, "--image-size", asked.image_size)
 
 
+def _space(asked: Asked) -> str:
+    """Write the shipped space with another start, and return its file or name."""
+    if asked.start == "shipped":
+        return "dianet"
+    content = yaml.safe_load((SPACES / "dianet.yaml").read_text())
+    if asked.start == "anywhere":
+        content["prior"] = "none"
+    else:
+        del content["points"]
+        content["around"] = FAR
+    path = asked.folder / f"{asked.start}.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return str(path)
+
+
 @cache
 def _load(images: Path) -> Data:
     found, labels = load_images(images), label_set(CLASSES, "casme2")
@@ -141,11 +166,11 @@ def _load(images: Path) -> Data:
 
 def _search(asked: Asked, data_seed: int, seed: int) -> Found:
     """Search, or go on, and measure the champion."""
-    study_path = asked.folder / f"study-{data_seed}-{seed}"
+    study_path = asked.folder / f"study-{asked.start}-{data_seed}-{seed}"
     given = [word for text in asked.set for word in ("--set", text)]
     started_at = time.perf_counter()
     _dianet_ray(
-        *("search", asked.folder / f"known-{data_seed}", study_path, "--space", asked.space),
+        *("search", asked.folder / f"known-{data_seed}", study_path, "--space", _space(asked)),
         *("--configs", asked.configs, "--seed", seed, "--classes", CLASSES),
         *("--max-workers", asked.workers, *given),
     )

@@ -12,6 +12,7 @@ import hashlib
 import logging
 import math
 import socket
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -68,19 +69,23 @@ def make_parts(
     _quieten_ray_data()
     n_cpus = int(ray.cluster_resources().get("CPU", 1))
     n_tasks = _n_tasks(orders, min(n_cpus, max_workers or n_cpus))
-    answers = ray.data.from_items(
+    wanted = ray.data.from_items(
         [{"order": to_json(order)} for order in orders], override_num_blocks=n_tasks
-    ).map(
-        functools.partial(_answer, probe=nodes.probe if nodes else None),
-        # A pool of actors is busier, but prints an error on every run (ray issue 53727).
-        # docs/decisions.md: Tasks, not actors, make the images
-        compute=ray.data.TaskPoolStrategy(size=max_workers and min(max_workers, n_tasks)),
-        num_cpus=1,
-        # A node that failed the probe takes no task, instead of failing every task it takes.
-        **({"label_selector": elsewhere(nodes.avoided)} if nodes and nodes.avoided else {}),
-        # By default Ray Data runs a task again for ever (ray issue 51946).
-        ray_remote_args_fn=lambda: {"max_retries": MAX_RETRIES},
     )
+    with warnings.catch_warnings():
+        # Ray 2.60 has no other way yet to say how often a task is run again.
+        warnings.filterwarnings("ignore", "`ray_remote_args_fn`", DeprecationWarning)
+        answers = wanted.map(
+            functools.partial(_answer, probe=nodes.probe if nodes else None),
+            # A pool of actors is busier, but prints an error on every run (ray issue 53727).
+            # docs/decisions.md: Tasks, not actors, make the images
+            compute=ray.data.TaskPoolStrategy(size=max_workers and min(max_workers, n_tasks)),
+            num_cpus=1,
+            # A node that failed the probe takes no task, instead of failing every task it takes.
+            **({"label_selector": elsewhere(nodes.avoided)} if nodes and nodes.avoided else {}),
+            # By default Ray Data runs a task again for ever (ray issue 51946).
+            ray_remote_args_fn=lambda: {"max_retries": MAX_RETRIES},
+        )
     answered: set[str] = set()
     for row in answers.iter_rows():
         clips = from_json(PartOutcome, row["outcome"], "a worker's answer").clips
