@@ -126,6 +126,8 @@ def learning_rate(settings: Settings, step: int) -> float:
 class Average:
     """The power-function average of a network's weights over its training so far.
 
+    The running statistics of batch normalisation are averaged in the same way.
+
     At step t it is the mean of the weights after steps 1..t with shares s^p - (s - 1)^p, where p
     is `power` + 1, so it depends on nothing after t. Reference: Karras et al. 2024, arXiv
     2312.02696, section 3.1.
@@ -134,14 +136,19 @@ class Average:
     def __init__(self, network: DIANet, power: int = AVERAGE_POWER) -> None:
         self.network = copy.deepcopy(network)
         self._power = power
-        self._mine: list[Tensor] = list(self.network.parameters())
-        self._theirs: list[Tensor] = list(network.parameters())
+        self._mine, self._theirs = _averaged(self.network), _averaged(network)
 
     def add(self, step: int) -> None:
         """Add the weights after a step, from 1."""
         share = 1 - (1 - 1 / step) ** (self._power + 1)
         with torch.no_grad():
             torch._foreach_lerp_(self._mine, self._theirs, share)
+
+
+def _averaged(network: DIANet) -> list[Tensor]:
+    """List what is averaged: all but the numbers of batches, which are integers."""
+    buffers = (buffer for buffer in network.buffers() if buffer.is_floating_point())
+    return [*network.parameters(), *buffers]
 
 
 def adamw(settings: Settings, network: DIANet) -> torch.optim.AdamW:

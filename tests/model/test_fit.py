@@ -79,15 +79,26 @@ def test_a_point_of_a_training_equals_the_end_of_one_of_so_many_steps(backbone):
             assert torch.equal(value, point.weights[name]), name
 
 
-def test_averaged_weights_are_the_weighted_mean_of_those_after_each_step():
-    constant = variant(schedule="constant")
+@pytest.mark.parametrize(
+    ("backbone", "name"),
+    [
+        ("cnn", "classifier.weight"),
+        ("resnet18", "streams.1.layer2.0.conv1.weight"),
+        # A network that is read in the middle needs the statistics of its batch normalisation.
+        ("resnet18", "streams.0.bn1.running_mean"),
+        ("resnet18", "streams.1.layer4.1.bn2.running_var"),
+    ],
+)
+def test_averaged_weights_are_the_weighted_mean_of_those_after_each_step(backbone, name):
+    constant = variant(schedule="constant", backbone=backbone)
     ends = [
-        fit_one(constant.model_copy(update={"steps": n})).weights["classifier.weight"].double()
+        fit_one(constant.model_copy(update={"steps": n})).weights[name].double()
         for n in range(1, 6)
     ]
     shares = np.arange(1, 6) ** 8 - np.arange(5) ** 8
     wanted = sum(share * end for share, end in zip(shares, ends, strict=True)) / shares.sum()
-    found = fit_one(variant(schedule="averaged", steps=5)).weights["classifier.weight"]
+    averaged = constant.model_copy(update={"schedule": "averaged", "steps": 5})
+    found = fit_one(averaged).weights[name]
     torch.testing.assert_close(found.double(), wanted, rtol=1e-5, atol=1e-7)
 
 
