@@ -66,7 +66,7 @@ def make_parts(
 
     if not orders:
         return
-    _quieten_ray_data()
+    _configure_ray_data()
     n_cpus = int(ray.cluster_resources().get("CPU", 1))
     n_tasks = _n_tasks(orders, min(n_cpus, max_workers or n_cpus))
     wanted = ray.data.from_items(
@@ -131,7 +131,7 @@ def _read(order: str) -> None:
         _make(found.clips[0], found.recipe, None)
 
 
-def _quieten_ray_data() -> None:
+def _configure_ray_data() -> None:
     import ray.data
 
     context = ray.data.DataContext.get_current()
