@@ -28,8 +28,9 @@ from torch.nn import functional
 from benchmarks.paired import Counts, Predictions, asked, difference, joined, run, uf1
 from dianet_ray.model.batches import Batch, Pixels, batches, steps
 from dianet_ray.model.fit import LabelledImages, Member, fit, predict, start
-from dianet_ray.model.network import DIANet, build, member_state, phase_numbers
-from dianet_ray.model.training import Average, adamw, targets
+from dianet_ray.model.network import DIANet, phase_numbers
+from dianet_ray.model.stack import Alone, Average, State, adamw, decaying
+from dianet_ray.model.training import targets
 from dianet_ray.settings import Settings
 
 LENGTHS = (100, 200, 400, 800, 1600)
@@ -55,35 +56,31 @@ class Fold:
         self.known = [(torch.from_numpy(member.train), member.seed)]
         place = torch.device("cpu")
         self.pixels = Pixels(clips.images, phase_numbers(self.settings), device=place)
-        self.tables = targets(self.settings, clips.labels[member.train], self.n_classes)[None]
+        self.tables = targets(self.settings, clips.labels[member.train], self.n_classes)
 
     def network(self) -> DIANet:
         """Make the network as it is before the first step."""
-        size = self.held_out.shape[2]
-        network = build(self.settings, self.n_classes, size)
-        start(network, self.known, self.pixels)
-        return network.train()
+        return start(self.settings, self.clips, self.known[0], self.pixels).train()
 
     def batches(self, first: int = 1) -> Iterator[Batch]:
         """Yield the batches from the step `first` on, the same ones whenever it is called."""
-        n_features = build(self.settings, self.n_classes, self.held_out.shape[2]).n_features
-        plan = steps(self.settings, self.known, n_features=n_features, device=torch.device("cpu"))
+        n_features, place = self.network().n_features, torch.device("cpu")
+        plan = steps([self.settings], self.known, n_features=n_features, device=place)
         chosen = itertools.islice(plan, first - 1, None)
         return batches(self.settings, chosen, pixels=self.pixels, labels=self.labels)
 
     def backward(self, network: DIANet, batch: Batch) -> None:
         """Compute the gradients of one step."""
-        logits = network(batch.images, batch.keep)
-        wanted = self.tables[torch.zeros(1, 1, dtype=torch.long), batch.labels]
+        logits = network(batch.images[0], batch.keep[0])
+        wanted = self.tables[batch.labels[0]]
         for parameter in network.parameters():
             parameter.grad = None
         torch.autograd.backward(
             -(wanted * functional.log_softmax(logits, dim=-1)).sum(dim=-1).mean()
         )
 
-    def predict(self, network: DIANet) -> np.ndarray:
+    def predict(self, state: State) -> np.ndarray:
         """Predict the held-out clips."""
-        state = member_state(network, 0)
         (found,) = predict(self.settings, [state], self.held_out, n_classes=self.n_classes)
         return np.asarray(found)
 
@@ -109,7 +106,8 @@ def constant(fold: Fold) -> Predictions:
     found: Predictions = {}
     network, rate = fold.network(), fold.settings.learning_rate
     optimiser = adamw(fold.settings, network)
-    averages = {power: Average(network, power) for power in POWERS}
+    trainee = Alone(network, fold.settings)
+    averages = {power: Average(trainee.tensors, power) for power in POWERS}
     branches = {round(length * (1 - DECAY)): length for length in LENGTHS}
     for step, batch in zip(range(1, LENGTHS[-1] + 1), fold.batches(), strict=False):
         _set_rate(optimiser, rate * min(1, step / N_WARMUP))
@@ -123,7 +121,8 @@ def constant(fold: Fold) -> Predictions:
             found[f"decay {length}"] = branch
         if step in LENGTHS:
             for power, average in averages.items():
-                found[f"averaged {power} {step}"] = fold.predict(average.network)
+                (state,) = trainee.states(average.tensors)
+                found[f"averaged {power} {step}"] = fold.predict(state)
     return found
 
 
@@ -141,7 +140,7 @@ def _decayed(
         _set_rate(branch, rate * (1 - ((step - begin) / (length - begin)) ** 0.5))
         fold.backward(network, batch)
         branch.step()
-    return fold.predict(network)
+    return fold.predict(network.state_dict())
 
 
 def schedule_free(fold: Fold) -> Predictions:
@@ -153,7 +152,8 @@ def schedule_free(fold: Fold) -> Predictions:
     found: Predictions = {}
     settings, beta = fold.settings, 0.9
     shown, fast, at = fold.network(), fold.network(), fold.network()
-    decaying = {id(p) for p in adamw(settings, at).param_groups[0]["params"]}
+    names = decaying(at)
+    decayed = {id(p) for name, p in at.named_parameters() if name in names}
     squares = [torch.zeros_like(p) for p in at.parameters()]
     total = 0.0
     for step, batch in zip(range(1, LENGTHS[-1] + 1), fold.batches(), strict=False):
@@ -165,7 +165,7 @@ def schedule_free(fold: Fold) -> Predictions:
                 assert y.grad is not None
                 square.mul_(0.999).addcmul_(y.grad, y.grad, value=1 - 0.999)
                 size = (square / (1 - 0.999**step)).sqrt() + 1e-8
-                if id(y) in decaying:
+                if id(y) in decayed:
                     z.sub_(y, alpha=rate * settings.weight_decay)
                 z.addcdiv_(y.grad, size, value=-rate)
             torch._foreach_lerp_(
@@ -176,7 +176,7 @@ def schedule_free(fold: Fold) -> Predictions:
             ):
                 y.copy_(torch.lerp(z, x, beta))
         if step in LENGTHS:
-            found[f"schedule-free {step}"] = fold.predict(shown)
+            found[f"schedule-free {step}"] = fold.predict(shown.state_dict())
     return found
 
 

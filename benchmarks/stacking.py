@@ -13,14 +13,16 @@ import argparse
 import statistics
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 import torch
 
-from dianet_ray.model.batches import Pixels, batches, steps
+from dianet_ray.model.batches import Batch, Pixels, batches, steps
 from dianet_ray.model.fit import repeatable
-from dianet_ray.model.network import build, phase_numbers
+from dianet_ray.model.network import build, lay_out, phase_numbers
+from dianet_ray.model.stack import trainee_of
 from dianet_ray.model.training import Log, targets, train
 from dianet_ray.settings import Settings
 
@@ -39,17 +41,16 @@ def make_run(
     rng = np.random.default_rng(0)
     images = rng.normal(0, 8, (N_CLIPS, 3, size, size, 3)).astype(np.float16)
     labels = rng.integers(0, N_CLASSES, N_CLIPS)
-    network = build(settings, N_CLASSES, size, n_members)
-    network.memory_format = layout
-    for parameter in network.parameters():
-        if parameter.dim() == 4:
-            parameter.data = parameter.data.contiguous(memory_format=layout)
-    network = network.to(device)
+    every = [settings] * n_members
+    networks = [build(settings, N_CLASSES, size, seed).to(device) for seed in range(n_members)]
+    for network in networks:
+        lay_out(network, layout)
+    trainee = trainee_of(networks, every)
     pixels = Pixels(images, phase_numbers(settings), device=device)
     classes = torch.from_numpy(labels).to(device)
     known = [(torch.arange(N_CLIPS), seed) for seed in range(n_members)]
-    plan = steps(settings, known, n_features=network.n_features, device=device)
-    stream = batches(settings, plan, pixels=pixels, labels=classes)
+    plan = steps(every, known, n_features=networks[0].n_features, device=device)
+    stream = _laid_out(batches(settings, plan, pixels=pixels, labels=classes), layout)
     tables = torch.stack([targets(settings, labels, N_CLASSES)] * n_members).to(device)
 
     def run() -> float:
@@ -57,10 +58,17 @@ def make_run(
         started_at = time.perf_counter()
         with repeatable(device):  # as in fit
             # The log waits for the device at the last step.
-            deque(train(settings, network, batches=stream, tables=tables, log=log), maxlen=0)
+            deque(train(every, trainee, batches=stream, tables=tables, log=log), maxlen=0)
         return (time.perf_counter() - started_at) / settings.steps * 1e3
 
     return run
+
+
+def _laid_out(stream: Iterator[Batch], layout: torch.memory_format) -> Iterator[Batch]:
+    """Copy the images where they shall not lie as convolutions like them best."""
+    for batch in stream:
+        is_best = layout is torch.channels_last
+        yield batch if is_best else replace(batch, images=batch.images.contiguous())
 
 
 def in_turn(runs: list[Callable[[], float]], n_rounds: int) -> list[float]:

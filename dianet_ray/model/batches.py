@@ -91,15 +91,19 @@ def member_steps(
 
 
 def steps(
-    settings: Settings,
+    settings: Sequence[Settings],
     members: Sequence[tuple[Tensor, int]],
     *,
     n_features: int,
     device: torch.device,
 ) -> Iterator[Step]:
-    """Yield the steps of a stack without end; a member is its training clips and its seed."""
+    """Yield the steps of a stack without end; a member is its training clips and its seed.
+
+    `settings` has one per member.
+    """
     streams = [
-        member_steps(settings, clips, seed=seed, n_features=n_features) for clips, seed in members
+        member_steps(mine, clips, seed=seed, n_features=n_features)
+        for mine, (clips, seed) in zip(settings, members, strict=True)
     ]
     while True:
         parts = zip(*(next(stream) for stream in streams), strict=True)

@@ -1,4 +1,4 @@
-"""Train a stack of networks, and predict with trained ones.
+"""Train networks, one or several side by side, and predict with trained ones.
 
 Arrays in, arrays out: no Ray, no clock, no file, no global random state. The budget is a number
 of optimiser steps. The networks after the last step are the result, or those at several points
@@ -19,11 +19,15 @@ from torch import Tensor
 
 from dianet_ray.artefacts import LoggedStep
 from dianet_ray.model.batches import Pixels, batches, steps
-from dianet_ray.model.network import DIANet, build, member_state, phase_numbers
+from dianet_ray.model.network import DIANet, build, phase_numbers
+from dianet_ray.model.stack import State, trainee_of
 from dianet_ray.model.training import Log, NonFiniteLoss, targets, train
 from dianet_ray.settings import Settings, derive_seed
 
 __all__ = ["Fitted", "LabelledImages", "Member", "NonFiniteLoss", "fit", "predict", "repeatable"]
+
+OWN = frozenset({"learning_rate", "weight_decay", "dropout", "label_smoothing", "class_weights"})
+"""Settings in which the members of a stack may differ: they change no shape and no plan."""
 
 CLIPS_AT_ONCE = 64
 """Clips that are predicted together. Fixed, because the size of a batch changes the rounding."""
@@ -52,11 +56,14 @@ class Member:
         train: (n,) int64, positions of the training clips; at least one.
         test: (m,) int64, positions of the held-out clips; may be empty.
         seed: decides start values, order of clips, augmentation and dropout.
+        settings: those of this member alone, where it has its own; they differ from the common
+            ones in `OWN` at most.
     """
 
     train: np.ndarray
     test: np.ndarray
     seed: int
+    settings: Settings | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +79,7 @@ class Shown:
 
     steps: int
     probabilities: np.ndarray
-    weights: dict[str, Tensor]
+    weights: State
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +101,7 @@ class Fitted:
         return self.shown[-1].probabilities
 
     @property
-    def weights(self) -> dict[str, Tensor]:
+    def weights(self) -> State:
         """The state dict at the end."""
         return self.shown[-1].weights
 
@@ -124,9 +131,16 @@ def fit(
 
     Raises:
         NonFiniteLoss: a member's loss or its prediction is not a finite number.
+        ValueError: a member's settings do not fit into the stack.
     """
     log = Log(settings.steps, len(members), on_progress or _ignore)
-    states = _train(settings, clips, members, device=torch.device(device), log=log)
+    states = _train(
+        [_own(settings, member) for member in members],
+        clips,
+        members,
+        device=torch.device(device),
+        log=log,
+    )
     fitted = []
     for member, history, weights in zip(members, log.histories, states, strict=True):
         probabilities = predict(
@@ -141,7 +155,7 @@ def fit(
 
 def predict(
     settings: Settings,
-    weights: Sequence[dict[str, Tensor]],
+    weights: Sequence[State],
     images: np.ndarray,
     *,
     n_classes: int,
@@ -166,7 +180,7 @@ def predict(
             for first in range(0, len(images), CLIPS_AT_ONCE):
                 some = slice(first, first + CLIPS_AT_ONCE)
                 chunk = torch.from_numpy(images[some][:, phases].astype(np.float32)).to(place)
-                logits = network(chunk.permute(0, 1, 4, 2, 3).unsqueeze(0))[0]
+                logits = network(chunk.permute(0, 1, 4, 2, 3))
                 out[number, some] = logits.softmax(dim=-1).cpu().numpy()
     return out
 
@@ -192,50 +206,65 @@ def repeatable(device: torch.device) -> Iterator[None]:
         torch.use_deterministic_algorithms(before, warn_only=warns)
 
 
+def _own(settings: Settings, member: Member) -> Settings:
+    """Return a member's settings; they must share the shapes and the plan of the common ones."""
+    mine = member.settings or settings
+    theirs = settings.model_dump()
+    for name, value in mine.model_dump().items():
+        if value != theirs[name] and name not in OWN:
+            raise ValueError(f"members of a stack share {name}: got {value} beside {theirs[name]}")
+    return mine
+
+
 def _train(
-    settings: Settings,
+    settings: Sequence[Settings],
     clips: LabelledImages,
     members: Sequence[Member],
     *,
     device: torch.device,
     log: Log,
-) -> list[list[dict[str, Tensor]]]:
+) -> list[list[State]]:
     """Return, for each member, its state dict at each point."""
+    common = settings[0]
     # Copies, because arrays out of Ray's object store are read-only, which torch refuses.
     known = [(torch.from_numpy(np.array(member.train)), member.seed) for member in members]
     labels = torch.from_numpy(np.array(clips.labels)).to(device)
-    tables = [targets(settings, clips.labels[member.train], clips.n_classes) for member in members]
-    shown: list[list[dict[str, Tensor]]] = [[] for _ in members]
-    points = set(settings.shown_at)
+    tables = [
+        targets(mine, clips.labels[member.train], clips.n_classes)
+        for mine, member in zip(settings, members, strict=True)
+    ]
+    points = set(common.shown_at)
     with repeatable(device):
-        pixels = Pixels(clips.images, phase_numbers(settings), device=device)
-        network = build(settings, clips.n_classes, clips.images.shape[2], len(members))
-        start(network, known, pixels)
-        plan = steps(settings, known, n_features=network.n_features, device=device)
+        pixels = Pixels(clips.images, phase_numbers(common), device=device)
+        networks = [start(common, clips, one, pixels) for one in known]
+        plan = steps(settings, known, n_features=networks[0].n_features, device=device)
         way = train(
             settings,
-            network.to(device),
-            batches=batches(settings, plan, pixels=pixels, labels=labels),
+            trainee_of([network.to(device) for network in networks], settings),
+            batches=batches(common, plan, pixels=pixels, labels=labels),
             tables=torch.stack(tables).to(device),
             log=log,
         )
-        for step, there in way:
-            if step in points:
-                for number, states in enumerate(shown):
-                    states.append(member_state(there, number))
-    return shown
+        shown = [states() for step, states in way if step in points]
+    return [list(of_member) for of_member in zip(*shown, strict=True)]
 
 
-def start(network: DIANet, known: Sequence[tuple[Tensor, int]], pixels: Pixels) -> None:
-    """Draw each member's start values and keep the statistics of its training images."""
-    seeds = [derive_seed(seed, "start") for _, seed in known]
+def start(
+    settings: Settings, clips: LabelledImages, known: tuple[Tensor, int], pixels: Pixels
+) -> DIANet:
+    """Build a member's network, with the statistics of its training images where it needs them.
+
+    `known` are its training clips and its seed.
+    """
+    train_clips, seed = known
     # A seed per purpose: a setting that changes one draw leaves the others as they are.
-    network.reset([torch.Generator().manual_seed(seed) for seed in seeds])
+    start_seed = derive_seed(seed, "start")
+    network = build(settings, clips.n_classes, clips.images.shape[2], start_seed)
     if network.normalise.kind == "standard":
-        for number, (clips, _) in enumerate(known):
-            # Of training clips only: statistics of all clips would leak the held-out subjects.
-            mean, deviation = pixels.statistics(clips)
-            network.normalise.set(number, mean.cpu(), deviation.cpu())
+        # Of training clips only: statistics of all clips would leak the held-out subjects.
+        mean, deviation = pixels.statistics(train_clips)
+        network.normalise.set(mean.cpu(), deviation.cpu())
+    return network
 
 
 def _ignore(step: int) -> None:

@@ -1,4 +1,4 @@
-"""The training loop of a stack: weighted loss, AdamW, schedule, averaged weights and history.
+"""The training loop: weighted loss, schedule, averaged weights and history.
 
 The loss of a stack is the sum of its members' losses, so each member's gradient is what it would
 be alone. This module sees training clips only; it knows nothing of held-out ones.
@@ -6,9 +6,9 @@ be alone. This module sees training clips only; it knows nothing of held-out one
 
 from __future__ import annotations
 
-import copy
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -17,8 +17,7 @@ from torch.nn import functional
 
 from dianet_ray.artefacts import LoggedStep
 from dianet_ray.model.batches import Batch
-from dianet_ray.model.layers import Conv2d, Linear
-from dianet_ray.model.network import DIANet
+from dianet_ray.model.stack import Average, Networks, Trainee
 from dianet_ray.settings import Settings
 
 AVERAGE_POWER = 7
@@ -58,8 +57,8 @@ class Log:
         self._since_logged: list[np.ndarray] = []
         self.histories: list[list[LoggedStep]] = [[] for _ in range(n_members)]
 
-    def add(self, step: int, losses: Tensor, hits: Tensor, rate: float) -> None:
-        """Record a step's losses (M,), its accuracies `hits` (M,) and its learning rate.
+    def add(self, step: int, losses: Tensor, hits: Tensor, rates: Sequence[float]) -> None:
+        """Record a step's losses (M,), its accuracies `hits` (M,) and its learning rates.
 
         Raises:
             NonFiniteLoss: when values are fetched; it names the first step with a loss that is
@@ -77,12 +76,12 @@ class Log:
         self._since_logged.append(seen)
         self._report(step)
         if is_logged:
-            self._add_step(step, rate)
+            self._add_step(step, rates)
 
-    def _add_step(self, step: int, rate: float) -> None:
+    def _add_step(self, step: int, rates: Sequence[float]) -> None:
         losses, hits = np.concatenate(self._since_logged).mean(axis=0, dtype=np.float64)
         self._since_logged.clear()
-        for history, loss, hit in zip(self.histories, losses, hits, strict=True):
+        for history, loss, hit, rate in zip(self.histories, losses, hits, rates, strict=True):
             history.append(LoggedStep(step, float(loss), float(hit), rate))
 
 
@@ -123,84 +122,39 @@ def learning_rate(settings: Settings, step: int) -> float:
     return settings.learning_rate * (1 + math.cos(math.pi * done)) / 2
 
 
-class Average:
-    """The power-function average of a network's weights over its training so far.
-
-    The running statistics of batch normalisation are averaged in the same way.
-
-    At step t it is the mean of the weights after steps 1..t with shares s^p - (s - 1)^p, where p
-    is `power` + 1, so it depends on nothing after t. Reference: Karras et al. 2024, arXiv
-    2312.02696, section 3.1.
-    """
-
-    def __init__(self, network: DIANet, power: int = AVERAGE_POWER) -> None:
-        self.network = copy.deepcopy(network)
-        self._power = power
-        self._mine, self._theirs = _averaged(self.network), _averaged(network)
-
-    def add(self, step: int) -> None:
-        """Add the weights after a step, from 1."""
-        share = 1 - (1 - 1 / step) ** (self._power + 1)
-        with torch.no_grad():
-            torch._foreach_lerp_(self._mine, self._theirs, share)
-
-
-def _averaged(network: DIANet) -> list[Tensor]:
-    """List what is averaged: all but the numbers of batches, which are integers."""
-    buffers = (buffer for buffer in network.buffers() if buffer.is_floating_point())
-    return [*network.parameters(), *buffers]
-
-
-def adamw(settings: Settings, network: DIANet) -> torch.optim.AdamW:
-    """Make the optimiser; weight decay applies to kernels and matrices only.
-
-    Biases, the parameters of normalisation layers and token positions do not decay.
-    """
-    # Decay would pull scales towards 0, where they switch their layer off.
-    decaying = [m.weight for m in network.modules() if isinstance(m, Conv2d | Linear)]
-    known = {id(parameter) for parameter in decaying}
-    others = [p for p in network.parameters() if id(p) not in known]
-    groups = [
-        {"params": decaying, "weight_decay": settings.weight_decay},
-        {"params": others, "weight_decay": 0.0},
-    ]
-    # Fused makes one call for all parameters. It is elementwise, so it repeats to the bit.
-    return torch.optim.AdamW(groups, lr=settings.learning_rate, fused=True)
-
-
 def train(
-    settings: Settings, network: DIANet, *, batches: Iterator[Batch], tables: Tensor, log: Log
-) -> Iterator[tuple[int, DIANet]]:
-    """Train a network for the number of steps in its settings.
+    settings: Sequence[Settings],
+    trainee: Trainee,
+    *,
+    batches: Iterator[Batch],
+    tables: Tensor,
+    log: Log,
+) -> Iterator[tuple[int, Networks]]:
+    """Train networks for the number of steps in their settings.
 
     Args:
-        settings: number of steps, optimiser and schedule.
-        network: the stack, on its device; changed in place.
+        settings: of each member; they differ in what a stack may differ in (`fit.Member`).
+        trainee: the members, on their device; changed in place.
         batches: at least one per step.
         tables: each member's `targets`, stacked: (M, n_classes, n_classes).
         log: receives each step's losses and accuracies.
 
     Yields:
-        After each step its number, and the network as it is shown there: averaged where the
-        schedule says so. The next step changes it.
+        After each step its number, and the networks as they are shown there: averaged where the
+        schedule says so. The next step changes them.
     """
-    stack = torch.arange(network.n_members, device=tables.device).unsqueeze(1)
-    optimiser = adamw(settings, network)
-    average = Average(network) if settings.schedule == "averaged" else None
-    network.train()
-    for step, batch in zip(range(1, settings.steps + 1), batches, strict=False):
-        rate = learning_rate(settings, step)
-        for group in optimiser.param_groups:
-            group["lr"] = rate
-        logits = network(batch.images, batch.keep)
+    stack = torch.arange(len(settings), device=tables.device).unsqueeze(1)
+    is_averaged = settings[0].schedule == "averaged"
+    average = Average(trainee.tensors, AVERAGE_POWER) if is_averaged else None
+    for step, batch in zip(range(1, settings[0].steps + 1), batches, strict=False):
+        logits = trainee(batch.images, batch.keep)
         wanted = tables[stack, batch.labels]
         losses = -(wanted * functional.log_softmax(logits, dim=-1)).sum(dim=-1).mean(dim=-1)
-        optimiser.zero_grad()
+        rates = [learning_rate(one, step) for one in settings]
         # The sum, not the mean: a member's gradient must not depend on how many it has beside it.
-        torch.autograd.backward(losses.sum())
-        optimiser.step()
+        trainee.update(losses.sum(), rates)
         hits = (logits.argmax(dim=-1) == batch.labels).float().mean(dim=-1)
-        log.add(step, losses.detach(), hits, rate)
+        log.add(step, losses.detach(), hits, rates)
         if average is not None:
             average.add(step)
-        yield step, network if average is None else average.network
+        yield step, partial(trainee.states, None if average is None else average.tensors)

@@ -44,7 +44,7 @@ def test_an_index_stream_shuffles_every_epoch_anew():
 
 
 def take(members, n_steps, values=TINY):
-    return list(islice(steps(values, members, n_features=4, device=CPU), n_steps))
+    return list(islice(steps([values] * len(members), members, n_features=4, device=CPU), n_steps))
 
 
 def test_a_member_of_a_stack_draws_what_it_draws_alone():

@@ -6,8 +6,15 @@ import itertools
 
 import pytest
 import torch
+from torch.nn import functional
 
-from dianet_ray.model.network import build, member_state, phase_numbers
+from dianet_ray.model.network import (
+    FIXED_SCALE,
+    CrossAttention,
+    Normalisation,
+    build,
+    phase_numbers,
+)
 from tests.support.toy import TINY
 
 VARIANTS = [
@@ -19,9 +26,13 @@ VARIANTS = [
 ]
 
 
-def images_for(settings, size, *, n_members=1, n_clips=3):
-    shape = (n_members, n_clips, len(phase_numbers(settings)), 3, size, size)
-    return torch.randn(shape, generator=torch.Generator().manual_seed(1)) * 10
+def images_for(settings, size, *, n_clips=3):
+    shape = (n_clips, len(phase_numbers(settings)), 3, size, size)
+    return random(*shape) * 10
+
+
+def random(*shape):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(7))
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: "-".join(variant.values()))
@@ -35,18 +46,16 @@ def test_every_variant_classifies_clips_and_trains_every_parameter(
     settings = TINY.model_copy(
         update={**variant, "backbone": backbone, "normalisation": normalisation}
     )
-    network = build(settings, 4, 32, n_members=2)
-    logits = network(images_for(settings, 32, n_members=2))
-    assert logits.shape == (2, 3, 4)
+    network = build(settings, 4, 32)
+    logits = network(images_for(settings, 32))
+    assert logits.shape == (3, 4)
     assert torch.isfinite(logits).all()
     (logits * torch.arange(4)).sum().backward()
-    idle = [
-        f"{name} of member {member}"
+    assert not [
+        name
         for name, parameter in network.named_parameters()
-        for member in range(2)
-        if parameter.grad is None or not parameter.grad.chunk(2)[member].any()
+        if parameter.grad is None or not parameter.grad.any()
     ]
-    assert not idle
 
 
 @pytest.mark.parametrize("backbone", ["cnn", "resnet18"])
@@ -54,8 +63,8 @@ def test_every_variant_classifies_clips_and_trains_every_parameter(
 def test_images_of_any_usual_size_work(backbone, size):
     settings = TINY.model_copy(update={"backbone": backbone})
     network = build(settings, 3, size).eval()
-    assert network(images_for(settings, size, n_clips=2)).shape == (1, 2, 3)
-    assert network.tokens[0].position.shape[1] <= 64
+    assert network(images_for(settings, size, n_clips=2)).shape == (2, 3)
+    assert network.tokens[0].position.shape[0] <= 64
 
 
 @pytest.mark.parametrize("heads", [1, 2, 4, 8])
@@ -80,50 +89,81 @@ def test_the_streams_do_not_share_weights():
 def test_each_stream_reads_its_own_phase():
     network = build(TINY.model_copy(update={"fusion": "concat"}), 3, 32)
     x = images_for(TINY, 32).requires_grad_()
-    network.classifier.weight.data[:, :, 8:] = 0  # the second phase's features
+    network.classifier.weight.data[:, 8:] = 0  # the second phase's features
     network(x).sum().backward()
-    assert x.grad[:, :, 0].any()
-    assert not x.grad[:, :, 1].any()
+    assert x.grad[:, 0].any()
+    assert not x.grad[:, 1].any()
 
 
 def test_cross_attention_lets_each_phase_read_the_other():
     network = build(TINY, 3, 32)
     x = images_for(TINY, 32).requires_grad_()
-    network.classifier.weight.data[:, :, 8:] = 0
+    network.classifier.weight.data[:, 8:] = 0
     network(x).sum().backward()
-    assert x.grad[:, :, 0].any()
-    assert x.grad[:, :, 1].any()
-
-
-@pytest.mark.parametrize("backbone", ["cnn", "resnet18"])
-@pytest.mark.parametrize("normalisation", ["fixed", "standard"])
-def test_a_member_s_state_is_the_ordinary_network(backbone, normalisation):
-    settings = TINY.model_copy(update={"backbone": backbone, "normalisation": normalisation})
-    stack = build(settings, 3, 32, n_members=3)
-    x = images_for(settings, 32, n_members=3)
-    stack(x)  # moves running statistics
-    stack.eval()
-    together = stack(x)
-    for member in range(3):
-        alone = build(settings, 3, 32).eval()
-        alone.load_state_dict(member_state(stack, member))
-        torch.testing.assert_close(together[member], alone(x[[member]])[0])
-
-
-def test_a_member_s_state_is_a_copy():
-    network = build(TINY, 3, 32)
-    before = member_state(network, 0)
-    kept = {name: value.clone() for name, value in before.items()}
-    network.reset([torch.Generator().manual_seed(99)])
-    assert all(torch.equal(before[name], kept[name]) for name in kept)
-    assert all(value.is_contiguous() for value in before.values())
+    assert x.grad[:, 0].any()
+    assert x.grad[:, 1].any()
 
 
 def test_dropped_features_reach_the_classifier_as_zeros():
     network = build(TINY, 3, 32)
     x = images_for(TINY, 32)
-    logits = network(x, torch.zeros(1, 3, network.n_features))
-    torch.testing.assert_close(logits, network.classifier.bias.expand(3, 3)[None])
+    logits = network(x, torch.zeros(3, network.n_features))
+    torch.testing.assert_close(logits, network.classifier.bias.expand(3, 3))
+
+
+def test_the_seed_alone_decides_the_start_values():
+    one, again, other = (build(TINY, 3, 32, seed).state_dict() for seed in (2**62, 2**62, 1))
+    assert all(torch.equal(one[name], again[name]) for name in one)
+    assert not torch.equal(one["classifier.weight"], other["classifier.weight"])
+
+
+def test_start_values_keep_the_variance():
+    network = build(TINY.model_copy(update={"width": 64, "embedding": 128}), 3, 32)
+    kernel, matrix = network.streams[0][2].weight, network.attention[0].query.weight
+    assert kernel.std().item() == pytest.approx((2 / kernel[0].numel()) ** 0.5, rel=0.02)
+    assert matrix.std().item() == pytest.approx((1 / 128) ** 0.5, rel=0.02)
+    biases = [p for name, p in network.named_parameters() if name.endswith("bias")]
+    assert not any(bias.any() for bias in biases)
+
+
+@pytest.mark.parametrize("n_heads", [1, 2, 8])
+def test_attention_equals_the_reference_formula(n_heads):
+    layer, x, other = CrossAttention(8, n_heads), random(2, 5, 8), random(2, 7, 8)
+    query, key, value = (
+        each.unflatten(-1, (n_heads, -1)).transpose(1, 2)
+        for each in (layer.query(x), layer.key(other), layer.value(other))
+    )
+    read = functional.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
+    torch.testing.assert_close(layer(x, other), layer.norm(x + layer.out(read)))
+
+
+def test_fixed_normalisation_keeps_no_motion_at_zero():
+    x = random(2, 2, 3, 4, 4)
+    x[0] = 0
+    y = Normalisation("fixed", 2)(x)
+    torch.testing.assert_close(y, x / FIXED_SCALE)
+    assert not y[0].any()
+
+
+def test_minmax_maps_each_image_to_plus_and_minus_one_and_a_static_one_to_zero():
+    x = random(2, 2, 3, 4, 4) * 50 + 9
+    x[1, 0] = 4.5
+    y = Normalisation("minmax", 2)(x)
+    assert not y[1, 0].any()
+    moving = torch.tensor([[True, True], [False, True]])
+    torch.testing.assert_close(y.amax((2, 3, 4))[moving], torch.ones(3))
+    torch.testing.assert_close(y.amin((2, 3, 4))[moving], -torch.ones(3))
+
+
+def test_standard_normalisation_uses_the_statistics_it_was_given():
+    layer, x = Normalisation("standard", 2), random(2, 2, 3, 4, 4)
+    torch.testing.assert_close(layer(x), x)
+    mean, deviation = random(2, 3), random(2, 3).abs()
+    deviation[1, 2] = 0  # a channel that never changes is only centred
+    layer.set(mean, deviation)
+    y = layer(x)
+    torch.testing.assert_close(y[:, 1, 2], x[:, 1, 2] - mean[1, 2])
+    torch.testing.assert_close(y[:, 0, 1], (x[:, 0, 1] - mean[0, 1]) / deviation[0, 1])
 
 
 def test_building_leaves_the_global_generator_alone():

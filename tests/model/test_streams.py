@@ -6,33 +6,33 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.nn import functional
 
-from dianet_ray.model.layers import Stacked
-from dianet_ray.model.streams import Cnn, ResNet18, halved, largest_of_three
-
-
-def start(stream, n_members=1):
-    generators = [torch.Generator().manual_seed(member) for member in range(n_members)]
-    for module in stream.modules():
-        if isinstance(module, Stacked):
-            module.reset(generators)
-    return stream
+from dianet_ray.model.streams import Cnn, ResNet18, Shortcut, halved, largest_of_three
 
 
 @pytest.mark.parametrize("backbone", [Cnn, ResNet18])
 @pytest.mark.parametrize("size", [32, 50, 64, 96, 112, 128, 224])
 def test_a_stream_says_the_size_of_its_map(backbone, size):
-    stream = start(backbone(2, 2, size), 2)
-    y = stream(torch.ones(2, 6, size, size))
-    assert y.shape == (2, 2 * stream.channels, stream.side, stream.side)
+    stream = backbone(2, size)
+    y = stream(torch.ones(2, 3, size, size))
+    assert y.shape == (2, stream.channels, stream.side, stream.side)
     assert stream.side >= 4
+
+
+@pytest.mark.parametrize("stride", [1, 2, 3])
+@pytest.mark.parametrize("side", [1, 2, 7, 8])
+def test_a_shortcut_is_the_ordinary_strided_convolution(stride, side):
+    layer = Shortcut(3, 4, stride).double()
+    x = torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(7)).double()
+    torch.testing.assert_close(layer(x), functional.conv2d(x, layer.weight, None, stride))
 
 
 @given(st.integers(1, 500), st.integers(0, 6))
 def test_a_map_is_halved_as_a_strided_convolution_halves_it(side, n_times):
     x = torch.zeros(1, 1, side, 1)
     for _ in range(n_times):
-        x = torch.nn.functional.conv2d(x, torch.zeros(1, 1, 3, 3), stride=2, padding=1)
+        x = functional.conv2d(x, torch.zeros(1, 1, 3, 3), stride=2, padding=1)
     assert halved(side, n_times) == x.shape[2]
 
 
@@ -40,13 +40,13 @@ def test_a_map_is_halved_as_a_strided_convolution_halves_it(side, n_times):
 @given(st.integers(1, 12), st.integers(1, 12), st.integers(0, 99))
 def test_pooling_equals_the_library_s_for_values_of_at_least_zero(height, width, seed):
     x = torch.randn(2, 3, height, width, generator=torch.Generator().manual_seed(seed)).relu()
-    expected = torch.nn.functional.max_pool2d(x, 3, stride=2, padding=1)
+    expected = functional.max_pool2d(x, 3, stride=2, padding=1)
     assert torch.equal(largest_of_three(x), expected)
 
 
 def test_the_resnet_carries_the_published_names_and_shapes():
     """A torchvision weights file of resnet18 drops in, but for its classifier `fc`."""
-    state = ResNet18(1, 64, 224).state_dict()
+    state = ResNet18(64, 224).state_dict()
     assert (
         sum(value.numel() for value in state.values() if value.dim())
         == 11_176_512 + 9_600  # trained, running

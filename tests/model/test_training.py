@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from dianet_ray.model.network import build
+from dianet_ray.model.stack import adamw
 from dianet_ray.model.training import (
     Log,
     NonFiniteLoss,
-    adamw,
     class_weights,
     learning_rate,
     targets,
@@ -80,7 +80,7 @@ def test_a_log_reports_often_and_keeps_about_fifteen_steps(n_steps):
     reported = []
     log = Log(n_steps, 2, reported.append)
     for step in range(1, n_steps + 1):
-        log.add(step, torch.tensor([step, 1.0]), torch.tensor([0.5, 0.0]), 0.1)
+        log.add(step, torch.tensor([step, 1.0]), torch.tensor([0.5, 0.0]), [0.1, 0.2])
     assert reported[-1] == n_steps
     assert max(np.diff([0, *reported])) <= max(1, min(10, n_steps // 100))
     first, second = log.histories
@@ -89,6 +89,7 @@ def test_a_log_reports_often_and_keeps_about_fifteen_steps(n_steps):
     since = np.arange(first[-2].step + 1 if len(first) > 1 else 1, n_steps + 1)
     assert first[-1].loss == pytest.approx(since.mean())
     assert (first[-1].accuracy, second[-1].loss) == (0.5, 1.0)
+    assert (first[-1].learning_rate, second[-1].learning_rate) == (0.1, 0.2)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
@@ -96,8 +97,8 @@ def test_a_log_names_the_first_step_whose_loss_is_not_a_number(bad):
     log = Log(1000, 2, lambda step: None)
     for step in range(1, 20):
         loss = torch.tensor([1.0, bad if step >= 13 else 1.0])
-        log.add(step, loss, torch.zeros(2), 0.1)
+        log.add(step, loss, torch.zeros(2), [0.1, 0.1])
     with pytest.raises(NonFiniteLoss, match="at step 13") as raised:
-        log.add(20, torch.ones(2), torch.zeros(2), 0.1)
+        log.add(20, torch.ones(2), torch.zeros(2), [0.1, 0.1])
     assert raised.value.step == 13
     assert pickle.loads(pickle.dumps(raised.value)).step == 13  # it crosses processes

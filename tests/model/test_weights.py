@@ -8,11 +8,11 @@ import os
 import pytest
 import torch
 
-from dianet_ray.model.network import build, member_state
+from dianet_ray.model.network import build
 from dianet_ray.model.weights import load_weights, weights_file
-from tests.support.toy import TINY
+from tests.support.toy import TINY, state_of
 
-WEIGHTS = member_state(build(TINY, 3, 32), 0)
+WEIGHTS = state_of(build(TINY, 3, 32))
 
 
 def test_weights_come_back_and_the_file_is_what_was_reported(tmp_path):

@@ -38,7 +38,6 @@ class Network:
 
     settings: Settings
     image_size: int
-    n_members: int = 1
     n_clips: int = 2
 
 
@@ -58,6 +57,13 @@ class Layout:
         return torch.empty_strided(self.shape, self.strides).uniform_(0, 1, generator=generator)
 
 
+def _one(pair: int | tuple[int, int]) -> int:
+    """Read a number that torch's layers give for both directions."""
+    numbers = {pair} if isinstance(pair, int) else {*pair}
+    (number,) = numbers
+    return number
+
+
 @dataclass(frozen=True, slots=True)
 class Convolution:
     """One call of `conv2d`."""
@@ -67,7 +73,6 @@ class Convolution:
     bias: Layout | None
     stride: int
     padding: int
-    groups: int
 
     @classmethod
     def of(
@@ -75,14 +80,16 @@ class Convolution:
         x: Tensor,
         weight: Tensor,
         bias: Tensor | None = None,
-        stride: int = 1,
-        padding: int = 0,
-        *,
+        stride: int | tuple[int, int] = 1,
+        padding: int | tuple[int, int] = 0,
+        dilation: int | tuple[int, int] = 1,
         groups: int = 1,
     ) -> Convolution:
         """Take the arguments of a call; one that no layer uses today is refused."""
         of_bias = None if bias is None else Layout.of(bias)
-        return cls(Layout.of(x), Layout.of(weight), of_bias, stride, padding, groups)
+        if (_one(dilation), groups) != (1, 1):
+            raise NotImplementedError(f"no layer is dilated or grouped: got {dilation}, {groups}")
+        return cls(Layout.of(x), Layout.of(weight), of_bias, _one(stride), _one(padding))
 
     @property
     def is_strided_1x1(self) -> bool:
@@ -99,9 +106,7 @@ class Convolution:
         generator = torch.Generator().manual_seed(0)
         operands = [each.random(generator) for each in (self.x, self.weight, self.bias) if each]
         x, weight, *bias = (each.to(dtype).requires_grad_() for each in operands)
-        y = functional.conv2d(
-            x, weight, bias[0] if bias else None, self.stride, self.padding, groups=self.groups
-        )
+        y = functional.conv2d(x, weight, bias[0] if bias else None, self.stride, self.padding)
         loss = y.square().mean()
         return y.detach(), loss.detach(), *torch.autograd.grad(loss, [x, weight, *bias])
 
@@ -139,10 +144,11 @@ def convolutions(networks: Iterator[Network]) -> set[Convolution]:
     calls = Calls()
     with torch.no_grad(), calls:
         for one in networks:
-            network = build(one.settings, 3, one.image_size, one.n_members)
-            n_phases = len(phase_numbers(one.settings))
-            side = one.image_size
-            network(torch.zeros(one.n_members, one.n_clips, n_phases, N_CHANNELS, side, side))
+            network = build(one.settings, 3, one.image_size)
+            n_phases, side = len(phase_numbers(one.settings)), one.image_size
+            # Laid out in memory as batches are.
+            images = torch.zeros(n_phases, one.n_clips, side, side, N_CHANNELS)
+            network(images.permute(1, 0, 4, 2, 3))
     return calls.found
 
 
@@ -170,11 +176,11 @@ def small() -> Iterator[Network]:
     for backbone, width in product(BACKBONES, (NARROWEST, 3, 4, 7, 8)):
         yield Network(one_stream(backbone, width), SMALLEST)
     for backbone in BACKBONES:
-        yield Network(one_stream(backbone, 4), 45, n_members=2)
+        yield Network(one_stream(backbone, 4), 45)
 
 
 def whole() -> Iterator[Network]:
-    """Yield networks along each range: every width, image size, embedding, stack and batch."""
+    """Yield networks along each range: every width, image size, embedding and batch."""
     yield from small()
     wide = (127, 128, 255, 256, WIDEST - 1, WIDEST)
     for backbone, width in product(BACKBONES, range(NARROWEST, 66)):
@@ -185,8 +191,8 @@ def whole() -> Iterator[Network]:
     sizes = (*range(SMALLEST, 130), 224, 255, 511, LARGEST)
     for backbone, width, size in product(BACKBONES, (NARROWEST, 7), sizes):
         yield Network(one_stream(backbone, width), size, n_clips=1)
-    for backbone, width, members, clips in product(BACKBONES, (1, 2, 5, 8), (1, 8), (3, 32)):
-        yield Network(one_stream(backbone, width), 32, members, clips)
+    for backbone, width, clips in product(BACKBONES, (1, 2, 5, 8), (3, 32)):
+        yield Network(one_stream(backbone, width), 32, clips)
     for backbone, embedding in product(BACKBONES, EMBEDDINGS):
         yield Network(one_stream(backbone, 4, embedding=embedding), 32)
         both = {"phases": "both", "fusion": "cross_attention", "embedding": embedding, "heads": 1}

@@ -6,8 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from dianet_ray.artefacts import CARD_JSON, Recipe, to_json, weights_path
 from dianet_ray.ensemble import card
 from dianet_ray.model import network
@@ -18,6 +16,7 @@ from dianet_ray.protocol.study import Study
 from dianet_ray.settings import derive_seed
 from dianet_ray.tracking.champion import ModelCard
 from tests.support.studies import with_result
+from tests.support.toy import state_of
 
 IMAGE_SIZE = 16
 RECIPE = Recipe(IMAGE_SIZE)
@@ -30,13 +29,12 @@ def with_weights(study: Study, path: Path) -> Study:
         if training.outcome != "ok":
             continue
         settings = study.configurations[training.number].settings
-        built = network.build(settings, len(study.classes), IMAGE_SIZE)
         seed = derive_seed("weights", *key)
-        built.reset([torch.Generator().manual_seed(seed)])
+        built = network.build(settings, len(study.classes), IMAGE_SIZE, seed)
         (point,) = training.points
         name = weights_path(training.config_id, point.steps, training.fold)
         (path / name).parent.parent.mkdir(parents=True, exist_ok=True)
-        file = weights_file(path / name, network.member_state(built, 0), {})
+        file = weights_file(path / name, state_of(built), {})
         file.write()
         written = replace(point, weights=Weights(name, len(file.content), file.sha256))
         trainings[key] = with_result(training, points=(written,))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
+from torch import nn
 
 from dianet_ray.settings import Settings
 
@@ -10,6 +12,11 @@ SIGNS = ((1, 1), (1, -1), (-1, 1))  # of the blob in onset_apex and apex_offset,
 
 TINY = Settings(width=4, embedding=8, heads=2, batch_size=6, steps=5, warmup=1)
 """Settings for tests that compare and do not learn."""
+
+
+def state_of(network: nn.Module) -> dict[str, torch.Tensor]:
+    """Copy a network's state dict as files hold it."""
+    return {name: value.clone().contiguous() for name, value in network.state_dict().items()}
 
 
 def toy_images(n_clips: int = 30, size: int = 32, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,232 @@
+"""What trains: one network as it is, or several of equal shape as one stack.
+
+The only module that knows how members lie side by side. A stack holds the parameters and buffers
+of its members in tensors with one more axis, and computes through `torch.func.vmap`. So any module
+trains as a stack, one that the user wrote included, and it never mixes members.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, stack_module_state, vmap
+
+from dianet_ray.model.network import lay_out
+from dianet_ray.settings import Settings
+
+State = dict[str, Tensor]
+"""The state dict of one network, on the CPU."""
+
+BETAS, EPSILON = (0.9, 0.999), 1e-8
+"""Of AdamW, as torch sets them."""
+
+
+class Trainee(Protocol):
+    """M networks that train together; M is 1 for a network alone.
+
+    Attributes:
+        tensors: what an average of the networks is made of, each with the members along its
+            first axis if there is a stack: parameters, and buffers of floats.
+    """
+
+    tensors: list[Tensor]
+
+    def __call__(self, images: Tensor, keep: Tensor) -> Tensor:
+        """Classify each member's batch (M, B, P, C, H, W): logits (M, B, classes)."""
+        ...
+
+    def update(self, loss: Tensor, rates: Sequence[float]) -> None:
+        """Do an optimiser step on the sum of the members' losses, each at its own rate."""
+        ...
+
+    def states(self, tensors: Sequence[Tensor] | None = None) -> list[State]:
+        """Copy each member's state dict, with other values of `tensors` where they are given."""
+        ...
+
+
+def trainee_of(networks: Sequence[nn.Module], settings: Sequence[Settings]) -> Trainee:
+    """Let networks train, each by its own settings; they are changed, or copied to a stack.
+
+    Args:
+        networks: on one device, with parameters and buffers of equal shapes.
+        settings: one per network.
+    """
+    for network in networks:
+        network.train()
+    if len(networks) == 1:
+        return Alone(networks[0], settings[0])
+    return Stack(networks, settings)
+
+
+class Alone:
+    """A network that trains by itself: ordinary torch, and torch's own optimiser."""
+
+    def __init__(self, network: nn.Module, settings: Settings) -> None:
+        self.network = network
+        self._named = dict(network.named_parameters()) | _float_buffers(network)
+        self.tensors = list(self._named.values())
+        self._optimiser = adamw(settings, network)
+
+    def __call__(self, images: Tensor, keep: Tensor) -> Tensor:
+        """Classify the only batch."""
+        logits: Tensor = self.network(images[0], keep[0])
+        return logits.unsqueeze(0)
+
+    def update(self, loss: Tensor, rates: Sequence[float]) -> None:
+        """Do a step of torch's AdamW."""
+        for group in self._optimiser.param_groups:
+            group["lr"] = rates[0]
+        self._optimiser.zero_grad()
+        torch.autograd.backward(loss)
+        self._optimiser.step()
+
+    def states(self, tensors: Sequence[Tensor] | None = None) -> list[State]:
+        """Copy the state dict."""
+        found = dict(self.network.state_dict())
+        if tensors is not None:
+            found |= dict(zip(self._named, tensors, strict=True))
+        return [{name: _copied(value) for name, value in found.items()}]
+
+
+class Stack:
+    """Networks of equal shape that train side by side."""
+
+    def __init__(self, networks: Sequence[nn.Module], settings: Sequence[Settings]) -> None:
+        for network in networks:  # group normalisation under vmap knows no other layout
+            lay_out(network, torch.contiguous_format)
+        self._parameters, self._buffers = stack_module_state(list(networks))
+        self._order = list(networks[0].state_dict())
+        # Only the structure is needed; its own values are never read.
+        self._structure = copy.deepcopy(networks[0]).to("meta")
+        self._forward = vmap(self._call)
+        self._n = len(networks)
+        floats = {name: self._buffers[name] for name in _float_buffers(networks[0])}
+        self._named = self._parameters | floats
+        self.tensors = list(self._named.values())
+        decays = torch.tensor([one.weight_decay for one in settings], dtype=torch.float64)
+        device = next(iter(self._parameters.values())).device
+        self._optimiser = StackedAdamW(
+            [
+                (value, decays.to(device) if name in decaying(networks[0]) else None)
+                for name, value in self._parameters.items()
+            ]
+        )
+
+    def _call(self, parameters: State, buffers: State, images: Tensor, keep: Tensor) -> Any:
+        return functional_call(self._structure, (parameters, buffers), (images, keep))
+
+    def __call__(self, images: Tensor, keep: Tensor) -> Tensor:
+        """Classify each member's batch by its own parameters."""
+        logits: Tensor = self._forward(self._parameters, self._buffers, images.contiguous(), keep)
+        return logits
+
+    def update(self, loss: Tensor, rates: Sequence[float]) -> None:
+        """Do a step for all members at once."""
+        gradients = torch.autograd.grad(loss, list(self._parameters.values()))
+        self._optimiser.step(
+            gradients, torch.tensor(rates, device=loss.device, dtype=torch.float64)
+        )
+
+    def states(self, tensors: Sequence[Tensor] | None = None) -> list[State]:
+        """Copy each member out of the stack."""
+        found = self._parameters | self._buffers
+        if tensors is not None:
+            found |= dict(zip(self._named, tensors, strict=True))
+        return [
+            {name: _copied(found[name][member]) for name in self._order}
+            for member in range(self._n)
+        ]
+
+
+class StackedAdamW:
+    """AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101) with a rate and a decay per member."""
+
+    def __init__(self, parameters: Sequence[tuple[Tensor, Tensor | None]]) -> None:
+        """Take the parameters, each with the decay of each member, or None."""
+        self._parameters = parameters
+        self._means = [torch.zeros_like(parameter) for parameter, _ in parameters]
+        self._squares = [torch.zeros_like(parameter) for parameter, _ in parameters]
+        self._n_steps = 0
+
+    @torch.no_grad()
+    def step(self, gradients: Sequence[Tensor], rates: Tensor) -> None:
+        """Update every parameter by its gradient; `rates` is (M,)."""
+        self._n_steps += 1
+        first, second = (1 - beta**self._n_steps for beta in BETAS)
+        rows = zip(self._parameters, gradients, self._means, self._squares, strict=True)
+        for (parameter, decay), gradient, mean, square in rows:
+            per_member = (-1, *[1] * (parameter.dim() - 1))
+            rate = rates.to(parameter.dtype).view(per_member)
+            if decay is not None:
+                parameter.mul_(1 - rate * decay.to(parameter.dtype).view(per_member))
+            mean.lerp_(gradient, 1 - BETAS[0])
+            square.mul_(BETAS[1]).addcmul_(gradient, gradient, value=1 - BETAS[1])
+            scale = (square.sqrt() / math.sqrt(second)).add_(EPSILON)
+            parameter.addcdiv_(mean * (-rate / first), scale)
+
+
+def decaying(network: nn.Module) -> set[str]:
+    """Name what weight decay applies to: kernels and matrices.
+
+    Biases, the parameters of normalisation layers and token positions do not decay.
+    """
+    # Decay would pull scales towards 0, where they switch their layer off.
+    kinds = (nn.Conv2d, nn.Linear)
+    return {
+        f"{name}.weight" for name, module in network.named_modules() if isinstance(module, kinds)
+    }
+
+
+def adamw(settings: Settings, network: nn.Module) -> torch.optim.AdamW:
+    """Make the optimiser of one network."""
+    names = decaying(network)
+    groups = [
+        {
+            "params": [p for name, p in network.named_parameters() if (name in names) == decays],
+            "weight_decay": settings.weight_decay if decays else 0.0,
+        }
+        for decays in (True, False)
+    ]
+    # Fused makes one call for all parameters. It is elementwise, so it repeats to the bit.
+    return torch.optim.AdamW(groups, lr=settings.learning_rate, fused=True)
+
+
+class Average:
+    """The power-function average of networks over their training so far.
+
+    At step t it is the mean of the weights after steps 1..t with shares s^p - (s - 1)^p, where p
+    is `power` + 1, so it depends on nothing after t. The running statistics of batch
+    normalisation are averaged in the same way. Reference: Karras et al. 2024, arXiv 2312.02696,
+    section 3.1.
+    """
+
+    def __init__(self, tensors: Sequence[Tensor], power: int) -> None:
+        """Average these tensors, as they are after each step."""
+        self._theirs = list(tensors)
+        self.tensors = [tensor.detach().clone() for tensor in tensors]
+        self._power = power
+
+    def add(self, step: int) -> None:
+        """Add the weights after a step, from 1."""
+        share = 1 - (1 - 1 / step) ** (self._power + 1)
+        with torch.no_grad():
+            torch._foreach_lerp_(self.tensors, self._theirs, share)
+
+
+def _float_buffers(network: nn.Module) -> State:
+    """Name the buffers but the numbers of batches, which are integers."""
+    return {name: value for name, value in network.named_buffers() if value.is_floating_point()}
+
+
+def _copied(value: Tensor) -> Tensor:
+    # A copy, because a view would keep the weights of a whole stack alive.
+    return value.detach().to("cpu", copy=True).contiguous()
+
+
+Networks = Callable[[], list[State]]
+"""Gives the networks as they are shown at a step; what it gives is a copy."""

@@ -1,0 +1,165 @@
+"""A stack gives each member what it gets alone, and no member anything of another."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from dianet_ray.model.fit import OWN, LabelledImages, Member, fit
+from dianet_ray.model.network import build, phase_numbers
+from dianet_ray.model.stack import Alone, Stack, trainee_of
+from tests.support.toy import TINY, toy_images
+
+N_CLASSES, N_CLIPS, SIZE = 3, 6, 32
+VARIANTS = [
+    {},
+    {"backbone": "resnet18"},
+    {"fusion": "concat"},
+    {"phases": "whole_clip", "fusion": "none"},
+    {"normalisation": "standard"},
+    {"normalisation": "minmax"},
+]
+
+
+def name_of(changes):
+    return "-".join(map(str, changes.values())) or "default"
+
+
+def different(n_members, **changes):
+    """Settings that differ in all that the members of a stack may differ in."""
+    return [
+        TINY.model_copy(
+            update={
+                "learning_rate": 1e-3 * (1 + member),
+                "weight_decay": 0.1 * member,
+                "dropout": 0.1 * (member % 5),
+                **changes,
+            }
+        )
+        for member in range(n_members)
+    ]
+
+
+def networks_of(settings):
+    """Networks in double precision, in which only a mistake makes a difference."""
+    return [
+        build(one, N_CLASSES, SIZE, seed=member).double() for member, one in enumerate(settings)
+    ]
+
+
+def batch_of(settings, step):
+    generator = torch.Generator().manual_seed(step)
+    n_phases = len(phase_numbers(settings[0]))
+    shape = (len(settings), N_CLIPS, n_phases, 3, SIZE, SIZE)
+    images = 10 * torch.randn(shape, generator=generator, dtype=torch.float64)
+    labels = torch.randint(N_CLASSES, shape[:2], generator=generator)
+    n_features = n_phases * settings[0].embedding
+    uniform = torch.rand((*shape[:2], n_features), generator=generator, dtype=torch.float64)
+    shares = torch.tensor([one.dropout for one in settings], dtype=torch.float64)[:, None, None]
+    return images, (uniform >= shares) / (1 - shares), labels
+
+
+def train(settings, n_steps, only=None):
+    """Train a stack, or the member `only` of it alone; return its losses and states."""
+    chosen = range(len(settings)) if only is None else [only]
+    networks = networks_of(settings)
+    mine = [settings[member] for member in chosen]
+    trainee = trainee_of([networks[member] for member in chosen], mine)
+    losses = []
+    for step in range(1, n_steps + 1):
+        images, keep, labels = (each[list(chosen)] for each in batch_of(settings, step))
+        logits = trainee(images, keep)
+        loss = functional.cross_entropy(
+            logits.flatten(0, 1), labels.flatten(), reduction="none"
+        ).view(labels.shape)
+        trainee.update(loss.mean(dim=1).sum(), [one.learning_rate for one in mine])
+        losses.append(loss.mean(dim=1).detach())
+    return torch.stack(losses, dim=1), trainee.states()
+
+
+@pytest.mark.parametrize("changes", VARIANTS, ids=name_of)
+def test_a_member_of_three_gets_what_it_gets_alone(changes):
+    settings = different(3, **changes)
+    losses, states = train(settings, n_steps=50)
+    for member in range(3):
+        alone, (state,) = train(settings, n_steps=50, only=member)
+        torch.testing.assert_close(losses[member], alone[0], rtol=0, atol=1e-8)
+        assert list(states[member]) == list(state)
+        for name, value in state.items():
+            torch.testing.assert_close(states[member][name], value, rtol=0, atol=1e-8)
+
+
+def test_a_member_of_twenty_six_gets_what_it_gets_alone():
+    settings = different(26)
+    losses, _ = train(settings, n_steps=5)
+    for member in (0, 13, 25):
+        alone, _ = train(settings, n_steps=5, only=member)
+        torch.testing.assert_close(losses[member], alone[0], rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("backbone", ["cnn", "resnet18"])
+def test_no_gradient_crosses_members(backbone):
+    settings = different(3, backbone=backbone)
+    stack = Stack(networks_of(settings), settings)
+    images, keep, _ = batch_of(settings, 1)
+    logits = stack(images.requires_grad_(), keep)
+    parameters = [tensor for tensor in stack.tensors if tensor.requires_grad]
+    found = torch.autograd.grad(logits[1].square().sum(), [images, *parameters])
+    for gradient in found:
+        assert gradient[1].any()
+        assert not gradient[0].any()
+        assert not gradient[2].any()
+
+
+def test_with_one_member_the_network_itself_trains():
+    (network,) = networks_of(different(1))
+    trainee = trainee_of([network], different(1))
+    assert isinstance(trainee, Alone)
+    before = network.classifier.weight.detach().clone()
+    images, keep, _ = batch_of(different(1), 1)
+    trainee.update(trainee(images, keep).square().sum(), [1e-3])
+    assert not torch.equal(network.classifier.weight, before)
+
+
+def test_states_are_copies():
+    settings = different(2)
+    stack = Stack(networks_of(settings), settings)
+    (one, _), kept = stack.states(), stack.states()[0]
+    images, keep, _ = batch_of(settings, 1)
+    stack.update(stack(images, keep).square().sum(), [1e-3, 1e-3])
+    for name, value in one.items():
+        assert torch.equal(value, kept[name])
+        assert value.is_contiguous()
+        assert value.untyped_storage().nbytes() == value.numel() * value.element_size()
+
+
+def test_members_of_a_fit_may_have_settings_of_their_own():
+    images, labels = toy_images(24)
+    clips = LabelledImages(images, labels, 3)
+    own = {
+        "learning_rate": 0.01,
+        "weight_decay": 1.0,
+        "dropout": 0.6,
+        "label_smoothing": 0.0,
+        "class_weights": False,
+    }
+    assert set(own) == OWN
+    settings = [TINY.model_copy(update={name: value}) for name, value in own.items()]
+    members = [Member(np.arange(17), np.arange(17, 24), 5, one) for one in [None, *settings]]
+    first, *others = fit(TINY, clips, members)
+    for one, found in zip(settings, others, strict=True):
+        assert not np.array_equal(found.probabilities, first.probabilities)
+        (alone,) = fit(one, clips, [Member(np.arange(17), np.arange(17, 24), 5)])
+        np.testing.assert_allclose(found.probabilities, alone.probabilities, atol=1e-5)
+        assert found.history[-1].learning_rate == alone.history[-1].learning_rate
+
+
+@pytest.mark.parametrize("changes", [{"width": 5}, {"steps": 6}, {"shift": 0.2}], ids=name_of)
+def test_a_member_that_does_not_fit_into_the_stack_is_refused(changes):
+    images, labels = toy_images(24)
+    odd = Member(np.arange(18), np.arange(18, 24), 5, TINY.model_copy(update=changes))
+    (name,) = changes
+    with pytest.raises(ValueError, match=f"members of a stack share {name}"):
+        fit(TINY, LabelledImages(images, labels, 3), [odd])
