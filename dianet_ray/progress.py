@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 
 from rich.console import Console
@@ -117,6 +117,16 @@ def count(n: float, noun: str) -> str:
     """
     number = f"{n:g}" if isinstance(n, float) else str(n)
     return f"{number} {noun}" if n == 1 else f"{number} {noun}s"
+
+
+def some(items: Sequence[object], most: int) -> str:
+    """Name the first few of many, and count the rest.
+
+    >>> some([4, 6, 9], 3), some([4, 6, 9], 1)
+    ('4, 6, 9', '4 and 2 more')
+    """
+    listed, n_more = ", ".join(map(str, items[:most])), len(items) - most
+    return f"{listed} and {n_more} more" if n_more > 0 else listed
 
 
 def duration(seconds: float) -> str:

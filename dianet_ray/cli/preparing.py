@@ -22,7 +22,7 @@ from dianet_ray.options import PrepareOptions
 from dianet_ray.prepare import driver
 from dianet_ray.prepare.driver import PrepareResult
 from dianet_ray.processors import processors
-from dianet_ray.progress import Progress, count
+from dianet_ray.progress import Progress, count, some
 
 N_SHOWN = 3
 """How many unused corrections, and pairs of clips that move alike, are named."""
@@ -136,9 +136,7 @@ def _published(manifest: Manifest, result: PrepareResult) -> Iterator[str]:
 
 def _some(items: Sequence[str], where: str) -> str:
     """Name the first few, and say where the rest is."""
-    n_more = len(items) - N_SHOWN
-    more = f" and {n_more} more ({where})" if n_more > 0 else ""
-    return ", ".join(items[:N_SHOWN]) + more
+    return some(items, N_SHOWN) + (f" ({where})" if len(items) > N_SHOWN else "")
 
 
 def _reused(result: PrepareResult) -> str:

@@ -176,11 +176,11 @@ def _join(address: str, n_cpus: int | None, options: dict[str, Any]) -> None:
         }
     else:  # a wrong token is reported in one line of ours instead of twenty of Ray's
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    # Whatever it is told, Ray prints a paragraph on stdout for each worker that dies.
+    ray._private.worker.print_to_stdstream = _log
     try:
         # Workers log nothing here: their lines would break into our progress line.
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **options)
-        # Whatever it is told, Ray prints a paragraph on stdout for each worker that dies.
-        ray._private.worker.print_to_stdstream = _log
     except ray.exceptions.AuthenticationError:
         raise InputError(f"the cluster at {address} requires a token: set {_TOKEN}") from None
     except ConnectionError as error:  # also raised for a wrong or missing token

@@ -10,6 +10,7 @@ from pathlib import Path, PureWindowsPath
 from dianet_ray.datasets.annotations import ClipName
 from dianet_ray.errors import InputError, one_line
 from dianet_ray.imaging.frames import is_video
+from dianet_ray.progress import some
 
 _MACOS_COPY = "__MACOSX"  # holds the metadata of every file that macOS packed, under its name
 
@@ -68,10 +69,8 @@ def _other_sheet(root: Path, patterns: Sequence[str]) -> str:
         return f"save {old[0]} as .xlsx, or name another with --annotations FILE"
     if not tables:
         return "name it with --annotations FILE"
-    n_more = len(tables) - _LISTED
-    more = f" and {n_more} more" if n_more > 0 else ""
-    listed = ", ".join(map(str, tables[:_LISTED]))
-    return f"if it is one of these, name it with --annotations FILE: {listed}{more}"
+    listed = some(tables, _LISTED)
+    return f"if it is one of these, name it with --annotations FILE: {listed}"
 
 
 def chosen_path(path: Path, root: Path, option: str) -> Path:

@@ -13,6 +13,7 @@ from openpyxl.cell.cell import ERROR_CODES
 
 from dianet_ray.datasets.table_files import Table, read_tables
 from dianet_ray.errors import InputError, one_line
+from dianet_ray.progress import some
 
 Columns = Mapping[str, tuple[str, ...]]
 """Our name of each column -> its titles in released sheets."""
@@ -192,20 +193,9 @@ def _rows(
 def _notes(hidden: Sequence[int], totals: Sequence[int]) -> Iterator[str]:
     """Say which rows a reader of the sheet might not expect to be read, or to be left."""
     if hidden:
-        yield f"rows that the workbook hides were read: {_listed(hidden)}"
+        yield f"rows that the workbook hides were read: {some(hidden, _LISTED)}"
     if totals:
-        yield f"rows of totals were not read: {_listed(totals)}"
-
-
-def _listed(numbers: Sequence[int]) -> str:
-    """List a few row numbers.
-
-    >>> _listed([3]), _listed([4, 5, 6, 7, 8, 9, 10])
-    ('3', '4, 5, 6, 7, 8 and 2 more')
-    """
-    shown = ", ".join(map(str, numbers[:_LISTED]))
-    n_more = len(numbers) - _LISTED
-    return f"{shown} and {n_more} more" if n_more > 0 else shown
+        yield f"rows of totals were not read: {some(totals, _LISTED)}"
 
 
 def _is_merged(table: Table, row: int, column: int) -> bool:

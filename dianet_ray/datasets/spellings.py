@@ -14,6 +14,7 @@ from pathlib import Path
 
 from dianet_ray.datasets.annotations import Annotation
 from dianet_ray.errors import InputError
+from dianet_ray.progress import some
 
 _SEPARATOR = re.compile(r"(?<=[^\W\d_])[-_]+(?=\d)")  # between a letter and a digit
 _POINT_ZERO = re.compile(r"(?<=\d)(?:\.0+)+$")
@@ -92,7 +93,4 @@ def _rows(numbers: Sequence[int]) -> str:
     >>> _rows([2]), _rows([2, 3, 5, 8])
     ('row 2', 'rows 2, 3, 5 and 1 more')
     """
-    listed = ", ".join(map(str, numbers[:_ROWS_LISTED]))
-    n_more = len(numbers) - _ROWS_LISTED
-    more = f" and {n_more} more" if n_more > 0 else ""
-    return f"{'row' if len(numbers) == 1 else 'rows'} {listed}{more}"
+    return f"{'row' if len(numbers) == 1 else 'rows'} {some(numbers, _ROWS_LISTED)}"

@@ -91,6 +91,11 @@ class TrainingResult(Record):
     is_crash: bool = False
 
     @property
+    def reason(self) -> str:
+        """What went wrong, in one line."""
+        return self.error.partition("\n")[0]
+
+    @property
     def seconds(self) -> float:
         """The duration of the training."""
         return self.finished_at - self.started_at

@@ -132,8 +132,8 @@ class Standing:
             if self.state(number) not in ("failed", "lost"):
                 continue
             ended = next(t for t in self.needed(number) if t.outcome != "ok")
-            reason = ended.result.error.splitlines()[0]
-            found.append(Failure(number, ended.config_id, ended.result.is_crash, reason))
+            result = ended.result
+            found.append(Failure(number, ended.config_id, result.is_crash, result.reason))
         return tuple(found)
 
     def first_wave_failure(self) -> str:
@@ -144,7 +144,7 @@ class Standing:
             return ""
         if any(self.state(number) == "running" for number in first):
             return ""
-        return f"every training of the first wave failed: {results[-1].error.splitlines()[0]}"
+        return f"every training of the first wave failed: {results[-1].reason}"
 
 
 def comparison_of(

@@ -87,6 +87,9 @@ def test_a_failed_configuration_has_no_score_and_what_followed_is_surplus(study,
         *("loso", "failed", 8, None),
     )
     assert found.n_surplus == 5  # the first failure, in the third fold, decides
+    (failure,) = found.failures
+    assert (failure.number, failure.is_crash, failure.reason) == (best, False, "loss is nan")
+    assert report.failures == ()
     assert found.champion.number != best
 
 

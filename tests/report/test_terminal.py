@@ -4,6 +4,7 @@ import io
 import pytest
 from rich.console import Console
 
+from dianet_ray.protocol.standing import Failure
 from dianet_ray.report.terminal import render
 from tests.support.reports import report_of
 from tests.support.studies import laddered, make_study, shown_early, with_environment
@@ -86,6 +87,15 @@ def test_a_mixture_of_devices_is_said(study):
     trainings[0, 0, 0] = with_environment(trainings[0, 0, 0], device="cuda")
     text = words(report_of(dataclasses.replace(study, trainings=trainings)))
     assert "The trainings differ in device:" in text
+
+
+def test_what_failed_is_said_with_its_reason_and_the_rest_is_counted(report):
+    failed = [Failure(k, f"id{k}", is_crash=True, reason=f"reason {k}") for k in range(7)]
+    text = words(dataclasses.replace(report, failures=tuple(failed)))
+    assert "Failed: configuration 4 (id4): reason 4" in text
+    assert "reason 5" not in text
+    assert "2 more failed: --json lists all" in text
+    assert "ailed" not in words(report)
 
 
 def test_one_of_a_kind_is_singular(report):

@@ -15,6 +15,7 @@ from dianet_ray.cluster.deaths import Death
 from dianet_ray.protocol.results import Weights
 from dianet_ray.protocol.standing import standing_of
 from dianet_ray.search.events import Answer, answer_of, order_of
+from dianet_ray.search.status import status_of
 from dianet_ray.search.study_file import load_study
 from tests.support.fake_search import fake_plan, searcher_of
 from tests.support.play import answer_to, decisions, play
@@ -128,6 +129,10 @@ def test_a_configuration_fails_that_kills_three_workers_on_nodes_that_live(tmp_p
         assert f"dropout: {dropout}" in failure.reason
         error = standing.study.of(0)[0].result.error
         assert error.splitlines()[1] == "Ray's paragraph"
+    status = status_of(standing, plan.path)
+    assert ("1 of the failed crashed their workers" in status.lines()[1]) == failure.is_crash
+    assert status.lines()[-1] == f"failed   {failure}"
+    assert status.document()["failures"][0]["reason"] == failure.reason
 
 
 def test_a_first_wave_that_fails_everywhere_ends_the_study_with_its_message(tmp_path):
