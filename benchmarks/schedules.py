@@ -29,7 +29,7 @@ from benchmarks.paired import Counts, Predictions, asked, difference, joined, ru
 from dianet_ray.model.batches import Batch, Pixels, batches, steps
 from dianet_ray.model.fit import LabelledImages, Member, fit, predict, start
 from dianet_ray.model.network import DIANet, phase_numbers
-from dianet_ray.model.stack import Alone, Average, State, adamw, decaying
+from dianet_ray.model.stack import Alone, Average, State, decaying, optimiser_of
 from dianet_ray.model.training import targets
 from dianet_ray.settings import Settings
 
@@ -105,7 +105,7 @@ def constant(fold: Fold) -> Predictions:
     """Train once at a constant rate; show averages and decayed branches at every length."""
     found: Predictions = {}
     network, rate = fold.network(), fold.settings.learning_rate
-    optimiser = adamw(fold.settings, network)
+    optimiser = optimiser_of(fold.settings, network)
     trainee = Alone(network, fold.settings)
     averages = {power: Average(trainee.tensors, power) for power in POWERS}
     branches = {round(length * (1 - DECAY)): length for length in LENGTHS}
@@ -127,11 +127,11 @@ def constant(fold: Fold) -> Predictions:
 
 
 def _decayed(
-    fold: Fold, trunk: DIANet, optimiser: torch.optim.AdamW, *, begin: int, length: int
+    fold: Fold, trunk: DIANet, optimiser: torch.optim.Optimizer, *, begin: int, length: int
 ) -> np.ndarray:
     """Leave the trunk after the step `begin`, with a rate that falls to 0 at `length`."""
     network = copy.deepcopy(trunk)
-    branch = adamw(fold.settings, network)
+    branch = optimiser_of(fold.settings, network)
     branch.load_state_dict(copy.deepcopy(optimiser.state_dict()))
     rate = branch.param_groups[0]["lr"]
     batch_of = fold.batches(begin + 1)
@@ -180,7 +180,7 @@ def schedule_free(fold: Fold) -> Predictions:
     return found
 
 
-def _set_rate(optimiser: torch.optim.AdamW, rate: float) -> None:
+def _set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
     for group in optimiser.param_groups:
         group["lr"] = rate
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -29,8 +30,10 @@ class Settings(BaseModel):
     # Frozen, because the hash of these values names the configuration.
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    backbone: Literal["cnn", "resnet18"] = Field(
-        "cnn", description="network of a stream: four convolutions, or a ResNet-18"
+    backbone: Literal["cnn", "shallow", "resnet18", "efficientnet_lite0"] = Field(
+        "cnn",
+        description="network of a stream: four convolutions, three side by side, ResNet-18, or "
+        "EfficientNet-Lite0",
     )
     width: int = Field(
         16,
@@ -38,19 +41,40 @@ class Settings(BaseModel):
         le=512,
         description="channels of a stream's first layer; scales all others",
     )
+    shared_streams: bool = Field(
+        False, description="use one stream for all dynamic images instead of one for each"
+    )
+    pretrained: str = Field(
+        "none",
+        description="start values of the streams: none (random), imagenet, or a file of weights",
+    )
+    frozen_stages: int = Field(
+        0,
+        ge=0,
+        le=9,
+        description="stages of a pretrained stream, from its input, that stay as loaded",
+    )
     embedding: int = Field(
         64, ge=1, le=2048, description="channels of a token, one place of a stream's feature map"
+    )
+    phases: Literal["both", "onset_apex", "apex_offset", "whole_clip", "three"] = Field(
+        "both",
+        description="dynamic images that the network sees: both phases, one image, or all three",
+    )
+    fusion: Literal["cross_attention", "concat", "sum", "late", "none"] = Field(
+        "cross_attention",
+        description="how images are joined: each attends to the others; their features are "
+        "concatenated or added; or the probabilities of a classifier for each are "
+        "averaged (late); none with a single image",
     )
     heads: int = Field(
         4, ge=1, le=64, description="attention heads of cross_attention; must divide embedding"
     )
-    phases: Literal["both", "onset_apex", "apex_offset", "whole_clip"] = Field(
-        "both", description="dynamic images that the network sees: both phases, or one image"
+    layers: int = Field(
+        1, ge=1, le=16, description="layers of cross_attention, one after the other"
     )
-    fusion: Literal["cross_attention", "concat", "none"] = Field(
-        "cross_attention",
-        description="how two phases are joined: by attention to each other or by concatenation; "
-        "none with a single image",
+    gate: bool = Field(
+        False, description="let cross_attention learn how much it adds of what it read"
     )
     normalisation: Literal["fixed", "minmax", "standard"] = Field(
         "fixed",
@@ -60,34 +84,71 @@ class Settings(BaseModel):
     dropout: float = Field(
         0.2, ge=0, lt=1, description="share of the features zeroed before the classifier"
     )
+    loss: Literal["cross_entropy", "focal", "class_balanced"] = Field(
+        "cross_entropy",
+        description="focal gives less weight to clips that are classified well; class_balanced "
+        "weights classes by their effective number of clips",
+    )
+    focal_gamma: float = Field(
+        2.0, ge=0, le=10, description="power of the focal loss; 0 is cross entropy"
+    )
+    class_balanced_beta: float = Field(
+        0.99,
+        ge=0,
+        lt=1,
+        description="beta of class_balanced: 0 weights all classes alike, a value near 1 "
+        "inversely to their number of clips",
+    )
     label_smoothing: float = Field(
         0.1, ge=0, lt=1, description="share of the target that is spread evenly over the classes"
     )
     class_weights: bool = Field(
-        True, description="weight the loss by inverse class frequency in the training clips"
+        True,
+        description="weight the loss by inverse class frequency in the training clips; "
+        "class_balanced needs it",
     )
     shift: float = Field(
         0.05, ge=0, le=0.5, description="largest random shift, as a share of the image's side"
     )
     flip: bool = Field(True, description="mirror half of the training images left to right")
+    rotation: float = Field(0.0, ge=0, le=180, description="largest random rotation in degrees")
+    scale: float = Field(0.0, ge=0, lt=1, description="largest random change of size, as a share")
     erasing: float = Field(
         0.0, ge=0, le=1, description="probability of erasing a rectangle of a training image"
+    )
+    mixup: float = Field(
+        0.0,
+        ge=0,
+        le=10,
+        description="alpha of mixup, which blends clips in pairs by a share from Beta(alpha, "
+        "alpha); 0 blends nothing",
+    )
+    optimiser: Literal["adamw", "sgd"] = Field(
+        "adamw",
+        description="rule of a step: AdamW, or gradient descent with a momentum of 0.9 (Nesterov)",
     )
     learning_rate: float = Field(
         # 200 steps at 1e-3 train too little. docs/decisions.md: Default learning rate
         3e-3,
         gt=0,
         le=1,
-        description="largest learning rate of AdamW, reached after the warm-up",
+        description="largest learning rate, reached after the warm-up",
+    )
+    backbone_lr: float = Field(
+        1.0, gt=0, le=1, description="learning rate of the streams, as a share of learning_rate"
     )
     weight_decay: float = Field(
-        1e-2, ge=0, le=10, description="AdamW's decay of kernels and matrices"
+        1e-2, ge=0, le=10, description="the optimiser's decay of kernels and matrices"
     )
-    schedule: Literal["averaged", "cosine", "constant"] = Field(
+    clip_norm: float = Field(
+        0.0, ge=0, le=1000, description="largest norm of a step's gradient; 0 bounds nothing"
+    )
+    schedule: Literal["averaged", "cosine", "constant", "one_cycle"] = Field(
         # docs/decisions.md: Schedule that is read at points
         "averaged",
         description="learning rate after the warm-up: falls to 0 as a cosine, or stays; averaged "
-        "stays, and shows averaged weights at several points of the way",
+        "stays, and shows averaged weights at several points of the way; one_cycle rises for 0.3 "
+        "of the steps instead of the warm-up, then falls",
     )
     warmup: int = Field(
         # Not a share of the steps: a training read early must equal a short one.
@@ -109,6 +170,11 @@ class Settings(BaseModel):
         le=16,
         description="times that an averaged training is shown: at its end, at half of it, ...",
     )
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32",
+        description="numbers that convolutions and products are trained in; bfloat16 is faster "
+        "on GPUs",
+    )
 
     @property
     def shown_at(self) -> tuple[int, ...]:
@@ -117,7 +183,7 @@ class Settings(BaseModel):
         >>> Settings(schedule="averaged", steps=400, points=3).shown_at
         (100, 200, 400)
         """
-        # Before its end a cosine shows nothing of worth: its learning rate has not fallen yet.
+        # Before its end a rate that falls shows nothing of worth: it has not fallen yet.
         n = self.points if self.schedule == "averaged" else 1
         return tuple(sorted({max(1, round(self.steps / 2**k)) for k in range(n)}))
 
@@ -138,11 +204,32 @@ class Settings(BaseModel):
             raise ValueError(
                 f"heads must divide embedding, got heads {self.heads}, embedding {self.embedding}"
             )
-        if (self.phases == "both") == (self.fusion == "none"):
-            is_pair = self.phases == "both"
-            needs = "a fusion (cross_attention or concat)" if is_pair else "fusion: none"
+        is_single = self.phases not in ("both", "three")
+        if is_single != (self.fusion == "none"):
+            *others, last = [name for name in _FUSIONS if name != "none"]
+            needs = "fusion: none" if is_single else f"a fusion ({', '.join(others)} or {last})"
             raise ValueError(f"phases: {self.phases} needs {needs}, got {self.fusion}")
+        if self.loss == "class_balanced" and not self.class_weights:
+            raise ValueError("loss: class_balanced needs class_weights: true, got false")
+        if not _PRETRAINED.fullmatch(self.pretrained):
+            raise ValueError(f"pretrained: got {self.pretrained}; none, imagenet, or a file")
+        if self.pretrained == "imagenet" and (self.backbone, self.width) != _IMAGENET:
+            raise ValueError(
+                f"pretrained: imagenet needs backbone: {_IMAGENET[0]} and width: {_IMAGENET[1]}, "
+                f"got {self.backbone} and {self.width}"
+            )
+        if self.frozen_stages and self.pretrained == "none":
+            raise ValueError(
+                f"frozen_stages: {self.frozen_stages} needs pretrained weights, got none"
+            )
         return self
+
+
+_IMAGENET = ("efficientnet_lite0", 32)
+_PRETRAINED = re.compile(r"none|imagenet|[^@/]+@[0-9a-f]{16}")
+
+
+_FUSIONS = get_args(Settings.model_fields["fusion"].annotation)
 
 
 @dataclass(frozen=True, slots=True)

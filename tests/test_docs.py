@@ -257,11 +257,13 @@ def allowed_values(rule):
         return "`true`, `false`"
     if "enum" in rule:
         return ", ".join(f"`{value}`" for value in rule["enum"])
+    if rule["type"] == "string":
+        return "text"
     limits = [words.format(f"{rule[key]:.10g}") for key, words in LIMITS.items() if key in rule]
     return ", ".join([rule["type"], *limits])
 
 
-def test_the_table_of_settings_is_that_of_the_code():
+def test_the_tables_of_settings_are_those_of_the_code():
     text = (ROOT / "docs" / "searching.md").read_text()
     rows = re.findall(r"(?m)^\| `(\w+)` \| (.+) \| (.+) \| `(.+)` \|$", text)
     rules = Settings.model_json_schema()["properties"]

@@ -1,4 +1,4 @@
-"""Batches of a stack: which clips they hold, their augmentation, dropout masks and pixels.
+"""Batches of a stack: which clips they hold, their augmentation, blends, masks and pixels.
 
 Each member draws its random numbers from its own generators on the CPU. So a member of a stack
 sees what it would see alone, on any device. Pixels are gathered by index from one tensor that
@@ -7,6 +7,7 @@ stays on the device. This module knows nothing of networks or losses.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -19,7 +20,7 @@ from dianet_ray.settings import Settings, derive_seed
 STEPS_AT_ONCE = 32
 """Steps whose random numbers are drawn together. Larger saves calls and takes more memory."""
 
-N_DRAWS = 8  # vertical and horizontal shift, flip, erase, height, width, top, left
+N_DRAWS = 10  # vertical and horizontal shift, flip, erase, height, width, top, left, turn, scale
 ERASED_SHARE = (0.1, 0.4)
 """Smallest and largest side of an erased rectangle, as shares of the image's side."""
 
@@ -32,11 +33,14 @@ class Step:
         clips: (M, B) int64, positions of the clips.
         draws: (M, B, N_DRAWS) uniform in [0, 1), from which the augmentation follows.
         keep: (M, B, F) float32 dropout mask: 0 or 1 / (1 - dropout).
+        own: (M, B) float32, the share that a clip has of its image, where `mixup` blends it with
+            the clip before it; 1 where it does not.
     """
 
     clips: Tensor
     draws: Tensor
     keep: Tensor
+    own: Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +51,13 @@ class Batch:
         images: (M, B, P, C, H, W) float32, stored values after augmentation.
         labels: (M, B) int64.
         keep: as in `Step`.
+        own: as in `Step`.
     """
 
     images: Tensor
     labels: Tensor
     keep: Tensor
+    own: Tensor
 
 
 def index_stream(clips: Tensor, batch_size: int, seed: int) -> Iterator[Tensor]:
@@ -73,21 +79,27 @@ def index_stream(clips: Tensor, batch_size: int, seed: int) -> Iterator[Tensor]:
 
 def member_steps(
     settings: Settings, clips: Tensor, *, seed: int, n_features: int
-) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Yield one member's clips, draws and masks without end, STEPS_AT_ONCE steps at a time.
+) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
+    """Yield one member's steps without end, STEPS_AT_ONCE of each part of `Step` at a time.
 
-    Clips, augmentation and dropout have a generator each, so that a setting which changes one
-    of them leaves the others as they are.
+    Clips, augmentation, dropout and mixup have a generator each, so that a setting which changes
+    one of them leaves the others as they are.
     """
     order = index_stream(clips, STEPS_AT_ONCE * settings.batch_size, derive_seed(seed, "order"))
     # All draws are made whatever the settings, so that comparing settings compares equal noise.
     augment = torch.Generator().manual_seed(derive_seed(seed, "augmentation"))
     dropout = torch.Generator().manual_seed(derive_seed(seed, "dropout"))
+    mixup = np.random.default_rng(derive_seed(seed, "mixup"))  # torch has no seeded beta
     shape = (STEPS_AT_ONCE, settings.batch_size)
+    own = torch.ones(shape)
     for batch in order:
         draws = torch.rand((*shape, N_DRAWS), generator=augment)
         uniform = torch.rand((*shape, n_features), generator=dropout)
-        yield batch.view(shape), draws, (uniform >= settings.dropout) / (1 - settings.dropout)
+        keep = (uniform >= settings.dropout) / (1 - settings.dropout)
+        if settings.mixup:
+            shares = mixup.beta(settings.mixup, settings.mixup, shape)
+            own = torch.from_numpy(shares.astype(np.float32))
+        yield batch.view(shape), draws, keep, own
 
 
 def steps(
@@ -135,12 +147,24 @@ class Pixels:
             streams get their channels_last input without a copy.
         """
         rows, columns, erased = self._window(clips, settings, draws)
-        # One gather does shift, flip and erasing, with no random operation on the device.
-        pixels = (clips.T[:, None, None] * self.height + rows) * self.width + columns
-        if erased is not None:
-            pixels = torch.where(erased, self.n_pixels, pixels)  # (B, H, W, M)
-        values = self.values.index_select(1, pixels.flatten())
-        return values.view(-1, *pixels.shape, values.shape[-1]).permute(4, 1, 0, 5, 2, 3)
+        if draws is None or not (settings.rotation or settings.scale):
+            return self._take(clips, rows, columns, erased)
+        rows, columns = self._turned(rows, columns, settings, draws)
+        top, left = rows.floor(), columns.floor()
+        down, right = rows - top, columns - left
+        # Between four pixels: their values, weighted by nearness.
+        corners = [
+            (top, left, (1 - down) * (1 - right)),
+            (top, left + 1, (1 - down) * right),
+            (top + 1, left, down * (1 - right)),
+            (top + 1, left + 1, down * right),
+        ]
+        parts = [
+            self._take(clips, row.long(), column.long(), erased)
+            * share.permute(3, 0, 1, 2)[:, :, None, None]
+            for row, column, share in corners
+        ]
+        return parts[0] + parts[1] + parts[2] + parts[3]
 
     def statistics(self, clips: Tensor) -> tuple[Tensor, Tensor]:
         """Return mean and standard deviation (P, C) of the stored pixels of some clips."""
@@ -167,10 +191,35 @@ class Pixels:
         )
         rows = rows - _shift(draw[0], settings.shift, self.height)
         columns = columns - _shift(draw[1], settings.shift, self.width)
-        outside = (rows < 0) | (rows >= self.height) | (columns < 0) | (columns >= self.width)
         if settings.flip:
             columns = torch.where(draw[2] < 0.5, self.width - 1 - columns, columns)
-        return rows, columns, erased | outside
+        return rows, columns, erased
+
+    def _turned(
+        self, rows: Tensor, columns: Tensor, settings: Settings, draws: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Rotate and scale about the centre: where each pixel comes from, (B, H, W, M) float."""
+        turn, size = (draws[..., k].T[:, None, None] * 2 - 1 for k in (8, 9))
+        angle = turn * math.radians(settings.rotation)
+        # Equally likely to be made larger or smaller by the same factor.
+        smaller = (1 + settings.scale) ** -size
+        middle, centre = (self.height - 1) / 2, (self.width - 1) / 2
+        down, right = (rows - middle) * smaller, (columns - centre) * smaller
+        return (
+            middle + down * angle.cos() - right * angle.sin(),
+            centre + down * angle.sin() + right * angle.cos(),
+        )
+
+    def _take(self, clips: Tensor, rows: Tensor, columns: Tensor, erased: Tensor | None) -> Tensor:
+        """Gather these pixels of clips (M, B), zeros where one is erased or outside."""
+        hidden = (rows < 0) | (rows >= self.height) | (columns < 0) | (columns >= self.width)
+        if erased is not None:
+            hidden = hidden | erased
+        # One gather does shift, flip and erasing, with no random operation on the device.
+        pixels = (clips.T[:, None, None] * self.height + rows) * self.width + columns
+        pixels = torch.where(hidden, self.n_pixels, pixels)  # (B, H, W, M)
+        values = self.values.index_select(1, pixels.flatten())
+        return values.view(-1, *pixels.shape, values.shape[-1]).permute(4, 1, 0, 5, 2, 3)
 
 
 def batches(
@@ -179,7 +228,10 @@ def batches(
     """Yield the batch of each step; `labels` are those of all clips, (N,) int64, on the device."""
     for step in plan:
         images = pixels.gather(step.clips, settings, step.draws)
-        yield Batch(images, labels[step.clips], step.keep)
+        if settings.mixup:
+            before = pixels.gather(step.clips.roll(1, 1), settings, step.draws.roll(1, 1))
+            images = before.lerp(images, step.own[:, :, None, None, None, None])
+        yield Batch(images, labels[step.clips], step.keep, step.own)
 
 
 def _shift(uniform: Tensor, share: float, side: int) -> Tensor:

@@ -20,6 +20,7 @@ from torch import Tensor
 from dianet_ray.artefacts import LoggedStep
 from dianet_ray.model.batches import Pixels, batches, steps
 from dianet_ray.model.network import DIANet, build, phase_numbers
+from dianet_ray.model.pretrained import put
 from dianet_ray.model.stack import State, trainee_of
 from dianet_ray.model.training import Log, NonFiniteLoss, targets, train
 from dianet_ray.settings import Settings, derive_seed
@@ -58,12 +59,15 @@ class Member:
         seed: decides start values, order of clips, augmentation and dropout.
         settings: those of this member alone, where it has its own; they differ from the common
             ones in `OWN` at most.
+        pretrained: the weights that the settings name, where they name some; of
+            `pretrained.read_weights`.
     """
 
     train: np.ndarray
     test: np.ndarray
     seed: int
     settings: Settings | None = None
+    pretrained: State | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +241,9 @@ def _train(
     with repeatable(device):
         pixels = Pixels(clips.images, phase_numbers(common), device=device)
         networks = [start(common, clips, one, pixels) for one in known]
+        if common.pretrained != "none":
+            for network, member in zip(networks, members, strict=True):
+                put(network.streams, member.pretrained or {}, common.pretrained)
         plan = steps(settings, known, n_features=networks[0].n_features, device=device)
         way = train(
             settings,

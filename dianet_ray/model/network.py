@@ -6,8 +6,9 @@ clips of a batch, P phases, C channels, H and W pixels, T tokens, E channels of 
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dianet_ray.artefacts import N_CHANNELS, PHASES
-from dianet_ray.model.streams import Cnn, ResNet18
+from dianet_ray.model.streams import BACKBONES, BatchNorm, Stream
 from dianet_ray.settings import Settings
 
 FIXED_SCALE = 10.0
@@ -31,6 +32,8 @@ MEMORY_FORMAT = torch.channels_last
 
 def phase_numbers(settings: Settings) -> tuple[int, ...]:
     """List the positions in `artefacts.PHASES` of the phases that these settings use."""
+    if settings.phases == "three":
+        return tuple(range(len(PHASES)))
     names = PHASES[:2] if settings.phases == "both" else (settings.phases,)
     return tuple(PHASES.index(name) for name in names)
 
@@ -68,6 +71,31 @@ class Normalisation(nn.Module):
         return (x - middle) / torch.where(half > 0, half, 1.0)
 
 
+class Picture(nn.Module):
+    """Turns images from -1 (black) to 1 (white) into what torchvision's weights were trained on.
+
+    Those expect each channel without the mean of ImageNet and divided by its deviation.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        mean, deviation = torch.tensor([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]])
+        self.register_buffer("mean", (2 * mean - 1)[:, None, None])
+        self.register_buffer("deviation", (2 * deviation)[:, None, None])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Scale (B, P, C, H, W)."""
+        return (x - self.mean) / self.deviation
+
+
+def _expects_pictures(settings: Settings) -> bool:
+    # EfficientNet-Lite0's own weights expect the scale from -1 to 1 as it is.
+    return settings.pretrained != "none" and settings.backbone == "resnet18"
+
+
 class Tokens(nn.Module):
     """Turns a feature map (B, C, side, side) into tokens (B, T, E) with positions."""
 
@@ -93,9 +121,11 @@ class CrossAttention(nn.Module):
 
     softmax(Q K^T / sqrt(E / heads)) V per head, Vaswani et al. 2017, arXiv 1706.03762. Written
     as two products, because the gradients of the fused kernels do not repeat to the bit on CUDA.
+    With a gate, what was read is added by shares from 0 to 1, which are learned from both, per
+    token and channel: Arevalo et al. 2017, arXiv 1702.01992.
     """
 
-    def __init__(self, channels: int, n_heads: int) -> None:
+    def __init__(self, channels: int, n_heads: int, *, is_gated: bool = False) -> None:
         super().__init__()
         self.n_heads = n_heads
         self.query = nn.Linear(channels, channels)
@@ -103,6 +133,7 @@ class CrossAttention(nn.Module):
         self.key = nn.Linear(channels, channels, bias=False)
         self.value = nn.Linear(channels, channels)
         self.out = nn.Linear(channels, channels)
+        self.gate = nn.Linear(2 * channels, channels) if is_gated else None
         self.norm = nn.LayerNorm(channels)
 
     def forward(self, x: Tensor, other: Tensor) -> Tensor:
@@ -110,13 +141,47 @@ class CrossAttention(nn.Module):
         query = self._split(self.query(x))
         key, value = self._split(self.key(other)), self._split(self.value(other))
         scores = query * query.shape[-1] ** -0.5 @ key.transpose(-1, -2)
-        read = scores.softmax(dim=-1) @ value
-        added: Tensor = self.norm(x + self.out(read.transpose(1, 2).flatten(2)))
+        read = self.out((scores.softmax(dim=-1) @ value).transpose(1, 2).flatten(2))
+        if self.gate is not None:
+            read = read * self.gate(torch.cat([x, read], dim=-1)).sigmoid()
+        added: Tensor = self.norm(x + read)
         return added
 
     def _split(self, x: Tensor) -> Tensor:
         """Give each head its channels: (B, T, E) to (B, heads, T, E / heads)."""
         return x.view(*x.shape[:2], self.n_heads, -1).transpose(1, 2)
+
+
+class Exchange(nn.Module):
+    """A layer of cross-attention: the tokens of each phase read those of all others."""
+
+    def __init__(self, n_phases: int, channels: int, n_heads: int, *, is_gated: bool) -> None:
+        super().__init__()
+        self.phases = nn.ModuleList(
+            CrossAttention(channels, n_heads, is_gated=is_gated) for _ in range(n_phases)
+        )
+
+    def forward(self, tokens: list[Tensor]) -> list[Tensor]:
+        """Read (B, T, E) of each phase; all read what the layer was given."""
+        return [
+            attend(tokens[k], torch.cat(tokens[:k] + tokens[k + 1 :], dim=1))
+            for k, attend in enumerate(self.phases)
+        ]
+
+
+class LateClassifier(nn.Module):
+    """A classifier per phase, whose probabilities are averaged."""
+
+    def __init__(self, n_phases: int, channels: int, n_classes: int) -> None:
+        super().__init__()
+        self.phases = nn.ModuleList(nn.Linear(channels, n_classes) for _ in range(n_phases))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return the logarithms of the mean probabilities: (B, P x E) to (B, classes)."""
+        parts = features.chunk(len(self.phases), dim=-1)
+        logits = [classify(part) for classify, part in zip(self.phases, parts, strict=True)]
+        logs = torch.stack(logits).log_softmax(dim=-1)
+        return logs.logsumexp(dim=0) - math.log(len(self.phases))
 
 
 class DIANet(nn.Module):
@@ -128,22 +193,32 @@ class DIANet(nn.Module):
     def __init__(self, settings: Settings, n_classes: int, image_size: int) -> None:
         super().__init__()
         n_phases = len(phase_numbers(settings))
-        self.n_features = n_phases * settings.embedding
+        self.sums = settings.fusion == "sum"
+        self.n_features = settings.embedding * (1 if self.sums else n_phases)
         self.normalise = Normalisation(settings.normalisation, n_phases)
-        backbone = ResNet18 if settings.backbone == "resnet18" else Cnn
-        streams = [backbone(settings.width, image_size) for _ in range(n_phases)]
+        backbone = BACKBONES[settings.backbone]
+        n_streams = 1 if settings.shared_streams else n_phases
+        streams = [backbone(settings.width, image_size) for _ in range(n_streams)]
         self.streams = nn.ModuleList(streams)
+        self.picture = Picture() if _expects_pictures(settings) else None
         self.tokens = nn.ModuleList(
-            Tokens(stream.channels, stream.side, settings.embedding) for stream in streams
+            Tokens(streams[0].channels, streams[0].side, settings.embedding)
+            for _ in range(n_phases)
         )
-        crosses = settings.fusion == "cross_attention"
+        n_layers = settings.layers if settings.fusion == "cross_attention" else 0
         self.attention = nn.ModuleList(
-            CrossAttention(settings.embedding, settings.heads)
-            for _ in range(n_phases if crosses else 0)
+            Exchange(n_phases, settings.embedding, settings.heads, is_gated=settings.gate)
+            for _ in range(n_layers)
         )
-        self.classifier = nn.Linear(self.n_features, n_classes)
+        self.classifier = (
+            LateClassifier(n_phases, settings.embedding, n_classes)
+            if settings.fusion == "late"
+            else nn.Linear(self.n_features, n_classes)
+        )
         for module in self.modules():
             _draw(module)
+        if settings.pretrained != "none":
+            _hold(streams, settings.frozen_stages)
 
     def forward(self, images: Tensor, keep: Tensor | None = None) -> Tensor:
         """Classify clips.
@@ -156,17 +231,29 @@ class DIANet(nn.Module):
         Returns:
             Logits (B, n_classes).
         """
-        phases = self.normalise(images).unbind(1)
-        maps = [stream(phase) for stream, phase in zip(self.streams, phases, strict=True)]
+        x = self.normalise(images)
+        phases = (x if self.picture is None else self.picture(x)).unbind(1)
+        streams = itertools.cycle(self.streams)  # a shared one takes every phase
+        maps = [stream(phase) for stream, phase in zip(streams, phases, strict=False)]
         tokens = [embed(each) for embed, each in zip(self.tokens, maps, strict=True)]
-        if self.attention:
-            first, second = tokens
-            tokens = [self.attention[0](first, second), self.attention[1](second, first)]
-        features = torch.cat([each.mean(dim=1) for each in tokens], dim=-1)
+        for layer in self.attention:
+            tokens = layer(tokens)
+        means = [each.mean(dim=1) for each in tokens]
+        features = torch.stack(means).sum(dim=0) if self.sums else torch.cat(means, dim=-1)
         if keep is not None:
             features = features * keep
         logits: Tensor = self.classifier(features)
         return logits
+
+
+def _hold(streams: Sequence[Stream], n_stages: int) -> None:
+    """Keep the first stages as they are loaded, and all statistics of batch normalisation."""
+    for stream in streams:
+        for module in itertools.chain(*stream.stages()[:n_stages]):
+            module.requires_grad_(False)
+        for module in stream.modules():
+            if isinstance(module, BatchNorm):
+                module.is_held = True
 
 
 def _draw(module: nn.Module) -> None:

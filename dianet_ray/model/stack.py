@@ -8,8 +8,10 @@ trains as a stack, one that the user wrote included, and it never mixes members.
 from __future__ import annotations
 
 import copy
+import itertools
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
@@ -24,6 +26,9 @@ State = dict[str, Tensor]
 
 BETAS, EPSILON = (0.9, 0.999), 1e-8
 """Of AdamW, as torch sets them."""
+
+MOMENTUM = 0.9
+"""Of stochastic gradient descent."""
 
 
 class Trainee(Protocol):
@@ -68,9 +73,10 @@ class Alone:
 
     def __init__(self, network: nn.Module, settings: Settings) -> None:
         self.network = network
+        self._clip_norm = settings.clip_norm
         self._named = dict(network.named_parameters()) | _float_buffers(network)
         self.tensors = list(self._named.values())
-        self._optimiser = adamw(settings, network)
+        self._optimiser = optimiser_of(settings, network)
 
     def __call__(self, images: Tensor, keep: Tensor) -> Tensor:
         """Classify the only batch."""
@@ -78,11 +84,13 @@ class Alone:
         return logits.unsqueeze(0)
 
     def update(self, loss: Tensor, rates: Sequence[float]) -> None:
-        """Do a step of torch's AdamW."""
+        """Do a step of torch's optimiser."""
         for group in self._optimiser.param_groups:
-            group["lr"] = rates[0]
+            group["lr"] = rates[0] * group["share"]
         self._optimiser.zero_grad()
         torch.autograd.backward(loss)
+        if self._clip_norm:
+            nn.utils.clip_grad_norm_(self.network.parameters(), self._clip_norm)
         self._optimiser.step()
 
     def states(self, tensors: Sequence[Tensor] | None = None) -> list[State]:
@@ -109,13 +117,22 @@ class Stack:
         self._named = self._parameters | floats
         self.tensors = list(self._named.values())
         decays = torch.tensor([one.weight_decay for one in settings], dtype=torch.float64)
-        device = next(iter(self._parameters.values())).device
-        self._optimiser = StackedAdamW(
+        self._trained = [value for value in self._parameters.values() if value.requires_grad]
+        decay, share = decaying(networks[0]), settings[0].backbone_lr
+        device = self.tensors[0].device
+        rule = StackedAdamW if settings[0].optimiser == "adamw" else StackedSgd
+        self._optimiser = rule(
             [
-                (value, decays.to(device) if name in decaying(networks[0]) else None)
+                Updated(
+                    value,
+                    decays.to(device) if name in decay else None,
+                    share if is_of_stream(name) else 1.0,
+                )
                 for name, value in self._parameters.items()
+                if value.requires_grad
             ]
         )
+        self._clip_norm = settings[0].clip_norm
 
     def _call(self, parameters: State, buffers: State, images: Tensor, keep: Tensor) -> Any:
         return functional_call(self._structure, (parameters, buffers), (images, keep))
@@ -127,7 +144,9 @@ class Stack:
 
     def update(self, loss: Tensor, rates: Sequence[float]) -> None:
         """Do a step for all members at once."""
-        gradients = torch.autograd.grad(loss, list(self._parameters.values()))
+        gradients = torch.autograd.grad(loss, self._trained)
+        if self._clip_norm:
+            gradients = clipped(gradients, self._clip_norm)
         self._optimiser.step(
             gradients, torch.tensor(rates, device=loss.device, dtype=torch.float64)
         )
@@ -143,14 +162,29 @@ class Stack:
         ]
 
 
+@dataclass(frozen=True, slots=True)
+class Updated:
+    """A stacked parameter that an optimiser changes.
+
+    Attributes:
+        value: (M, ...).
+        decay: the decay of each member, (M,) float64; None where nothing decays.
+        share: of the learning rate.
+    """
+
+    value: Tensor
+    decay: Tensor | None
+    share: float
+
+
 class StackedAdamW:
     """AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101) with a rate and a decay per member."""
 
-    def __init__(self, parameters: Sequence[tuple[Tensor, Tensor | None]]) -> None:
-        """Take the parameters, each with the decay of each member, or None."""
+    def __init__(self, parameters: Sequence[Updated]) -> None:
+        """Take what it changes."""
         self._parameters = parameters
-        self._means = [torch.zeros_like(parameter) for parameter, _ in parameters]
-        self._squares = [torch.zeros_like(parameter) for parameter, _ in parameters]
+        self._means = [torch.zeros_like(one.value) for one in parameters]
+        self._squares = [torch.zeros_like(one.value) for one in parameters]
         self._n_steps = 0
 
     @torch.no_grad()
@@ -159,15 +193,52 @@ class StackedAdamW:
         self._n_steps += 1
         first, second = (1 - beta**self._n_steps for beta in BETAS)
         rows = zip(self._parameters, gradients, self._means, self._squares, strict=True)
-        for (parameter, decay), gradient, mean, square in rows:
-            per_member = (-1, *[1] * (parameter.dim() - 1))
-            rate = rates.to(parameter.dtype).view(per_member)
-            if decay is not None:
-                parameter.mul_(1 - rate * decay.to(parameter.dtype).view(per_member))
+        for one, gradient, mean, square in rows:
+            parameter, rate = one.value, _per_member(rates * one.share, one.value)
+            if one.decay is not None:
+                parameter.mul_(1 - rate * _per_member(one.decay, parameter))
             mean.lerp_(gradient, 1 - BETAS[0])
             square.mul_(BETAS[1]).addcmul_(gradient, gradient, value=1 - BETAS[1])
             scale = (square.sqrt() / math.sqrt(second)).add_(EPSILON)
             parameter.addcdiv_(mean * (-rate / first), scale)
+
+
+class StackedSgd:
+    """Gradient descent with Nesterov's momentum and a rate and a decay per member.
+
+    Sutskever et al. 2013, with the decay added to the gradient, as torch does both.
+    """
+
+    def __init__(self, parameters: Sequence[Updated]) -> None:
+        """Take what it changes."""
+        self._parameters = parameters
+        self._momenta = [torch.zeros_like(one.value) for one in parameters]
+
+    @torch.no_grad()
+    def step(self, gradients: Sequence[Tensor], rates: Tensor) -> None:
+        """Update every parameter by its gradient; `rates` is (M,)."""
+        rows = zip(self._parameters, gradients, self._momenta, strict=True)
+        for one, of_loss, momentum in rows:
+            gradient = of_loss
+            if one.decay is not None:
+                gradient = gradient + one.value * _per_member(one.decay, one.value)
+            momentum.mul_(MOMENTUM).add_(gradient)
+            step = gradient + MOMENTUM * momentum
+            one.value.sub_(step * _per_member(rates * one.share, one.value))
+
+
+def clipped(gradients: Sequence[Tensor], largest: float) -> tuple[Tensor, ...]:
+    """Scale each member's gradient down to a norm, taken over all its parameters."""
+    squares = [gradient.flatten(1).square().sum(dim=1) for gradient in gradients]
+    norms = torch.stack(squares).sum(dim=0).sqrt()
+    # The small number is torch's: `clip_grad_norm_` divides by it as well.
+    shares = (largest / (norms + 1e-6)).clamp(max=1)
+    return tuple(gradient * _per_member(shares, gradient) for gradient in gradients)
+
+
+def _per_member(values: Tensor, like: Tensor) -> Tensor:
+    """Shape values (M,) so that they multiply a tensor (M, ...)."""
+    return values.to(like.dtype).view(-1, *[1] * (like.dim() - 1))
 
 
 def decaying(network: nn.Module) -> set[str]:
@@ -182,18 +253,28 @@ def decaying(network: nn.Module) -> set[str]:
     }
 
 
-def adamw(settings: Settings, network: nn.Module) -> torch.optim.AdamW:
+def is_of_stream(name: str) -> bool:
+    """Tell whether a parameter belongs to a stream, by its name."""
+    return name.startswith("streams.")
+
+
+def optimiser_of(settings: Settings, network: nn.Module) -> torch.optim.Optimizer:
     """Make the optimiser of one network."""
-    names = decaying(network)
+    decay = decaying(network)
+    named = [(name, p) for name, p in network.named_parameters() if p.requires_grad]
     groups = [
         {
-            "params": [p for name, p in network.named_parameters() if (name in names) == decays],
-            "weight_decay": settings.weight_decay if decays else 0.0,
+            "params": [p for name, p in named if kind == (name in decay, is_of_stream(name))],
+            "weight_decay": settings.weight_decay if kind[0] else 0.0,
+            "share": settings.backbone_lr if kind[1] else 1.0,
         }
-        for decays in (True, False)
+        for kind in itertools.product((True, False), (True, False))
     ]
     # Fused makes one call for all parameters. It is elementwise, so it repeats to the bit.
-    return torch.optim.AdamW(groups, lr=settings.learning_rate, fused=True)
+    rate = settings.learning_rate
+    if settings.optimiser == "adamw":
+        return torch.optim.AdamW(groups, lr=rate, betas=BETAS, eps=EPSILON, fused=True)
+    return torch.optim.SGD(groups, lr=rate, momentum=MOMENTUM, nesterov=True, fused=True)
 
 
 class Average:

@@ -24,6 +24,9 @@ AVERAGE_POWER = 7
 """Averaged weights are the mean over the way, weighted by the step to this power: about the last
 tenth of the way counts. docs/decisions.md: Schedule that is read at points"""
 
+CYCLE_UP = 0.3
+"""Share of the steps in which the rate of `one_cycle` rises."""
+
 N_LOGGED_STEPS = 15
 """Approximate number of steps in a history."""
 
@@ -85,16 +88,21 @@ class Log:
             history.append(LoggedStep(step, float(loss), float(hit), rate))
 
 
-def class_weights(labels: np.ndarray, n_classes: int) -> np.ndarray:
-    """Return n / (classes present x count) per class, 0 for absent ones: float64 (n_classes,).
+def class_weights(labels: np.ndarray, n_classes: int, beta: float = 1.0) -> np.ndarray:
+    """Weigh each class, 0 for absent ones, with a mean of 1 over clips: float64 (n_classes,).
+
+    Inversely to its effective number of clips, (1 - beta^n) / (1 - beta), Cui et al. 2019, arXiv
+    1901.05555. With a beta of 1 that is n, and with 0 all classes weigh alike.
 
     >>> class_weights(np.array([0, 0, 0, 2]), 3).round(2).tolist()
     [0.67, 0.0, 2.0]
     """
     counts = np.bincount(labels, minlength=n_classes)
     present = counts > 0
+    numbers = counts if beta == 1 else (1 - beta**counts) / (1 - beta)
     weights = np.zeros(n_classes)
-    weights[present] = len(labels) / (present.sum() * counts[present])
+    weights[present] = 1 / numbers[present]
+    weights *= len(labels) / (weights @ counts)
     return weights
 
 
@@ -107,12 +115,40 @@ def targets(settings: Settings, labels: np.ndarray, n_classes: int) -> Tensor:
     share = settings.label_smoothing
     table = np.eye(n_classes) * (1 - share) + share / n_classes
     if settings.class_weights:
-        table *= class_weights(labels, n_classes)[:, None]
+        is_effective = settings.loss == "class_balanced"
+        beta = settings.class_balanced_beta if is_effective else 1.0
+        table *= class_weights(labels, n_classes, beta)[:, None]
     return torch.from_numpy(table.astype(np.float32))
 
 
+def losses(settings: Settings, logits: Tensor, wanted: Tensor) -> Tensor:
+    """Return each member's loss (M,) from logits and targets, both (M, B, n_classes).
+
+    The focal loss multiplies the part of class k by (1 - p_k)^gamma, Lin et al. 2017, arXiv
+    1708.02002.
+    """
+    logs = functional.log_softmax(logits, dim=-1)
+    parts = wanted * logs
+    if settings.loss == "focal":
+        # Not 0: with a gamma below 1 the gradient of the power would be infinite.
+        missing = (-torch.expm1(logs)).clamp(min=1e-12)
+        parts = parts * missing**settings.focal_gamma
+    return -parts.sum(dim=-1).mean(dim=-1)
+
+
 def learning_rate(settings: Settings, step: int) -> float:
-    """Return the learning rate of a step (from 1): a linear warm-up, then the schedule."""
+    """Return the learning rate of a step (from 1).
+
+    A linear warm-up, then the schedule; `one_cycle` has its own way up, from a twenty-fifth
+    along a cosine (Smith and Topin 2018, arXiv 1708.07120; the momentum stays).
+    """
+    if settings.schedule == "one_cycle":
+        top = max(1, round(CYCLE_UP * settings.steps))
+        if step <= top:
+            low = settings.learning_rate / 25
+            return low + (settings.learning_rate - low) * (1 - math.cos(math.pi * step / top)) / 2
+        done = (step - top) / (settings.steps - top + 1)
+        return settings.learning_rate * (1 + math.cos(math.pi * done)) / 2
     if step <= settings.warmup:
         return settings.learning_rate * step / settings.warmup
     if settings.schedule != "cosine":
@@ -144,17 +180,22 @@ def train(
         schedule says so. The next step changes them.
     """
     stack = torch.arange(len(settings), device=tables.device).unsqueeze(1)
-    is_averaged = settings[0].schedule == "averaged"
+    common = settings[0]
+    is_averaged, is_short = common.schedule == "averaged", common.precision == "bfloat16"
     average = Average(trainee.tensors, AVERAGE_POWER) if is_averaged else None
-    for step, batch in zip(range(1, settings[0].steps + 1), batches, strict=False):
-        logits = trainee(batch.images, batch.keep)
+    for step, batch in zip(range(1, common.steps + 1), batches, strict=False):
+        with torch.autocast(tables.device.type, torch.bfloat16, enabled=is_short):
+            logits = trainee(batch.images, batch.keep).to(tables.dtype)
         wanted = tables[stack, batch.labels]
-        losses = -(wanted * functional.log_softmax(logits, dim=-1)).sum(dim=-1).mean(dim=-1)
+        if common.mixup:
+            own = batch.own.unsqueeze(-1)
+            wanted = own * wanted + (1 - own) * wanted.roll(1, 1)
+        of_members = losses(common, logits, wanted)
         rates = [learning_rate(one, step) for one in settings]
         # The sum, not the mean: a member's gradient must not depend on how many it has beside it.
-        trainee.update(losses.sum(), rates)
+        trainee.update(of_members.sum(), rates)
         hits = (logits.argmax(dim=-1) == batch.labels).float().mean(dim=-1)
-        log.add(step, losses.detach(), hits, rates)
+        log.add(step, of_members.detach(), hits, rates)
         if average is not None:
             average.add(step)
         yield step, partial(trainee.states, None if average is None else average.tensors)

@@ -5,7 +5,7 @@ Everything here happens before Ray starts or a file is written, so a wrong comma
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,7 @@ from dianet_ray.protocol.standing import standing_of
 from dianet_ray.protocol.study import Identity, Study, new_study
 from dianet_ray.search.budget import Budget
 from dianet_ray.search.space import Space
+from dianet_ray.search.start_values import StartValues, start_values
 from dianet_ray.search.study_file import load_study
 from dianet_ray.search.used_clips import clips_of, labels_of, origin_of
 from dianet_ray.storage import files
@@ -43,7 +44,8 @@ class Plan:
     """A study ready to run; `rows` index the images of its clips, in its order.
 
     `n_asked` configurations are asked for; `n_configs` is what is to be drawn, fewer where an
-    earlier command with the same budgets has ended the drawing.
+    earlier command with the same budgets has ended the drawing. `pretrained` are the weights that
+    the space names.
     """
 
     path: Path
@@ -53,6 +55,7 @@ class Plan:
     n_configs: int
     rows: np.ndarray
     options: SearchOptions
+    pretrained: StartValues = field(default_factory=dict)
 
     @property
     def is_new(self) -> bool:
@@ -126,7 +129,16 @@ def make_plan(images: Images, path: Path, *, space: Space, options: SearchOption
         classes=tuple(labels.classes),
     )
     n_configs = _n_configs(study, settled.n_asked, options)
-    plan = Plan(path, study, space, settled.n_asked, n_configs, used.rows, options)
+    plan = Plan(
+        path,
+        study,
+        space=space,
+        n_asked=settled.n_asked,
+        n_configs=n_configs,
+        rows=used.rows,
+        options=options,
+        pretrained=start_values(space),
+    )
     _check_budget(plan)
     return plan
 
@@ -255,8 +267,8 @@ def _settled(existing: Study | None, options: SearchOptions) -> _Settled:
 
 
 def _check_identity(old: Identity, new: Identity, path: Path) -> None:
-    for field in fields(Identity):
-        _check_same(field.name, getattr(old, field.name), getattr(new, field.name), path)
+    for one in fields(Identity):
+        _check_same(one.name, getattr(old, one.name), getattr(new, one.name), path)
 
 
 def _check_same(name: str, old: Any, new: Any, path: Path) -> None:

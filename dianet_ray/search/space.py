@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import ValidationError
@@ -19,6 +20,7 @@ from dianet_ray.protocol.ladder import Ladder
 from dianet_ray.settings import (
     Choice,
     Dimension,
+    Range,
     Sampler,
     Settings,
     SpaceIdentity,
@@ -81,7 +83,8 @@ class Space:
     `around` are values that are known to be good and differ from the fixed ones and the defaults:
     early draws move some settings away from there. With None all draws are the sampler's.
     `ladder` is how the file wants the space to be searched. It is no part of the space's identity,
-    because a study records the ladder that it used by itself.
+    because a study records the ladder that it used by itself. `weights` are the files that stand
+    behind values of `pretrained`; the values name their content, so paths are no part either.
     """
 
     sampler: Sampler
@@ -91,11 +94,24 @@ class Space:
     first_settings: tuple[Settings, ...]
     around: dict[str, Value] | None = None
     ladder: Ladder | None = None
+    weights: dict[str, Path] = field(default_factory=dict)
 
     def centre(self) -> dict[str, Value]:
         """Return what early draws begin with: a value for each searched setting."""
         known = {**Settings().model_dump(), **self.fixed, **(self.around or {})}
         return {name: known[name] for name in self.dimensions}
+
+    def values(self, name: str) -> tuple[Value, ...]:
+        """List the values that a setting can take; of a range its ends."""
+        of_first = [getattr(one, name) for one in self.first_settings]
+        match self.dimensions.get(name):
+            case Choice(values=values):
+                drawn = list(values)
+            case Range(low=low, high=high):
+                drawn = [low, high]
+            case None:
+                drawn = [self.fixed.get(name, Settings.model_fields[name].default)]
+        return tuple(dict.fromkeys([*of_first, *drawn]))
 
     def settings(self, values: Mapping[str, Value]) -> Settings | None:
         """Complete drawn values to settings; None when a constraint or a rule is broken."""

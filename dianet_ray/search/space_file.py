@@ -17,7 +17,7 @@ from pydantic import BaseModel, ValidationError
 from dianet_ray.errors import InputError, first_problem
 from dianet_ray.protocol.ladder import Ladder, Rung, check_rung
 from dianet_ray.search.space import Space, check_drawable, parse_constraint
-from dianet_ray.search.space_form import NUMBERS, TAGS, RangeForm, RungForm, SpaceForm
+from dianet_ray.search.space_form import NUMBERS, TAGS, RangeForm, RungForm, SpaceForm, WeightFiles
 from dianet_ray.search.yaml_file import YamlText, parse_yaml, read_yaml
 from dianet_ray.settings import Dimension, Range, Settings, Value, parse_settings
 
@@ -51,8 +51,8 @@ def load_space(name_or_file: str) -> Space:
         raise InputError(
             f"--space takes a file or a shipped name ({', '.join(known)}): got {name_or_file}"
         )
-    text = read_yaml(path)
-    form = _parse(text.content, text.where)
+    text, weights = read_yaml(path), WeightFiles(path.parent)
+    form = _parse(text.content, text.where, weights)
     fixed = _given(form.fixed)
     space = Space(
         sampler=form.sampler,
@@ -62,6 +62,7 @@ def load_space(name_or_file: str) -> Space:
         first_settings=_complete(form.points, fixed, lambda i: text.where("points", i)),
         around=_around(form, text),
         ladder=_ladder(form, text),
+        weights=weights.found,
     )
     check_drawable(space, text.where("search"))
     return space
@@ -89,8 +90,9 @@ def fix(space: Space, assignments: Mapping[str, str]) -> Space:
         InputError: an unknown name, a bad value, or first settings that become invalid.
     """
     given: dict[str, Value] = {}
+    weights = WeightFiles(Path())
     for name, text in assignments.items():
-        given |= _assigned(name, text)
+        given |= _assigned(name, text, weights)
     first = [
         parse_settings({**one.model_dump(), **given}, f"--set with entry {i} of points")
         for i, one in enumerate(space.first_settings, 1)
@@ -100,6 +102,7 @@ def fix(space: Space, assignments: Mapping[str, str]) -> Space:
         fixed={**space.fixed, **given},
         dimensions={n: d for n, d in space.dimensions.items() if n not in given},
         first_settings=tuple(dict.fromkeys(first)),
+        weights=space.weights | weights.found,
     )
     check_drawable(fixed, "--set")
     return fixed
@@ -114,15 +117,20 @@ def enqueue(space: Space, path: Path) -> Space:
     text = read_yaml(path)
     if not isinstance(text.content, list):
         raise InputError(f"{text.where()}: got {text.content!r}; Input should be a list")
-    form = _parse({"points": text.content}, lambda _, *keys: text.where(*keys))
+    weights = WeightFiles(path.parent)
+    form = _parse({"points": text.content}, lambda _, *keys: text.where(*keys), weights)
     first = _complete(form.points, space.fixed, text.where)
-    return replace(space, first_settings=tuple(dict.fromkeys((*first, *space.first_settings))))
+    return replace(
+        space,
+        first_settings=tuple(dict.fromkeys((*first, *space.first_settings))),
+        weights=space.weights | weights.found,
+    )
 
 
-def _parse(content: Any, where: Callable[..., str]) -> SpaceForm:
+def _parse(content: Any, where: Callable[..., str], weights: WeightFiles) -> SpaceForm:
     """Validate a file's content; `where` names the place that keys and list places lead to."""
     try:
-        return SpaceForm.model_validate(content)
+        return SpaceForm.model_validate(content, context=weights)
     except ValidationError as error:
         problem, first = first_problem(error), error.errors()[0]
         keys, kind = first["loc"], first["type"]
@@ -146,9 +154,9 @@ def _unknown(name: Any, keys: tuple[int | str, ...]) -> str:
     return f"unknown {'setting' if form is Settings else 'key'} {shown}; {hint}"
 
 
-def _assigned(name: str, text: str) -> dict[str, Value]:
+def _assigned(name: str, text: str, weights: WeightFiles) -> dict[str, Value]:
     content = parse_yaml(text, f"--set {name}").content
-    form = _parse({"fixed": {name: content}}, lambda *_: f"--set {name}={text}")
+    form = _parse({"fixed": {name: content}}, lambda *_: f"--set {name}={text}", weights)
     return _given(form.fixed)
 
 

@@ -6,7 +6,10 @@ from it, search_spaces/space.schema.json.
 
 from __future__ import annotations
 
+import hashlib
 import json
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -18,18 +21,20 @@ from pydantic import (
     Field,
     StrictBool,
     Tag,
+    ValidationInfo,
     ValidatorFunctionWrapHandler,
     WrapValidator,
     create_model,
     model_validator,
 )
 
+from dianet_ray.errors import one_line
 from dianet_ray.protocol.ladder import KEEP, parse_keep
 from dianet_ray.search.space import rounded
 from dianet_ray.settings import Choice, Range, Sampler, Settings
 
 _FIELDS = Settings.model_fields
-NUMBERS = [name for name, field in _FIELDS.items() if field.annotation in (int, float)]
+NUMBERS = [name for name, one in _FIELDS.items() if one.annotation in (int, float)]
 """The settings that a range or a constraint may name."""
 TAGS: dict[type, str] = {list: "[]", dict: "{}"}
 """What pydantic adds to the location of an error in a dimension; no key of a file reads so."""
@@ -48,6 +53,36 @@ def _number(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
 
 _Integer = Annotated[int, WrapValidator(_number)]
 _Float = Annotated[float, WrapValidator(_number)]
+
+
+@dataclass(frozen=True, slots=True)
+class WeightFiles:
+    """Files of weights that a space names; paths are relative to `folder`.
+
+    `found` maps what stands for a file in the settings to its path.
+    """
+
+    folder: Path
+    found: dict[str, Path] = field(default_factory=dict)
+
+
+def _pinned(value: str, info: ValidationInfo) -> str:
+    """Replace the path of a file of weights by what names its content."""
+    if value in ("none", "imagenet"):
+        return value
+    assert isinstance(info.context, WeightFiles)
+    path = (info.context.folder / value).absolute()
+    try:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ValueError(
+            f"Input should be none, imagenet, or a file of weights: {path}: {one_line(error)}"
+        ) from None
+    # By name and content: settings mean the same on every machine, wherever it holds the file.
+    name = f"{path.name.replace('@', '_')}@{digest[:16]}"
+    info.context.found[name] = path
+    return name
 
 
 def _choice(values: list[Any]) -> Choice:
@@ -93,6 +128,8 @@ def _optional(description: str | None) -> Any:
 def _value(name: str) -> Any:
     """Make the type of a setting's value: YAML reads 1e-3 as a text and 0 as an integer."""
     kind: Any = _FIELDS[name].annotation
+    if name == "pretrained":
+        return Annotated[kind, AfterValidator(_pinned)]
     for limit in _FIELDS[name].metadata:
         kind = Annotated[kind, limit]
     return Annotated[kind, WrapValidator(_number)] if name in NUMBERS else kind
@@ -125,11 +162,11 @@ def _dimension(name: str) -> Any:
 
 
 _given: Any = {
-    name: (_value(name), Field(field.default, description=field.description))
-    for name, field in _FIELDS.items()
+    name: (_value(name), Field(one.default, description=one.description))
+    for name, one in _FIELDS.items()
 }
 _searched: Any = {
-    name: (_dimension(name), _optional(field.description)) for name, field in _FIELDS.items()
+    name: (_dimension(name), _optional(one.description)) for name, one in _FIELDS.items()
 }
 Given: Any = create_model("Given", __base__=_Form, **_given)
 Searched: Any = create_model("Searched", __base__=_Form, **_searched)

@@ -12,7 +12,7 @@ import socket
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +28,7 @@ from dianet_ray.model.weights import WeightsFile, weights_file
 from dianet_ray.protocol.folds import Fold
 from dianet_ray.protocol.results import Point, TrainingResult, Weights, WorkerEnvironment
 from dianet_ray.search.events import Answer, Order, Refusal, Report, Waiting, order_of
+from dianet_ray.search.start_values import StartValues
 from dianet_ray.settings import Settings, derive_seed
 from dianet_ray.storage import files
 
@@ -49,6 +50,7 @@ class Material:
     threads: int
     probe: Probe | None = None
     probed: frozenset[str] = frozenset()
+    pretrained: StartValues = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +201,7 @@ def _member(material: Material, order: Order) -> fitting.Member:
         train=np.setdiff1d(np.arange(len(material.labels)), test),
         test=test,
         seed=derive_seed(material.seed, order.config_id, order.rung, order.fold),
+        pretrained=material.pretrained.get(order.settings.pretrained),
     )
 
 

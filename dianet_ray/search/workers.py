@@ -96,6 +96,7 @@ def make_workers(
         threads=plan.threads,
         probe=nodes.probe,
         probed=frozenset(nodes.good),
+        pretrained=plan.pretrained,
     )
     # Tune copies a trial's configuration for every trial, so the images must not be in it.
     bound = tune.with_parameters(trial, material=material)

@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.nn import functional
 
 from dianet_ray.model.batches import (
     N_DRAWS,
@@ -43,16 +44,22 @@ def test_an_index_stream_shuffles_every_epoch_anew():
     assert not torch.equal(first, second)
 
 
+BUSY = TINY.model_copy(
+    update={"shift": 0.2, "rotation": 30.0, "scale": 0.3, "erasing": 0.5, "mixup": 0.4}
+)
+"""Everything that augmentation can do."""
+
+
 def take(members, n_steps, values=TINY):
     return list(islice(steps([values] * len(members), members, n_features=4, device=CPU), n_steps))
 
 
 def test_a_member_of_a_stack_draws_what_it_draws_alone():
     members = [(torch.arange(9), 5), (torch.arange(3, 20), 6), (torch.arange(2), 7)]
-    together = take(members, STEPS_AT_ONCE + 3)
+    together = take(members, STEPS_AT_ONCE + 3, BUSY)
     for number, member in enumerate(members):
-        for step, alone in zip(together, take([member], STEPS_AT_ONCE + 3), strict=True):
-            for name in ("clips", "draws", "keep"):
+        for step, alone in zip(together, take([member], STEPS_AT_ONCE + 3, BUSY), strict=True):
+            for name in ("clips", "draws", "keep", "own"):
                 assert torch.equal(getattr(step, name)[number], getattr(alone, name)[0])
 
 
@@ -85,7 +92,7 @@ def pixels_of(images, phases=(0, 1)):
 
 def draws_of(**named):
     """Make draws (1, 1, N_DRAWS) that change nothing unless named."""
-    names = ("down", "right", "flip", "erase", "height", "width", "top", "left")
+    names = ("down", "right", "flip", "erase", "height", "width", "top", "left", "turn", "size")
     neutral = dict.fromkeys(names, 0.5) | {"flip": 0.9, "erase": 0.99}
     values = torch.tensor([(neutral | named)[name] for name in names])
     assert len(values) == N_DRAWS
@@ -159,6 +166,64 @@ def test_erasing_removes_the_same_inner_rectangle_from_all_phases(height, width,
     assert gone[0, :, :, 0].sum() == len(rows) * len(columns)
     assert 2 <= len(rows) <= 8
     assert 2 <= len(columns) <= 8
+
+
+@pytest.mark.parametrize(("turn", "n_quarters"), [(1.0, -1), (0.0, 1)])
+def test_a_quarter_of_a_turn_turns_all_phases(turn, n_quarters):
+    images, _ = toy_images(3, size=8)
+    turned = gather_one(images, PLAIN.model_copy(update={"rotation": 90.0}), draws_of(turn=turn))
+    expected = np.rot90(images[1, :2].astype(np.float32), n_quarters, axes=(1, 2))
+    np.testing.assert_allclose(turned, expected, atol=1e-4)
+
+
+@given(st.floats(0, 1), st.floats(0, 1), st.booleans())
+def test_rotation_and_size_read_between_pixels_as_the_library_does(turn, size, is_flipped):
+    images, _ = toy_images(2, size=9)
+    values = PLAIN.model_copy(update={"rotation": 60.0, "scale": 0.5, "flip": True})
+    draws = draws_of(turn=turn, size=size, flip=0.1 if is_flipped else 0.9)
+    found = gather_one(images, values, draws)
+    angle, factor = np.deg2rad(60 * (2 * turn - 1)), 1.5 ** -(2 * size - 1)
+    mirror = -1 if is_flipped else 1
+    cos, sin = factor * np.cos(angle), factor * np.sin(angle)
+    places = torch.tensor([[[mirror * cos, sin, 0], [-mirror * sin, cos, 0]]], dtype=torch.float32)
+    grid = functional.affine_grid(places, (1, 3, 9, 9), align_corners=True)
+    x = torch.from_numpy(images[1, :2].astype(np.float32)).permute(0, 3, 1, 2)
+    expected = functional.grid_sample(x, grid.expand(2, -1, -1, -1), align_corners=True)
+    # At the very border rounding decides whether a place is inside.
+    np.testing.assert_allclose(
+        found[:, 1:-1, 1:-1], expected.permute(0, 2, 3, 1)[:, 1:-1, 1:-1], atol=2e-2
+    )
+
+
+def test_a_stack_augments_each_member_as_it_would_alone():
+    images, labels = toy_images(20, size=8)
+    members = [(torch.arange(9), 5), (torch.arange(3, 20), 6)]
+    tables = {"pixels": pixels_of(images), "labels": torch.from_numpy(labels)}
+    together = list(batches(BUSY, take(members, 3, BUSY), **tables))
+    for number, member in enumerate(members):
+        for batch, alone in zip(
+            together, batches(BUSY, take([member], 3, BUSY), **tables), strict=True
+        ):
+            assert torch.equal(batch.images[number], alone.images[0])
+
+
+def test_mixup_blends_a_clip_with_the_one_before_it():
+    images, labels = toy_images(9, size=8)
+    values = PLAIN.model_copy(update={"mixup": 0.4})
+    (step,) = take([(torch.arange(9), 5)], 1, values)
+    (batch,) = batches(values, [step], pixels=pixels_of(images), labels=torch.from_numpy(labels))
+    x = torch.from_numpy(images[:, :2].astype(np.float32)).permute(0, 1, 4, 2, 3)[step.clips[0]]
+    own = step.own[0].view(-1, 1, 1, 1, 1)
+    assert own.min() >= 0
+    assert own.max() <= 1
+    assert own.std() > 0.1
+    torch.testing.assert_close(batch.images[0], own * x + (1 - own) * x.roll(1, 0))
+    assert torch.equal(batch.own, step.own)
+
+
+def test_without_mixup_a_clip_is_all_of_its_image():
+    (step,) = take([(torch.arange(9), 5)], 1)
+    assert torch.equal(step.own, torch.ones_like(step.own))
 
 
 def test_augmentation_that_is_off_changes_nothing_whatever_is_drawn():

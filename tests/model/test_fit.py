@@ -52,7 +52,7 @@ def test_a_fit_returns_what_it_promises():
     assert all(type(logged.loss) is type(logged.accuracy) is float for logged in fitted.history)
 
 
-@pytest.mark.parametrize("backbone", ["cnn", "resnet18"])
+@pytest.mark.parametrize("backbone", ["cnn", "shallow", "resnet18", "efficientnet_lite0"])
 def test_a_fit_repeats_to_the_bit_whatever_ran_before(backbone):
     settings = variant(backbone=backbone)
     one = fit_one(settings)
@@ -66,7 +66,7 @@ def test_a_fit_repeats_to_the_bit_whatever_ran_before(backbone):
     assert one.history == other.history
 
 
-@pytest.mark.parametrize("backbone", ["cnn", "resnet18"])
+@pytest.mark.parametrize("backbone", ["cnn", "shallow", "resnet18", "efficientnet_lite0"])
 def test_a_point_of_a_training_equals_the_end_of_one_of_so_many_steps(backbone):
     averaged = variant(schedule="averaged", backbone=backbone, steps=40, points=4, warmup=6)
     whole = fit_one(averaged)
@@ -117,36 +117,55 @@ def test_another_seed_gives_another_network():
 OTHER = {
     "backbone": "resnet18",
     "width": 3,
+    "shared_streams": True,
     "embedding": 16,
-    "heads": 4,
-    "phases": "onset_apex",
+    "phases": "three",
     "fusion": "concat",
+    "heads": 4,
+    "layers": 2,
+    "gate": True,
     "normalisation": "standard",
     "dropout": 0.6,
+    "loss": "focal",
+    "focal_gamma": 1.0,
+    "class_balanced_beta": 0.5,
     "label_smoothing": 0.0,
     "class_weights": False,
     "shift": 0.0,
     "flip": False,
+    "rotation": 20.0,
+    "scale": 0.2,
     "erasing": 0.0,
+    "mixup": 0.4,
+    "optimiser": "sgd",
     "learning_rate": 0.01,
+    "backbone_lr": 0.1,
     "weight_decay": 1.0,
+    "clip_norm": 0.1,
     "schedule": "constant",
     "warmup": 3,
     "batch_size": 5,
     "steps": 7,
+    "precision": "bfloat16",
 }
+NEEDS = {"focal_gamma": {"loss": "focal"}, "class_balanced_beta": {"loss": "class_balanced"}}
+"""Without these a setting says nothing."""
 
 
 def test_every_setting_is_tried_below():
-    # `points` says how often a training is shown, and changes nothing in it.
-    assert {*OTHER, "points"} == set(Settings.model_fields)
+    # `points` says how often a training is shown, and changes nothing in it. What needs files of
+    # weights is tried in test_pretrained.
+    assert {*OTHER, "points", "pretrained", "frozen_stages"} == set(Settings.model_fields)
 
 
 @pytest.mark.parametrize("name", OTHER)
 def test_every_setting_changes_the_prediction(name):
     member = Member(np.arange(17), FOLD.test, FOLD.seed)  # classes of different size
-    changes = {name: OTHER[name]} | ({"fusion": "none"} if name == "phases" else {})
-    one, other = fit_one(member=member), fit_one(variant(**changes), member=member)
+    needs = NEEDS.get(name, {})
+    one, other = (
+        fit_one(variant(**needs, **changes), member=member)
+        for changes in ({}, {name: OTHER[name]})
+    )
     assert not np.array_equal(one.probabilities, other.probabilities)
 
 
@@ -234,7 +253,7 @@ def test_a_training_set_smaller_than_the_batch_works(n_train):
     assert np.isfinite(fitted.probabilities).all()
 
 
-@pytest.mark.parametrize("backbone", ["cnn", "resnet18"])
+@pytest.mark.parametrize("backbone", ["cnn", "shallow", "resnet18", "efficientnet_lite0"])
 def test_a_batch_of_one_clip_works(backbone):
     assert np.isfinite(fit_one(variant(batch_size=1, backbone=backbone)).probabilities).all()
 

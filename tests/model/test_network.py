@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+from typing import get_args
 
 import pytest
 import torch
@@ -11,19 +11,28 @@ from torch.nn import functional
 from dianet_ray.model.network import (
     FIXED_SCALE,
     CrossAttention,
+    Exchange,
+    LateClassifier,
     Normalisation,
     build,
     phase_numbers,
 )
+from dianet_ray.settings import Settings
 from tests.support.toy import TINY
 
 VARIANTS = [
     {"phases": "both", "fusion": "cross_attention"},
-    {"phases": "both", "fusion": "concat"},
+    {"phases": "both", "fusion": "cross_attention", "layers": 3, "gate": True},
+    {"phases": "both", "fusion": "concat", "shared_streams": True},
+    {"phases": "both", "fusion": "sum"},
+    {"phases": "both", "fusion": "late"},
+    {"phases": "three", "fusion": "cross_attention", "shared_streams": True},
+    {"phases": "three", "fusion": "late"},
     {"phases": "onset_apex", "fusion": "none"},
     {"phases": "apex_offset", "fusion": "none"},
     {"phases": "whole_clip", "fusion": "none"},
 ]
+BACKBONES = get_args(Settings.model_fields["backbone"].annotation)
 
 
 def images_for(settings, size, *, n_clips=3):
@@ -35,17 +44,10 @@ def random(*shape):
     return torch.randn(shape, generator=torch.Generator().manual_seed(7))
 
 
-@pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: "-".join(variant.values()))
-@pytest.mark.parametrize(
-    ("backbone", "normalisation"),
-    list(itertools.product(["cnn", "resnet18"], ["fixed", "minmax", "standard"])),
-)
-def test_every_variant_classifies_clips_and_trains_every_parameter(
-    variant, backbone, normalisation
-):
-    settings = TINY.model_copy(
-        update={**variant, "backbone": backbone, "normalisation": normalisation}
-    )
+@pytest.mark.parametrize("variant", VARIANTS, ids=lambda each: "-".join(map(str, each.values())))
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_every_variant_classifies_clips_and_trains_every_parameter(variant, backbone):
+    settings = TINY.model_copy(update={**variant, "backbone": backbone})
     network = build(settings, 4, 32)
     logits = network(images_for(settings, 32))
     assert logits.shape == (3, 4)
@@ -58,7 +60,14 @@ def test_every_variant_classifies_clips_and_trains_every_parameter(
     ]
 
 
-@pytest.mark.parametrize("backbone", ["cnn", "resnet18"])
+@pytest.mark.parametrize("normalisation", ["fixed", "minmax", "standard"])
+def test_every_normalisation_lets_every_parameter_train(normalisation):
+    network = build(TINY.model_copy(update={"normalisation": normalisation}), 4, 32)
+    (network(images_for(TINY, 32)) * torch.arange(4)).sum().backward()
+    assert all(parameter.grad.any() for parameter in network.parameters())
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
 @pytest.mark.parametrize("size", [32, 50, 64, 112, 224])
 def test_images_of_any_usual_size_work(backbone, size):
     settings = TINY.model_copy(update={"backbone": backbone})
@@ -76,6 +85,58 @@ def test_heads_change_the_function_but_not_the_parameters(heads):
     }
     x = images_for(TINY, 32)
     assert torch.equal(one(x), many(x)) == (heads == 1)
+
+
+def test_a_shared_stream_is_one_network_for_all_phases():
+    apart, shared = (
+        build(TINY.model_copy(update={"shared_streams": shared, "fusion": "concat"}), 3, 32)
+        for shared in (False, True)
+    )
+    n_apart, n_shared = (
+        sum(p.numel() for p in net.streams.parameters()) for net in (apart, shared)
+    )
+    assert n_apart == 2 * n_shared
+    x = images_for(TINY, 32)
+    x[:, 1] = x[:, 0]
+    shared.tokens[1].load_state_dict(shared.tokens[0].state_dict())
+    shared.classifier.weight.data[:, 8:] = -shared.classifier.weight.data[:, :8]
+    torch.testing.assert_close(shared(x), shared.classifier.bias.expand(3, 3))
+
+
+def test_added_features_do_not_say_which_phase_they_came_from():
+    settings = TINY.model_copy(update={"fusion": "sum", "shared_streams": True})
+    network = build(settings, 3, 32)
+    network.tokens[1].load_state_dict(network.tokens[0].state_dict())
+    x = images_for(settings, 32)
+    assert network.n_features == settings.embedding
+    torch.testing.assert_close(network(x), network(x.flip(1)))
+
+
+def test_late_fusion_averages_the_probabilities_of_a_classifier_per_phase():
+    classify, features = LateClassifier(3, 5, 4), random(2, 15)
+    each = [layer(features[:, 5 * k : 5 * k + 5]) for k, layer in enumerate(classify.phases)]
+    expected = torch.stack([logits.softmax(-1) for logits in each]).mean(0)
+    torch.testing.assert_close(classify(features).softmax(-1), expected)
+    torch.testing.assert_close(classify(features).exp(), expected)
+
+
+def test_in_a_layer_each_phase_reads_all_others_as_the_layer_was_given_them():
+    layer, tokens = Exchange(3, 8, 2, is_gated=False), [random(2, n, 8) + n for n in (4, 5, 6)]
+    read = layer(tokens)
+    others = torch.cat([tokens[0], tokens[2]], dim=1)
+    torch.testing.assert_close(read[1], layer.phases[1](tokens[1], others))
+    assert [each.shape[1] for each in read] == [4, 5, 6]
+
+
+def test_a_gate_decides_how_much_of_what_was_read_is_added():
+    plain, gated = CrossAttention(8, 2), CrossAttention(8, 2, is_gated=True)
+    gated.load_state_dict(plain.state_dict(), strict=False)
+    x, other = random(2, 5, 8), random(2, 7, 8)
+    gated.gate.weight.data.zero_()
+    gated.gate.bias.data.fill_(-100)
+    torch.testing.assert_close(gated(x, other), gated.norm(x))
+    gated.gate.bias.data.fill_(100)
+    torch.testing.assert_close(gated(x, other), plain(x, other))
 
 
 def test_the_streams_do_not_share_weights():
@@ -119,7 +180,7 @@ def test_the_seed_alone_decides_the_start_values():
 
 def test_start_values_keep_the_variance():
     network = build(TINY.model_copy(update={"width": 64, "embedding": 128}), 3, 32)
-    kernel, matrix = network.streams[0][2].weight, network.attention[0].query.weight
+    kernel, matrix = network.streams[0][2].weight, network.attention[0].phases[0].query.weight
     assert kernel.std().item() == pytest.approx((2 / kernel[0].numel()) ** 0.5, rel=0.02)
     assert matrix.std().item() == pytest.approx((1 / 128) ** 0.5, rel=0.02)
     biases = [p for name, p in network.named_parameters() if name.endswith("bias")]
@@ -175,6 +236,6 @@ def test_building_leaves_the_global_generator_alone():
 def test_phases_are_numbered_in_storage_order():
     numbers = [
         phase_numbers(TINY.model_copy(update={"phases": name}))
-        for name in ("both", "onset_apex", "apex_offset", "whole_clip")
+        for name in ("both", "onset_apex", "apex_offset", "whole_clip", "three")
     ]
-    assert numbers == [(0, 1), (0,), (1,), (2,)]
+    assert numbers == [(0, 1), (0,), (1,), (2,), (0, 1, 2)]

@@ -8,10 +8,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from dianet_ray.model.streams import Cnn, ResNet18, Shortcut, halved, largest_of_three
+from dianet_ray.model.streams import (
+    BACKBONES,
+    EfficientNetLite0,
+    ResNet18,
+    SameConv2d,
+    Shortcut,
+    halved,
+    largest_of_three,
+)
 
 
-@pytest.mark.parametrize("backbone", [Cnn, ResNet18])
+@pytest.mark.parametrize("backbone", BACKBONES.values())
 @pytest.mark.parametrize("size", [32, 50, 64, 96, 112, 128, 224])
 def test_a_stream_says_the_size_of_its_map(backbone, size):
     stream = backbone(2, size)
@@ -26,6 +34,19 @@ def test_a_shortcut_is_the_ordinary_strided_convolution(stride, side):
     layer = Shortcut(3, 4, stride).double()
     x = torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(7)).double()
     torch.testing.assert_close(layer(x), functional.conv2d(x, layer.weight, None, stride))
+
+
+@given(st.integers(1, 40), st.sampled_from([1, 3, 5]), st.sampled_from([1, 2]))
+def test_padding_as_tensorflow_does_keeps_every_stride_th_place(side, size, stride):
+    layer = SameConv2d(1, 1, size, stride)
+    layer.weight.data.zero_()
+    layer.weight.data[..., size // 2, size // 2] = 1
+    x = torch.arange(1.0, side + 1).expand(side, side)
+    y = layer(x[None, None])[0, 0, 0]
+    assert len(y) == halved(side) if stride == 2 else side
+    # With the odd pixel at the far end, an even side is read from its second place on.
+    first = 1 if stride == 2 and side % 2 == 0 and size > 1 else 0
+    assert y.tolist() == x[0, first::stride].tolist()
 
 
 @given(st.integers(1, 500), st.integers(0, 6))
@@ -67,3 +88,16 @@ def test_the_resnet_carries_the_published_names_and_shapes():
             expected |= {f"layer{layer}.0.downsample.0.weight"}
             expected |= {f"layer{layer}.0.downsample.1.{each}" for each in norm}
     assert set(state) == expected
+
+
+def test_the_efficientnet_carries_the_published_names_and_shapes():
+    """The weights file of its package drops in, but for its classifier `_fc`."""
+    state = EfficientNetLite0(32, 224).state_dict()
+    trained = [name for name in state if name.endswith((".weight", ".bias"))]
+    assert sum(state[name].numel() for name in trained) == 4_652_008 - 1_281_000
+    assert state["_conv_stem.weight"].shape == (32, 3, 3, 3)
+    assert state["_blocks.3._depthwise_conv.weight"].shape == (144, 1, 5, 5)
+    assert state["_blocks.15._project_conv.weight"].shape == (320, 1152, 1, 1)
+    assert state["_bn1.running_var"].shape == (1280,)
+    assert "_blocks.0._expand_conv.weight" not in state
+    assert len(state) == 296 - 2

@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from dianet_ray.model.network import build
-from dianet_ray.model.stack import adamw
+from dianet_ray.model.stack import optimiser_of
 from dianet_ray.model.training import (
     Log,
     NonFiniteLoss,
     class_weights,
     learning_rate,
+    losses,
     targets,
 )
 from tests.support.toy import TINY
@@ -46,6 +47,74 @@ def test_targets_give_the_library_s_weighted_smoothed_loss():
     torch.testing.assert_close(weighted.sum(1), weights)
 
 
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=60), st.floats(0, 0.9999))
+def test_effective_numbers_weigh_between_all_alike_and_inversely_to_the_clips(labels, beta):
+    labels = np.array(labels)
+    weights = class_weights(labels, 6, beta)
+    counts = np.bincount(labels, minlength=6)
+    assert weights[labels].mean() == pytest.approx(1)
+    present = np.flatnonzero(counts)
+    effective = (1 - beta ** counts[present]) / (1 - beta)
+    assert np.ptp(weights[present] * effective) == pytest.approx(0, abs=1e-9)
+    alike, inverse = class_weights(labels, 6, 0), class_weights(labels, 6)
+    np.testing.assert_allclose(alike[present], 1)
+    rarest, commonest = min(present, key=counts.__getitem__), max(present, key=counts.__getitem__)
+    ratio = weights[rarest] / weights[commonest]
+    assert 1 - 1e-9 <= ratio <= inverse[rarest] / inverse[commonest] + 1e-9
+
+
+def test_the_effective_numbers_are_used_by_their_loss_only():
+    labels = np.array([0] * 40 + [1] * 3)
+    plain, balanced = (
+        targets(TINY.model_copy(update={"loss": loss}), labels, 2).sum(1)
+        for loss in ("focal", "class_balanced")
+    )
+    torch.testing.assert_close(plain, torch.from_numpy(class_weights(labels, 2)).float())
+    beta = TINY.class_balanced_beta
+    expected = torch.from_numpy(class_weights(labels, 2, beta)).float()
+    torch.testing.assert_close(balanced, expected)
+
+
+def focal(gamma):
+    return TINY.model_copy(update={"loss": "focal", "focal_gamma": gamma})
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0, 2.0, 5.0])
+def test_the_focal_loss_is_that_of_its_paper(gamma):
+    logits = torch.randn(2, 6, 4, generator=torch.Generator().manual_seed(0))
+    truth = torch.tensor([[0, 1, 2, 3, 0, 1], [2, 2, 2, 1, 1, 0]])
+    wanted = functional.one_hot(truth, 4).float()
+    p = logits.softmax(-1).gather(-1, truth.unsqueeze(-1)).squeeze(-1)
+    expected = (-((1 - p) ** gamma) * p.log()).mean(-1)
+    torch.testing.assert_close(losses(focal(gamma), logits, wanted), expected)
+    if gamma == 0:
+        torch.testing.assert_close(losses(TINY, logits, wanted), expected)
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.3, 1.0, 2.0])
+def test_the_focal_loss_of_a_certain_answer_has_a_finite_gradient(gamma):
+    logits = torch.tensor([[[300.0, 0.0], [0.0, 300.0]]], requires_grad=True)
+    wanted = torch.tensor([[[0.9, 0.1], [0.9, 0.1]]])
+    loss = losses(focal(gamma), logits, wanted)
+    loss.sum().backward()
+    assert torch.isfinite(loss).all()
+    assert torch.isfinite(logits.grad).all()
+
+
+@pytest.mark.parametrize("n", [1, 2, 10, 100, 801])
+def test_one_cycle_rises_from_a_twenty_fifth_for_three_tenths_and_then_falls(n):
+    values = TINY.model_copy(update={"steps": n, "warmup": 50, "schedule": "one_cycle"})
+    rates = np.array([learning_rate(values, step) for step in range(1, n + 1)])
+    top = max(1, round(0.3 * n))
+    assert rates[top - 1] == pytest.approx(values.learning_rate)
+    assert (np.diff(rates[:top]) > 0).all()
+    assert (np.diff(rates[top - 1 :]) < 0).all()
+    assert (rates > 0).all()
+    if n == 801:
+        assert rates[0] == pytest.approx(values.learning_rate / 25, rel=0.01)
+        assert rates[-1] < 1e-4 * values.learning_rate
+
+
 @given(
     st.integers(1, 300), st.integers(0, 300), st.sampled_from(["averaged", "cosine", "constant"])
 )
@@ -63,13 +132,13 @@ def test_the_learning_rate_warms_up_to_its_setting_and_then_never_rises(n, warmu
         assert rates[-1] < 0.01 * values.learning_rate
 
 
-@pytest.mark.parametrize("backbone", ["cnn", "resnet18"])
+@pytest.mark.parametrize("backbone", ["cnn", "shallow", "resnet18", "efficientnet_lite0"])
 def test_only_kernels_and_matrices_decay(backbone):
     network = build(TINY.model_copy(update={"backbone": backbone}), 3, 32)
-    groups = adamw(TINY, network).param_groups
+    groups = optimiser_of(TINY, network).param_groups
     of_group = [{id(p) for p in group["params"]} for group in groups]
     for name, parameter in network.named_parameters():
-        is_matrix = name.endswith("weight") and "norm" not in name and parameter.dim() > 1
+        is_matrix = name.endswith("weight") and parameter.dim() > 1
         assert (id(parameter) in of_group[0]) == is_matrix, name
         assert (id(parameter) in of_group[1]) == (not is_matrix), name
     assert [group["weight_decay"] for group in groups] == [TINY.weight_decay, 0]

