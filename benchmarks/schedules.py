@@ -28,7 +28,8 @@ from torch.nn import functional
 from benchmarks.paired import Counts, Predictions, asked, difference, joined, run, uf1
 from dianet_ray.model.batches import Batch, Pixels, batches, steps
 from dianet_ray.model.fit import LabelledImages, Member, fit, predict, start
-from dianet_ray.model.network import DIANet, phase_numbers
+from dianet_ray.model.inputs import phase_numbers
+from dianet_ray.model.network import DIANet
 from dianet_ray.model.stack import Alone, Average, State, decaying, optimiser_of
 from dianet_ray.model.training import targets
 from dianet_ray.settings import Settings

@@ -20,8 +20,9 @@ import numpy as np
 import torch
 
 from dianet_ray.model.batches import Batch, Pixels, batches, steps
+from dianet_ray.model.build import build, lay_out
 from dianet_ray.model.fit import repeatable
-from dianet_ray.model.network import build, lay_out, phase_numbers
+from dianet_ray.model.inputs import phase_numbers
 from dianet_ray.model.stack import trainee_of
 from dianet_ray.model.training import Log, targets, train
 from dianet_ray.settings import Settings

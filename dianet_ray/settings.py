@@ -30,6 +30,12 @@ class Settings(BaseModel):
     # Frozen, because the hash of these values names the configuration.
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    network: str = Field(
+        "dianet", description="what is trained: dianet, or a network file, by name and content"
+    )
+    own: tuple[tuple[str, Value], ...] = Field(
+        (), description="values of the settings that a network file adds, by name"
+    )
     backbone: Literal["cnn", "shallow", "resnet18", "efficientnet_lite0"] = Field(
         "cnn",
         description="network of a stream: four convolutions, three side by side, ResNet-18, or "
@@ -193,8 +199,18 @@ class Settings(BaseModel):
         >>> Settings(heads=2, shift=0).changes(), Settings().changes()
         ('heads: 2, shift: 0.0', 'the defaults')
         """
-        changed = self.model_dump(exclude_defaults=True)
+        defaults = Settings().values()
+        changed = {k: v for k, v in self.values().items() if v != defaults.get(k)}
         return ", ".join(f"{name}: {value}" for name, value in changed.items()) or "the defaults"
+
+    def values(self) -> dict[str, Value]:
+        """Return the value of each setting by name, those that a network file adds included.
+
+        >>> Settings(network="net.py@0123456789abcdef", own=(("depth", 3),)).values()["depth"]
+        3
+        """
+        values = self.model_dump()
+        return values | dict(values.pop("own"))
 
     @model_validator(mode="after")
     def _check(self) -> Settings:
@@ -211,7 +227,18 @@ class Settings(BaseModel):
             raise ValueError(f"phases: {self.phases} needs {needs}, got {self.fusion}")
         if self.loss == "class_balanced" and not self.class_weights:
             raise ValueError("loss: class_balanced needs class_weights: true, got false")
-        if not _PRETRAINED.fullmatch(self.pretrained):
+        return self
+
+    @model_validator(mode="after")
+    def _check_start(self) -> Settings:
+        if self.network != "dianet" and not _BY_CONTENT.fullmatch(self.network):
+            raise ValueError(f"network: got {self.network}; dianet, or a network file")
+        if self.network == "dianet" and self.own:
+            raise ValueError(f"dianet has no settings {', '.join(name for name, _ in self.own)}")
+        if self.network != "dianet" and self.pretrained != "none":
+            raise ValueError(f"pretrained: {self.pretrained} needs network: dianet")
+        is_named = self.pretrained in ("none", "imagenet")
+        if not is_named and not _BY_CONTENT.fullmatch(self.pretrained):
             raise ValueError(f"pretrained: got {self.pretrained}; none, imagenet, or a file")
         if self.pretrained == "imagenet" and (self.backbone, self.width) != _IMAGENET:
             raise ValueError(
@@ -226,7 +253,7 @@ class Settings(BaseModel):
 
 
 _IMAGENET = ("efficientnet_lite0", 32)
-_PRETRAINED = re.compile(r"none|imagenet|[^@/]+@[0-9a-f]{16}")
+_BY_CONTENT = re.compile(r"[^@/]+@[0-9a-f]{16}")  # a file's name and the start of its sha256
 
 
 _FUSIONS = get_args(Settings.model_fields["fusion"].annotation)
@@ -262,12 +289,30 @@ Dimension = Choice | Range
 
 
 @dataclass(frozen=True, slots=True)
+class NetworkFile(Record):
+    """A user's network: the name of its file, and the Python text in it."""
+
+    name: str
+    text: str
+
+    @property
+    def id(self) -> str:
+        """Name the content, as `Settings.network` does.
+
+        >>> NetworkFile("net.py", "").id
+        'net.py@e3b0c44298fc1c14'
+        """
+        return f"{self.name}@{hashlib.sha256(self.text.encode()).hexdigest()[:16]}"
+
+
+@dataclass(frozen=True, slots=True)
 class SpaceIdentity(Record):
     """The set of settings that a study searches, as its identity records it.
 
     `fixed` replaces defaults, `search` names the settings that vary, `constraints` read
     `A divides B` or `A <= B`, and `first_settings` run first, in this order. `around` holds the
-    value of each searched setting that early draws begin with; None where none do.
+    value of each searched setting that early draws begin with; None where none do. `network` is
+    the network file that trains instead of DIANet.
     """
 
     sampler: Sampler
@@ -276,9 +321,39 @@ class SpaceIdentity(Record):
     constraints: tuple[str, ...]
     first_settings: tuple[Settings, ...]
     around: dict[str, Value] | None
+    network: NetworkFile | None = None
 
 
-def parse_settings(values: Mapping[str, object], where: str) -> Settings:
+def complete(values: Mapping[str, object], kind: type[Settings] = Settings) -> Settings:
+    """Make settings of values by name, with the defaults of `kind` for those that are missing.
+
+    Args:
+        values: what is known; `kind` is validated too, where it is a network file's own class.
+        kind: the settings of the network.
+
+    Raises:
+        ValidationError: an unknown name or a bad value.
+    """
+    if kind is Settings:
+        return Settings(**values)
+    made = kind(**values).model_dump()
+    own = tuple((name, made.pop(name)) for name in own_names(kind))
+    return Settings(**made | {"own": own})
+
+
+def own_names(kind: type[Settings]) -> list[str]:
+    """List the settings that a network file adds."""
+    return [name for name in kind.model_fields if name not in Settings.model_fields]
+
+
+def setting_names(kind: type[Settings] = Settings) -> list[str]:
+    """List what a space may fix or search."""
+    return [name for name in kind.model_fields if name not in ("network", "own")]
+
+
+def parse_settings(
+    values: Mapping[str, object], where: str, kind: type[Settings] = Settings
+) -> Settings:
     """Validate settings.
 
     Raises:
@@ -286,11 +361,11 @@ def parse_settings(values: Mapping[str, object], where: str) -> Settings:
             where the values come from.
     """
     try:
-        return Settings(**values)
+        return complete(values, kind)
     except ValidationError as error:
         problem = first_problem(error)
         if problem.is_unknown:
-            known = ", ".join(sorted(Settings.model_fields))
+            known = ", ".join(sorted(setting_names(kind)))
             raise InputError(f"{where}: unknown setting {problem.name}; known: {known}") from None
         raise InputError(f"{where}: {problem}") from None
 

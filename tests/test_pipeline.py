@@ -185,3 +185,23 @@ def test_a_missing_weights_file_is_trained_again_to_the_same_bytes(folder):
     found = search(folder)
     assert "1 weights file missing or damaged" in found.stderr
     assert weights[0].read_bytes() == before
+
+
+def test_a_network_of_ones_own_is_searched_collected_and_predicts_when_it_is_trusted(folder):
+    store = f"sqlite:///{folder / 'own.db'}"
+    words = ["--space", "ststnet", "--configs", 2, "--wave-size", 2, "--strategy", "exhaustive"]
+    command(
+        *("search", folder / "images", folder / "own", *words),
+        *("--set", "steps=20", "--tracking-uri", store),
+    )
+    document = json.loads(command("report", folder / "own", "--json").stdout)
+    (first, second) = (dict(config["settings"]["own"]) for config in document["configs"])
+    assert first == {"kernels": 1}
+    assert second["kernels"] in (1, 2, 4)
+    command("collect", folder / "own-model", "--study", folder / "own", "--tracking-uri", store)
+    words = ["predict", folder / "own-model", first_clip(folder / "newcomers")]
+    refused = command(*words, status=2).stderr
+    assert refused.count("\n") == 1
+    assert "ststnet.py" in refused
+    (found,) = json.loads(command(*words, "--trust-code", "--json").stdout)
+    assert sum(found["probabilities"].values()) == pytest.approx(1, abs=1e-4)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from dianet_ray.model.network import build
+from dianet_ray.model.build import build
 from dianet_ray.search.draw import draw
 from dianet_ray.search.space_file import load_space, shipped
 

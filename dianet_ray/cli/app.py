@@ -234,6 +234,7 @@ def search(
     space: flags.SpaceName,
     fixed: flags.Fixed = None,
     enqueue: flags.Enqueue = None,
+    network: flags.Network = None,
     address: flags.Address = None,
     dry_run: flags.DryRun = False,
     *,
@@ -252,7 +253,7 @@ def search(
     from dianet_ray.search.plan import make_plan
     from dianet_ray.search.space_file import read_space
 
-    searched = read_space(space, fixed or [], enqueue)
+    searched = read_space(space, fixed or [], enqueue, network)
     loaded = load_images(images.absolute())
     asked = Search(
         partial(make_plan, loaded, path, space=searched, options=options),
@@ -362,6 +363,7 @@ def predict(
     apex: flags.ApexFrame = None,
     offset: flags.OffsetFrame = None,
     subject: flags.Subject = None,
+    trust_code: flags.TrustCode = False,
     as_json: flags.Json = False,
 ) -> None:
     """Predict the classes of clips with collected fold models."""
@@ -369,7 +371,7 @@ def predict(
     from dianet_ray.ensemble.predict import predict as predict_clips
 
     moments = Moments(onset=onset, apex=apex, offset=offset)
-    found = predict_clips(model, clips, moments=moments, subject=subject)
+    found = predict_clips(model, clips, moments=moments, subject=subject, trusts_code=trust_code)
     if as_json:
         print_json([to_plain(one) for one in found])
         return

@@ -18,7 +18,7 @@ from typer import Argument, Option
 
 from dianet_ray.datasets.releases import DATASETS
 from dianet_ray.options import Options, TrackingOptions, flags_of, parse_options
-from dianet_ray.settings import Settings
+from dianet_ray.settings import setting_names
 from dianet_ray.storage.addresses import located
 from dianet_ray.synth.layouts import LAYOUTS
 
@@ -205,7 +205,7 @@ SpaceName = Annotated[
     Option(
         "--space",
         metavar="NAME|FILE",
-        help="Name of a shipped search space (dianet, phases, quick), or a YAML file.",
+        help="Name of a shipped search space (dianet, phases, quick, ststnet), or a YAML file.",
     ),
 ]
 Fixed = Annotated[
@@ -214,12 +214,20 @@ Fixed = Annotated[
         "--set",
         metavar="NAME=VALUE",
         help="Fix a setting to one value; may be given repeatedly. Settings: "
-        f"{', '.join(Settings.model_fields)}.",
+        f"{', '.join(setting_names())}.",
     ),
 ]
 Enqueue = Annotated[
     Path | None,
     Option("--enqueue", metavar="FILE", help="YAML list of settings to train first."),
+]
+Network = Annotated[
+    Path | None,
+    Option(
+        "--network",
+        metavar="FILE.py",
+        help="Train the network of this file, instead of DIANet or of the space's.",
+    ),
 ]
 DryRun = Annotated[bool, Option("--dry-run", help="Print the plan, then stop.")]
 
@@ -259,6 +267,10 @@ ApexFrame = Annotated[
 OffsetFrame = Annotated[
     int | None,
     Option("--offset", help="Number of the offset frame. Default: the last frame of the clip."),
+]
+TrustCode = Annotated[
+    bool,
+    Option("--trust-code", help="Run the network file of a model whose network a user wrote."),
 ]
 Subject = Annotated[
     str | None,

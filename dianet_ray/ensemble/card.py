@@ -31,7 +31,7 @@ from dianet_ray.protocol.standing import Standing
 from dianet_ray.protocol.study import Study
 from dianet_ray.report.document import summarise
 from dianet_ray.report.records import Report
-from dianet_ray.settings import Settings
+from dianet_ray.settings import NetworkFile, Settings
 
 VERSIONS = ("torch", "device", "threads", "block")
 """What a training's record says that can change its weights."""
@@ -68,7 +68,7 @@ class Card(Record):
     were made, `images_hash` which they were; the statistics that normalise images are in each
     weights file. `metrics` is by metric. `subjects` are hashes; `clips` holds a subject's hash by
     the fingerprint of the clip's images. `versions` lists by key what the fold models were trained
-    with; more than one value means a mixture.
+    with; more than one value means a mixture. `network` is the code of a user's network.
     """
 
     # CARD_FORMAT; a Literal takes no name.
@@ -90,6 +90,7 @@ class Card(Record):
     folds: Annotated[tuple[FoldFile, ...], Field(min_length=1)]
     clips: dict[str, str]
     versions: dict[str, tuple[str, ...]]
+    network: NetworkFile | None = None
 
 
 def make(standing: Standing, fingerprints: Mapping[str, str]) -> Card:
@@ -132,6 +133,7 @@ def make(standing: Standing, fingerprints: Mapping[str, str]) -> Card:
             if clip.clip_id in fingerprints
         },
         versions=_versions(trainings),
+        network=study.identity.space.network,
     )
 
 

@@ -15,13 +15,14 @@ import numpy as np
 from safetensors import SafetensorError
 from torch import Tensor
 
-from dianet_ray.artefacts import Record
+from dianet_ray.artefacts import CARD_JSON, Record
 from dianet_ray.datasets.subjects import COMPOSITES, EXAMPLES, full_name
 from dianet_ray.ensemble.card import Card, read, subject_hash
 from dianet_ray.errors import InputError, one_line
 from dianet_ray.imaging.clip_images import ClipImages, FrameSpan, clip_images
 from dianet_ray.imaging.frames import FrameError, UnfitError, frame_numbers
 from dianet_ray.model import fit
+from dianet_ray.model.own_network import trust
 from dianet_ray.model.weights import load_weights
 from dianet_ray.prepare.images import fingerprint
 
@@ -77,6 +78,7 @@ def predict(
     *,
     moments: Moments | None = None,
     subject: str | None = None,
+    trusts_code: bool = False,
 ) -> list[Prediction]:
     """Predict clips with the fold models that may predict them.
 
@@ -86,16 +88,24 @@ def predict(
         moments: frame numbers, for one clip; found in the frames by default.
         subject: who it is, in any way that the data set writes it (`1`, `sub01`,
             `casme2/sub01`).
+        trusts_code: run the network file of a model whose network a user wrote.
 
     Raises:
-        InputError: a damaged model folder, frames that cannot be used, numbers out of order,
-            or numbers for more than one clip.
+        InputError: a damaged model folder, or one with code that is not trusted, frames that
+            cannot be used, numbers out of order, or numbers for more than one clip.
     """
     moments = moments or Moments()
     if len(clips) > 1 and moments != Moments():
         raise InputError(f"--onset, --apex and --offset describe one clip: got {len(clips)} clips")
     # Every file is hashed here, before torch reads any of them.
     card = read(model)
+    if card.network is not None:
+        if not trusts_code:
+            raise InputError(
+                f"this model runs the code of {card.network.name}, which its card holds: read it "
+                f"({model / CARD_JSON}), then give --trust-code"
+            )
+        trust(card.network)
     weights = _load(model, card)
     return [_predict_clip(clip, card, weights, moments, subject) for clip in clips]
 

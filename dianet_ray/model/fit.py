@@ -19,7 +19,10 @@ from torch import Tensor
 
 from dianet_ray.artefacts import LoggedStep
 from dianet_ray.model.batches import Pixels, batches, steps
-from dianet_ray.model.network import DIANet, build, phase_numbers
+from dianet_ray.model.build import build
+from dianet_ray.model.inputs import phase_numbers
+from dianet_ray.model.network import DIANet
+from dianet_ray.model.own_network import OwnNetwork
 from dianet_ray.model.pretrained import put
 from dianet_ray.model.stack import State, trainee_of
 from dianet_ray.model.training import Log, NonFiniteLoss, targets, train
@@ -241,8 +244,8 @@ def _train(
     with repeatable(device):
         pixels = Pixels(clips.images, phase_numbers(common), device=device)
         networks = [start(common, clips, one, pixels) for one in known]
-        if common.pretrained != "none":
-            for network, member in zip(networks, members, strict=True):
+        for network, member in zip(networks, members, strict=True):
+            if isinstance(network, DIANet) and common.pretrained != "none":
                 put(network.streams, member.pretrained or {}, common.pretrained)
         plan = steps(settings, known, n_features=networks[0].n_features, device=device)
         way = train(
@@ -258,7 +261,7 @@ def _train(
 
 def start(
     settings: Settings, clips: LabelledImages, known: tuple[Tensor, int], pixels: Pixels
-) -> DIANet:
+) -> DIANet | OwnNetwork:
     """Build a member's network, with the statistics of its training images where it needs them.
 
     `known` are its training clips and its seed.

@@ -8,92 +8,18 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dianet_ray.artefacts import N_CHANNELS, PHASES
+from dianet_ray.model.inputs import Normalisation, Picture, phase_numbers
 from dianet_ray.model.streams import BACKBONES, BatchNorm, Stream
 from dianet_ray.settings import Settings
 
-FIXED_SCALE = 10.0
-"""`fixed` divides by this. Stored images are divided by the sum of their positive coefficients,
-so a value is a difference of grey levels: motion is typically within 30, its deviation 3 to 10."""
-
 MAX_SIDE = 8
 """Maximum number of tokens per side; larger feature maps are averaged down to it."""
-
-# 1.2 times as fast as the default layout on a CPU.
-MEMORY_FORMAT = torch.channels_last
-
-
-def phase_numbers(settings: Settings) -> tuple[int, ...]:
-    """List the positions in `artefacts.PHASES` of the phases that these settings use."""
-    if settings.phases == "three":
-        return tuple(range(len(PHASES)))
-    names = PHASES[:2] if settings.phases == "both" else (settings.phases,)
-    return tuple(PHASES.index(name) for name in names)
-
-
-class Normalisation(nn.Module):
-    """The network's first layer: stored values (B, P, C, H, W) to a scale near one.
-
-    `fixed` divides by FIXED_SCALE and keeps no motion at 0; `minmax` maps each image, all its
-    channels together, to [-1, 1] and a static image to 0; `standard` subtracts the mean and
-    divides by the deviation per phase and channel, buffers that hold what `set` was given.
-    """
-
-    def __init__(self, kind: str, n_phases: int) -> None:
-        super().__init__()
-        self.kind = kind
-        if kind == "standard":
-            self.register_buffer("mean", torch.zeros(n_phases, N_CHANNELS))
-            self.register_buffer("deviation", torch.ones(n_phases, N_CHANNELS))
-
-    def set(self, mean: Tensor, deviation: Tensor) -> None:
-        """Keep statistics (P, C); a channel without any spread is only centred."""
-        self.get_buffer("mean").copy_(mean)
-        self.get_buffer("deviation").copy_(torch.where(deviation > 0, deviation, 1.0))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Normalise; the memory layout stays that of the input."""
-        if self.kind == "fixed":
-            return x * (1 / FIXED_SCALE)
-        if self.kind == "standard":
-            mean, deviation = self.get_buffer("mean"), self.get_buffer("deviation")
-            return (x - mean[:, :, None, None]) / deviation[:, :, None, None]
-        low, high = x.amin((2, 3, 4), keepdim=True), x.amax((2, 3, 4), keepdim=True)
-        middle, half = (high + low) / 2, (high - low) / 2
-        # A static image has half = 0, and 0 / 0 would make the whole batch NaN.
-        return (x - middle) / torch.where(half > 0, half, 1.0)
-
-
-class Picture(nn.Module):
-    """Turns images from -1 (black) to 1 (white) into what torchvision's weights were trained on.
-
-    Those expect each channel without the mean of ImageNet and divided by its deviation.
-    """
-
-    mean: Tensor
-    deviation: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        mean, deviation = torch.tensor([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]])
-        self.register_buffer("mean", (2 * mean - 1)[:, None, None])
-        self.register_buffer("deviation", (2 * deviation)[:, None, None])
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Scale (B, P, C, H, W)."""
-        return (x - self.mean) / self.deviation
-
-
-def _expects_pictures(settings: Settings) -> bool:
-    # EfficientNet-Lite0's own weights expect the scale from -1 to 1 as it is.
-    return settings.pretrained != "none" and settings.backbone == "resnet18"
 
 
 class Tokens(nn.Module):
@@ -268,35 +194,6 @@ def _draw(module: nn.Module) -> None:
         nn.init.zeros_(module.bias)
 
 
-def build(settings: Settings, n_classes: int, image_size: int, seed: int = 0) -> DIANet:
-    """Build a network on the CPU.
-
-    Args:
-        settings: what the network looks like.
-        n_classes: length of the logits.
-        image_size: side of the images in pixels.
-        seed: decides its start values.
-    """
-    with _seeded(seed):
-        network = DIANet(settings, n_classes, image_size)
-    lay_out(network, MEMORY_FORMAT)
-    return network
-
-
-def lay_out(network: nn.Module, layout: torch.memory_format) -> None:
-    """Lay kernels out as the maps are, or each forward pass would convert them again."""
-    for parameter in network.parameters():
-        if parameter.dim() == 4:
-            parameter.data = parameter.data.contiguous(memory_format=layout)
-
-
-@contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """Seed torch's generator of the CPU, and give it back as it was."""
-    before = torch.get_rng_state()
-    # Not torch.manual_seed, which seeds CUDA's generators as well.
-    torch.default_generator.manual_seed(seed)
-    try:
-        yield
-    finally:
-        torch.set_rng_state(before)
+def _expects_pictures(settings: Settings) -> bool:
+    # EfficientNet-Lite0's own weights expect the scale from -1 to 1 as it is.
+    return settings.pretrained != "none" and settings.backbone == "resnet18"

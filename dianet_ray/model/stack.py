@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
-from dianet_ray.model.network import lay_out
+from dianet_ray.model.build import lay_out
 from dianet_ray.settings import Settings
 
 State = dict[str, Tensor]

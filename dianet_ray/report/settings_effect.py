@@ -5,6 +5,7 @@ Settings vary together in a search, so these are observations to look at, not an
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any
@@ -34,11 +35,12 @@ def effects(points: Sequence[tuple[Settings, float]], searched: Searched) -> dic
         For each setting that takes two values or more, heads and learning rate first: its values
         in order, or the thirds of its range.
     """
-    names = [*FIRST, *(name for name in Settings.model_fields if name not in FIRST)]
+    known = [settings.values() for settings, _ in points]
+    names = dict.fromkeys([*FIRST, *itertools.chain(*known)])
     scores = [score for _, score in points]
     found = {}
     for name in names:
-        values = [getattr(settings, name) for settings, _ in points]
+        values: list[Any] = [of_one[name] for of_one in known]
         # A setting that was searched but never varied has shown no effect yet.
         if len(set(values)) < 2:
             continue

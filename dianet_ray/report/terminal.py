@@ -64,7 +64,7 @@ def _ranking(report: Report) -> Table:
             str(config.number),
             config.config_id,
             *(f"{config.scores.of(metric):.3f}" for metric in metrics),
-            *(escape(show(getattr(config.settings, name))) for name in varied),
+            *(escape(show(config.settings.values()[name])) for name in varied),
             style="bold" if config is rows[0] else None,
         )
     return table
@@ -89,7 +89,7 @@ def _result(report: Report, champion: Champion) -> Table:
 
 
 def _about(report: Report, champion: Champion) -> list[str]:
-    settings = champion.settings.model_dump().items()
+    settings = champion.settings.values().items()
     recall = ", ".join(f"{name} {value:.2f}" for name, value in champion.recall.items())
     return [
         "Scores are of the held-out predictions of all folds together; 95 % intervals come from a "

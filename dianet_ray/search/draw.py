@@ -187,7 +187,7 @@ def _told(
     past: Past, distributions: dict[str, BaseDistribution], *, is_running: bool
 ) -> FrozenTrial | None:
     """Describe an earlier configuration to Optuna; None when it lies outside what is searched."""
-    values = past.settings.model_dump()
+    values = past.settings.values()
     params = {name: values[name] for name in distributions}
     if not all(_contains(distributions[name], value) for name, value in params.items()):
         return None

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import itertools
+from collections.abc import Callable, Iterator
 
-from dianet_ray.model.network import build
+import torch
+from pydantic import ValidationError
+
+from dianet_ray.model.build import build
 from dianet_ray.progress import count
 from dianet_ray.protocol.study import Study
 from dianet_ray.search.plan import Plan
 from dianet_ray.search.space import Space
-from dianet_ray.settings import Choice, Settings, Value
+from dianet_ray.settings import Settings, complete, own_names
 
 
 def largest_training_bytes(plan: Plan) -> int:
@@ -17,36 +22,30 @@ def largest_training_bytes(plan: Plan) -> int:
 
     They are those of one point.
     """
-    size = plan.study.origin.recipe.image_size
+    size, n_classes = plan.study.origin.recipe.image_size, len(plan.study.classes)
+    # Without storage: the largest of a wide space may take gigabytes. A user's file may need it.
+    with torch.device("meta" if plan.space.network is None else "cpu"):
+        networks = [build(one, n_classes, size) for one in _candidates(plan.space)]
     return max(
-        sum(
-            p.numel() * p.element_size()
-            for p in build(one, len(plan.study.classes), size).parameters()
-        )
-        for one in _candidates(plan.space)
+        sum(p.numel() * p.element_size() for p in network.parameters()) for network in networks
     )
 
 
 def _candidates(space: Space) -> list[Settings]:
-    return [*space.first_settings, *filter(None, [_largest(space)])]
+    return [*space.first_settings, *_largest(space)]
 
 
-def _largest(space: Space) -> Settings | None:
-    """Complete the largest value of every dimension that shapes the network."""
-    if not space.dimensions:
-        return space.settings({})
-    largest: dict[str, Value] = {**Settings().model_dump(), **space.fixed}
-    largest |= {"heads": 1, "phases": "both", "fusion": "cross_attention"}
-    for name in ("width", "embedding", "backbone", "steps", "points"):
-        dimension = space.dimensions.get(name)
-        if isinstance(dimension, Choice):
-            largest[name] = max(dimension.values)
-        elif dimension is not None:
-            largest[name] = dimension.high
-    schedule = space.dimensions.get("schedule")
-    if isinstance(schedule, Choice) and "averaged" in schedule.values:
+def _largest(space: Space) -> Iterator[Settings]:
+    """Complete the largest numbers that shape a network, with every choice that does."""
+    largest = space.defaults() | {"heads": 1}
+    for name in ("width", "embedding", "layers", "steps", "points"):
+        largest[name] = max(space.values(name))
+    if "averaged" in space.values("schedule"):
         largest["schedule"] = "averaged"  # the only one that is shown more than once
-    return Settings(**largest)
+    names = ("backbone", "shared_streams", "phases", "fusion", "gate", *own_names(space.kind))
+    for values in itertools.product(*map(space.values, names)):
+        with contextlib.suppress(ValidationError):  # choices that do not go together
+            yield complete({**largest, **dict(zip(names, values, strict=True))}, space.kind)
 
 
 def most_disk_bytes(plan: Plan) -> int:

@@ -13,6 +13,7 @@ import numpy as np
 
 from dianet_ray.artefacts import DRIVER_FOLDER, STUDY_JSON, Objective, to_plain
 from dianet_ray.errors import InputError, one_line
+from dianet_ray.model.own_network import OwnNetwork, check
 from dianet_ray.options import SearchOptions
 from dianet_ray.protocol.ladder import (
     EXHAUSTIVE,
@@ -128,6 +129,8 @@ def make_plan(images: Images, path: Path, *, space: Space, options: SearchOption
         clips=used.clips,
         classes=tuple(labels.classes),
     )
+    if space.network is not None:
+        _check_network(space, len(study.classes), study.origin.recipe.image_size)
     n_configs = _n_configs(study, settled.n_asked, options)
     plan = Plan(
         path,
@@ -141,6 +144,13 @@ def make_plan(images: Images, path: Path, *, space: Space, options: SearchOption
     )
     _check_budget(plan)
     return plan
+
+
+def _check_network(space: Space, n_classes: int, image_size: int) -> None:
+    """Try a user's network once, before any trial does."""
+    settings = space.first_settings[:1] or (space.settings(space.centre()),)
+    for one in filter(None, settings):
+        check(OwnNetwork(one, n_classes, image_size), one, n_classes, image_size)
 
 
 def _identity(

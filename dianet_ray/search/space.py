@@ -20,11 +20,13 @@ from dianet_ray.protocol.ladder import Ladder
 from dianet_ray.settings import (
     Choice,
     Dimension,
+    NetworkFile,
     Range,
     Sampler,
     Settings,
     SpaceIdentity,
     Value,
+    complete,
     parse_settings,
 )
 
@@ -85,6 +87,7 @@ class Space:
     `ladder` is how the file wants the space to be searched. It is no part of the space's identity,
     because a study records the ladder that it used by itself. `weights` are the files that stand
     behind values of `pretrained`; the values name their content, so paths are no part either.
+    `network` is a user's network file, and `kind` its settings.
     """
 
     sampler: Sampler
@@ -95,31 +98,38 @@ class Space:
     around: dict[str, Value] | None = None
     ladder: Ladder | None = None
     weights: dict[str, Path] = field(default_factory=dict)
+    network: NetworkFile | None = None
+    kind: type[Settings] = Settings
+
+    def defaults(self) -> dict[str, Value]:
+        """Return the value that each setting has where the space says nothing."""
+        named = {} if self.network is None else {"network": self.network.id}
+        return complete(named, self.kind).values() | self.fixed
 
     def centre(self) -> dict[str, Value]:
         """Return what early draws begin with: a value for each searched setting."""
-        known = {**Settings().model_dump(), **self.fixed, **(self.around or {})}
+        known = {**self.defaults(), **(self.around or {})}
         return {name: known[name] for name in self.dimensions}
 
     def values(self, name: str) -> tuple[Value, ...]:
         """List the values that a setting can take; of a range its ends."""
-        of_first = [getattr(one, name) for one in self.first_settings]
+        of_first = [one.values()[name] for one in self.first_settings]
         match self.dimensions.get(name):
             case Choice(values=values):
                 drawn = list(values)
             case Range(low=low, high=high):
                 drawn = [low, high]
             case None:
-                drawn = [self.fixed.get(name, Settings.model_fields[name].default)]
+                drawn = [self.defaults()[name]]
         return tuple(dict.fromkeys([*of_first, *drawn]))
 
     def settings(self, values: Mapping[str, Value]) -> Settings | None:
         """Complete drawn values to settings; None when a constraint or a rule is broken."""
-        complete = {**Settings().model_dump(), **self.fixed, **values}
-        if not all(constraint.holds(complete) for constraint in self.constraints):
+        known = {**self.defaults(), **values}
+        if not all(constraint.holds(known) for constraint in self.constraints):
             return None
         try:
-            return Settings(**complete)
+            return complete(known, self.kind)
         except ValidationError:
             return None
 
@@ -132,6 +142,7 @@ class Space:
             constraints=tuple(map(str, self.constraints)),
             first_settings=self.first_settings,
             around=None if self.around is None else self.centre(),
+            network=self.network,
         )
 
 
@@ -149,9 +160,10 @@ def check_drawable(space: Space, where: str) -> None:
     n_valid = 0
     for _ in range(_N_PROBES if space.dimensions else not space.first_settings):
         values = {name: rounded(sample(dim, generator)) for name, dim in space.dimensions.items()}
-        complete = {**Settings().model_dump(), **space.fixed, **values}
-        if all(constraint.holds(complete) for constraint in space.constraints):
-            parse_settings(complete, f"{where}: no constraint excludes settings that break a rule")
+        known = {**space.defaults(), **values}
+        if all(constraint.holds(known) for constraint in space.constraints):
+            rule = f"{where}: no constraint excludes settings that break a rule"
+            parse_settings(known, rule, space.kind)
             n_valid += 1
     if not n_valid and (space.dimensions or not space.first_settings):
         rules = ", ".join(map(str, space.constraints))

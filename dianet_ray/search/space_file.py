@@ -14,20 +14,35 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from dianet_ray.errors import InputError, first_problem
+from dianet_ray.errors import InputError, first_problem, one_line
+from dianet_ray.model.own_network import trust
 from dianet_ray.protocol.ladder import Ladder, Rung, check_rung
 from dianet_ray.search.space import Space, check_drawable, parse_constraint
-from dianet_ray.search.space_form import NUMBERS, TAGS, RangeForm, RungForm, SpaceForm, WeightFiles
+from dianet_ray.search.space_form import (
+    TAGS,
+    RangeForm,
+    RungForm,
+    SpaceForm,
+    WeightFiles,
+    numbers,
+    space_form,
+)
 from dianet_ray.search.yaml_file import YamlText, parse_yaml, read_yaml
-from dianet_ray.settings import Dimension, Range, Settings, Value, parse_settings
+from dianet_ray.settings import (
+    Dimension,
+    NetworkFile,
+    Range,
+    Settings,
+    Value,
+    parse_settings,
+    setting_names,
+)
 
 _RULES = {
     "model_type": "Input should be a mapping",
     "list_type": "Input should be a list",
     "missing": "this key is required",
     "too_short": "Input should have at least one value",
-    "string_pattern_mismatch": "Input should read `A divides B` or `A <= B`, with A and B among "
-    + ", ".join(NUMBERS),
 }
 """Our words for the rules that pydantic words for Python programmers, by its type of error."""
 
@@ -39,8 +54,12 @@ def shipped() -> dict[str, Path]:
     return {path.stem: path for folder in folders for path in sorted(folder.glob("*.yaml"))}
 
 
-def load_space(name_or_file: str) -> Space:
+def load_space(name_or_file: str, network: Path | None = None) -> Space:
     """Load and validate a shipped space or a file.
+
+    Args:
+        name_or_file: which.
+        network: a network file, which replaces the one that the space names.
 
     Raises:
         InputError: one line with the file, the line number, the rule and the value.
@@ -51,30 +70,57 @@ def load_space(name_or_file: str) -> Space:
         raise InputError(
             f"--space takes a file or a shipped name ({', '.join(known)}): got {name_or_file}"
         )
-    text, weights = read_yaml(path), WeightFiles(path.parent)
-    form = _parse(text.content, text.where, weights)
+    text = read_yaml(path)
+    file = _network_file(text, path, network)
+    kind = Settings if file is None else trust(file).kind
+    reading = _Reading(text.where, path.parent, kind)
+    form = reading.parse(text.content)
     fixed = _given(form.fixed)
+    if file is not None:
+        fixed["network"] = file.id
     space = Space(
         sampler=form.sampler,
         fixed=fixed,
         dimensions=_dimensions(form, text),
         constraints=tuple(map(parse_constraint, form.constraints or ())),
-        first_settings=_complete(form.points, fixed, lambda i: text.where("points", i)),
+        first_settings=_complete(form.points, fixed, lambda i: text.where("points", i), kind),
         around=_around(form, text),
         ladder=_ladder(form, text),
-        weights=weights.found,
+        weights=reading.weights.found,
+        network=file,
+        kind=kind,
     )
     check_drawable(space, text.where("search"))
     return space
 
 
-def read_space(name_or_file: str, assignments: Sequence[str], first: Path | None) -> Space:
+def _network_file(text: YamlText, path: Path, given: Path | None) -> NetworkFile | None:
+    """Read the network file that the command or the space names; None for DIANet."""
+    named = text.content.get("network") if isinstance(text.content, dict) else None
+    if given is None and not isinstance(named, str):
+        return None  # something else than a path is refused with the form
+    where = "--network" if given else f"{text.where('network')}: network"
+    file = given or path.parent / str(named)
+    try:
+        return NetworkFile(file.name.replace("@", "_"), file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{where} takes a Python file: {file}: {one_line(error)}") from None
+
+
+def read_space(
+    name_or_file: str,
+    assignments: Sequence[str],
+    first: Path | None,
+    network: Path | None = None,
+) -> Space:
     """Load a space, enqueue a file's settings, then fix the dimensions of NAME=VALUE texts.
+
+    `network` is the file of a network that trains instead of the space's.
 
     Raises:
         InputError: as `load_space`, `enqueue` and `fix`, and for a text without `=`.
     """
-    space = load_space(name_or_file)
+    space = load_space(name_or_file, network)
     if first is not None:
         space = enqueue(space, first)
     for text in assignments:
@@ -90,11 +136,14 @@ def fix(space: Space, assignments: Mapping[str, str]) -> Space:
         InputError: an unknown name, a bad value, or first settings that become invalid.
     """
     given: dict[str, Value] = {}
-    weights = WeightFiles(Path())
+    weights: dict[str, Path] = {}
     for name, text in assignments.items():
-        given |= _assigned(name, text, weights)
+        reading = _Reading(lambda *_, at=f"--set {name}={text}": at, Path(), space.kind)
+        content = parse_yaml(text, f"--set {name}").content
+        given |= _given(reading.parse({"fixed": {name: content}}).fixed)
+        weights |= reading.weights.found
     first = [
-        parse_settings({**one.model_dump(), **given}, f"--set with entry {i} of points")
+        parse_settings({**one.values(), **given}, f"--set with entry {i} of points", space.kind)
         for i, one in enumerate(space.first_settings, 1)
     ]
     fixed = replace(
@@ -102,7 +151,7 @@ def fix(space: Space, assignments: Mapping[str, str]) -> Space:
         fixed={**space.fixed, **given},
         dimensions={n: d for n, d in space.dimensions.items() if n not in given},
         first_settings=tuple(dict.fromkeys(first)),
-        weights=space.weights | weights.found,
+        weights=space.weights | weights,
     )
     check_drawable(fixed, "--set")
     return fixed
@@ -117,47 +166,58 @@ def enqueue(space: Space, path: Path) -> Space:
     text = read_yaml(path)
     if not isinstance(text.content, list):
         raise InputError(f"{text.where()}: got {text.content!r}; Input should be a list")
-    weights = WeightFiles(path.parent)
-    form = _parse({"points": text.content}, lambda _, *keys: text.where(*keys), weights)
-    first = _complete(form.points, space.fixed, text.where)
+    reading = _Reading(lambda _, *keys: text.where(*keys), path.parent, space.kind)
+    form = reading.parse({"points": text.content})
+    first = _complete(form.points, space.fixed, text.where, space.kind)
     return replace(
         space,
         first_settings=tuple(dict.fromkeys((*first, *space.first_settings))),
-        weights=space.weights | weights.found,
+        weights=space.weights | reading.weights.found,
     )
 
 
-def _parse(content: Any, where: Callable[..., str], weights: WeightFiles) -> SpaceForm:
-    """Validate a file's content; `where` names the place that keys and list places lead to."""
-    try:
-        return SpaceForm.model_validate(content, context=weights)
-    except ValidationError as error:
+class _Reading:
+    """Validates what a space says; `where` names the place that keys and list places lead to."""
+
+    def __init__(self, where: Callable[..., str], folder: Path, kind: type[Settings]) -> None:
+        self.weights = WeightFiles(folder)
+        self._where = where
+        self._kind = kind
+
+    def parse(self, content: Any) -> SpaceForm:
+        """Validate the content of a file, or what stands for one."""
+        try:
+            return space_form(self._kind).model_validate(content, context=self.weights)
+        except ValidationError as error:
+            raise InputError(self._message(error)) from None
+
+    def _message(self, error: ValidationError) -> str:
         problem, first = first_problem(error), error.errors()[0]
         keys, kind = first["loc"], first["type"]
+        where = self._where(*keys)
+        if kind in ("extra_forbidden", "invalid_key"):
+            name = problem.found if kind == "invalid_key" else keys[-1]
+            return f"{where}: {self._unknown(name, keys)}"
         names = [key for key in keys if isinstance(key, str) and key not in TAGS.values()]
         name = ".".join(names[1:] or names)  # the line says which section it is
-        message = str(replace(problem, name=name, rule=_RULES.get(kind, problem.rule)))
-        if kind in ("extra_forbidden", "invalid_key"):
-            message = _unknown(problem.found if kind == "invalid_key" else keys[-1], keys)
-        raise InputError(f"{where(*keys)}: {message}") from None
+        rule = _RULES.get(kind, problem.rule)
+        if kind == "string_pattern_mismatch":
+            rule = "Input should read `A divides B` or `A <= B`, with A and B among " + ", ".join(
+                numbers(self._kind)
+            )
+        return f"{where}: {replace(problem, name=name, rule=rule)}"
 
-
-def _unknown(name: Any, keys: tuple[int | str, ...]) -> str:
-    form: type[BaseModel] = SpaceForm if len(keys) == 1 else Settings
-    if keys[0] == "ladder":
-        form = RungForm
-    elif keys[-2:-1] == (TAGS[dict],):
-        form = RangeForm
-    near = difflib.get_close_matches(str(name), form.model_fields, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(form.model_fields)}"
-    shown = name if isinstance(name, str) and name.isprintable() else repr(name)
-    return f"unknown {'setting' if form is Settings else 'key'} {shown}; {hint}"
-
-
-def _assigned(name: str, text: str, weights: WeightFiles) -> dict[str, Value]:
-    content = parse_yaml(text, f"--set {name}").content
-    form = _parse({"fixed": {name: content}}, lambda *_: f"--set {name}={text}", weights)
-    return _given(form.fixed)
+    def _unknown(self, name: Any, keys: tuple[int | str, ...]) -> str:
+        is_setting = len(keys) > 1
+        known = setting_names(self._kind) if is_setting else list(SpaceForm.model_fields)
+        if keys[0] == "ladder":
+            is_setting, known = False, list(RungForm.model_fields)
+        elif keys[-2:-1] == (TAGS[dict],):
+            is_setting, known = False, list(RangeForm.model_fields)
+        near = difflib.get_close_matches(str(name), known, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
+        shown = name if isinstance(name, str) and name.isprintable() else repr(name)
+        return f"unknown {'setting' if is_setting else 'key'} {shown}; {hint}"
 
 
 def _given(form: BaseModel | None) -> dict[str, Value]:
@@ -192,11 +252,15 @@ def _around(form: SpaceForm, text: YamlText) -> dict[str, Value] | None:
 
 
 def _complete(
-    forms: Sequence[BaseModel | None] | None, fixed: dict[str, Value], where: Callable[[int], str]
+    forms: Sequence[BaseModel | None] | None,
+    fixed: dict[str, Value],
+    where: Callable[[int], str],
+    kind: type[Settings],
 ) -> tuple[Settings, ...]:
     """Complete listed settings; `where` names the place of each of them."""
     listed = [
-        parse_settings({**fixed, **_given(form)}, where(i)) for i, form in enumerate(forms or ())
+        parse_settings({**fixed, **_given(form)}, where(i), kind)
+        for i, form in enumerate(forms or ())
     ]
     return tuple(dict.fromkeys(listed))
 

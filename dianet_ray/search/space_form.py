@@ -6,6 +6,7 @@ from it, search_spaces/space.schema.json.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from dataclasses import dataclass, field
@@ -27,22 +28,26 @@ from pydantic import (
     create_model,
     model_validator,
 )
+from pydantic.fields import FieldInfo
 
 from dianet_ray.errors import one_line
 from dianet_ray.protocol.ladder import KEEP, parse_keep
 from dianet_ray.search.space import rounded
-from dianet_ray.settings import Choice, Range, Sampler, Settings
+from dianet_ray.settings import Choice, Range, Sampler, Settings, setting_names
 
-_FIELDS = Settings.model_fields
-NUMBERS = [name for name, one in _FIELDS.items() if one.annotation in (int, float)]
-"""The settings that a range or a constraint may name."""
 TAGS: dict[type, str] = {list: "[]", dict: "{}"}
 """What pydantic adds to the location of an error in a dimension; no key of a file reads so."""
 
 
 def schema() -> str:
     """Write the JSON schema of a space file, as search_spaces/space.schema.json holds it."""
-    return json.dumps(SpaceForm.model_json_schema(), indent=2) + "\n"
+    return json.dumps(space_form(Settings).model_json_schema(), indent=2) + "\n"
+
+
+def numbers(kind: type[Settings]) -> list[str]:
+    """List the settings that a range or a constraint may name."""
+    fields = kind.model_fields
+    return [name for name in setting_names(kind) if fields[name].annotation in (int, float)]
 
 
 def _number(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
@@ -125,24 +130,24 @@ def _optional(description: str | None) -> Any:
     return Field(default_factory=lambda: None, description=description)
 
 
-def _value(name: str) -> Any:
+def _value(name: str, field: FieldInfo) -> Any:
     """Make the type of a setting's value: YAML reads 1e-3 as a text and 0 as an integer."""
-    kind: Any = _FIELDS[name].annotation
+    kind: Any = field.annotation
     if name == "pretrained":
         return Annotated[kind, AfterValidator(_pinned)]
-    for limit in _FIELDS[name].metadata:
+    for limit in field.metadata:
         kind = Annotated[kind, limit]
-    return Annotated[kind, WrapValidator(_number)] if name in NUMBERS else kind
+    return Annotated[kind, WrapValidator(_number)] if field.annotation in (int, float) else kind
 
 
-def _dimension(name: str) -> Any:
+def _dimension(name: str, field: FieldInfo) -> Any:
     """Make the type of a searched setting: a list of values or, of a number, a range."""
-    value = _value(name)
+    value = _value(name, field)
     is_set = Field(min_length=1, json_schema_extra={"uniqueItems": True})
     choices: Any = Annotated[list[value], is_set, AfterValidator(_choice)]  # type: ignore[valid-type]
-    if name not in NUMBERS:
+    if field.annotation not in (int, float):
         return choices
-    step = _Integer if _FIELDS[name].annotation is int else _Float
+    step = _Integer if field.annotation is int else _Float
     form: Any = create_model(
         f"RangeOf_{name}",
         __base__=RangeForm,
@@ -161,19 +166,7 @@ def _dimension(name: str) -> Any:
     ]
 
 
-_given: Any = {
-    name: (_value(name), Field(one.default, description=one.description))
-    for name, one in _FIELDS.items()
-}
-_searched: Any = {
-    name: (_dimension(name), _optional(one.description)) for name, one in _FIELDS.items()
-}
-Given: Any = create_model("Given", __base__=_Form, **_given)
-Searched: Any = create_model("Searched", __base__=_Form, **_searched)
-
 _Keep = Annotated[float, BeforeValidator(lambda keep: parse_keep(str(keep), "keep"))]
-_ANY = "|".join(NUMBERS)
-_Constraint = Annotated[str, Field(pattern=f"^({_ANY}) (divides|<=) ({_ANY})$")]
 
 
 class RungForm(_Form):
@@ -191,13 +184,16 @@ class RungForm(_Form):
 class SpaceForm(_Form):
     """A search space of dianet-ray."""
 
+    network: str | None = Field(
+        None, description="file of a network of your own, relative to this file; default: DIANet"
+    )
     sampler: Sampler = Field("tpe", description="how settings are drawn")
-    fixed: Given | None = Field(None, description="settings with another value than the default")
-    search: Searched | None = Field(None, description="settings that vary, with their values")
-    constraints: list[_Constraint] | None = Field(
+    fixed: Any = Field(None, description="settings with another value than the default")
+    search: Any = Field(None, description="settings that vary, with their values")
+    constraints: list[str] | None = Field(
         None, description="relations that every configuration satisfies"
     )
-    points: list[Given | None] | None = Field(
+    points: list[Any] | None = Field(
         None, description="configurations that run first, in this order"
     )
     prior: Literal["around", "none"] = Field(
@@ -205,9 +201,41 @@ class SpaceForm(_Form):
         description="with tpe, half of the first two waves is drawn around settings that are "
         "known to be good; none draws all of them at random",
     )
-    around: Given | None = Field(
+    around: Any = Field(
         None, description="those settings, where they differ from the fixed ones and the defaults"
     )
     ladder: list[RungForm] | None = Field(
         None, description="rungs below LOSO, where --ladder says nothing"
     )
+
+
+@functools.cache
+def space_form(kind: type[Settings]) -> type[SpaceForm]:
+    """Make the form of a space over some settings: ours, or those of a network file."""
+    fields = {name: kind.model_fields[name] for name in setting_names(kind)}
+    values: Any = {
+        name: (_value(name, one), Field(one.default, description=one.description))
+        for name, one in fields.items()
+    }
+    dimensions: Any = {
+        name: (_dimension(name, one), _optional(one.description)) for name, one in fields.items()
+    }
+    given: Any = create_model("Given", __base__=_Form, **values)
+    searched: Any = create_model("Searched", __base__=_Form, **dimensions)
+    names = "|".join(numbers(kind))
+    constraint: Any = Annotated[str, Field(pattern=f"^({names}) (divides|<=) ({names})$")]
+    types = {
+        "fixed": given | None,
+        "search": searched | None,
+        "constraints": list[constraint] | None,
+        "points": list[given | None] | None,
+        "around": given | None,
+    }
+    own: Any = {
+        name: (typed, Field(None, description=SpaceForm.model_fields[name].description))
+        for name, typed in types.items()
+    }
+    form: type[SpaceForm] = create_model(
+        "SpaceForm", __base__=SpaceForm, __doc__=SpaceForm.__doc__, **own
+    )
+    return form

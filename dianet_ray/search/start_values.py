@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from dianet_ray.model.network import build
+from dianet_ray.model.network import DIANet
 from dianet_ray.model.pretrained import check_fit, imagenet_file, read_weights
 from dianet_ray.model.stack import State
 from dianet_ray.search.space import Space
@@ -38,8 +38,8 @@ def start_values(space: Space) -> StartValues:
         if name not in found:
             found[name] = read_weights(_path(space, name))
         with torch.device("meta"):
-            streams = build(settings, _N_CLASSES, _SIZE).streams
-        check_fit(streams, found[name], name)
+            network = DIANet(settings, _N_CLASSES, _SIZE)
+        check_fit(network.streams, found[name], name)
     return found
 
 

@@ -22,14 +22,15 @@ from ray import tune
 
 from dianet_ray.artefacts import weights_path
 from dianet_ray.cluster.probe import Probe, find_problem
-from dianet_ray.errors import one_line
+from dianet_ray.errors import InputError, one_line
 from dianet_ray.model import fit as fitting
+from dianet_ray.model.own_network import trust
 from dianet_ray.model.weights import WeightsFile, weights_file
 from dianet_ray.protocol.folds import Fold
 from dianet_ray.protocol.results import Point, TrainingResult, Weights, WorkerEnvironment
 from dianet_ray.search.events import Answer, Order, Refusal, Report, Waiting, order_of
 from dianet_ray.search.start_values import StartValues
-from dianet_ray.settings import Settings, derive_seed
+from dianet_ray.settings import NetworkFile, Settings, derive_seed
 from dianet_ray.storage import files
 
 
@@ -38,6 +39,7 @@ class Material:
     """What every training of a study reads.
 
     `images` is (clips, 3, H, W, 3) float16 and `labels` (clips,) int64, in the study's order.
+    `network` is trained instead of DIANet where the study has one.
     A node that is not among `probed` (ids) is checked by `probe` before it trains.
     """
 
@@ -51,6 +53,7 @@ class Material:
     probe: Probe | None = None
     probed: frozenset[str] = frozenset()
     pretrained: StartValues = field(default_factory=dict)
+    network: NetworkFile | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,8 @@ class FoldTrial(tune.Trainable):  # type: ignore[misc]
         self._problem = gpu_problem()
         if not self._problem and material.probe and self._node_id not in material.probed:
             self._problem = find_problem(material.probe)
+        if not self._problem and material.network is not None:
+            self._problem = network_problem(material.network)
 
     # A function trainable could not be reused safely: a thread of it that still runs after 2 s
     # marks the next trial as failed (ray-project/ray issue 29268).
@@ -241,6 +246,15 @@ def gpu_problem() -> str:
         f"node {socket.gethostname()} was given a GPU by Ray {ray.__version__} that torch "
         f"{torch.__version__} cannot see: install a CUDA build there or use --gpus-per-trial 0"
     )
+
+
+def network_problem(file: NetworkFile) -> str:
+    """Run a user's network file, which may import what is not here; say what went wrong."""
+    try:
+        trust(file)
+    except InputError as error:
+        return f"node {socket.gethostname()} cannot run the network: {error}"
+    return ""
 
 
 def assigned_device() -> str:

@@ -97,6 +97,7 @@ def make_workers(
         probe=nodes.probe,
         probed=frozenset(nodes.good),
         pretrained=plan.pretrained,
+        network=plan.space.network,
     )
     # Tune copies a trial's configuration for every trial, so the images must not be in it.
     bound = tune.with_parameters(trial, material=material)

@@ -195,7 +195,7 @@ def configuration_run(standing: Standing, configuration: Configuration) -> RunCo
         state=state,
         started_at=milliseconds(min(starts)) if starts else started_at(study),
         finished_at=_finished_at(standing, number),
-        params={key: str(value) for key, value in configuration.settings.model_dump().items()},
+        params={key: str(value) for key, value in configuration.settings.values().items()},
         values=values,
     )
 

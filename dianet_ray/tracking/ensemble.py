@@ -14,8 +14,9 @@ from mlflow.pyfunc import PythonModel, PythonModelContext
 
 from dianet_ray.artefacts import CARD_JSON
 from dianet_ray.model import fit
+from dianet_ray.model.own_network import trust
 from dianet_ray.model.weights import load_weights
-from dianet_ray.settings import Settings
+from dianet_ray.settings import NetworkFile, Settings
 
 
 class EnsembleModel(PythonModel):  # type: ignore[misc] # MLflow is untyped
@@ -26,6 +27,8 @@ class EnsembleModel(PythonModel):  # type: ignore[misc] # MLflow is untyped
         folder = Path(context.artifacts["model"])
         # Read by key: the card's record belongs to ensemble/, which is built on tracking/.
         card = json.loads((folder / CARD_JSON).read_text(encoding="utf-8"))
+        if card["network"]:  # MLflow runs the code of a model, and so this file, when it is loaded
+            trust(NetworkFile(**card["network"]))
         self._settings = Settings(**card["settings"])
         self._n_classes = len(card["classes"])
         self._weights = [load_weights(folder / fold["file"]) for fold in card["folds"]]

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 from types import SimpleNamespace
 
@@ -10,9 +11,13 @@ from dianet_ray.ensemble.card import read
 from dianet_ray.ensemble.predict import Moments, Prediction, predict
 from dianet_ray.errors import InputError
 from dianet_ray.imaging.clip_images import Recipe, clip_images
-from dianet_ray.model import fit
+from dianet_ray.model import fit, own_network
+from dianet_ray.model.own_network import trust
 from dianet_ray.model.weights import load_weights
 from dianet_ray.prepare.images import fingerprint
+from dianet_ray.settings import NetworkFile, complete
+from dianet_ray.tracking.ensemble import EnsembleModel
+from tests.model.test_own_network import NETWORK
 from tests.support.models import IMAGE_SIZE, edit, with_weights, write_model
 from tests.support.studies import make_study
 
@@ -198,3 +203,41 @@ def test_a_model_of_a_composite_needs_the_data_set_of_a_subject(known):
     name = known.subject  # of one of its data sets
     (found,) = predict(known.model, [known.stranger], subject=name)
     assert found.models == "held-out only"
+
+
+@pytest.fixture
+def with_own_network(tmp_path):
+    """A model folder whose network a user wrote, and a clip."""
+    file = NetworkFile("net.py", NETWORK)
+    settings = complete({"network": file.id, "channels": 4}, trust(file).kind)
+    study = make_study(4, 1)
+    (only,) = study.configurations
+    space = dataclasses.replace(study.identity.space, network=file)
+    study = dataclasses.replace(
+        study,
+        identity=dataclasses.replace(study.identity, space=space),
+        configurations=(dataclasses.replace(only, settings=settings),),
+    )
+    study = with_weights(study, tmp_path / "study")
+    return write_model(study, tmp_path / "model"), write_clip(tmp_path / "clip")
+
+
+def test_the_code_in_a_model_folder_is_run_only_when_it_is_trusted(with_own_network, monkeypatch):
+    model, clip = with_own_network
+    monkeypatch.setattr(own_network, "_known", {})  # as in another process
+    with pytest.raises(InputError, match=r"runs the code of net.py.*--trust-code") as error:
+        predict(model, [clip])
+    assert "\n" not in str(error.value)
+    (found,) = predict(model, [clip], trusts_code=True)
+    mean = expected(model, images_of(clip, apex=found.apex), range(4))
+    assert list(found.probabilities.values()) == pytest.approx(mean.tolist(), abs=1e-6)
+
+
+def test_the_mlflow_model_runs_the_networks_code(with_own_network, monkeypatch):
+    model, clip = with_own_network
+    (found,) = predict(model, [clip], trusts_code=True)
+    monkeypatch.setattr(own_network, "_known", {})
+    served = EnsembleModel()
+    served.load_context(SimpleNamespace(artifacts={"model": str(model)}))
+    probabilities = served.predict(None, images_of(clip, apex=found.apex)[None])
+    assert probabilities[0].tolist() == pytest.approx(list(found.probabilities.values()))

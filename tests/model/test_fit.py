@@ -153,9 +153,10 @@ NEEDS = {"focal_gamma": {"loss": "focal"}, "class_balanced_beta": {"loss": "clas
 
 
 def test_every_setting_is_tried_below():
-    # `points` says how often a training is shown, and changes nothing in it. What needs files of
-    # weights is tried in test_pretrained.
-    assert {*OTHER, "points", "pretrained", "frozen_stages"} == set(Settings.model_fields)
+    # `points` says how often a training is shown, and changes nothing in it. What needs a file is
+    # tried in test_pretrained and test_own_network.
+    elsewhere = {"points", "pretrained", "frozen_stages", "network", "own"}
+    assert {*OTHER, *elsewhere} == set(Settings.model_fields)
 
 
 @pytest.mark.parametrize("name", OTHER)

@@ -8,15 +8,9 @@ import pytest
 import torch
 from torch.nn import functional
 
-from dianet_ray.model.network import (
-    FIXED_SCALE,
-    CrossAttention,
-    Exchange,
-    LateClassifier,
-    Normalisation,
-    build,
-    phase_numbers,
-)
+from dianet_ray.model.build import build
+from dianet_ray.model.inputs import FIXED_SCALE, Normalisation, phase_numbers
+from dianet_ray.model.network import CrossAttention, Exchange, LateClassifier
 from dianet_ray.settings import Settings
 from tests.support.toy import TINY
 

@@ -11,8 +11,8 @@ from sklearn.datasets import load_sample_image
 
 from dianet_ray.errors import InputError
 from dianet_ray.model import pretrained
+from dianet_ray.model.build import build
 from dianet_ray.model.fit import LabelledImages, Member, fit, predict
-from dianet_ray.model.network import build
 from dianet_ray.model.pretrained import imagenet_file, put, read_weights
 from dianet_ray.model.streams import BACKBONES, BatchNorm, EfficientNetLite0
 from dianet_ray.settings import Settings

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from dianet_ray.model.build import build
 from dianet_ray.model.fit import OWN, LabelledImages, Member, fit
-from dianet_ray.model.network import build, phase_numbers
+from dianet_ray.model.inputs import phase_numbers
 from dianet_ray.model.stack import Alone, Stack, trainee_of
 from dianet_ray.model.training import losses, targets
 from tests.support.toy import TINY, toy_images

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from dianet_ray.model.network import build
+from dianet_ray.model.build import build
 from dianet_ray.model.stack import optimiser_of
 from dianet_ray.model.training import (
     Log,

@@ -8,7 +8,7 @@ import os
 import pytest
 import torch
 
-from dianet_ray.model.network import build
+from dianet_ray.model.build import build
 from dianet_ray.model.weights import load_weights, weights_file
 from tests.support.toy import TINY, state_of
 

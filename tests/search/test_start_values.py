@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from dianet_ray.errors import InputError
-from dianet_ray.model.network import build
+from dianet_ray.model.build import build
 from dianet_ray.search.space_file import enqueue, fix, load_space, read_space
 from dianet_ray.search.start_values import start_values
 from dianet_ray.settings import Settings, config_id

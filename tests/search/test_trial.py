@@ -8,7 +8,7 @@ import safetensors.torch
 import torch
 
 from dianet_ray.artefacts import weights_path
-from dianet_ray.model.network import build
+from dianet_ray.model.build import build
 from dianet_ray.protocol.folds import Clip, loso
 from dianet_ray.search import trial
 from dianet_ray.search.events import Order, Refusal, Waiting, answer_of

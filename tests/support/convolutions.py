@@ -20,7 +20,8 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from dianet_ray.artefacts import N_CHANNELS, Recipe
-from dianet_ray.model.network import build, phase_numbers
+from dianet_ray.model.build import build
+from dianet_ray.model.inputs import phase_numbers
 from dianet_ray.settings import Settings
 
 TOLERANCE = 1e-4

@@ -8,7 +8,7 @@ from typing import Any
 
 from dianet_ray.artefacts import CARD_JSON, Recipe, to_json, weights_path
 from dianet_ray.ensemble import card
-from dianet_ray.model import network
+from dianet_ray.model.build import build
 from dianet_ray.model.weights import weights_file
 from dianet_ray.protocol.results import Weights
 from dianet_ray.protocol.standing import standing_of
@@ -30,7 +30,7 @@ def with_weights(study: Study, path: Path) -> Study:
             continue
         settings = study.configurations[training.number].settings
         seed = derive_seed("weights", *key)
-        built = network.build(settings, len(study.classes), IMAGE_SIZE, seed)
+        built = build(settings, len(study.classes), IMAGE_SIZE, seed)
         (point,) = training.points
         name = weights_path(training.config_id, point.steps, training.fold)
         (path / name).parent.parent.mkdir(parents=True, exist_ok=True)

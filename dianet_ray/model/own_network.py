@@ -1,0 +1,202 @@
+"""Networks that users wrote: a file with `class Network(nn.Module)`, run only when it is trusted.
+
+A file is known in a process by its content: `trust` runs it, `own_network` finds it again. What
+is trained is a wrapper, `OwnNetwork`, which normalises the images as DIANet does.
+"""
+
+from __future__ import annotations
+
+import linecache
+import sys
+import traceback
+import types
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from dianet_ray.artefacts import N_CHANNELS
+from dianet_ray.errors import InputError, one_line
+from dianet_ray.model.inputs import Normalisation, phase_numbers
+from dianet_ray.progress import some
+from dianet_ray.settings import NetworkFile, Settings, Value, own_names
+
+_N_CLIPS = 4
+_N_NAMED = 4
+
+
+class Design:
+    """What a network file defines.
+
+    Attributes:
+        make: the class `Network`: (settings, n_classes, image_size) to a module.
+        kind: the class `Settings`, or ours where the file has none.
+    """
+
+    def __init__(self, file: NetworkFile) -> None:
+        """Run the file.
+
+        Raises:
+            InputError: it cannot be run, or lacks a class.
+        """
+        name = f"dianet_network_{file.id.rpartition('@')[2]}"
+        module = types.ModuleType(name)
+        module.__file__ = file.name
+        # Pydantic looks names up here, and a traceback its lines there.
+        sys.modules[name] = module
+        linecache.cache[file.name] = (
+            len(file.text),
+            None,
+            file.text.splitlines(keepends=True),
+            file.name,
+        )
+        self.name = file.name
+        with self.blaming():
+            exec(compile(file.text, file.name, "exec"), module.__dict__)
+        found = vars(module)
+        make, kind = found.get("Network"), found.get("Settings", Settings)
+        if not (isinstance(make, type) and issubclass(make, nn.Module)):
+            raise InputError(f"{file.name} must define class Network(nn.Module): it has none")
+        if not (isinstance(kind, type) and issubclass(kind, Settings)):
+            raise InputError(f"{file.name}: class Settings must extend dianet_ray.Settings")
+        self.make, self.kind = make, kind
+        self._check_settings()
+
+    def _check_settings(self) -> None:
+        for name in own_names(self.kind):
+            field = self.kind.model_fields[name]
+            annotation: Any = field.annotation
+            kinds = {type(value) for value in get_args(annotation)} or {annotation}  # of a Literal
+            if not kinds <= set(get_args(Value)):
+                raise InputError(
+                    f"{self.name}: a setting is a bool, int, float, str or Literal of them: "
+                    f"{name} is {annotation}"
+                )
+            if field.is_required():
+                raise InputError(f"{self.name}: a setting needs a default: {name} has none")
+
+    def settings(self, settings: Settings) -> Settings:
+        """Give settings the class and the attributes that the file declares."""
+        return self.kind(**settings.values())
+
+    @contextmanager
+    def blaming(self) -> Iterator[None]:
+        """Turn what the file raises into one line that says where.
+
+        Raises:
+            InputError: with the place in the file.
+        """
+        try:
+            yield
+        except InputError:
+            raise
+        except Exception as error:
+            raise InputError(f"{_place(error, self.name)}: {_described(error)}") from None
+
+
+_known: dict[str, Design] = {}
+
+
+def trust(file: NetworkFile) -> Design:
+    """Run a network file, once per process, and make it known.
+
+    Raises:
+        InputError: as `Design`.
+    """
+    if file.id not in _known:
+        _known[file.id] = Design(file)
+    return _known[file.id]
+
+
+class OwnNetwork(nn.Module):
+    """A user's network behind the normalisation of the images.
+
+    A network with an attribute `n_features` gets a dropout mask (B, n_features) as a second
+    argument in training, and None elsewhere.
+    """
+
+    def __init__(self, settings: Settings, n_classes: int, image_size: int) -> None:
+        super().__init__()
+        design = _known.get(settings.network)
+        if design is None:
+            raise InputError(f"the network {settings.network} is not trusted here")
+        self.normalise = Normalisation(settings.normalisation, len(phase_numbers(settings)))
+        with design.blaming():
+            self.network = design.make(design.settings(settings), n_classes, image_size)
+        self.blaming = design.blaming
+        n_features: Any = getattr(self.network, "n_features", None)
+        self.masks, self.n_features = n_features is not None, int(n_features or 0)
+
+    def forward(self, images: Tensor, keep: Tensor | None = None) -> Tensor:
+        """Classify clips (B, P, C, H, W): logits (B, classes)."""
+        x = self.normalise(images)
+        logits: Tensor = self.network(x, keep) if self.masks else self.network(x)
+        return logits
+
+
+def check(network: OwnNetwork, settings: Settings, n_classes: int, image_size: int) -> None:
+    """Try a network on one batch of noise.
+
+    Raises:
+        InputError: it fails, its logits have another shape or are not finite, a parameter gets
+            no gradient, or equal input gives another output: it draws random numbers itself.
+    """
+    shape = (_N_CLIPS, len(phase_numbers(settings)), N_CHANNELS, image_size, image_size)
+    generator = torch.Generator().manual_seed(0)
+    images = 10 * torch.randn(shape, generator=generator)
+    keep = torch.ones(_N_CLIPS, network.n_features)
+    network.train()
+    before = torch.get_rng_state()
+    with network.blaming():
+        logits, again = (_called(network, images, keep) for _ in range(2))
+    if logits.shape != (_N_CLIPS, n_classes):
+        raise _refused(
+            settings,
+            f"logits must be (clips, classes), here {(_N_CLIPS, n_classes)}, got "
+            f"{tuple(logits.shape)}",
+        )
+    if not torch.isfinite(logits).all():
+        raise _refused(settings, "logits must be finite")
+    if not torch.equal(torch.get_rng_state(), before):
+        raise _refused(
+            settings,
+            "it must draw no random numbers, or no training could be repeated; take dropout's "
+            "mask as a second argument and say its length in n_features",
+        )
+    if not torch.equal(logits, again):
+        raise _refused(settings, "equal images must give equal logits")
+    loss = functional.cross_entropy(logits, torch.arange(_N_CLIPS) % n_classes)
+    torch.autograd.backward(loss)
+    idle = [
+        name.removeprefix("network.")
+        for name, parameter in network.named_parameters()
+        if parameter.requires_grad and (parameter.grad is None or not parameter.grad.any())
+    ]
+    if idle:
+        raise _refused(settings, f"every parameter needs a gradient: {some(idle, _N_NAMED)}")
+
+
+def _called(network: OwnNetwork, images: Tensor, keep: Tensor) -> Tensor:
+    logits: Any = network(images, keep)
+    if not isinstance(logits, Tensor):
+        raise TypeError(f"a network must return a tensor: got {type(logits).__name__}")
+    return logits
+
+
+def _refused(settings: Settings, rule: str) -> InputError:
+    return InputError(f"{settings.network.rpartition('@')[0]}: {rule}")
+
+
+def _place(error: Exception, name: str) -> str:
+    """Name the line of the file at which an error was raised."""
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if frame.filename == name]
+    line = error.lineno if isinstance(error, SyntaxError) else (lines or [None])[-1]
+    return f"{name}:{line}" if line else name
+
+
+def _described(error: Exception) -> str:
+    return f"{type(error).__name__}: {one_line(error)}"
