@@ -27,9 +27,9 @@ from torch.nn import functional
 
 from benchmarks.paired import Counts, Predictions, asked, difference, joined, run, uf1
 from dianet_ray.model.batches import Batch, Pixels, batches, steps
+from dianet_ray.model.build import Network
 from dianet_ray.model.fit import LabelledImages, Member, fit, predict, start
 from dianet_ray.model.inputs import phase_numbers
-from dianet_ray.model.network import DIANet
 from dianet_ray.model.stack import Alone, Average, State, decaying, optimiser_of
 from dianet_ray.model.training import targets
 from dianet_ray.settings import Settings
@@ -59,7 +59,7 @@ class Fold:
         self.pixels = Pixels(clips.images, phase_numbers(self.settings), device=place)
         self.tables = targets(self.settings, clips.labels[member.train], self.n_classes)
 
-    def network(self) -> DIANet:
+    def network(self) -> Network:
         """Make the network as it is before the first step."""
         return start(self.settings, self.clips, self.known[0], self.pixels).train()
 
@@ -70,7 +70,7 @@ class Fold:
         chosen = itertools.islice(plan, first - 1, None)
         return batches(self.settings, chosen, pixels=self.pixels, labels=self.labels)
 
-    def backward(self, network: DIANet, batch: Batch) -> None:
+    def backward(self, network: Network, batch: Batch) -> None:
         """Compute the gradients of one step."""
         logits = network(batch.images[0], batch.keep[0])
         wanted = self.tables[batch.labels[0]]
@@ -128,7 +128,7 @@ def constant(fold: Fold) -> Predictions:
 
 
 def _decayed(
-    fold: Fold, trunk: DIANet, optimiser: torch.optim.Optimizer, *, begin: int, length: int
+    fold: Fold, trunk: Network, optimiser: torch.optim.Optimizer, *, begin: int, length: int
 ) -> np.ndarray:
     """Leave the trunk after the step `begin`, with a rate that falls to 0 at `length`."""
     network = copy.deepcopy(trunk)

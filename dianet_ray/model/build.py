@@ -16,9 +16,11 @@ from dianet_ray.settings import Settings
 MEMORY_FORMAT = torch.channels_last
 
 
-def build(
-    settings: Settings, n_classes: int, image_size: int, seed: int = 0
-) -> DIANet | OwnNetwork:
+Network = DIANet | OwnNetwork
+"""What trains: it normalises images, and says how many features it has dropped."""
+
+
+def build(settings: Settings, n_classes: int, image_size: int, seed: int = 0) -> Network:
     """Build a network on the CPU.
 
     Args:

@@ -19,10 +19,9 @@ from torch import Tensor
 
 from dianet_ray.artefacts import LoggedStep
 from dianet_ray.model.batches import Pixels, batches, steps
-from dianet_ray.model.build import build
+from dianet_ray.model.build import Network, build
 from dianet_ray.model.inputs import phase_numbers
 from dianet_ray.model.network import DIANet
-from dianet_ray.model.own_network import OwnNetwork
 from dianet_ray.model.pretrained import put
 from dianet_ray.model.stack import State, trainee_of
 from dianet_ray.model.training import Log, NonFiniteLoss, targets, train
@@ -261,7 +260,7 @@ def _train(
 
 def start(
     settings: Settings, clips: LabelledImages, known: tuple[Tensor, int], pixels: Pixels
-) -> DIANet | OwnNetwork:
+) -> Network:
     """Build a member's network, with the statistics of its training images where it needs them.
 
     `known` are its training clips and its seed.
