@@ -172,7 +172,7 @@ def test_a_network_that_cannot_train_is_refused_before_anything_starts(changed, 
 
 
 def test_a_network_whose_constructor_fails_is_one_line_with_the_place():
-    settings = trusted(NETWORK.replace("settings.channels, 3", "settings.chanels, 3"))
+    settings = trusted(NETWORK.replace("settings.channels, 3", "settings.channelz, 3"))
     with pytest.raises(InputError, match=r"net.py:15: AttributeError"):
         build(settings, 3, 32)
 

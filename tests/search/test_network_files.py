@@ -76,8 +76,8 @@ def test_the_command_may_name_another_file(tmp_path):
     [
         ("network: other.py\n", r"space.yaml:1: network takes a Python file: .*other.py"),
         (
-            "network: net.py\nsearch: {chanels: [1, 2]}\n",
-            r"setting chanels; did you mean channels",
+            "network: net.py\nsearch: {channelz: [1, 2]}\n",
+            r"setting channelz; did you mean channels",
         ),
         ("network: net.py\nfixed: {channels: x}\n", r"space.yaml:2: channels: got 'x'"),
         ("network: net.py\npoints: [{channels: 0.5}]\n", r"channels: got 0.5"),
