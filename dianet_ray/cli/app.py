@@ -319,7 +319,7 @@ def report(
     # Computed once; terminal, page and JSON are views of it and cannot disagree.
     document = summarise(found)
     if html is not None:
-        write_page(found.study, document, output_path(html), with_faces=not no_faces)
+        write_page(found, document, output_path(html), study_path=study, with_faces=not no_faces)
     if predictions is not None:
         write_predictions(found, output_path(predictions))
     if as_json:

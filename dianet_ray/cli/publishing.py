@@ -83,12 +83,18 @@ def projection(
     return Projection(client, experiment, study_path, faces=faces)
 
 
-def write_page(study: Study, report: Report, path: Path, *, with_faces: bool) -> None:
+def write_page(
+    standing: Standing, report: Report, path: Path, *, study_path: Path, with_faces: bool
+) -> None:
     """Write the report page, with some dynamic images if IMAGES is still where it was."""
+    study = standing.study
     images = images_of(study) if with_faces else None
     examples = None
     if images is not None:
+        from dianet_ray.ensemble.seen import with_regions  # imports torch, which takes a second
+
         examples = page.examples(study, images.clip_ids, images.images)
+        examples = with_regions(standing, study_path, examples)
     page.write(report, examples, path)
 
 

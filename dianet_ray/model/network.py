@@ -64,14 +64,19 @@ class CrossAttention(nn.Module):
 
     def forward(self, x: Tensor, other: Tensor) -> Tensor:
         """Let tokens `x` (B, T, E) read tokens `other` (B, T', E)."""
-        query = self._split(self.query(x))
-        key, value = self._split(self.key(other)), self._split(self.value(other))
-        scores = query * query.shape[-1] ** -0.5 @ key.transpose(-1, -2)
-        read = self.out((scores.softmax(dim=-1) @ value).transpose(1, 2).flatten(2))
+        value = self._split(self.value(other))
+        read = self.out((self.attention(x, other) @ value).transpose(1, 2).flatten(2))
         if self.gate is not None:
             read = read * self.gate(torch.cat([x, read], dim=-1)).sigmoid()
         added: Tensor = self.norm(x + read)
         return added
+
+    def attention(self, x: Tensor, other: Tensor) -> Tensor:
+        """Return how much each of `x` reads of each of `other`, per head: (B, heads, T, T')."""
+        query, key = self._split(self.query(x)), self._split(self.key(other))
+        scores = query * query.shape[-1] ** -0.5 @ key.transpose(-1, -2)
+        shares: Tensor = scores.softmax(dim=-1)
+        return shares
 
     def _split(self, x: Tensor) -> Tensor:
         """Give each head its channels: (B, T, E) to (B, heads, T, E / heads)."""

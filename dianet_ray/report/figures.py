@@ -114,9 +114,9 @@ def _frame_ranking(axes: Axes, n: int) -> None:
     axes.legend(frameon=False, fontsize=8, ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1))
 
 
-def picture(image: np.ndarray) -> str:
-    """Show a dynamic image, (H, W, 3) floats of any scale."""
-    return _uri(png(image), "image/png")
+def picture(image: np.ndarray, region: np.ndarray | None = None) -> str:
+    """Show a dynamic image, (H, W, 3) floats of any scale, with a region (h, w), 0..1, in red."""
+    return _uri(png(image, region), "image/png")
 
 
 def _svg(draw: Callable[[Axes], None], *, width: float, height: float) -> str:

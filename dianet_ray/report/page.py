@@ -30,17 +30,42 @@ PHASE_NAMES = {
 
 
 @dataclass(frozen=True, slots=True)
+class Mark:
+    """What to mark in an image of a clip: `region` (h, w), 0..1, of the phase at this place."""
+
+    phase: int
+    what: str
+    region: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
 class Example:
-    """A clip to show: `images` (3, H, W, 3) are its dynamic images in the order of PHASES."""
+    """A clip to show: `images` (3, H, W, 3) are its dynamic images in the order of PHASES.
+
+    `marks` say where the champion looked, and `predicted` which class it predicted, where that is
+    known.
+    """
 
     clip_id: str
     label: str
     images: np.ndarray
+    marks: tuple[Mark, ...] = ()
+    predicted: str = ""
 
     def pictures(self) -> list[tuple[str, str]]:
         """Name each phase, and make a picture of its dynamic image."""
         names = [PHASE_NAMES[phase] for phase in PHASES]
         return list(zip(names, map(figures.picture, self.images), strict=True))
+
+    def marked(self) -> list[tuple[str, str]]:
+        """Name what is marked in each image, and make a picture of it."""
+        return [
+            (
+                f"{PHASE_NAMES[PHASES[mark.phase]]}: {mark.what}",
+                figures.picture(self.images[mark.phase], mark.region),
+            )
+            for mark in self.marks
+        ]
 
 
 def examples(study: Study, clip_ids: Sequence[str], images: np.ndarray) -> list[Example]:
