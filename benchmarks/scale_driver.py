@@ -29,8 +29,7 @@ from dianet_ray.cluster.connection import connected
 from dianet_ray.cluster.nodes import Nodes
 from dianet_ray.options import SearchOptions
 from dianet_ray.prepare.images import Images, load_images
-from dianet_ray.protocol.results import TrainingResult
-from dianet_ray.search.events import Order, TrainingEnded, answer_of
+from dianet_ray.search.events import Member, Order, Results, TrainingEnded, answer_of
 from dianet_ray.search.ledger import read_events
 from dianet_ray.search.plan import Plan, make_plan
 from dianet_ray.search.workers import Workers, make_workers, resources
@@ -218,11 +217,8 @@ class BareSearcher(Searcher):  # type: ignore[misc]
             return str(Searcher.FINISHED)
         number, fold = self._left.pop()
         return Order(
-            number=number,
-            config_id=f"{self._id}-{number}",
-            settings=Settings(),
             rung=self._rung,
-            folds=(fold,),
+            members=(Member(number, f"{self._id}-{number}", Settings(), fold),),
             steps=1.0,
             attempt=1,
             silence_s=SILENCE_S,
@@ -233,8 +229,8 @@ class BareSearcher(Searcher):  # type: ignore[misc]
     ) -> None:
         """Note when it ended."""
         answer = answer_of(result)
-        assert isinstance(answer, TrainingResult), answer
-        self.times.append(answer.finished_at)
+        assert isinstance(answer, Results), answer
+        self.times += [one.finished_at for one in answer.results]
 
     def save(self, checkpoint_path: str) -> None:
         """Save nothing."""

@@ -91,7 +91,7 @@ class EmptyTrial(WaitingTrial):
         for file in made.files:
             file.path.parent.mkdir(exist_ok=True)
             file.path.write_bytes(file.content)
-        return Made(made.result)
+        return Made(made.results)
 
 
 def plan_of(folder: Path, strategy: str, size: int) -> Plan:

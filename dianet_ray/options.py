@@ -134,8 +134,16 @@ class SearchOptions(Options):
     gpus_per_trial: Annotated[float, Field(ge=0)] | Literal["auto"] = Field(
         "auto",
         title="auto|X",
-        description="GPUs of a trial: a fraction of one, or a whole number. auto is 0.25 if the "
+        description="GPUs of a trial: a fraction of one, or a whole number. auto is 1 if the "
         "cluster has GPUs, else 0.",
+    )
+    # docs/decisions.md: Blocks follow from the study
+    folds_per_trial: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = Field(
+        "auto",
+        title="auto|N",
+        description="Trainings of equal shape that a trial runs as one stack, at most. auto is as "
+        "many as fit into a GPU's memory, and 1 on CPUs. A study keeps the number that it began "
+        "with.",
     )
     cpus_per_trial: float | None = Field(
         None, gt=0, description="CPUs of a trial. Default: the threads of a training."

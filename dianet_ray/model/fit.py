@@ -139,6 +139,22 @@ def fit(
         NonFiniteLoss: a member's loss or its prediction is not a finite number.
         ValueError: a member's settings do not fit into the stack.
     """
+    found = fit_block(settings, clips, members, device=device, on_progress=on_progress)
+    for one in found:
+        if isinstance(one, NonFiniteLoss):
+            raise one
+    return [one for one in found if isinstance(one, Fitted)]
+
+
+def fit_block(
+    settings: Settings,
+    clips: LabelledImages,
+    members: Sequence[Member],
+    *,
+    device: str = "cpu",
+    on_progress: Callable[[int], None] | None = None,
+) -> list[Fitted | NonFiniteLoss]:
+    """Train as `fit` does; a member that fails is answered with its error, and harms no other."""
     log = Log(settings.steps, len(members), on_progress or _ignore)
     states = _train(
         [_own(settings, member) for member in members],
@@ -147,16 +163,21 @@ def fit(
         device=torch.device(device),
         log=log,
     )
-    fitted = []
-    for member, history, weights in zip(members, log.histories, states, strict=True):
+    found: list[Fitted | NonFiniteLoss] = []
+    for number, (member, history) in enumerate(zip(members, log.histories, strict=True)):
+        if number in log.failures:
+            found.append(log.failures[number])
+            continue
+        weights = states[number]
         probabilities = predict(
             settings, weights, clips.images[member.test], n_classes=clips.n_classes, device=device
         )
         if not np.isfinite(probabilities).all():
-            raise NonFiniteLoss(math.nan, settings.steps)
+            found.append(NonFiniteLoss(math.nan, settings.steps))
+            continue
         shown = map(Shown, settings.shown_at, probabilities, weights)
-        fitted.append(Fitted(tuple(shown), tuple(history)))
-    return fitted
+        found.append(Fitted(tuple(shown), tuple(history)))
+    return found
 
 
 def predict(
@@ -255,6 +276,8 @@ def _train(
             log=log,
         )
         shown = [states() for step, states in way if step in points]
+    if len(log.failures) == len(members):
+        return []
     return [list(of_member) for of_member in zip(*shown, strict=True)]
 
 

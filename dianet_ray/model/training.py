@@ -59,22 +59,28 @@ class Log:
         self._waiting: list[Tensor] = []
         self._since_logged: list[np.ndarray] = []
         self.histories: list[list[LoggedStep]] = [[] for _ in range(n_members)]
+        self.failures: dict[int, NonFiniteLoss] = {}
+
+    @property
+    def is_over(self) -> bool:
+        """Whether every member has failed."""
+        return len(self.failures) == len(self.histories)
 
     def add(self, step: int, losses: Tensor, hits: Tensor, rates: Sequence[float]) -> None:
         """Record a step's losses (M,), its accuracies `hits` (M,) and its learning rates.
 
-        Raises:
-            NonFiniteLoss: when values are fetched; it names the first step with a loss that is
-                not finite.
+        When values are fetched, a member with a loss that is not finite goes to `failures`, with
+        the first such step.
         """
         self._waiting.append(torch.stack([losses, hits]))
         is_logged = step % self._log_every == 0 or step == self._n_steps
         if not is_logged and step % self._look_every:
             return
         seen = torch.stack(self._waiting).cpu().numpy()  # (steps, 2, M)
-        for at, loss in enumerate(seen[:, 0].sum(axis=-1), start=step - len(seen) + 1):
-            if not math.isfinite(loss):
-                raise NonFiniteLoss(float(loss), at)
+        places, members = np.nonzero(~np.isfinite(seen[:, 0]))
+        for place, member in zip(places.tolist(), members.tolist(), strict=True):
+            failure = NonFiniteLoss(float(seen[place, 0, member]), step - len(seen) + 1 + place)
+            self.failures.setdefault(member, failure)
         self._waiting.clear()
         self._since_logged.append(seen)
         self._report(step)
@@ -199,3 +205,5 @@ def train(
         if average is not None:
             average.add(step)
         yield step, partial(trainee.states, None if average is None else average.tensors)
+        if log.is_over:
+            return

@@ -184,13 +184,13 @@ class Decisions:
 
     def _advance(self, entry: Entry) -> None:
         """Count the known outcomes in fold order, comparing where comparisons are due."""
-        before = entry.n_decided, entry.n_compared
+        before = entry.n_decided, entry.n_compared, entry.state
         while entry.state == "running" and self._is_compared(entry):
             outcome = entry.outcomes.get(entry.n_decided)
             if outcome is None:
                 break
             entry.count(outcome)
-        if before != (entry.n_decided, entry.n_compared):
+        if before != (entry.n_decided, entry.n_compared, entry.state):
             self.touched.append(entry)
 
     def _is_compared(self, entry: Entry) -> bool:

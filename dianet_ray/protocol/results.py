@@ -97,15 +97,17 @@ class TrainingResult(Record):
 
     @property
     def seconds(self) -> float:
-        """The duration of the training."""
-        return self.finished_at - self.started_at
+        """The duration of the training; in a block, its share of the block's."""
+        n_together = self.environment.block if self.environment else 1
+        return (self.finished_at - self.started_at) / n_together
 
 
 @dataclass(frozen=True, slots=True)
 class Training(Record):
     """One training of a configuration, on one fold of a rung, with its result.
 
-    `number` is the configuration's, in drawing order; attempts count from 1.
+    `number` is the configuration's, in drawing order; attempts count from 1. `block` lists what
+    was trained as one stack, by configuration and fold; it is empty for a training alone.
     """
 
     number: int
@@ -114,6 +116,7 @@ class Training(Record):
     fold: int
     attempt: int
     result: TrainingResult
+    block: tuple[tuple[int, int], ...] = ()
 
     @property
     def key(self) -> tuple[int, int, int]:
@@ -136,5 +139,5 @@ class Training(Record):
 
     @property
     def seconds(self) -> float:
-        """The duration of the training."""
+        """The duration of the training, or its share of its block's."""
         return self.result.seconds

@@ -8,12 +8,12 @@ saving. `decisions.py` decides promotions and drops; this module orders the work
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, replace
 
 from dianet_ray.protocol.comparison import Comparing
 from dianet_ray.protocol.decisions import Decisions, Entry
-from dianet_ray.protocol.ladder import Ladder, entering
+from dianet_ray.protocol.ladder import Ladder, entering, next_look
 from dianet_ray.protocol.results import Outcome
 
 MAX_ATTEMPTS = 3
@@ -22,24 +22,35 @@ Key = tuple[int, int, int]
 """A training: configuration number, rung and fold."""
 
 
+Member = tuple[int, int]
+"""A training of a block: configuration number and fold."""
+
+Shape = Hashable
+"""What trainings must have in common to be trained as one stack."""
+
+
 @dataclass(frozen=True, slots=True)
 class Train:
-    """Train a block of consecutive folds of a configuration; attempts count from 1.
+    """Train a block of one rung; attempts count from 1.
 
-    It `is_certain` if no comparison that is still open can make it surplus.
+    It `is_certain` if no comparison that is still open can make one of its trainings surplus.
     """
 
-    number: int
-    folds: tuple[int, ...]
-    rung: int = 0
+    rung: int
+    members: tuple[Member, ...]
     attempt: int = 1
     is_certain: bool = True
 
     @property
+    def keys(self) -> tuple[Key, ...]:
+        """The trainings of the block."""
+        return tuple((number, self.rung, fold) for number, fold in self.members)
+
+    @property
     def key(self) -> Key:
-        """The key of a block of one fold."""
-        (fold,) = self.folds
-        return self.number, self.rung, fold
+        """The training of a block of one."""
+        (key,) = self.keys
+        return key
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +83,12 @@ class Schedule:
     and number. Speculative trainings, which a drop may make surplus, follow in the same order, so
     they only fill workers that would otherwise idle.
     docs/decisions.md: Waves instead of an asynchronous search.
+
+    With blocks of more than one training nothing is speculative. Those configurations of a wave
+    whose trainings have equal shapes go from comparison to comparison together, and what they have
+    to train until the next one is cut into blocks, by configuration and fold. So blocks follow
+    from what is drawn and decided, never from time: a restart forms the same ones.
+    docs/decisions.md: Blocks follow from the study.
     """
 
     def __init__(
@@ -83,12 +100,26 @@ class Schedule:
         wave_size: int,
         comparison: Comparing,
     ) -> None:
+        self._block, self._stacks = 1, False
+        self._shape_of: Callable[[int], Shape] = lambda number: None
         self._ladder, self._n_folds = ladder, tuple(n_folds)
         self._n_configs, self._wave_size = n_configs, wave_size
         self._decisions = Decisions(ladder, self._n_folds, comparison)
         self._in_flight: set[Key] = set()
         self._attempts: dict[Key, int] = {}
-        self._ready: list[tuple[bool, int, int, int, int]] = []  # a heap; _push says of what
+        # Two heaps; `_push` and `_form` say of what. Only one of them is ever used.
+        self._ready: list[tuple[bool, int, int, int, int]] = []
+        self._blocks: list[tuple[int, int, int, tuple[Member, ...]]] = []
+        self._n_formed = 0
+
+    def stack(self, block: int, shape_of: Callable[[int], Shape]) -> None:
+        """Form blocks of several trainings, before any work is taken.
+
+        Args:
+            block: most trainings of a block.
+            shape_of: the shape of the trainings of a configuration, by its number.
+        """
+        self._block, self._shape_of, self._stacks = block, shape_of, True
 
     @property
     def n_drawn(self) -> int:
@@ -105,6 +136,12 @@ class Schedule:
         wave = self._next_wave()
         if wave is not None:
             return wave
+        if self._stacks:
+            self._form()
+        while self._blocks:
+            above, _, _, members = heapq.heappop(self._blocks)
+            if train := self._block_of(-above, members):
+                return train
         while self._ready:
             is_speculative, above, _, fold, number = heapq.heappop(self._ready)
             key = (number, -above, fold)
@@ -114,8 +151,23 @@ class Schedule:
                 continue
             self._in_flight.add(key)
             attempt = self._attempts.get(key, 0) + 1
-            return Train(number, (fold,), -above, attempt, not is_speculative)
+            return Train(-above, ((number, fold),), attempt, not is_speculative)
         return Wait() if self._in_flight else Done()
+
+    def _block_of(self, rung: int, members: tuple[Member, ...]) -> Train | None:
+        """Hand out what is left to train of a block."""
+        left = tuple(
+            (number, fold)
+            for number, fold in members
+            if (entry := self._decisions.entry(number, rung)) is not None
+            and (number, rung, fold) not in self._in_flight
+            and entry.needs(fold)
+        )
+        if not left:
+            return None
+        train = Train(rung, left)
+        self._in_flight.update(train.keys)
+        return replace(train, attempt=1 + max(self._attempts.get(k, 0) for k in train.keys))
 
     def drawn(self, draw: DrawWave, n: int) -> None:
         """Add the n drawn settings of a wave. Fewer than asked for end the drawing."""
@@ -140,19 +192,34 @@ class Schedule:
         self._queue()
 
     def lost(self, train: Train) -> bool:
-        """Queue a lost training again. False: its attempts are used up, so record it as lost."""
-        self._attempts[train.key] = train.attempt
+        """Queue a lost block again. False: its attempts are used up, so record it as lost."""
+        self._attempts |= dict.fromkeys(train.keys, train.attempt)
         if train.attempt >= MAX_ATTEMPTS:
             return False
         self.returned(train)
         return True
 
     def returned(self, train: Train) -> None:
-        """Queue a training that never began again; that costs no attempt."""
-        self._in_flight.discard(train.key)
-        entry = self._decisions.entry(train.number, train.rung)
+        """Queue a block that never began again; that costs no attempt."""
+        self._in_flight.difference_update(train.keys)
+        if self._stacks:
+            self._put(train.rung, train.members)
+            return
+        entry = self._decisions.entry(*train.key[:2])
         if entry is not None:
-            self._push(entry, train.folds[0])
+            self._push(entry, train.key[2])
+
+    def split(self, train: Train, block: int) -> None:
+        """Queue a block again that does not fit, and form smaller ones from now on."""
+        self._block = block
+        self._in_flight.difference_update(train.keys)
+        for key in train.keys:
+            self._attempts.pop(key, None)
+        self._blocks.clear()
+        for rung in range(len(self._ladder)):
+            for entry in self._decisions.entries(rung):
+                entry.n_listed = 0
+                self._decisions.touched.append(entry)
 
     def most_trainings(self, n_more: int | None = None) -> list[int]:
         """Bound the number of trainings in each rung if n more configurations are drawn.
@@ -188,6 +255,8 @@ class Schedule:
 
     def _queue(self) -> None:
         """List the work of the entries that changed."""
+        if self._stacks:
+            return  # formed when work is taken: what is known by then may have come in any order
         for entry in self._decisions.touched:
             if not entry.is_in or entry.state != "running":
                 continue
@@ -198,13 +267,61 @@ class Schedule:
             entry.n_listed = n_certain
         self._decisions.touched.clear()
 
+    def _form(self) -> None:
+        """Form the blocks of those parts of a wave that have come to their next comparison."""
+        changed = {(entry.rung, entry.wave) for entry in self._decisions.touched}
+        self._decisions.touched.clear()
+        for rung, wave in sorted(changed):
+            parts: dict[Shape, list[Entry]] = {}
+            for entry in sorted(self._decisions.entries(rung), key=lambda entry: entry.number):
+                if entry.is_in and entry.wave == wave:
+                    parts.setdefault(self._shape_of(entry.number), []).append(entry)
+            for entries in parts.values():
+                self._form_part(rung, entries)
+
+    def _form_part(self, rung: int, entries: list[Entry]) -> None:
+        running = [entry for entry in entries if entry.state == "running"]
+        if not running:
+            return
+        # The last ones decide: those that are ahead wait for them, so that all go on together.
+        behind = min(entry.n_compared for entry in running)
+        due = [entry for entry in running if entry.n_compared == behind]
+        if any(entry.n_listed > behind for entry in due):
+            return
+        for entry in due:
+            entry.n_listed = self._n_certain(entry)
+        # Cut as at first, also when some of it is known by now: those that have ended since count.
+        members = [
+            (entry.number, fold)
+            for entry in entries
+            if entry.n_decided > behind or entry in due
+            for fold in range(behind, self._end(entry, behind))
+        ]
+        self._put(rung, tuple(members))
+
+    def _put(self, rung: int, members: tuple[Member, ...]) -> None:
+        """Cut trainings into blocks, and queue them."""
+        for first in range(0, len(members), self._block):
+            self._n_formed += 1
+            block = members[first : first + self._block]
+            heapq.heappush(self._blocks, (-rung, self._wave(rung, block), self._n_formed, block))
+
+    def _wave(self, rung: int, members: Sequence[Member]) -> int:
+        entry = self._decisions.entry(members[0][0], rung)
+        return entry.wave if entry is not None else 0
+
     def _push(self, entry: Entry, fold: int) -> None:
         is_speculative = fold >= self._n_certain(entry)
         heapq.heappush(self._ready, (is_speculative, -entry.rung, entry.wave, fold, entry.number))
 
     def _n_certain(self, entry: Entry) -> int:
         """Count the folds that are needed whatever the next comparison says."""
-        return entry.next_look if self._decisions.can_drop(entry) else entry.n_folds
+        return self._end(entry, entry.n_compared)
+
+    def _end(self, entry: Entry, n_compared: int) -> int:
+        if not self._decisions.can_drop(entry):
+            return entry.n_folds
+        return next_look(entry.n_folds, n_compared)
 
     def _next_wave(self) -> DrawWave | None:
         if self.n_drawn >= self._n_configs:

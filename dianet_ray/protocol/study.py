@@ -136,7 +136,8 @@ class Study:
     """Everything known about a study; `trainings` holds the latest of each (number, rung, fold).
 
     `rungs` are the folds of each rung, the last one LOSO. Drawing ends after `n_configs`
-    configurations (None: after those that are drawn).
+    configurations (None: after those that are drawn). A block holds `block` trainings at most;
+    None before any was formed.
     """
 
     name: str
@@ -150,6 +151,7 @@ class Study:
     spans: tuple[Span, ...]
     n_configs: int | None = None
     end_of_drawing: EndOfDrawing | None = None
+    block: int | None = None
 
     @property
     def folds(self) -> tuple[Fold, ...]:

@@ -97,7 +97,25 @@ class Ended(Record):
     kind: Literal["stop"] = "stop"
 
 
-Event = Started | WorkersChanged | WaveDrawn | TrainingEnded | WeightsMade | DrawingEnded | Ended
+@dataclass(frozen=True, slots=True)
+class BlockSized(Record):
+    """So many trainings form a block from now on, at most."""
+
+    at: float
+    block: int
+    kind: Literal["block"] = "block"
+
+
+Event = (
+    BlockSized
+    | Started
+    | WorkersChanged
+    | WaveDrawn
+    | TrainingEnded
+    | WeightsMade
+    | DrawingEnded
+    | Ended
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,28 +127,35 @@ class EventLine(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class Member(Record):
+    """A training of a block: a configuration and a fold."""
+
+    number: int
+    config_id: str
+    settings: Settings
+    fold: int
+
+
+@dataclass(frozen=True, slots=True)
 class Order(Record):
-    """A block of folds that a worker is asked to train, and on what terms.
+    """A block of trainings that a worker is asked for, and on what terms.
 
     `steps` is the share of the settings' steps. A worker that is silent for longer than
     `silence_s` seconds ends itself. `avoid` are the ids of nodes that must not get the order.
     """
 
-    number: int
-    config_id: str
-    settings: Settings
     rung: int
-    folds: tuple[int, ...]
+    members: tuple[Member, ...]
     steps: float
     attempt: int
     silence_s: float
     avoid: tuple[str, ...] = ()
 
     @property
-    def fold(self) -> int:
-        """The fold of a block of one."""
-        (fold,) = self.folds
-        return fold
+    def only(self) -> Member:
+        """The member of a block of one."""
+        (member,) = self.members
+        return member
 
     def config(self) -> dict[str, str]:
         """Wrap the order as the configuration of a Tune trial."""
@@ -158,10 +183,24 @@ class Waiting(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class Results(Record):
+    """The results of a block's trainings, in the order of its members."""
+
+    results: tuple[TrainingResult, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TooLarge(Record):
+    """The block does not fit into the memory of its GPU."""
+
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
 class Answer(Record):
     """What a worker sends for an order; it goes on as long as it sends that it is waiting."""
 
-    content: TrainingResult | Refusal | Waiting
+    content: Results | Refusal | Waiting | TooLarge
 
     def report(self) -> Report:
         """Wrap the answer as a result of a Tune trial, its last one unless the worker waits."""
@@ -176,7 +215,7 @@ def order_of(config: Mapping[str, str]) -> Order | None:
 
 def answer_of(
     result: Mapping[str, str | bool] | None,
-) -> TrainingResult | Refusal | Waiting | None:
+) -> Results | Refusal | Waiting | TooLarge | None:
     """Read what a worker sent; None when it died before it could."""
     if not result or "answer" not in result:
         return None

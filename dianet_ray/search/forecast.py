@@ -22,13 +22,22 @@ def largest_training_bytes(plan: Plan) -> int:
 
     They are those of one point.
     """
+    return max(_bytes(plan, one) for one in _candidates(plan.space))
+
+
+def largest_settings(plan: Plan) -> Settings:
+    """Choose the settings whose network has the most weights, with the largest batch."""
+    largest = max(_candidates(plan.space), key=lambda one: _bytes(plan, one))
+    batch_size = max(plan.space.values("batch_size"))
+    return largest.model_copy(update={"batch_size": batch_size})
+
+
+def _bytes(plan: Plan, settings: Settings) -> int:
     size, n_classes = plan.study.origin.recipe.image_size, len(plan.study.classes)
     # Without storage: the largest of a wide space may take gigabytes. A user's file may need it.
     with torch.device("meta" if plan.space.network is None else "cpu"):
-        networks = [build(one, n_classes, size) for one in _candidates(plan.space)]
-    return max(
-        sum(p.numel() * p.element_size() for p in network.parameters()) for network in networks
-    )
+        network = build(settings, n_classes, size)
+    return sum(p.numel() * p.element_size() for p in network.parameters())
 
 
 def _candidates(space: Space) -> list[Settings]:

@@ -18,6 +18,7 @@ from typing import Any
 from ray.tune.search import Searcher
 
 from dianet_ray.cluster.deaths import Death, cause_of
+from dianet_ray.model.fit import OWN
 from dianet_ray.protocol.results import Training, TrainingResult
 from dianet_ray.protocol.schedule import MAX_ATTEMPTS, Done, DrawWave, Key, Schedule, Train, Wait
 from dianet_ray.protocol.standing import Standing, comparison_of
@@ -25,10 +26,14 @@ from dianet_ray.protocol.study import Configuration, EndOfDrawing, Study
 from dianet_ray.search.budget import Extent
 from dianet_ray.search.draw import draw, past_of
 from dianet_ray.search.events import (
+    BlockSized,
     DrawingEnded,
+    Member,
     Order,
     Refusal,
     Report,
+    Results,
+    TooLarge,
     TrainingEnded,
     Waiting,
     WaveDrawn,
@@ -40,6 +45,7 @@ from dianet_ray.search.retention import Retention, kept
 from dianet_ray.search.silence import Silence
 from dianet_ray.search.space import Space
 from dianet_ray.search.study_file import extended
+from dianet_ray.settings import Value
 
 logger = logging.getLogger(__name__)
 
@@ -72,6 +78,8 @@ class StudySearcher(Searcher):  # type: ignore[misc]
             wave_size=study.identity.wave_size,
             comparison=self._comparison,
         )
+        if study.block is not None:
+            self._schedule.stack(study.block, self._shape_of)
         self._totals: dict[int, float] = {}  # of the configurations that finished LOSO
         self._silence = Silence()
         self._retention = Retention(path, extent.n_kept)
@@ -84,8 +92,21 @@ class StudySearcher(Searcher):  # type: ignore[misc]
 
     def repair(self, damaged: list[tuple[int, int]]) -> None:
         """Queue the trainings whose weights file was lost, ahead of everything else."""
-        rung = self.study.loso_rung
-        self._repairs = [Train(number, (fold,), rung) for number, fold in damaged]
+        rung, trainings = self.study.loso_rung, self.study.trainings
+        # A stack is trained again as it was: in another one the weights would round differently.
+        blocks = {
+            trainings[number, rung, fold].block or ((number, fold),) for number, fold in damaged
+        }
+        self._repairs = [Train(rung, block) for block in sorted(blocks)]
+
+    def stack(self, block: int) -> None:
+        """Train blocks of so many as one stack, unless the study has a size of its own."""
+        if self.study.block is None and block > 1:
+            self.ledger.append(BlockSized(time.time(), block))
+            self.flush()
+            self._schedule.stack(block, self._shape_of)
+        elif self.study.block not in (None, block):
+            logger.warning("blocks of %d, as the study has them", self.study.block)
 
     def has_work(self) -> bool:
         """Replay the ledger, and say whether anything is left to train."""
@@ -140,8 +161,11 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         elif isinstance(answer, Refusal):
             self.on_refused(answer.node_id, answer.problem)
             self._returned(train)
-        elif isinstance(answer, TrainingResult):
-            self._finished(train, answer)
+        elif isinstance(answer, TooLarge):
+            self._split(train, answer.error)
+        elif isinstance(answer, Results):
+            for key, one in zip(train.keys, answer.results, strict=True):
+                self._finished(train, key, one)
 
     def on_trial_result(self, trial_id: str, result: Report) -> None:
         """Note that a worker waits for the storage: no other result comes before the last one."""
@@ -195,13 +219,14 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         return len(self._totals)
 
     def _order(self, train: Train) -> Order:
-        configuration = self.study.configurations[train.number]
+        drawn = self.study.configurations
+        members = tuple(
+            Member(number, drawn[number].config_id, drawn[number].settings, fold)
+            for number, fold in train.members
+        )
         return Order(
-            number=train.number,
-            config_id=configuration.config_id,
-            settings=configuration.settings,
             rung=train.rung,
-            folds=train.folds,
+            members=members,
             steps=self.study.ladder[train.rung].steps,
             attempt=train.attempt,
             silence_s=self._silence.limit_s(self.study, train.rung),
@@ -265,13 +290,14 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         self.ledger.append(DrawingEnded(time.time(), EndOfDrawing(n_configs, reason, asked)))
         self.flush()
 
-    def _finished(self, train: Train, result: TrainingResult) -> None:
-        (fold,) = train.folds
-        if train.key in self.study.trainings:
-            self._repaired(train.number, fold, result)
+    def _finished(self, train: Train, key: Key, result: TrainingResult) -> None:
+        number, rung, fold = key
+        if key in self.study.trainings:
+            self._repaired(number, fold, result)
             return
-        name = self.study.configurations[train.number].config_id
-        training = Training(train.number, name, train.rung, fold, train.attempt, result)
+        name = self.study.configurations[number].config_id
+        block = train.members if len(train.members) > 1 else ()
+        training = Training(number, name, rung, fold, train.attempt, result, block)
         # A failure must be durable before another fold of this configuration starts.
         is_urgent = result.outcome != "ok"
         self.ledger.append(TrainingEnded(training), is_urgent=is_urgent)
@@ -287,43 +313,67 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         self.ledger.append(WeightsMade(result.finished_at, number, fold, weights))
 
     def _died(self, train: Train, death: Death) -> None:
-        """Queue a training again whose worker died, up to `MAX_ATTEMPTS` times."""
-        (fold,) = train.folds
-        where = f"configuration {train.number}, fold {fold}"
+        """Queue a block again whose worker died, up to `MAX_ATTEMPTS` times."""
+        where = _place(train)
         attempt = f"attempt {train.attempt} of {MAX_ATTEMPTS}"
         logger.warning("%s: its worker was lost (%s)", where, attempt)
-        if train.key in self.study.trainings:
+        if self._is_repair(train):
             if train.attempt < MAX_ATTEMPTS:
                 self._repairs.append(replace(train, attempt=train.attempt + 1))
             return
-        self._n_own_deaths[train.key] += death.is_own
+        self._n_own_deaths.update(train.keys if death.is_own else ())
         if self._schedule.lost(train):
             return
         now = time.time()
-        if self._n_own_deaths[train.key] < MAX_ATTEMPTS:
+        is_own = min(self._n_own_deaths[key] for key in train.keys) >= MAX_ATTEMPTS
+        if not is_own:
             error = f"its worker was lost {MAX_ATTEMPTS} times"
-            self._finished(train, TrainingResult("lost", now, now, error=error))
+            lost = TrainingResult("lost", now, now, error=error)
+            for key in train.keys:
+                self._finished(train, key, lost)
+            return
+        if len(train.members) > 1:  # one of them kills the worker; alone it is found
+            self._split(train, self.cause_of(death))
             return
         error = self._crash(train, death)
         logger.warning("%s: %s", where, error)
         text = f"{error}\n{death.text}"
-        self._finished(train, TrainingResult("failed", now, now, error=text, is_crash=True))
+        crashed = TrainingResult("failed", now, now, error=text, is_crash=True)
+        self._finished(train, train.key, crashed)
 
     def _crash(self, train: Train, death: Death) -> str:
         """Say that a configuration kills its workers, how, where, and what it tried."""
         host = f" on {death.host}" if death.host else ""
-        settings = self.study.configurations[train.number].settings
+        settings = self.study.configurations[train.key[0]].settings
         return (
             f"its worker crashed {MAX_ATTEMPTS} times{host} ({self.cause_of(death)}); "
             f"settings: {settings.changes()}"
         )
 
+    def _split(self, train: Train, reason: str) -> None:
+        """Go on with blocks of half the size."""
+        block = max(1, len(train.members) // 2)
+        logger.warning("blocks of %d from now on: %s: %s", block, _place(train), reason)
+        self.ledger.append(BlockSized(time.time(), block), is_urgent=True)
+        self._n_own_deaths.subtract({key: self._n_own_deaths[key] for key in train.keys})
+        if self._is_repair(train):
+            return  # as a smaller block it would be another network
+        self._schedule.split(train, block)
+
+    def _is_repair(self, train: Train) -> bool:
+        return any(key in self.study.trainings for key in train.keys)
+
     def _returned(self, train: Train) -> None:
-        """Queue a training again that a node refused."""
-        if train.key in self.study.trainings:
+        """Queue a block again that a node refused."""
+        if self._is_repair(train):
             self._repairs.append(train)
         else:
             self._schedule.returned(train)
+
+    def _shape_of(self, number: int) -> tuple[Value, ...]:
+        """Say what trainings must have in common to be one stack."""
+        values = self.study.configurations[number].settings.values()
+        return tuple(value for name, value in values.items() if name not in OWN)
 
     def _settle(self) -> None:
         """Rank the complete configurations, and delete the weights that are no longer needed."""
@@ -336,3 +386,10 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         self.n_most = sum(self._schedule.most_trainings())
         self.failure = self.failure or standing.first_wave_failure()
         self.is_stopping = self.is_stopping or bool(self.failure)
+
+
+def _place(train: Train) -> str:
+    """Name a block: its only training, or its first one and how many there are."""
+    number, _, fold = train.keys[0]
+    more = f" and {len(train.members) - 1} more" if len(train.members) > 1 else ""
+    return f"configuration {number}, fold {fold}{more}"

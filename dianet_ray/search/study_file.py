@@ -21,6 +21,7 @@ from dianet_ray.protocol.folds import Clip, Fold
 from dianet_ray.protocol.results import Training
 from dianet_ray.protocol.study import Configuration, Identity, Origin, Span, Study
 from dianet_ray.search.events import (
+    BlockSized,
     DrawingEnded,
     Ended,
     Event,
@@ -130,6 +131,7 @@ class _Growing:
         self._trainings = dict(study.trainings)
         self._spans = list(study.spans)
         self._n_configs, self._end = study.n_configs, study.end_of_drawing
+        self._block = study.block
 
     def study(self) -> Study:
         return replace(
@@ -139,6 +141,7 @@ class _Growing:
             spans=tuple(self._spans),
             n_configs=self._n_configs,
             end_of_drawing=self._end,
+            block=self._block,
         )
 
     def add(self, event: Event) -> None:
@@ -156,10 +159,16 @@ class _Growing:
                 self._follow(event.at)
             case WeightsMade():
                 self._replace_weights(event)
-            case DrawingEnded():
-                self._n_configs, self._end = event.end.n_configs, event.end
+            case BlockSized() | DrawingEnded():
+                self._limit(event)
             case Ended():
                 self._follow(event.at)
+
+    def _limit(self, event: BlockSized | DrawingEnded) -> None:
+        if isinstance(event, BlockSized):
+            self._block = event.block
+        else:
+            self._n_configs, self._end = event.end.n_configs, event.end
 
     def _change_workers(self, event: WorkersChanged) -> None:
         if self._spans:

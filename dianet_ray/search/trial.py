@@ -28,7 +28,17 @@ from dianet_ray.model.own_network import trust
 from dianet_ray.model.weights import WeightsFile, weights_file
 from dianet_ray.protocol.folds import Fold
 from dianet_ray.protocol.results import Point, TrainingResult, Weights, WorkerEnvironment
-from dianet_ray.search.events import Answer, Order, Refusal, Report, Waiting, order_of
+from dianet_ray.search.events import (
+    Answer,
+    Member,
+    Order,
+    Refusal,
+    Report,
+    Results,
+    TooLarge,
+    Waiting,
+    order_of,
+)
 from dianet_ray.search.start_values import StartValues
 from dianet_ray.settings import NetworkFile, Settings, derive_seed
 from dianet_ray.storage import files
@@ -58,9 +68,9 @@ class Material:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """What a training made: its result, and the files that must be there before it is reported."""
+    """What a block made: results, and the files that must be there before they are reported."""
 
-    result: TrainingResult
+    results: tuple[TrainingResult, ...]
     files: tuple[WeightsFile, ...] = ()
 
     def write(self) -> None:
@@ -70,7 +80,7 @@ class Made:
 
 
 class FoldTrial(tune.Trainable):  # type: ignore[misc]
-    """Trains a block of folds of one configuration and stops."""
+    """Trains a block and stops."""
 
     def setup(self, config: dict[str, str], material: Material | None = None) -> None:
         """Keep the material; the configuration is read anew for each trial."""
@@ -106,7 +116,10 @@ class FoldTrial(tune.Trainable):  # type: ignore[misc]
         if self._problem:
             return self._refuse(self._problem)
         if self._made is None:
-            self._made = self.train_block(order)
+            try:
+                self._made = self.train_block(order)
+            except torch.OutOfMemoryError as error:
+                return Answer(TooLarge(one_line(error))).report()
             self._give_up_at = time.monotonic() + files.PATIENCE_S
         watch(order.silence_s)
         try:
@@ -115,8 +128,8 @@ class FoldTrial(tune.Trainable):  # type: ignore[misc]
             return self._wait(one_line(error))
         finally:
             faulthandler.cancel_dump_traceback_later()
-        result, self._made = self._made.result, None
-        return Answer(result).report()
+        results, self._made = self._made.results, None
+        return Answer(Results(results)).report()
 
     def _wait(self, reason: str) -> Report:
         """Wait a moment for the storage, or give the order back after `files.PATIENCE_S`."""
@@ -135,6 +148,7 @@ class FoldTrial(tune.Trainable):  # type: ignore[misc]
 
         Raises:
             torch.AcceleratorError: this process has lost its GPU.
+            torch.OutOfMemoryError: several trainings do not fit into its memory.
         """
         # docs/decisions.md: Detecting a worker that hangs
         watch(order.silence_s)
@@ -144,14 +158,11 @@ class FoldTrial(tune.Trainable):  # type: ignore[misc]
         except torch.AcceleratorError:
             raise  # a lost GPU ends this worker: the training is lost, and tried in another
         except Exception as error:
-            failed = TrainingResult(
-                outcome="failed",
-                started_at=started_at,
-                finished_at=time.time(),
-                error=f"{type(error).__name__}: {one_line(error)}\n{traceback.format_exc()}",
-                environment=describe_worker(len(order.folds), self._device),
-            )
-            return Made(failed)
+            if isinstance(error, torch.OutOfMemoryError) and len(order.members) > 1:
+                raise
+            environment = describe_worker(len(order.members), self._device)
+            failed = _failed(error, started_at, environment)
+            return Made((failed,) * len(order.members))
         finally:
             faulthandler.cancel_dump_traceback_later()
 
@@ -167,46 +178,64 @@ def watch(limit_s: float) -> None:
 def train(
     material: Material, order: Order, device: str, on_progress: Callable[[int], None]
 ) -> Made:
-    """Train one fold.
+    """Train a block.
 
     Only LOSO weights are kept: the models of other rungs predict nothing.
     """
     started_at = time.time()
-    settings = shortened(order.settings, order.steps)
-    (fitted,) = fitting.fit(
-        settings,
+    found = fitting.fit_block(
+        shortened(order.members[0].settings, order.steps),
         fitting.LabelledImages(material.images, material.labels, material.n_classes),
-        [_member(material, order)],
+        [_member(material, order, member) for member in order.members],
         device=device,
         on_progress=on_progress,
     )
-    is_loso = order.rung == len(material.rungs) - 1
-    points, written = [], []
-    for shown in fitted.shown:
-        weights = None
-        if is_loso:
-            weights, file = _packed(material, order, shown)
-            written.append(file)
-        points.append(Point(shown.steps, shown.probabilities, weights))
-    result = TrainingResult(
-        outcome="ok",
+    environment = describe_worker(len(order.members), device)
+    results, written = [], []
+    for member, fitted in zip(order.members, found, strict=True):
+        if isinstance(fitted, fitting.NonFiniteLoss):
+            results.append(_failed(fitted, started_at, environment))
+            continue
+        points = []
+        for shown in fitted.shown:
+            weights = None
+            if order.rung == len(material.rungs) - 1:
+                weights, file = _packed(material, member, shown)
+                written.append(file)
+            points.append(Point(shown.steps, shown.probabilities, weights))
+        result = TrainingResult(
+            outcome="ok",
+            started_at=started_at,
+            finished_at=time.time(),
+            points=tuple(points),
+            history=fitted.history,
+            environment=environment,
+        )
+        results.append(result)
+    return Made(tuple(results), tuple(written))
+
+
+def _failed(error: Exception, started_at: float, environment: WorkerEnvironment) -> TrainingResult:
+    """Describe a training that failed by itself."""
+    trace = "".join(traceback.format_exception(error))
+    return TrainingResult(
+        outcome="failed",
         started_at=started_at,
         finished_at=time.time(),
-        points=tuple(points),
-        history=fitted.history,
-        environment=describe_worker(len(order.folds), device),
+        error=f"{type(error).__name__}: {one_line(error)}\n{trace}",
+        environment=environment,
     )
-    return Made(result, tuple(written))
 
 
-def _member(material: Material, order: Order) -> fitting.Member:
-    held_out = material.rungs[order.rung][order.fold].test_clips
+def _member(material: Material, order: Order, member: Member) -> fitting.Member:
+    held_out = material.rungs[order.rung][member.fold].test_clips
     test = np.array(held_out, dtype=np.int64)
     return fitting.Member(
         train=np.setdiff1d(np.arange(len(material.labels)), test),
         test=test,
-        seed=derive_seed(material.seed, order.config_id, order.rung, order.fold),
-        pretrained=material.pretrained.get(order.settings.pretrained),
+        seed=derive_seed(material.seed, member.config_id, order.rung, member.fold),
+        settings=shortened(member.settings, order.steps),
+        pretrained=material.pretrained.get(member.settings.pretrained),
     )
 
 
@@ -219,10 +248,12 @@ def shortened(settings: Settings, share: float) -> Settings:
     return settings.model_copy(update={"steps": max(1, round(settings.steps * share))})
 
 
-def _packed(material: Material, order: Order, shown: fitting.Shown) -> tuple[Weights, WeightsFile]:
+def _packed(
+    material: Material, member: Member, shown: fitting.Shown
+) -> tuple[Weights, WeightsFile]:
     """Make the file of the weights of a LOSO fold at a point, and what the ledger holds of it."""
-    path = weights_path(order.config_id, shown.steps, order.fold)
-    about = {"config_id": order.config_id, "fold": str(order.fold), "steps": str(shown.steps)}
+    path = weights_path(member.config_id, shown.steps, member.fold)
+    about = {"config_id": member.config_id, "fold": str(member.fold), "steps": str(shown.steps)}
     file = weights_file(material.study_path / path, shown.weights, about)
     return Weights(path, len(file.content), file.sha256), file
 

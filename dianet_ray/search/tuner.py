@@ -27,6 +27,7 @@ from dianet_ray.artefacts import WEIGHTS_FOLDER
 from dianet_ray.errors import Stopped, StorageAway, StudyFailed, one_line
 from dianet_ray.progress import Progress, count
 from dianet_ray.protocol.study import DriverEnvironment
+from dianet_ray.search.block_size import block_size
 from dianet_ray.search.budget import Extent
 from dianet_ray.search.driver import Driver, NothingRuns
 from dianet_ray.search.events import Ended, Reason, Started
@@ -83,6 +84,7 @@ def run(searcher: StudySearcher, plan: Plan, workers: Workers, *, started_at: fl
     reason: Reason = "error"
     try:
         searcher.flush()
+        searcher.stack(block_size(plan, workers))
         if searcher.has_work():
             _tune(searcher, plan, workers)
         reason = "interrupted" if searcher.is_stopping else "done"

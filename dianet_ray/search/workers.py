@@ -16,8 +16,8 @@ from dianet_ray.search.events import order_of
 from dianet_ray.search.plan import Plan
 from dianet_ray.search.trial import FoldTrial, Material
 
-AUTO_GPUS = 0.25
-"""Share of a GPU that a trial takes by default. Shares only count trials: Ray caps no memory."""
+AUTO_GPUS = 1.0
+"""GPUs that a trial takes by default: a stack of trainings fills one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +48,13 @@ def resources(plan: Plan, cluster: Cluster) -> Resources:
 
 @dataclass(frozen=True, slots=True)
 class Workers:
-    """The nodes, what a trial takes of one, and the trainable that runs there."""
+    """The nodes, what a trial takes of one, the trainable that runs there, and what it reads."""
 
     nodes: Nodes
     needs: Resources
     trainable: Any
     demand: Demand | None
+    material: Material
 
     def n_workers(self) -> int:
         """Count the trials that fit on the good nodes now."""
@@ -103,7 +104,7 @@ def make_workers(
     bound = tune.with_parameters(trial, material=material)
     trainable = tune.with_resources(bound, partial(_request, needs))
     demand = None if nodes.probe is None else Demand(needs.trial)  # no one grows our own machine
-    return Workers(nodes, needs, trainable, demand)
+    return Workers(nodes, needs, trainable, demand, material)
 
 
 def _request(needs: Resources, config: dict[str, str]) -> tune.PlacementGroupFactory:

@@ -15,7 +15,6 @@ from dianet_ray.model.build import build
 from dianet_ray.model.stack import optimiser_of
 from dianet_ray.model.training import (
     Log,
-    NonFiniteLoss,
     class_weights,
     learning_rate,
     losses,
@@ -135,13 +134,19 @@ def test_the_learning_rate_warms_up_to_its_setting_and_then_never_rises(n, warmu
 @pytest.mark.parametrize("backbone", ["cnn", "shallow", "resnet18", "efficientnet_lite0"])
 def test_only_kernels_and_matrices_decay(backbone):
     network = build(TINY.model_copy(update={"backbone": backbone}), 3, 32)
-    groups = optimiser_of(TINY, network).param_groups
-    of_group = [{id(p) for p in group["params"]} for group in groups]
+    settings = TINY.model_copy(update={"backbone": backbone, "backbone_lr": 0.5})
+    groups = optimiser_of(settings, network).param_groups
+    found = {
+        id(parameter): (group["weight_decay"], group["share"])
+        for group in groups
+        for parameter in group["params"]
+    }
     for name, parameter in network.named_parameters():
         is_matrix = name.endswith("weight") and parameter.dim() > 1
-        assert (id(parameter) in of_group[0]) == is_matrix, name
-        assert (id(parameter) in of_group[1]) == (not is_matrix), name
-    assert [group["weight_decay"] for group in groups] == [TINY.weight_decay, 0]
+        decay = TINY.weight_decay if is_matrix else 0.0
+        share = 0.5 if name.startswith("streams.") else 1.0
+        assert found.pop(id(parameter)) == (decay, share), name
+    assert not found
 
 
 @pytest.mark.parametrize("n_steps", [1, 7, 100, 200, 1000])
@@ -167,7 +172,13 @@ def test_a_log_names_the_first_step_whose_loss_is_not_a_number(bad):
     for step in range(1, 20):
         loss = torch.tensor([1.0, bad if step >= 13 else 1.0])
         log.add(step, loss, torch.zeros(2), [0.1, 0.1])
-    with pytest.raises(NonFiniteLoss, match="at step 13") as raised:
-        log.add(20, torch.ones(2), torch.zeros(2), [0.1, 0.1])
-    assert raised.value.step == 13
-    assert pickle.loads(pickle.dumps(raised.value)).step == 13  # it crosses processes
+    log.add(20, torch.ones(2), torch.zeros(2), [0.1, 0.1])
+    (failed,) = log.failures
+    failure = log.failures[failed]
+    assert (failed, failure.step) == (1, 13)
+    assert "at step 13" in str(failure)
+    assert pickle.loads(pickle.dumps(failure)).step == 13  # it crosses processes
+    assert not log.is_over
+    log.add(30, torch.tensor([bad, bad]), torch.zeros(2), [0.1, 0.1])
+    assert log.is_over
+    assert log.failures[1].step == 13

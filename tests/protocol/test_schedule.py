@@ -38,15 +38,23 @@ class Game:
     seed: int
     n_in_space: int = 10**6
     bad: float = 0.1
+    block: int | None = None  # None: trainings one by one
+    n_shapes: int = 2
 
     def schedule(self):
-        return Schedule(
+        schedule = Schedule(
             self.ladder,
             n_folds=self.n_folds,
             n_configs=self.n_configs,
             wave_size=self.wave_size,
             comparison=Chance(self.seed),
         )
+        if self.block is not None:
+            schedule.stack(self.block, self.shape)
+        return schedule
+
+    def shape(self, number):
+        return random.Random(f"{self.seed} {number}").randrange(self.n_shapes)
 
     def outcome(self, number, rung, fold):
         rng = random.Random(f"{self.seed} {number} {rung} {fold}")
@@ -83,7 +91,7 @@ class Play:
     def __init__(self, game, *, n_workers=2, rng=None, p_lose=0.0, p_die=0.0):
         self.game, self.n_workers, self.rng = game, n_workers, rng or random.Random(0)
         self.p_lose, self.p_die = p_lose, p_die
-        self.records, self.waves, self.events = {}, {}, []
+        self.records, self.waves, self.events, self.blocks = {}, {}, [], {}
 
     def run(self):
         """Play to the end, with as many drivers as it takes; return the last one's schedule."""
@@ -98,16 +106,7 @@ class Play:
     def _drive(self, last=10**9):
         schedule, busy = self.game.schedule(), []
         while True:
-            while len(busy) < self.n_workers:
-                action = schedule.take()
-                if isinstance(action, DrawWave):
-                    self._draw(schedule, action)
-                elif isinstance(action, Train):
-                    assert action.key not in self.records
-                    assert action.key not in {train.key for train in busy}
-                    busy.append(action)
-                else:
-                    break
+            action = self._fill(schedule, busy)
             if not busy:
                 assert isinstance(action, Done)
                 return schedule
@@ -118,9 +117,26 @@ class Play:
             if self.rng.random() < self.p_lose and train.attempt < MAX_ATTEMPTS:
                 assert schedule.lost(train)
                 continue
-            self.records[train.key] = self.game.outcome(*train.key)
-            self.events.append(("train", *train.key))
-            schedule.finished(*train.key, self.records[train.key])
+            for key in train.keys:
+                self.records[key], self.blocks[key] = self.game.outcome(*key), train.members
+                self.events.append(("train", *key))
+            for key in train.keys:
+                schedule.finished(*key, self.records[key])
+
+    def _fill(self, schedule, busy):
+        """Give every free worker something, as long as there is work; return the last action."""
+        action = None
+        while len(busy) < self.n_workers:
+            action = schedule.take()
+            if isinstance(action, DrawWave):
+                self._draw(schedule, action)
+            elif isinstance(action, Train):
+                assert not set(action.keys) & set(self.records)
+                assert not set(action.keys) & {key for train in busy for key in train.keys}
+                busy.append(action)
+            else:
+                break
+        return action
 
     def _draw(self, schedule, draw):
         drawn = max(0, min(draw.n, self.game.n_in_space - schedule.n_drawn))
@@ -397,11 +413,11 @@ def test_work_that_a_drop_may_make_surplus_is_for_workers_that_would_idle():
     while not isinstance(action := schedule.take(), Wait):
         if isinstance(action, DrawWave):
             schedule.drawn(action, action.n)
-        elif action.number < 2:
+        elif action.key[0] < 2:
             schedule.finished(*action.key, "ok")
         else:
-            handed_out.append(action.folds)
-    assert handed_out == [(0,), (1,), (2,)]
+            handed_out.append(action.key[2])
+    assert handed_out == [0, 1, 2]
     assert schedule.most_trainings(0)[0] == 9
 
 
@@ -412,7 +428,7 @@ def test_no_worker_idles_while_a_second_wave_has_work():
         if isinstance(action, DrawWave):
             schedule.drawn(action, action.n)
         actions.append(action)
-    assert [a.number for a in actions if isinstance(a, Train)] == [0, 1, 2, 3]
+    assert [a.key[0] for a in actions if isinstance(a, Train)] == [0, 1, 2, 3]
 
 
 def test_a_failed_fold_cancels_later_folds_and_earlier_ones_decide_first():

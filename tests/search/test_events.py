@@ -19,12 +19,16 @@ from dianet_ray.protocol.study import (
 )
 from dianet_ray.search.events import (
     Answer,
+    BlockSized,
     DrawingEnded,
     Ended,
     EventLine,
+    Member,
     Order,
     Refusal,
+    Results,
     Started,
+    TooLarge,
     TrainingEnded,
     Waiting,
     WaveDrawn,
@@ -56,11 +60,8 @@ ORIGIN = dataclasses.replace(
 TRAINING = STUDY.trainings[0, 1, 0]
 END = EndOfDrawing(16, "--max-hours", Asked(configs=32, max_hours=1.5))
 ORDER = Order(
-    number=3,
-    config_id="abc",
-    settings=Settings(heads=2),
     rung=1,
-    folds=(4,),
+    members=(Member(3, "abc", Settings(heads=2), 4), Member(5, "abd", Settings(), 0)),
     steps=0.5,
     attempt=2,
     silence_s=600.0,
@@ -73,17 +74,19 @@ EVENTS = (
     TrainingEnded(TRAINING),
     WeightsMade(5.0, 3, 4, (Weights("weights/a-9/fold-004.safetensors", 10, "0" * 64),)),
     DrawingEnded(6.0, END),
+    BlockSized(6.5, 13),
     Ended(7.0, "interrupted"),
 )
 RECORDS = (
     *(EventLine(event) for event in EVENTS),
     *EVENTS,
     ORDER,
-    Answer(TRAINING.result),
+    Answer(Results((TRAINING.result, dataclasses.replace(TRAINING.result, is_crash=True)))),
+    Answer(TooLarge("CUDA out of memory")),
     Answer(Refusal("node-a", "no space left on the device")),
     Refusal("node-a", "no space left on the device"),
     Answer(Waiting("node-a", "no space left on the device")),
-    Answer(dataclasses.replace(TRAINING.result, is_crash=True)),
+    dataclasses.replace(TRAINING, block=((3, 4), (5, 0))),
     TRAINING,
     TRAINING.result,
     IDENTITY,
@@ -198,11 +201,12 @@ events = st.one_of(
 )
 orders = st.builds(
     Order,
-    number=numbers,
-    config_id=names,
-    settings=settings,
     rung=numbers,
-    folds=st.lists(numbers, min_size=1, max_size=3).map(tuple),
+    members=st.lists(
+        st.builds(Member, number=numbers, config_id=names, settings=settings, fold=numbers),
+        min_size=1,
+        max_size=3,
+    ).map(tuple),
     steps=floats,
     attempt=numbers,
     silence_s=floats,
@@ -232,7 +236,8 @@ def test_an_order_reaches_the_worker_as_it_was(order):
 
 @given(results)
 def test_an_answer_reaches_the_searcher_as_it_was(result):
-    assert_same(answer_of(Answer(result).report()), result)
+    answer = Results((result, result))
+    assert_same(answer_of(Answer(answer).report()), answer)
 
 
 @given(st.builds(Refusal, node_id=names, problem=st.text()))

@@ -7,7 +7,7 @@ import pytest
 
 from dianet_ray.protocol.ladder import Rung
 from dianet_ray.protocol.standing import standing_of
-from dianet_ray.search.events import Answer, Started, order_of
+from dianet_ray.search.events import Answer, Results, Started, order_of
 from dianet_ray.search.ledger import read_events
 from dianet_ray.search.plan import _n_configs
 from dianet_ray.search.searcher import StudySearcher
@@ -55,7 +55,7 @@ class Workers:
             trial_id = self.rng.choice(sorted(live))
             made = self.trial.train_block(order_of(live.pop(trial_id)))
             made.write()
-            searcher.on_trial_complete(trial_id, Answer(made.result).report())
+            searcher.on_trial_complete(trial_id, Answer(Results(made.results)).report())
             searcher.flush()
             n_done += 1
 

@@ -14,7 +14,7 @@ from dianet_ray.artefacts import weights_path
 from dianet_ray.cluster.deaths import Death
 from dianet_ray.protocol.results import Weights
 from dianet_ray.protocol.standing import standing_of
-from dianet_ray.search.events import Answer, answer_of, order_of
+from dianet_ray.search.events import Answer, Results, answer_of, order_of
 from dianet_ray.search.status import status_of
 from dianet_ray.search.study_file import load_study
 from tests.support.fake_search import fake_plan, searcher_of
@@ -30,7 +30,7 @@ def whole(tmp_path_factory):
 
 
 def fails_sometimes(order):
-    return "failed" if order.number == 5 and order.fold == 1 else "ok"
+    return "failed" if order.only.number == 5 and order.only.fold == 1 else "ok"
 
 
 @budget(max_examples=12, deadline=None)
@@ -88,7 +88,7 @@ def test_a_lost_worker_is_tried_again_and_then_recorded(tmp_path):
     attempts = []
 
     def outcome(order):
-        if order.number == 1:
+        if order.only.number == 1:
             return "ok"
         attempts.append(order.attempt)
         return "lost"
@@ -112,7 +112,7 @@ def test_a_configuration_fails_that_kills_three_workers_on_nodes_that_live(tmp_p
     deaths = iter([Death("Ray's paragraph", is_own=one, host="10.0.0.7") for one in own])
     searcher, _ = play(
         plan,
-        lambda order: "lost" if order.number == 0 else "ok",
+        lambda order: "lost" if order.only.number == 0 else "ok",
         n_workers=1,
         death_of=lambda trial_id: next(deaths),
         cause_of=lambda death: "ended by SIGABRT",
@@ -144,7 +144,9 @@ def test_a_first_wave_that_fails_everywhere_ends_the_study_with_its_message(tmp_
 
 def test_one_configuration_that_fails_does_not_end_the_study(tmp_path):
     plan = fake_plan(tmp_path, n_subjects=2, n_configs=4, wave_size=2)
-    searcher, _ = play(plan, lambda order: "failed" if order.number == 0 else "ok", n_workers=1)
+    searcher, _ = play(
+        plan, lambda order: "failed" if order.only.number == 0 else "ok", n_workers=1
+    )
     assert searcher.failure == ""
     assert standing_of(searcher.study).states() == ["failed", *["complete"] * 3]
 
@@ -158,7 +160,7 @@ def test_stopping_lets_what_is_in_flight_finish_and_starts_nothing(tmp_path):
     searcher.on_trial_complete("a", result=answer_to(plan, order))
     assert searcher.suggest("b") == Searcher.FINISHED
     searcher.flush()
-    assert set(load_study(tmp_path).trainings) == {(order.number, 0, order.fold)}
+    assert set(load_study(tmp_path).trainings) == {(order.only.number, 0, order.only.fold)}
 
 
 def test_listeners_hear_only_of_what_is_durable(tmp_path):
@@ -197,8 +199,8 @@ def test_configurations_that_complete_in_one_flush_keep_the_best_weights(tmp_pat
     searcher = searcher_of(plan)
     orders = [order_of(searcher.suggest(str(i))) for i in range(12)]
     for i, order in enumerate(orders):
-        for steps in order.settings.shown_at:
-            path = tmp_path / weights_path(order.config_id, steps, order.fold)
+        for steps in order.only.settings.shown_at:
+            path = tmp_path / weights_path(order.only.config_id, steps, order.only.fold)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(b"x")
         searcher.on_trial_complete(str(i), result=answer_to(plan, order))
@@ -216,15 +218,15 @@ def test_configurations_that_complete_in_one_flush_keep_the_best_weights(tmp_pat
 
 def with_weights(plan, order):
     """What a worker reports that has written a file for every point."""
-    result = answer_of(answer_to(plan, order))
+    (result,) = answer_of(answer_to(plan, order)).results
     points = []
     for point in result.points:
-        name = weights_path(order.config_id, point.steps, order.fold)
+        name = weights_path(order.only.config_id, point.steps, order.only.fold)
         (plan.path / name).parent.mkdir(parents=True, exist_ok=True)
         (plan.path / name).write_bytes(b"x")
         weights = Weights(name, 1, hashlib.sha256(b"x").hexdigest())
         points.append(replace(point, weights=weights))
-    return Answer(replace(result, points=tuple(points))).report()
+    return Answer(Results((replace(result, points=tuple(points)),))).report()
 
 
 def test_weights_that_are_made_again_are_kept_at_the_best_point_alone(tmp_path):

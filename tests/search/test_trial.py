@@ -1,7 +1,5 @@
 """One training in a worker: where folds meet fit, nothing of the held-out subjects gets in."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import safetensors.torch
@@ -11,7 +9,7 @@ from dianet_ray.artefacts import weights_path
 from dianet_ray.model.build import build
 from dianet_ray.protocol.folds import Clip, loso
 from dianet_ray.search import trial
-from dianet_ray.search.events import Order, Refusal, Waiting, answer_of
+from dianet_ray.search.events import Member, Order, Refusal, Waiting, answer_of
 from dianet_ray.search.trial import Material, train
 from dianet_ray.settings import Settings, config_id
 from dianet_ray.storage import files
@@ -31,18 +29,20 @@ LABELS = np.array([clip.label for clip in CLIPS])
 IMAGES = np.random.default_rng(0).normal(0, 9, (12, 3, 16, 16, 3)).astype(np.float16)
 
 
+def material_of(path):
+    return Material(IMAGES.copy(), LABELS, 2, (FOLDS,), path, 0, 1)
+
+
 def trained(path, images=IMAGES, labels=LABELS, fold=1, seed=0):
     material = Material(images, labels, 2, (FOLDS,), path, seed, 1)
-    return train(material, order(fold), "cpu", lambda step: None).result
+    (result,) = train(material, order(fold), "cpu", lambda step: None).results
+    return result
 
 
-def order(fold=1):
+def order(fold=1, settings=SETTINGS):
     return Order(
-        number=0,
-        config_id=config_id(SETTINGS),
-        settings=SETTINGS,
         rung=0,
-        folds=(fold,),
+        members=(Member(0, config_id(SETTINGS), settings, fold),),
         steps=1.0,
         attempt=1,
         silence_s=100.0,
@@ -51,7 +51,7 @@ def order(fold=1):
 
 def test_the_weights_are_written_before_the_training_is_reported(tmp_path):
     (tmp_path / "weights").mkdir()
-    found = answer_of(worker(tmp_path).step())
+    (found,) = answer_of(worker(tmp_path).step()).results
     file = tmp_path / weights_path(config_id(SETTINGS), SETTINGS.steps, 1)
     assert found.points[-1].weights.path == weights_path(config_id(SETTINGS), SETTINGS.steps, 1)
     assert file.stat().st_size == found.points[-1].weights.n_bytes
@@ -67,7 +67,7 @@ def test_a_training_starts_from_the_weights_that_its_settings_name(tmp_path):
     }
     settings = SETTINGS.model_copy(update={"pretrained": name, "frozen_stages": 4})
     material = Material(IMAGES, LABELS, 2, (FOLDS,), tmp_path, 0, 1, pretrained={name: weights})
-    made = train(material, replace(order(), settings=settings), "cpu", lambda step: None)
+    made = train(material, order(settings=settings), "cpu", lambda step: None)
     trained = safetensors.torch.load(made.files[-1].content)
     for key, value in weights.items():
         assert torch.equal(trained[f"streams.1.{key}"], value)
@@ -128,7 +128,7 @@ def test_a_worker_goes_on_when_the_storage_is_back(tmp_path, monkeypatch):
     one = worker(tmp_path / "study")
     assert isinstance(answer_of(one.step()), Waiting)
     (tmp_path / "study" / "weights").mkdir(parents=True)
-    found = answer_of(one.step())
+    (found,) = answer_of(one.step()).results
     assert found.outcome == "ok"
     assert (tmp_path / "study" / found.points[-1].weights.path).is_file()
     assert one._made is None
@@ -141,12 +141,12 @@ def test_a_worker_that_is_given_another_trial_forgets_what_waited(tmp_path, monk
     assert one.reset_config(order(2).config())
     (tmp_path / "study" / "weights").mkdir(parents=True)
     one.config = order(2).config()
-    found = answer_of(one.step())
+    (found,) = answer_of(one.step()).results
     assert found.points[-1].weights.path == weights_path(config_id(SETTINGS), SETTINGS.steps, 2)
 
 
 def test_any_other_error_is_the_configurations_own_with_its_traceback(tmp_path, monkeypatch):
-    result = answer_of(step(tmp_path, monkeypatch, ValueError("bad")))
+    (result,) = answer_of(step(tmp_path, monkeypatch, ValueError("bad"))).results
     assert result.outcome == "failed"
     assert result.error.splitlines()[0] == "ValueError: bad"
     assert "Traceback" in result.error
@@ -154,7 +154,7 @@ def test_any_other_error_is_the_configurations_own_with_its_traceback(tmp_path, 
 
 def test_a_failed_training_is_recorded_with_the_device_that_it_had(tmp_path, monkeypatch):
     monkeypatch.setattr(trial.torch.cuda, "get_device_name", lambda device: f"name of {device}")
-    result = answer_of(step(tmp_path, monkeypatch, ValueError("bad"), device="cuda:0"))
+    (result,) = answer_of(step(tmp_path, monkeypatch, ValueError("bad"), device="cuda:0")).results
     assert result.environment.device == "name of cuda:0"
 
 

@@ -34,7 +34,7 @@ class SuicidalTrial(FakeTrial):
     """Kills its worker the first time that configuration 1 meets fold 0."""
 
     def train_block(self, order):
-        if (order.number, order.fold, order.attempt) == (1, 0, 1):
+        if (order.only.number, order.only.fold, order.attempt) == (1, 0, 1):
             os.kill(os.getpid(), signal.SIGKILL)
         return super().train_block(order)
 
@@ -63,7 +63,7 @@ class SlowTrial(FakeTrial):
     """Takes so long that all but the first training are in flight at a second interrupt."""
 
     def train_block(self, order):
-        if (order.number, order.fold) != (0, 0):
+        if (order.only.number, order.only.fold) != (0, 0):
             time.sleep(10)
         return super().train_block(order)
 
@@ -74,7 +74,8 @@ class NamedTrial(FakeTrial):
     def train_block(self, order):
         made = super().train_block(order)
         environment = replace(WORKER, host=str(os.getpid()))
-        return replace(made, result=replace(made.result, environment=environment))
+        (result,) = made.results
+        return replace(made, results=(replace(result, environment=environment),))
 
 
 def test_a_worker_that_starts_later_is_not_killed_by_one_that_is_free(
@@ -133,7 +134,7 @@ class UnmountingTrial(FakeTrial):
 
     def train_block(self, order):
         made, weights = super().train_block(order), self._material.study_path / "weights"
-        if (order.number, order.fold) == (1, 0):
+        if (order.only.number, order.only.fold) == (1, 0):
             weights.rename(weights.parent / "away")
             weights.touch()
         return made
@@ -172,7 +173,7 @@ class AbortingTrial(FakeTrial):
     """Ends its process with a signal, as a fault in a native library does, for some settings."""
 
     def train_block(self, order):
-        if order.settings.dropout < 0.3:
+        if order.only.settings.dropout < 0.3:
             os.abort()
         return super().train_block(order)
 
@@ -220,7 +221,7 @@ class EndlessLater(FakeTrial):
         study = self._material.study_path
         if (study / "interrupted").exists():
             time.sleep(1000)
-        (study / f"started-{order.number}-{order.fold}").write_text(str(time.time()))
+        (study / f"started-{order.only.number}-{order.only.fold}").write_text(str(time.time()))
         time.sleep(2)
         return super().train_block(order)
 

@@ -19,7 +19,7 @@ from dianet_ray.protocol.ladder import EXHAUSTIVE, Ladder
 from dianet_ray.protocol.results import Point, TrainingResult, Weights, WorkerEnvironment
 from dianet_ray.protocol.standing import standing_of
 from dianet_ray.protocol.study import Identity, Origin, new_study
-from dianet_ray.search.events import Order
+from dianet_ray.search.events import Member, Order
 from dianet_ray.search.plan import Plan
 from dianet_ray.search.retention import damaged_weights
 from dianet_ray.search.searcher import StudySearcher
@@ -40,16 +40,18 @@ SPACE = Space(
 WORKER = WorkerEnvironment(device="cpu", torch="2.13.0", threads=1, block=1, host="here")
 
 
-def fake_points(order: Order, fold: Fold, labels: np.ndarray, seed: int) -> tuple[Point, ...]:
-    """Predict well when the learning rate is near 3e-3: a function of the order alone.
+def fake_points(
+    rung: int, member: Member, fold: Fold, labels: np.ndarray, seed: int
+) -> tuple[Point, ...]:
+    """Predict well when the learning rate is near 3e-3: a function of the training alone.
 
     The point before the last one is the best.
     """
-    generator = np.random.default_rng(derive_seed(seed, order.config_id, order.rung, fold.index))
-    skill = 0.6 * np.exp(-abs(np.log(order.settings.learning_rate / 3e-3)))
+    generator = np.random.default_rng(derive_seed(seed, member.config_id, rung, fold.index))
+    skill = 0.6 * np.exp(-abs(np.log(member.settings.learning_rate / 3e-3)))
     n_classes = int(labels.max()) + 1
     truth = np.eye(n_classes)[labels[list(fold.test_clips)]]
-    steps = order.settings.shown_at
+    steps = member.settings.shown_at
     points = []
     for place, at in enumerate(steps):
         guess = generator.dirichlet(np.ones(n_classes), size=len(fold.test_clips))
@@ -62,14 +64,22 @@ class FakeTrial(FoldTrial):
     """Writes a few bytes as weights and predicts by formula, after `FAKE_SECONDS`."""
 
     def train_block(self, order: Order) -> Made:
-        material = self._material
         started_at = time.time()
         time.sleep(float(os.environ.get("FAKE_SECONDS", "0")))
-        fold = material.rungs[order.rung][order.fold]
-        points = fake_points(order, fold, material.labels, material.seed)
+        made = [self._train(order, member, started_at) for member in order.members]
+        return Made(
+            tuple(result for result, _ in made), tuple(file for _, some in made for file in some)
+        )
+
+    def _train(
+        self, order: Order, member: Member, started_at: float
+    ) -> tuple[TrainingResult, list[WeightsFile]]:
+        material = self._material
+        fold = material.rungs[order.rung][member.fold]
+        points = fake_points(order.rung, member, fold, material.labels, material.seed)
         written: list[WeightsFile] = []
         if order.rung == len(material.rungs) - 1:
-            written = [self._file(order, one.steps) for one in points]
+            written = [self._file(member, one.steps) for one in points]
             points = tuple(map(self._with_weights, points, written))
         result = TrainingResult(
             outcome="ok",
@@ -77,13 +87,13 @@ class FakeTrial(FoldTrial):
             finished_at=time.time(),
             points=points,
             history=(LoggedStep(step=1, loss=1.0, accuracy=0.5, learning_rate=1e-3),),
-            environment=WORKER,
+            environment=replace(WORKER, block=len(order.members)),
         )
-        return Made(result, tuple(written))
+        return result, written
 
-    def _file(self, order: Order, steps: int) -> WeightsFile:
-        path = self._material.study_path / weights_path(order.config_id, steps, order.fold)
-        return WeightsFile(path, f"{order.config_id} {steps} {order.fold}".encode())
+    def _file(self, member: Member, steps: int) -> WeightsFile:
+        path = self._material.study_path / weights_path(member.config_id, steps, member.fold)
+        return WeightsFile(path, f"{member.config_id} {steps} {member.fold}".encode())
 
     def _with_weights(self, point: Point, file: WeightsFile) -> Point:
         path = file.path.relative_to(self._material.study_path).as_posix()

@@ -35,9 +35,9 @@ class LoggedTrial(FakeTrial):
         assert order is not None
         line = {
             "event": event,
-            "number": order.number,
+            "number": order.only.number,
             "rung": order.rung,
-            "fold": order.fold,
+            "fold": order.only.fold,
             "attempt": order.attempt,
             "pid": pid,
             "node": os.environ.get(MARK, ""),

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 from ray.tune.search import Searcher
 
@@ -11,21 +11,28 @@ from dianet_ray.protocol.results import Outcome, Training, TrainingResult
 from dianet_ray.protocol.schedule import Key
 from dianet_ray.protocol.standing import standing_of
 from dianet_ray.protocol.study import State, Study
-from dianet_ray.search.events import Answer, Order, Started, order_of
+from dianet_ray.search.events import Answer, Order, Results, Started, order_of
 from dianet_ray.search.plan import Plan
 from dianet_ray.search.searcher import StudySearcher
 from tests.support.fake_search import WORKER, fake_points, searcher_of
 from tests.support.studies import DRIVER
 
 
-def answer_to(plan: Plan, order: Order, outcome: Literal["ok", "failed"] = "ok") -> dict[str, Any]:
-    """Return what a worker reports for an order."""
-    if outcome == "failed":
-        return Answer(TrainingResult("failed", 0.0, 1.0, error="ValueError: bad")).report()
-    held_out = plan.study.rungs[order.rung][order.fold]
+def answer_to(
+    plan: Plan, order: Order, outcome: Callable[[Order], Outcome] = lambda order: "ok"
+) -> dict[str, Any]:
+    """Return what a worker reports for an order; `outcome` is asked for each member alone."""
     labels, seed = plan.study.labels(), plan.study.identity.seed
-    points = fake_points(order, held_out, labels, seed)
-    return Answer(TrainingResult("ok", 0.0, 1.0, points, environment=WORKER)).report()
+    worker = replace(WORKER, block=len(order.members))
+    results = []
+    for member in order.members:
+        if outcome(replace(order, members=(member,))) == "failed":
+            results.append(TrainingResult("failed", 0.0, 1.0, error="ValueError: bad"))
+            continue
+        held_out = plan.study.rungs[order.rung][member.fold]
+        points = fake_points(order.rung, member, held_out, labels, seed)
+        results.append(TrainingResult("ok", 0.0, 1.0, points, environment=worker))
+    return Answer(Results(tuple(results))).report()
 
 
 def play(
@@ -58,12 +65,11 @@ def play(
             break
         name = rng.choice(sorted(busy))
         order = busy.pop(name)
-        came = outcome(order)
-        if came == "lost":
+        if any(outcome(replace(order, members=(one,))) == "lost" for one in order.members):
             searcher.on_trial_complete(name, error=True)
         else:
-            trained.append((order.number, order.rung, order.fold))
-            searcher.on_trial_complete(name, result=answer_to(plan, order, came))
+            trained += [(one.number, order.rung, one.fold) for one in order.members]
+            searcher.on_trial_complete(name, result=answer_to(plan, order, outcome))
         n_events -= 1
         if rng.random() < 0.3:
             searcher.flush()

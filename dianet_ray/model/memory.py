@@ -1,0 +1,51 @@
+"""How many trainings fit into the memory of a GPU as one stack, measured on their first step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from dianet_ray.model.fit import LabelledImages, Member, fit_block
+from dianet_ray.settings import Settings
+
+SHARE = 0.8
+"""Share of the free memory that a stack may take: its later steps may need a little more."""
+
+MOST = 128
+"""Largest stack: beyond, a step takes as much longer as there are more members."""
+
+
+def most_members(settings: Settings, clips: LabelledImages, member: Member, device: str) -> int:
+    """Measure how many members like this one fit together, 1 at least.
+
+    Args:
+        settings: the largest configuration.
+        clips: images and labels.
+        member: a fold.
+        device: a GPU, as torch names it.
+    """
+    short = settings.model_copy(update={"steps": 1, "points": 1})
+    one, two = (_peak(short, clips, [member] * n, device) for n in (1, 2))
+    free, _ = torch.cuda.mem_get_info(device)
+    return that_fit(int(SHARE * free), one, two)
+
+
+def _peak(
+    settings: Settings, clips: LabelledImages, members: Sequence[Member], device: str
+) -> int:
+    """Return the peak memory of a stack's first step, in bytes."""
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats(device)
+    fit_block(settings, clips, members, device=device)
+    return torch.cuda.max_memory_allocated(device)
+
+
+def that_fit(free: int, one: int, two: int) -> int:
+    """Count the members that fit, from the bytes of one and of two.
+
+    >>> that_fit(1000, 100, 150), that_fit(1000, 2000, 4000), that_fit(10**9, 100, 100)
+    (19, 1, 128)
+    """
+    more = max(two - one, 1)
+    return max(1, min(MOST, 1 + (free - one) // more))

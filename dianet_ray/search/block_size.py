@@ -1,0 +1,41 @@
+"""How many trainings a trial runs as one stack: as asked, or as many as fit into a GPU."""
+
+from __future__ import annotations
+
+import numpy as np
+import ray
+
+from dianet_ray.model.fit import LabelledImages, Member
+from dianet_ray.model.memory import most_members
+from dianet_ray.search.forecast import largest_settings
+from dianet_ray.search.plan import Plan
+from dianet_ray.search.trial import Material, assigned_device, network_problem
+from dianet_ray.search.workers import Workers
+from dianet_ray.settings import Settings
+
+
+def block_size(plan: Plan, workers: Workers) -> int:
+    """Choose the size of blocks; `auto` measures on a GPU of the cluster, once per study.
+
+    The caller is connected to Ray.
+    """
+    asked = plan.options.folds_per_trial
+    if asked != "auto":
+        return asked
+    if plan.study.block is not None:
+        return plan.study.block
+    if not workers.needs.gpus:
+        return 1
+    task = ray.remote(num_cpus=workers.needs.cpus, num_gpus=workers.needs.gpus)(_measure)
+    measured: int = ray.get(task.remote(workers.material, largest_settings(plan)))
+    return measured
+
+
+def _measure(material: Material, settings: Settings) -> int:
+    if material.network is not None:
+        network_problem(material.network)
+    clips = LabelledImages(material.images, material.labels, material.n_classes)
+    everyone = np.arange(len(material.labels))
+    weights = material.pretrained.get(settings.pretrained)
+    member = Member(everyone, everyone[:0], 0, pretrained=weights)
+    return most_members(settings, clips, member, assigned_device())
