@@ -19,7 +19,7 @@ from dianet_ray.prepare.images import load_images
 from dianet_ray.search.plan import make_plan
 from dianet_ray.search.space_file import load_space, shipped
 from dianet_ray.search.study_file import write_study
-from dianet_ray.settings import Settings
+from dianet_ray.settings import setting_names
 from dianet_ray.storage.lock import Lock
 from dianet_ray.storage.outputs import JOB_VARIABLE
 from dianet_ray.synth.layouts import LAYOUTS
@@ -80,15 +80,16 @@ def test_every_command_has_help_and_the_contracts_options():
         "search": {
             *("--space", "--set", "--classes", "--configs", "--wave-size", "--objective"),
             *("--strategy", "--seed", "--enqueue", "--threads-per-training", "--max-workers"),
-            *("--gpus-per-trial", "--cpus-per-trial", "--keep-weights", "--address"),
-            *("--tracking-uri", "--experiment", "--log-faces", "--dry-run"),
+            *("--gpus-per-trial", "--folds-per-trial", "--cpus-per-trial", "--keep-weights"),
+            *("--tracking-uri", "--experiment", "--log-faces", "--dry-run", "--address"),
+            "--network",
             *("--ladder", "--keep", "--drop", "--max-trainings", "--max-hours"),
         },
         "status": {"--json"},
         "track": {"--tracking-uri", "--experiment", "--log-faces"},
         "report": {"--json", "--html", "--predictions", "--no-faces"},
         "collect": {"--study", "--model", "--tracking-uri"},
-        "predict": {"--onset", "--apex", "--offset", "--subject", "--json"},
+        "predict": {"--onset", "--apex", "--offset", "--subject", "--json", "--trust-code"},
     }
     commands = typer.main.get_command(app).commands
     found = {
@@ -139,7 +140,7 @@ def test_choices_are_listed(monkeypatch, capsys, command, listed):
 def test_the_help_of_search_names_every_shipped_space_and_every_setting():
     helps = {one.name: one.help for one in typer.main.get_command(app).commands["search"].params}
     assert f"({', '.join(sorted(shipped()))})" in helps["space"]
-    for name in Settings.model_fields:
+    for name in setting_names():
         assert re.search(rf"\b{name}\b", helps["fixed"])
 
 

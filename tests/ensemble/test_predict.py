@@ -17,8 +17,8 @@ from dianet_ray.model.weights import load_weights
 from dianet_ray.prepare.images import fingerprint
 from dianet_ray.settings import NetworkFile, complete
 from dianet_ray.tracking.ensemble import EnsembleModel
-from tests.model.test_own_network import NETWORK
 from tests.support.models import IMAGE_SIZE, edit, with_weights, write_model
+from tests.support.networks import NETWORK
 from tests.support.studies import make_study
 
 

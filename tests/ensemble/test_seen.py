@@ -12,8 +12,8 @@ from dianet_ray.model import fit
 from dianet_ray.model.weights import load_weights
 from dianet_ray.protocol.standing import standing_of
 from dianet_ray.report.page import examples, write
-from tests.report.test_page import Page
 from tests.support.models import IMAGE_SIZE, with_weights
+from tests.support.pages import Page
 from tests.support.reports import report_of
 from tests.support.studies import make_study
 

@@ -13,44 +13,14 @@ from dianet_ray.model.build import build
 from dianet_ray.model.fit import LabelledImages, Member, fit, predict
 from dianet_ray.model.inputs import FIXED_SCALE
 from dianet_ray.model.own_network import OwnNetwork, check, trust
-from dianet_ray.settings import NetworkFile, Settings, complete, config_id
+from dianet_ray.settings import NetworkFile, Settings, config_id
+from tests.support.networks import HEAD, NETWORK, trusted
 from tests.support.toy import TINY, toy_images
 
-HEAD = """
-import torch
-from torch import nn
-
-import dianet_ray
-
-"""
-NETWORK = (
-    HEAD
-    + """
-class Settings(dianet_ray.Settings):
-    channels: int = 3
-
-
-class Network(nn.Module):
-    def __init__(self, settings, n_classes, image_size):
-        super().__init__()
-        self.convolve = nn.Conv2d(6, settings.channels, 3, stride=2)
-        self.classify = nn.Linear(settings.channels, n_classes)
-
-    def forward(self, images):
-        return self.classify(self.convolve(images.flatten(1, 2)).relu().mean((2, 3)))
-"""
-)
 EXAMPLE = Path(__file__).parents[2] / "search_spaces" / "ststnet.py"
 IMAGES, LABELS = toy_images(24)
 CLIPS = LabelledImages(IMAGES, LABELS, 3)
 FOLD = Member(np.arange(18), np.arange(18, 24), 5)
-
-
-def trusted(text=NETWORK, name="net.py", **changes):
-    """Trust a file, and make settings that name it."""
-    file = NetworkFile(name, text)
-    values = TINY.values() | {"network": file.id} | changes
-    return complete(values, trust(file).kind)
 
 
 def test_a_network_is_built_with_its_own_settings_from_its_seed():

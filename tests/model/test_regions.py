@@ -10,7 +10,7 @@ from dianet_ray.model.build import build
 from dianet_ray.model.fit import LabelledImages, Member, fit, predict
 from dianet_ray.model.regions import regions
 from dianet_ray.settings import Settings
-from tests.model.test_own_network import trusted
+from tests.support.networks import trusted
 from tests.support.toy import TINY, state_of, toy_images
 
 VARIANTS = [

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from dianet_ray.protocol.ladder import Rung
 from dianet_ray.protocol.schedule import MAX_ATTEMPTS, DrawWave, Train, Wait
-from tests.protocol.test_schedule import GAMES, RANDOMS, Game, Play, decisions
+from tests.support.schedules import GAMES, RANDOMS, Game, Play, decisions
 
 SIZES = st.integers(1, 9)
 TWO_RUNGS = (Rung(3, keep=0.5, drop="none"), Rung())

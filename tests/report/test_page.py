@@ -1,43 +1,13 @@
 import dataclasses
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 
 from dianet_ray.report import wording
 from dianet_ray.report.page import examples, write
+from tests.support.pages import Page
 from tests.support.reports import report_of
 from tests.support.studies import ending, laddered, make_study, shown_early, with_environment
-
-VOID = {"meta", "img", "link", "br"}
-
-
-class Page(HTMLParser):
-    """Reads a page strictly: every element is closed in order; collects text and addresses."""
-
-    def __init__(self, path):
-        super().__init__()
-        self.open, self.words, self.addresses, self.tags, self.alts = [], [], [], [], []
-        self.feed(path.read_text(encoding="utf-8"))
-        self.close()
-        assert self.open == []
-        self.text = " ".join(" ".join(self.words).split())
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
-        if tag not in VOID:
-            self.open.append(tag)
-        named = dict(attrs)
-        self.addresses += [named[key] for key in ("src", "href") if key in named]
-        if tag == "img":
-            self.alts.append(named["alt"])
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if self.open and self.open[-1] != "style":
-            self.words.append(data)
 
 
 @pytest.fixture(scope="module")

@@ -18,10 +18,10 @@ from dianet_ray.search.forecast import largest_settings
 from dianet_ray.search.study_file import load_study
 from dianet_ray.search.trial import train
 from dianet_ray.settings import Range
-from tests.search.test_ladder import Workers, start
-from tests.search.test_trial import SETTINGS, material_of, order, worker
 from tests.support.fake_search import SPACE, fake_plan, searcher_of
+from tests.support.in_process import Workers, start
 from tests.support.play import decisions, play
+from tests.support.trials import SETTINGS, material_of, order, worker
 
 LADDER = (Rung(2, keep=0.25), Rung())
 SIZES = {"n_subjects": 5, "n_configs": 9, "wave_size": 3, "ladder": LADDER}

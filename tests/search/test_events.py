@@ -61,7 +61,7 @@ TRAINING = STUDY.trainings[0, 1, 0]
 END = EndOfDrawing(16, "--max-hours", Asked(configs=32, max_hours=1.5))
 ORDER = Order(
     rung=1,
-    members=(Member(3, "abc", Settings(heads=2), 4), Member(5, "abd", Settings(), 0)),
+    members=(Member(3, "abc", Settings(heads=2), 4), Member(5, "xyz", Settings(), 0)),
     steps=0.5,
     attempt=2,
     silence_s=600.0,

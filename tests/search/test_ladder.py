@@ -7,14 +7,11 @@ import pytest
 
 from dianet_ray.protocol.ladder import Rung
 from dianet_ray.protocol.standing import standing_of
-from dianet_ray.search.events import Answer, Results, Started, order_of
 from dianet_ray.search.ledger import read_events
 from dianet_ray.search.plan import _n_configs
-from dianet_ray.search.searcher import StudySearcher
 from dianet_ray.search.study_file import load_study
-from dianet_ray.search.trial import Material
-from tests.support.fake_search import FakeTrial, fake_images, fake_plan, searcher_of
-from tests.support.studies import DRIVER
+from tests.support.fake_search import fake_plan
+from tests.support.in_process import Workers, start
 
 LADDER = (Rung(3, steps=0.5, keep=0.25, drop="bootstrap"), Rung(drop="bootstrap"))
 
@@ -22,52 +19,6 @@ LADDER = (Rung(3, steps=0.5, keep=0.25, drop="bootstrap"), Rung(drop="bootstrap"
 @pytest.fixture
 def plan(tmp_path):
     return fake_plan(tmp_path / "study", n_subjects=8, n_configs=16, wave_size=4, ladder=LADDER)
-
-
-class Workers:
-    """Trains what a searcher suggests in this process, finishing in random order."""
-
-    def __init__(self, plan, *, n=3, seed=0):
-        self.plan, self.n, self.rng = plan, n, random.Random(seed)
-        study = plan.study
-        self.trial = object.__new__(FakeTrial)
-        self.trial._material = Material(
-            images=fake_images(plan),
-            labels=study.labels(),
-            n_classes=len(study.classes),
-            rungs=study.rungs,
-            study_path=plan.path,
-            seed=study.identity.seed,
-            threads=1,
-        )
-
-    def run(self, searcher: StudySearcher, *, stop_after=10**9):
-        """Work until the searcher is done, or so many trainings have finished."""
-        live, n_done = {}, 0
-        while n_done < stop_after:
-            while len(live) < self.n:
-                found = searcher.suggest(f"trial-{n_done}-{len(live)}-{self.rng.random()}")
-                if not isinstance(found, dict):
-                    break
-                live[next(reversed(searcher.live))] = found
-            if not live:
-                return
-            trial_id = self.rng.choice(sorted(live))
-            made = self.trial.train_block(order_of(live.pop(trial_id)))
-            made.write()
-            searcher.on_trial_complete(trial_id, Answer(Results(made.results)).report())
-            searcher.flush()
-            n_done += 1
-
-
-def start(plan):
-    """Make a searcher as the driver does, with its start record."""
-    plan.path.mkdir(exist_ok=True)
-    searcher = searcher_of(plan)
-    environment = replace(DRIVER, n_configs=plan.n_asked)
-    searcher.ledger.append(Started(0.0, 3, plan.n_configs, environment))
-    searcher.flush()
-    return searcher
 
 
 def decided(study):

@@ -16,8 +16,8 @@ from dianet_ray.search.plan import make_plan
 from dianet_ray.search.space_file import enqueue, load_space, read_space, shipped
 from dianet_ray.search.trial import network_problem
 from dianet_ray.settings import NetworkFile, SpaceIdentity, config_id
-from tests.model.test_own_network import NETWORK
 from tests.support.images import write_images
+from tests.support.networks import NETWORK
 from tests.support.play import play
 
 SPACE = """

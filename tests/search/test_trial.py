@@ -1,52 +1,23 @@
 """One training in a worker: where folds meet fit, nothing of the held-out subjects gets in."""
 
-import numpy as np
 import pytest
 import safetensors.torch
 import torch
 
 from dianet_ray.artefacts import weights_path
 from dianet_ray.model.build import build
-from dianet_ray.protocol.folds import Clip, loso
 from dianet_ray.search import trial
-from dianet_ray.search.events import Member, Order, Refusal, Waiting, answer_of
+from dianet_ray.search.events import Refusal, Waiting, answer_of
 from dianet_ray.search.trial import Material, train
-from dianet_ray.settings import Settings, config_id
+from dianet_ray.settings import config_id
 from dianet_ray.storage import files
-
-SETTINGS = Settings(
-    width=4,
-    embedding=8,
-    heads=2,
-    steps=3,
-    batch_size=4,
-    normalisation="standard",
-    erasing=0.5,
-)
-CLIPS = tuple(Clip(f"d/s{s}/{k}", f"d/s{s}", k % 2) for s in range(3) for k in range(4))
-FOLDS = loso(CLIPS, ("a", "b"), 0)
-LABELS = np.array([clip.label for clip in CLIPS])
-IMAGES = np.random.default_rng(0).normal(0, 9, (12, 3, 16, 16, 3)).astype(np.float16)
-
-
-def material_of(path):
-    return Material(IMAGES.copy(), LABELS, 2, (FOLDS,), path, 0, 1)
+from tests.support.trials import FOLDS, IMAGES, LABELS, SETTINGS, order, worker
 
 
 def trained(path, images=IMAGES, labels=LABELS, fold=1, seed=0):
     material = Material(images, labels, 2, (FOLDS,), path, seed, 1)
     (result,) = train(material, order(fold), "cpu", lambda step: None).results
     return result
-
-
-def order(fold=1, settings=SETTINGS):
-    return Order(
-        rung=0,
-        members=(Member(0, config_id(SETTINGS), settings, fold),),
-        steps=1.0,
-        attempt=1,
-        silence_s=100.0,
-    )
 
 
 def test_the_weights_are_written_before_the_training_is_reported(tmp_path):
@@ -156,15 +127,6 @@ def test_a_failed_training_is_recorded_with_the_device_that_it_had(tmp_path, mon
     monkeypatch.setattr(trial.torch.cuda, "get_device_name", lambda device: f"name of {device}")
     (result,) = answer_of(step(tmp_path, monkeypatch, ValueError("bad"), device="cuda:0")).results
     assert result.environment.device == "name of cuda:0"
-
-
-def worker(path, device="cpu"):
-    """A worker as Tune sets it up, without Ray."""
-    one = trial.FoldTrial.__new__(trial.FoldTrial)
-    one.config = order().config()
-    one._material = Material(IMAGES, LABELS, 2, (FOLDS,), path, 0, 1)
-    one._problem, one._node_id, one._device, one._made = "", "here", device, None
-    return one
 
 
 def step(path, monkeypatch, error, device="cpu"):
