@@ -9,7 +9,7 @@ from dianet_ray.model.fit import LabelledImages, Member
 from dianet_ray.model.memory import most_members
 from dianet_ray.search.forecast import largest_settings
 from dianet_ray.search.plan import Plan
-from dianet_ray.search.trial import Material, assigned_device, network_problem
+from dianet_ray.search.trial import Material, assigned_device, gpu_problem, network_problem
 from dianet_ray.search.workers import Workers
 from dianet_ray.settings import Settings
 
@@ -32,10 +32,14 @@ def block_size(plan: Plan, workers: Workers) -> int:
 
 
 def _measure(material: Material, settings: Settings) -> int:
-    if material.network is not None:
-        network_problem(material.network)
+    """Measure in a worker; what goes wrong there does so in the first trial too, which says it."""
+    if gpu_problem() or (material.network is not None and network_problem(material.network)):
+        return 1
     clips = LabelledImages(material.images, material.labels, material.n_classes)
     everyone = np.arange(len(material.labels))
     weights = material.pretrained.get(settings.pretrained)
     member = Member(everyone, everyone[:0], 0, pretrained=weights)
-    return most_members(settings, clips, member, assigned_device())
+    try:
+        return most_members(settings, clips, member, assigned_device())
+    except Exception:  # two of them may not fit, or one may fail whatever the memory
+        return 1

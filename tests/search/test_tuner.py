@@ -299,7 +299,7 @@ def test_a_trial_takes_the_gpu_that_ray_assigned_and_only_then(ray_local):
     assert ray.get(ray.remote(num_gpus=0)(choose).remote()) == "cpu"
 
 
-def test_auto_takes_a_quarter_gpu_where_there_are_gpus(tmp_path):
+def test_auto_takes_a_whole_gpu_where_there_are_gpus(tmp_path):
     plan = fake_plan(tmp_path)
-    assert resources(plan, TWO).gpus == 0.25
+    assert resources(plan, TWO).gpus == 1
     assert resources(plan, Cluster("local", (Bundle(2, 0),))).gpus == 0
