@@ -205,3 +205,21 @@ def test_a_network_of_ones_own_is_searched_collected_and_predicts_when_it_is_tru
     assert "ststnet.py" in refused
     (found,) = json.loads(command(*words, "--trust-code", "--json").stdout)
     assert sum(found["probabilities"].values()) == pytest.approx(1, abs=1e-4)
+
+
+def test_blocks_of_trainings_score_like_trainings_alone(folder):
+    """Real networks in stacks of four; float32 rounds differently in them, not much."""
+    store = ["--tracking-uri", f"sqlite:///{folder / 'blocks.db'}"]
+    search(folder, "blocks", "--folds-per-trial", 4, *store)
+    alone, blocks = (load_study(folder / name) for name in ("study", "blocks"))
+    assert {len(training.block) for training in blocks.trainings.values()} >= {4}
+    assert [c.settings for c in blocks.configurations] == [
+        c.settings for c in alone.configurations
+    ]
+    for key, training in blocks.trainings.items():
+        assert training.outcome == "ok"
+        first, other = training.points[0], alone.trainings[key].points[0]
+        assert abs(first.probabilities - other.probabilities).max() < 0.05
+    before = sorted((folder / "blocks" / "ledger").iterdir())
+    search(folder, "blocks", *store)
+    assert sorted((folder / "blocks" / "ledger").iterdir()) == before

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from dianet_ray.cluster import connection
-from dianet_ray.doctor import clusters, folders, installation
+from dianet_ray.doctor import clusters, folders, gpus, installation
 from dianet_ray.doctor.installation import INSTALL, Check
 from dianet_ray.errors import InputError, one_line
 from dianet_ray.storage.addresses import is_remote
@@ -66,7 +66,7 @@ def _checks(paths: Sequence[Path], address: str, uri: str | None) -> Iterator[Ch
         for path in paths:
             yield from _safely("storage", folders.check_storage, path, on_nodes=joined is not None)
         yield from _safely("MLflow", check_mlflow, uri, paths)
-        yield from _safely("GPU", installation.check_gpu)
+        yield from _safely("GPU", gpus.check_gpu)
         if joined is not None and joined.n_gpus:
             yield from _safely("GPU", clusters.check_node_gpus)
 

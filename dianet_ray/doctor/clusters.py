@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dianet_ray.cluster import connection
-from dianet_ray.doctor import installation
+from dianet_ray.doctor import gpus
 from dianet_ray.doctor.installation import Check
 from dianet_ray.errors import one_line
 from dianet_ray.progress import count
@@ -85,26 +85,26 @@ def check_node_gpus() -> list[Check]:
             # With no share of a GPU a task would see all of them, whatever Ray counts.
             task = ray.remote(num_cpus=0, num_gpus=0.01, max_retries=0, scheduling_strategy=there)
             name = f"node {node['NodeManagerAddress']} ({node['NodeManagerHostname']})"
-            asked[task(installation.usable_gpus).remote()] = name
+            asked[task(gpus.usable_gpus).remote()] = name
     done, late = ray.wait(list(asked), num_returns=len(asked), timeout=GPU_ANSWER_S)
     for answer in late:
         ray.cancel(answer)
     busy = f"no part of a GPU became free within {GPU_ANSWER_S:g} s"
     return [
-        *(_node_gpu(asked[one], one) for one in done),
+        *(check for one in done for check in _node_gpus(asked[one], one)),
         *(Check("GPU", "warn", f"{asked[one]}: {busy}", "check again later") for one in late),
     ]
 
 
-def _node_gpu(node: str, answer: Any) -> Check:
+def _node_gpus(node: str, answer: Any) -> list[Check]:
     import ray
 
     try:
-        gpus, build = ray.get(answer)
+        found, build = ray.get(answer)
     except Exception as error:  # anything can keep a task from running there
-        found = f"{node}: a task failed there: {one_line(error)}"
-        return Check("GPU", "bad", found, "repair the node")
-    if gpus:
-        return Check("GPU", "ok", f"{node}: torch can use {gpus}")
-    found = f"{node}: Ray counts a GPU that {build} cannot use"
-    return Check("GPU", "bad", found, installation.gpu_advice(build))
+        problem = f"{node}: a task failed there: {one_line(error)}"
+        return [Check("GPU", "bad", problem, "repair the node")]
+    if found:
+        return [gpus.check_of(gpu, build, f"{node}: ") for gpu in found]
+    problem = f"{node}: Ray counts a GPU that {build} cannot use"
+    return [Check("GPU", "bad", problem, gpus.gpu_advice(build))]

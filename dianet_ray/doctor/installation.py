@@ -1,13 +1,11 @@
-"""Checks of what is installed here: Python, packages, OpenCV's files, Ray, GPUs.
+"""Checks of what is installed here: Python, packages, OpenCV's files, Ray.
 
 Each check imports the heavy library that it needs, because that may be what is missing.
 """
 
 from __future__ import annotations
 
-import os
 import tomllib
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,7 +15,7 @@ from typing import Any, Literal
 
 from dianet_ray.cluster import connection
 from dianet_ray.cluster.scratch import check_loopback, choose_base
-from dianet_ray.errors import InputError, one_line
+from dianet_ray.errors import InputError
 
 DISTRIBUTION = "dianet-ray"
 INSTALL = "pip install -c constraints.txt -e ."
@@ -128,35 +126,3 @@ def check_scratch() -> Check:
     """
     check_loopback()
     return Check("scratch", "ok", f"a local Ray keeps its files below {choose_base()}")
-
-
-def check_gpu(devices: Path = Path("/dev")) -> Check:
-    """Report which GPUs torch can use here; `devices` is where the driver lists its GPUs."""
-    # torch only warns when the driver is too old, and then reports no GPU.
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        gpus, build = usable_gpus()
-    if gpus:
-        return Check("GPU", "ok", f"torch can use {gpus}")
-    is_hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
-    # The driver's own device files, because torch cannot tell a missing GPU from a broken one.
-    if is_hidden or not any(devices.glob("nvidia[0-9]*")):
-        return Check("GPU", "ok", "torch sees no GPU here, so trainings here use the CPU")
-    why = "".join(f": {one_line(Warning(one.message))}" for one in caught[:1])
-    found = f"this machine has a GPU that {build} cannot use{why}"
-    return Check("GPU", "warn", found, gpu_advice(build))
-
-
-def usable_gpus() -> tuple[str, str]:
-    """List the GPUs that torch can use in this process, and describe torch's build."""
-    import torch
-
-    n_gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    return ", ".join(torch.cuda.get_device_name(one) for one in range(n_gpus)), torch_build()
-
-
-def gpu_advice(build: str) -> str:
-    """Advise how to make a GPU usable for a build of torch that does not see it."""
-    if "CPU build" in build:
-        return "install the CUDA build of the same torch version"
-    return "repair the NVIDIA driver: nvidia-smi must list the GPU and support that CUDA version"

@@ -8,13 +8,11 @@ import pytest
 
 from dianet_ray.doctor.installation import (
     check_cascade,
-    check_gpu,
     check_packages,
     check_python,
     check_ray,
     check_scratch,
     check_torch,
-    gpu_advice,
     requirements,
 )
 from dianet_ray.errors import InputError
@@ -101,27 +99,3 @@ def test_where_no_place_fits_the_sockets_of_a_local_ray_it_is_said(monkeypatch, 
     monkeypatch.setattr("dianet_ray.cluster.scratch.bases", lambda: [tmp_path / ("a" * 60)])
     with pytest.raises(InputError, match="set RAY_TMPDIR"):
         check_scratch()
-
-
-def test_a_gpu_that_the_driver_shows_and_torch_cannot_use_is_said(tmp_path, monkeypatch):
-    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    (tmp_path / "nvidiactl").touch()
-    assert check_gpu(tmp_path).state == "ok"
-    (tmp_path / "nvidia0").touch()
-    check = check_gpu(tmp_path)
-    assert (check.state, "cannot use" in check.found) == ("warn", True)
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # as in a job's driver on a node with GPUs
-    assert check_gpu(tmp_path).state == "ok"
-
-
-def test_the_gpus_that_torch_can_use_are_named(monkeypatch):
-    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
-    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
-    monkeypatch.setattr("torch.cuda.get_device_name", lambda number: f"GPU {number}")
-    assert check_gpu().found == "torch can use GPU 0, GPU 1"
-
-
-def test_a_build_for_cpus_is_exchanged_else_the_driver_is_repaired():
-    assert "CUDA build" in gpu_advice("torch 2.13.0+cpu (CPU build)")
-    assert "driver" in gpu_advice("torch 2.13.0+cu130 (CUDA 13.0 build)")

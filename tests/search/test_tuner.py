@@ -12,6 +12,7 @@ import torch
 
 from dianet_ray.cluster.connection import Bundle, Cluster
 from dianet_ray.errors import Stopped, StudyFailed
+from dianet_ray.protocol.ladder import Rung
 from dianet_ray.protocol.standing import standing_of
 from dianet_ray.search.driver import Driver
 from dianet_ray.search.ledger import read_events
@@ -23,6 +24,7 @@ from tests.support.fake_search import WORKER, FakeTrial, fake_images, fake_plan,
 from tests.support.play import decisions, play
 
 pytestmark = [pytest.mark.ray]
+LADDER = (Rung(2, keep=0.25), Rung())
 TWO = Cluster("local", (Bundle(2, 2),))
 
 
@@ -99,6 +101,17 @@ def test_a_search_on_workers_decides_as_the_searcher_alone(ray_local, tmp_path):
     assert not [n for n in files.names(tmp_path / "study") if n.startswith(".")]
     weights = [path.name for path in (tmp_path / "study" / "weights").iterdir()]
     assert len(weights) == 3, "only the best three keep their weights"
+
+
+def test_a_search_in_blocks_on_workers_decides_as_the_searcher_alone(ray_local, tmp_path):
+    sizes = {"n_subjects": 5, "n_configs": 9, "wave_size": 3, "ladder": LADDER}
+    play(fake_plan(tmp_path / "alone", **sizes), n_workers=1)
+    tune(fake_plan(tmp_path / "study", gpus_per_trial=0.0, folds_per_trial=4, **sizes))
+    on_workers, alone = load_study(tmp_path / "study"), load_study(tmp_path / "alone")
+    assert decisions(on_workers) == decisions(alone)
+    assert on_workers.block == 4
+    blocks = {training.block for training in on_workers.trainings.values()}
+    assert {len(block) for block in blocks} >= {4}
 
 
 def test_a_search_in_an_object_store_decides_as_on_files(ray_local, s3, tmp_path):
