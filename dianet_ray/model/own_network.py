@@ -14,18 +14,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, get_args
 
-import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from dianet_ray.artefacts import N_CHANNELS
 from dianet_ray.errors import InputError, one_line
 from dianet_ray.model.inputs import Normalisation, phase_numbers
-from dianet_ray.progress import some
 from dianet_ray.settings import NetworkFile, Settings, Value, own_names
-
-_N_CLIPS = 4
-_N_NAMED = 4
 
 
 class Design:
@@ -135,59 +128,6 @@ class OwnNetwork(nn.Module):
         x = self.normalise(images)
         logits: Tensor = self.network(x, keep) if self.masks else self.network(x)
         return logits
-
-
-def check(network: OwnNetwork, settings: Settings, n_classes: int, image_size: int) -> None:
-    """Try a network on one batch of noise.
-
-    Raises:
-        InputError: it fails, its logits have another shape or are not finite, a parameter gets
-            no gradient, or equal input gives another output: it draws random numbers itself.
-    """
-    shape = (_N_CLIPS, len(phase_numbers(settings)), N_CHANNELS, image_size, image_size)
-    generator = torch.Generator().manual_seed(0)
-    images = 10 * torch.randn(shape, generator=generator)
-    keep = torch.ones(_N_CLIPS, network.n_features)
-    network.train()
-    before = torch.get_rng_state()
-    with network.blaming():
-        logits, again = (_called(network, images, keep) for _ in range(2))
-    if logits.shape != (_N_CLIPS, n_classes):
-        raise _refused(
-            settings,
-            f"logits must be (clips, classes), here {(_N_CLIPS, n_classes)}, got "
-            f"{tuple(logits.shape)}",
-        )
-    if not torch.isfinite(logits).all():
-        raise _refused(settings, "logits must be finite")
-    if not torch.equal(torch.get_rng_state(), before):
-        raise _refused(
-            settings,
-            "it must draw no random numbers, or no training could be repeated; take dropout's "
-            "mask as a second argument and say its length in n_features",
-        )
-    if not torch.equal(logits, again):
-        raise _refused(settings, "equal images must give equal logits")
-    loss = functional.cross_entropy(logits, torch.arange(_N_CLIPS) % n_classes)
-    torch.autograd.backward(loss)
-    idle = [
-        name.removeprefix("network.")
-        for name, parameter in network.named_parameters()
-        if parameter.requires_grad and (parameter.grad is None or not parameter.grad.any())
-    ]
-    if idle:
-        raise _refused(settings, f"every parameter needs a gradient: {some(idle, _N_NAMED)}")
-
-
-def _called(network: OwnNetwork, images: Tensor, keep: Tensor) -> Tensor:
-    logits: Any = network(images, keep)
-    if not isinstance(logits, Tensor):
-        raise TypeError(f"a network must return a tensor: got {type(logits).__name__}")
-    return logits
-
-
-def _refused(settings: Settings, rule: str) -> InputError:
-    return InputError(f"{settings.network.rpartition('@')[0]}: {rule}")
 
 
 def _place(error: Exception, name: str) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 
 from dianet_ray.artefacts import DRIVER_FOLDER, STUDY_JSON, Objective, to_plain
 from dianet_ray.errors import InputError, one_line
-from dianet_ray.model.own_network import OwnNetwork, check
+from dianet_ray.model.trial_run import check, stack_problem
 from dianet_ray.options import SearchOptions
 from dianet_ray.protocol.ladder import (
     EXHAUSTIVE,
@@ -130,7 +130,7 @@ def make_plan(images: Images, path: Path, *, space: Space, options: SearchOption
         classes=tuple(labels.classes),
     )
     if space.network is not None:
-        _check_network(space, len(study.classes), study.origin.recipe.image_size)
+        _check_network(space, study, stacks=options.folds_per_trial not in ("auto", 1))
     n_configs = _n_configs(study, settled.n_asked, options)
     plan = Plan(
         path,
@@ -146,11 +146,14 @@ def make_plan(images: Images, path: Path, *, space: Space, options: SearchOption
     return plan
 
 
-def _check_network(space: Space, n_classes: int, image_size: int) -> None:
+def _check_network(space: Space, study: Study, *, stacks: bool) -> None:
     """Try a user's network once, before any trial does."""
+    n_classes, image_size = len(study.classes), study.origin.recipe.image_size
     settings = space.first_settings[:1] or (space.settings(space.centre()),)
     for one in filter(None, settings):
-        check(OwnNetwork(one, n_classes, image_size), one, n_classes, image_size)
+        check(one, n_classes, image_size)
+        if stacks and (problem := stack_problem(one, n_classes, image_size)):
+            raise InputError(f"{problem}; without --folds-per-trial its trainings run one by one")
 
 
 def _identity(

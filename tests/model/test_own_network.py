@@ -12,7 +12,8 @@ from dianet_ray.errors import InputError
 from dianet_ray.model.build import build
 from dianet_ray.model.fit import LabelledImages, Member, fit, predict
 from dianet_ray.model.inputs import FIXED_SCALE
-from dianet_ray.model.own_network import OwnNetwork, check, trust
+from dianet_ray.model.own_network import OwnNetwork, trust
+from dianet_ray.model.trial_run import check, stack_problem
 from dianet_ray.settings import NetworkFile, Settings, config_id
 from tests.support.networks import HEAD, NETWORK, trusted
 from tests.support.toy import TINY, toy_images
@@ -78,7 +79,7 @@ def test_the_example_is_short_and_passes_every_check():
     assert len(EXAMPLE.read_text().splitlines()) < 60
     for changes in ({}, {"phases": "three"}, {"kernels": 4}):
         settings = trusted(EXAMPLE.read_text(), **changes)
-        check(build(settings, 5, 32), settings, 5, 32)
+        check(settings, 5, 32)
 
 
 @pytest.mark.parametrize(
@@ -136,9 +137,26 @@ def test_a_network_that_cannot_train_is_refused_before_anything_starts(changed, 
     before = "return self.classify(self.convolve(images.flatten(1, 2)).relu().mean((2, 3)))"
     settings = trusted(NETWORK.replace(before, changed))
     with pytest.raises(InputError, match=words) as error:
-        check(build(settings, 3, 32), settings, 3, 32)
+        check(settings, 3, 32)
     assert "\n" not in str(error.value)
     assert str(error.value).startswith("net.py")
+
+
+@pytest.mark.parametrize("text", [NETWORK, EXAMPLE.read_text()], ids=["small", "ststnet"])
+def test_networks_without_branches_can_be_stacked(text):
+    assert stack_problem(trusted(text), 3, 32) == ""
+
+
+def test_a_network_that_branches_on_values_trains_alone_and_says_why_no_stack_can():
+    branching = NETWORK.replace(
+        "        return self.classify(",
+        "        if images.sum() > 1e9:\n            return images\n        return self.classify(",
+    )
+    settings = trusted(branching)
+    check(settings, 3, 32)
+    problem = stack_problem(settings, 3, 32)
+    assert problem.startswith("net.py cannot train as a stack: ")
+    assert "\n" not in problem
 
 
 def test_a_network_whose_constructor_fails_is_one_line_with_the_place():
@@ -150,7 +168,7 @@ def test_a_network_whose_constructor_fails_is_one_line_with_the_place():
 def test_the_check_leaves_the_global_generator_alone():
     settings = trusted()
     before = torch.get_rng_state()
-    check(build(settings, 3, 32), settings, 3, 32)
+    check(settings, 3, 32)
     assert torch.equal(torch.get_rng_state(), before)
 
 

@@ -104,9 +104,10 @@ def images(tmp_path_factory):
     return load_images(write_images(tmp_path_factory.mktemp("own") / "images"))
 
 
-def plan_of(images, folder, path, **changes):
+def plan_of(images, folder, path, *, folds_per_trial="auto", **changes):
     space = load_space(write_space(folder, **changes))
-    return make_plan(images, path, space=space, options=SearchOptions(configs=3))
+    options = SearchOptions(configs=3, folds_per_trial=folds_per_trial)
+    return make_plan(images, path, space=space, options=options)
 
 
 def test_a_study_goes_on_with_the_same_file_and_refuses_another(images, tmp_path):
@@ -133,6 +134,17 @@ def test_a_network_that_cannot_train_is_refused_before_the_study_is_made(images,
             network=NETWORK.replace("return self", "return float('inf') * self"),
         )
     assert not (tmp_path / "study").exists()
+
+
+def test_blocks_of_a_network_that_cannot_be_stacked_are_refused(images, tmp_path):
+    branching = NETWORK.replace(
+        "        return self.classify(",
+        "        if images.sum() > 1e9:\n            return images\n        return self.classify(",
+    )
+    plan_of(images, tmp_path / "a", tmp_path / "one", network=branching)
+    with pytest.raises(InputError, match=r"cannot train as a stack: .*; without --folds-per-trial"):
+        plan_of(images, tmp_path / "a", tmp_path / "two", network=branching, folds_per_trial=4)
+    plan_of(images, tmp_path / "b", tmp_path / "two", folds_per_trial=4)
 
 
 def test_a_worker_that_cannot_run_the_file_says_so():
