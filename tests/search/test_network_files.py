@@ -142,7 +142,7 @@ def test_blocks_of_a_network_that_cannot_be_stacked_are_refused(images, tmp_path
         "        if images.sum() > 1e9:\n            return images\n        return self.classify(",
     )
     plan_of(images, tmp_path / "a", tmp_path / "one", network=branching)
-    with pytest.raises(InputError, match=r"cannot train as a stack: .*; without --folds-per-trial"):
+    with pytest.raises(InputError, match=r"train as a stack: .*; without --folds-per-trial"):
         plan_of(images, tmp_path / "a", tmp_path / "two", network=branching, folds_per_trial=4)
     plan_of(images, tmp_path / "b", tmp_path / "two", folds_per_trial=4)
 
