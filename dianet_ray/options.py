@@ -128,8 +128,11 @@ class SearchOptions(Options):
     seed: int | None = Field(
         None, ge=0, description="Seed of the folds, the draws and the trainings. Default: 0."
     )
-    threads_per_training: int | None = Field(
-        None, ge=1, description="Number of CPU threads of a training. Default: 1."
+    threads_per_training: Annotated[int, Field(ge=1)] | Literal["auto"] | None = Field(
+        None,
+        title="auto|N",
+        description="Number of CPU threads of a training. auto measures on this machine, when the "
+        "study is made, with how many the search trains most. Default: 1.",
     )
     gpus_per_trial: Annotated[float, Field(ge=0)] | Literal["auto"] = Field(
         "auto",

@@ -88,6 +88,9 @@ def describe(
         f"{count(len(study.trainings), 'training')} done so far"
     )
     say(f"workers  {n_workers} of {where}")
+    if plan.options.threads_per_training == "auto":
+        how = "measured" if plan.is_new else "as the study has them"
+        say(f"         {count(plan.threads, 'thread')} per training, {how}")
     wave_size, n_folds = study.identity.wave_size, len(study.rungs[0])
     if 2 * wave_size * n_folds < n_workers and wave_size < plan.n_configs:
         enough = -(-n_workers // (2 * n_folds))

@@ -15,8 +15,10 @@ from dianet_ray.artefacts import DRIVER_FOLDER, STUDY_JSON, Objective, to_plain
 from dianet_ray.errors import InputError, one_line
 from dianet_ray.model.trial_run import check, stack_problem
 from dianet_ray.options import SearchOptions
+from dianet_ray.processors import processors
 from dianet_ray.protocol.ladder import (
     EXHAUSTIVE,
+    N_GROUPS,
     Ladder,
     default_ladder,
     entering,
@@ -29,7 +31,9 @@ from dianet_ray.search.budget import Budget
 from dianet_ray.search.space import Space
 from dianet_ray.search.start_values import StartValues, start_values
 from dianet_ray.search.study_file import load_study
+from dianet_ray.search.threads import measured_threads
 from dianet_ray.search.used_clips import clips_of, labels_of, origin_of
+from dianet_ray.settings import Settings
 from dianet_ray.storage import files
 
 if TYPE_CHECKING:
@@ -118,6 +122,8 @@ def make_plan(images: Images, path: Path, *, space: Space, options: SearchOption
     if existing is not None:
         _check_same("images", existing.identity.images, images.hash, path)
     used, settled = clips_of(images, labels), _settled(existing, options)
+    if options.threads_per_training == "auto" and existing is None:
+        settled = replace(settled, threads=_threads(space, images, settled))
     ladder = _ladder(space, options, len({clip.subject for clip in used.clips}))
     identity = _identity(images, labels, settled, space=space, ladder=ladder)
     if existing is not None:
@@ -144,6 +150,15 @@ def make_plan(images: Images, path: Path, *, space: Space, options: SearchOption
     )
     _check_budget(plan)
     return plan
+
+
+def _threads(space: Space, images: Images, settled: _Settled) -> int:
+    """Measure how many threads a training should have; two waves of three groups run at once."""
+    settings = space.first_settings[0] if space.first_settings else space.settings(space.centre())
+    n_ready = 2 * settled.wave_size * N_GROUPS
+    return measured_threads(
+        settings or Settings(), images.record.recipe.image_size, processors().n, n_ready
+    )
 
 
 def _check_network(space: Space, study: Study, *, stacks: bool) -> None:
@@ -270,12 +285,13 @@ def _settled(existing: Study | None, options: SearchOptions) -> _Settled:
         default = _Settled(
             n_asked, before.objective, before.seed, before.wave_size, before.threads_per_training
         )
+    asked = options.threads_per_training
     return _Settled(
         n_asked,
         objective=options.objective or default.objective,
         seed=default.seed if options.seed is None else options.seed,  # 0 is a seed
         wave_size=options.wave_size or default.wave_size,
-        threads=options.threads_per_training or default.threads,
+        threads=asked if isinstance(asked, int) else default.threads,
     )
 
 

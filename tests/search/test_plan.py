@@ -8,6 +8,7 @@ import pytest
 from dianet_ray.errors import InputError
 from dianet_ray.options import SearchOptions
 from dianet_ray.prepare.images import load_images
+from dianet_ray.processors import processors
 from dianet_ray.search.forecast import describe, largest_training_bytes, most_disk_bytes
 from dianet_ray.search.plan import make_plan
 from dianet_ray.search.space_file import fix, load_space
@@ -114,3 +115,17 @@ def test_the_first_configuration_is_promoted_where_the_space_lists_one(images, t
     ):
         found = plan(images, tmp_path / "s", space, ladder="3,2")
         assert [rung.keeps_first for rung in found.ladder] == [is_kept, is_kept, False]
+
+
+def test_measured_threads_are_part_of_the_study_and_stay_when_it_is_resumed(images, tmp_path):
+    new = plan(images, tmp_path / "study", configs=2, threads_per_training="auto")
+    assert 1 <= new.threads <= processors().n
+    lines = []
+    describe(new, lines.append, n_workers=2, where="2 CPUs", store="db")
+    assert any("per training, measured" in line for line in lines)
+    other = plan(images, tmp_path / "other", configs=2, threads_per_training=3)
+    play(other)
+    again = plan(images, tmp_path / "other", configs=2, threads_per_training="auto")
+    assert again.threads == 3
+    describe(again, lines.append, n_workers=2, where="2 CPUs", store="db")
+    assert "         3 threads per training, as the study has them" in lines
