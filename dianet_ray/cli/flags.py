@@ -72,7 +72,8 @@ def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
     annotation, default = field.annotation, field.default
     members = [one for one in get_args(annotation) if one is not NoneType]
     if get_origin(annotation) in (Union, UnionType) and len(members) > 1:
-        annotation, default = str, str(default)  # typer reads no unions; the model parses the text
+        # typer reads no unions of such types; the model parses the text.
+        annotation, default = (str, str(default)) if default is not None else (str | None, None)
     return inspect.Parameter(
         name,
         inspect.Parameter.KEYWORD_ONLY,

@@ -28,7 +28,7 @@ def test_the_choice_is_within_two_percent_of_the_best_and_no_less_would_do(
 def test_with_more_trainings_than_cores_a_thread_each_is_best_unless_threads_gain_more():
     speeds = {1: 10.0, 2: 18.0, 4: 30.0}
     assert best_threads(speeds, n_cores=64, n_ready=1000) == 1
-    assert best_threads(speeds, n_cores=64, n_ready=24) == 2
+    assert best_threads(speeds, n_cores=64, n_ready=24) == 4
     assert best_threads(speeds, n_cores=64, n_ready=1) == 4
     assert best_threads({1: 10.0, 2: 25.0}, n_cores=64, n_ready=1000) == 2
 
