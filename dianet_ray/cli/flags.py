@@ -69,7 +69,8 @@ def takes(
 
 
 def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
-    annotation, default = field.annotation, field.default
+    annotation: Any = field.annotation
+    default: Any = field.default
     members = [one for one in get_args(annotation) if one is not NoneType]
     if get_origin(annotation) in (Union, UnionType) and len(members) > 1:
         # typer reads no unions of such types; the model parses the text.
