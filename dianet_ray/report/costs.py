@@ -9,7 +9,7 @@ from dianet_ray.protocol.results import Training
 from dianet_ray.protocol.study import Span, Study
 from dianet_ray.report.records import Environment, Seconds
 
-DECISIVE = ("device", "torch", "threads", "block")
+DECISIVE = ("device", "torch", "threads")
 """Trainings that differ in one of these are equal to a float tolerance only."""
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 import ray
 
+from dianet_ray.cluster.nodes import elsewhere
+from dianet_ray.errors import one_line
 from dianet_ray.model.fit import LabelledImages, Member
 from dianet_ray.model.memory import most_members
 from dianet_ray.search.forecast import largest_settings
@@ -12,6 +16,8 @@ from dianet_ray.search.plan import Plan
 from dianet_ray.search.trial import Material, assigned_device, gpu_problem, network_problem
 from dianet_ray.search.workers import Workers
 from dianet_ray.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 
 def block_size(plan: Plan, workers: Workers) -> int:
@@ -26,12 +32,22 @@ def block_size(plan: Plan, workers: Workers) -> int:
         return plan.study.block
     if not workers.needs.gpus:
         return 1
-    task = ray.remote(num_cpus=workers.needs.cpus, num_gpus=workers.needs.gpus)(_measure)
-    measured: int = ray.get(task.remote(workers.material, largest_settings(plan)))
+    needs = workers.needs
+    task = ray.remote(num_cpus=needs.cpus, num_gpus=needs.gpus)(_measure).options(
+        label_selector=elsewhere(workers.nodes.avoided)
+    )
+    share = min(1.0, needs.gpus)
+    try:
+        measured: int = ray.get(task.remote(workers.material, largest_settings(plan), share))
+    except ray.exceptions.RayError as error:  # the first trial will meet it, and say so
+        logger.warning(
+            "trainings run one by one: a GPU could not be measured: %s", one_line(error)
+        )
+        return 1
     return measured
 
 
-def _measure(material: Material, settings: Settings) -> int:
+def _measure(material: Material, settings: Settings, share: float) -> int:
     """Measure in a worker; what goes wrong there does so in the first trial too, which says it."""
     if gpu_problem() or (material.network is not None and network_problem(material.network)):
         return 1
@@ -40,6 +56,6 @@ def _measure(material: Material, settings: Settings) -> int:
     weights = material.pretrained.get(settings.pretrained)
     member = Member(everyone, everyone[:0], 0, pretrained=weights)
     try:
-        return most_members(settings, clips, member, assigned_device())
+        return most_members(settings, clips, member, assigned_device(), share)
     except Exception:  # two of them may not fit, or one may fail whatever the memory
         return 1

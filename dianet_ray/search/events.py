@@ -128,12 +128,16 @@ class EventLine(Record):
 
 @dataclass(frozen=True, slots=True)
 class Member(Record):
-    """A training of a block: a configuration and a fold."""
+    """A training of a block: a configuration and a fold.
+
+    It keeps no weights where a block is trained again for those of others.
+    """
 
     number: int
     config_id: str
     settings: Settings
     fold: int
+    keeps_weights: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,17 +194,18 @@ class Results(Record):
 
 
 @dataclass(frozen=True, slots=True)
-class TooLarge(Record):
-    """The block does not fit into the memory of its GPU."""
+class Unfit(Record):
+    """The block cannot be trained as one stack; `is_memory`: it needs more than its GPU has."""
 
     error: str
+    is_memory: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Answer(Record):
     """What a worker sends for an order; it goes on as long as it sends that it is waiting."""
 
-    content: Results | Refusal | Waiting | TooLarge
+    content: Results | Refusal | Waiting | Unfit
 
     def report(self) -> Report:
         """Wrap the answer as a result of a Tune trial, its last one unless the worker waits."""
@@ -215,7 +220,7 @@ def order_of(config: Mapping[str, str]) -> Order | None:
 
 def answer_of(
     result: Mapping[str, str | bool] | None,
-) -> Results | Refusal | Waiting | TooLarge | None:
+) -> Results | Refusal | Waiting | Unfit | None:
     """Read what a worker sent; None when it died before it could."""
     if not result or "answer" not in result:
         return None

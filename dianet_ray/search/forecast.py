@@ -7,14 +7,17 @@ import itertools
 from collections.abc import Callable, Iterator
 
 import torch
-from pydantic import ValidationError
 
+from dianet_ray.errors import InputError
 from dianet_ray.model.build import build
 from dianet_ray.progress import count
 from dianet_ray.protocol.study import Study
 from dianet_ray.search.plan import Plan
 from dianet_ray.search.space import Space
-from dianet_ray.settings import Settings, complete, own_names
+from dianet_ray.settings import Settings, own_names
+
+MOST_CANDIDATES = 256
+"""Networks that are sized: a space of many choices is sized by the first of them."""
 
 
 def largest_training_bytes(plan: Plan) -> int:
@@ -35,26 +38,34 @@ def largest_settings(plan: Plan) -> Settings:
 def _bytes(plan: Plan, settings: Settings) -> int:
     size, n_classes = plan.study.origin.recipe.image_size, len(plan.study.classes)
     # Without storage: the largest of a wide space may take gigabytes. A user's file may need it.
-    with torch.device("meta" if plan.space.network is None else "cpu"):
+    with (
+        torch.device("meta" if plan.space.network is None else "cpu"),
+        contextlib.suppress(InputError),  # a user's file may refuse what its space excludes
+    ):
         network = build(settings, n_classes, size)
-    return sum(p.numel() * p.element_size() for p in network.parameters())
+        return sum(p.numel() * p.element_size() for p in network.parameters())
+    return 0
 
 
 def _candidates(space: Space) -> list[Settings]:
-    return [*space.first_settings, *_largest(space)]
+    largest = itertools.islice(_largest(space), MOST_CANDIDATES)
+    return [space.example(), *space.first_settings, *largest]
 
 
 def _largest(space: Space) -> Iterator[Settings]:
     """Complete the largest numbers that shape a network, with every choice that does."""
-    largest = space.defaults() | {"heads": 1}
+    largest = space.defaults()
     for name in ("width", "embedding", "layers", "steps", "points"):
         largest[name] = max(space.values(name))
     if "averaged" in space.values("schedule"):
         largest["schedule"] = "averaged"  # the only one that is shown more than once
-    names = ("backbone", "shared_streams", "phases", "fusion", "gate", *own_names(space.kind))
-    for values in itertools.product(*map(space.values, names)):
-        with contextlib.suppress(ValidationError):  # choices that do not go together
-            yield complete({**largest, **dict(zip(names, values, strict=True))}, space.kind)
+    names = ("backbone", "shared_streams", "phases", "fusion", "gate", "pretrained", "heads")
+    for values in itertools.product(*map(space.values, (*names, *own_names(space.kind)))):
+        found = space.settings(
+            largest | dict(zip((*names, *own_names(space.kind)), values, strict=True))
+        )
+        if found is not None:  # else they do not go together
+            yield found
 
 
 def most_disk_bytes(plan: Plan) -> int:

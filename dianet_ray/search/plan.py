@@ -33,7 +33,6 @@ from dianet_ray.search.start_values import StartValues, start_values
 from dianet_ray.search.study_file import load_study
 from dianet_ray.search.threads import measured_threads
 from dianet_ray.search.used_clips import clips_of, labels_of, origin_of
-from dianet_ray.settings import Settings
 from dianet_ray.storage import files
 
 if TYPE_CHECKING:
@@ -154,21 +153,19 @@ def make_plan(images: Images, path: Path, *, space: Space, options: SearchOption
 
 def _threads(space: Space, images: Images, settled: _Settled) -> int:
     """Measure how many threads a training should have; two waves of three groups run at once."""
-    settings = space.first_settings[0] if space.first_settings else space.settings(space.centre())
     n_ready = 2 * settled.wave_size * N_GROUPS
     return measured_threads(
-        settings or Settings(), images.record.recipe.image_size, processors().n, n_ready
+        space.example(), images.record.recipe.image_size, processors().n, n_ready
     )
 
 
 def _check_network(space: Space, study: Study, *, stacks: bool) -> None:
     """Try a user's network once, before any trial does."""
     n_classes, image_size = len(study.classes), study.origin.recipe.image_size
-    settings = space.first_settings[:1] or (space.settings(space.centre()),)
-    for one in filter(None, settings):
-        check(one, n_classes, image_size)
-        if stacks and (problem := stack_problem(one, n_classes, image_size)):
-            raise InputError(f"{problem}; without --folds-per-trial its trainings run one by one")
+    example = space.example()
+    check(example, n_classes, image_size)
+    if stacks and (problem := stack_problem(example, n_classes, image_size)):
+        raise InputError(f"{problem}; without --folds-per-trial its trainings run one by one")
 
 
 def _identity(

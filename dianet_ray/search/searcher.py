@@ -18,7 +18,7 @@ from typing import Any
 from ray.tune.search import Searcher
 
 from dianet_ray.cluster.deaths import Death, cause_of
-from dianet_ray.model.fit import OWN
+from dianet_ray.model.fit import own_settings
 from dianet_ray.protocol.results import Training, TrainingResult
 from dianet_ray.protocol.schedule import MAX_ATTEMPTS, Done, DrawWave, Key, Schedule, Train, Wait
 from dianet_ray.protocol.standing import Standing, comparison_of
@@ -33,8 +33,8 @@ from dianet_ray.search.events import (
     Refusal,
     Report,
     Results,
-    TooLarge,
     TrainingEnded,
+    Unfit,
     Waiting,
     WaveDrawn,
     WeightsMade,
@@ -84,6 +84,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         self._silence = Silence()
         self._retention = Retention(path, extent.n_kept)
         self._repairs: list[Train] = []
+        self._damaged: set[Key] = set()
         self._n_own_deaths: Counter[Key] = Counter()  # of workers that died while their node lived
         self._next: Train | Wait | Done | None = None
         self.best = ""  # the best so far with its interval, for the progress line
@@ -93,6 +94,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
     def repair(self, damaged: list[tuple[int, int]]) -> None:
         """Queue the trainings whose weights file was lost, ahead of everything else."""
         rung, trainings = self.study.loso_rung, self.study.trainings
+        self._damaged = {(number, rung, fold) for number, fold in damaged}
         # A stack is trained again as it was: in another one the weights would round differently.
         blocks = {
             trainings[number, rung, fold].block or ((number, fold),) for number, fold in damaged
@@ -100,12 +102,13 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         self._repairs = [Train(rung, block) for block in sorted(blocks)]
 
     def stack(self, block: int) -> None:
-        """Train blocks of so many as one stack, unless the study has a size of its own."""
-        if self.study.block is None and block > 1:
+        """Train blocks of so many as one stack; a study that has a size may only get a smaller."""
+        before = self.study.block or 1
+        if block < before or (self.study.block is None and block > 1):
             self.ledger.append(BlockSized(time.time(), block))
             self.flush()
             self._schedule.stack(block, self._shape_of)
-        elif self.study.block not in (None, block):
+        elif block > before:
             logger.warning("blocks of %d, as the study has them", self.study.block)
 
     def has_work(self) -> bool:
@@ -161,8 +164,8 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         elif isinstance(answer, Refusal):
             self.on_refused(answer.node_id, answer.problem)
             self._returned(train)
-        elif isinstance(answer, TooLarge):
-            self._split(train, answer.error)
+        elif isinstance(answer, Unfit):
+            self._unfit(train, answer.error, is_memory=answer.is_memory)
         elif isinstance(answer, Results):
             for key, one in zip(train.keys, answer.results, strict=True):
                 self._finished(train, key, one)
@@ -221,8 +224,15 @@ class StudySearcher(Searcher):  # type: ignore[misc]
     def _order(self, train: Train) -> Order:
         drawn = self.study.configurations
         members = tuple(
-            Member(number, drawn[number].config_id, drawn[number].settings, fold)
-            for number, fold in train.members
+            Member(
+                number,
+                drawn[number].config_id,
+                drawn[number].settings,
+                fold,
+                # The other weights of a repaired block are there, and must stay as they are.
+                keeps_weights=not self._is_repair(train) or key in self._damaged,
+            )
+            for (number, fold), key in zip(train.members, train.keys, strict=True)
         )
         return Order(
             rung=train.rung,
@@ -293,7 +303,8 @@ class StudySearcher(Searcher):  # type: ignore[misc]
     def _finished(self, train: Train, key: Key, result: TrainingResult) -> None:
         number, rung, fold = key
         if key in self.study.trainings:
-            self._repaired(number, fold, result)
+            if key in self._damaged:
+                self._repaired(number, fold, result)
             return
         name = self.study.configurations[number].config_id
         block = train.members if len(train.members) > 1 else ()
@@ -324,16 +335,13 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         self._n_own_deaths.update(train.keys if death.is_own else ())
         if self._schedule.lost(train):
             return
-        now = time.time()
-        is_own = min(self._n_own_deaths[key] for key in train.keys) >= MAX_ATTEMPTS
-        if not is_own:
-            error = f"its worker was lost {MAX_ATTEMPTS} times"
-            lost = TrainingResult("lost", now, now, error=error)
-            for key in train.keys:
-                self._finished(train, key, lost)
+        if len(train.members) > 1:  # one of them may be the reason; alone it is found
+            self._cut(train, "its worker was lost")
             return
-        if len(train.members) > 1:  # one of them kills the worker; alone it is found
-            self._split(train, self.cause_of(death))
+        now = time.time()
+        if self._n_own_deaths[train.key] < MAX_ATTEMPTS:
+            error = f"its worker was lost {MAX_ATTEMPTS} times"
+            self._finished(train, train.key, TrainingResult("lost", now, now, error=error))
             return
         error = self._crash(train, death)
         logger.warning("%s: %s", where, error)
@@ -350,15 +358,24 @@ class StudySearcher(Searcher):  # type: ignore[misc]
             f"settings: {settings.changes()}"
         )
 
-    def _split(self, train: Train, reason: str) -> None:
-        """Go on with blocks of half the size."""
-        block = max(1, len(train.members) // 2)
-        logger.warning("blocks of %d from now on: %s: %s", block, _place(train), reason)
-        self.ledger.append(BlockSized(time.time(), block), is_urgent=True)
-        self._n_own_deaths.subtract({key: self._n_own_deaths[key] for key in train.keys})
-        if self._is_repair(train):
-            return  # as a smaller block it would be another network
-        self._schedule.split(train, block)
+    def _unfit(self, train: Train, reason: str, *, is_memory: bool) -> None:
+        """Go on with smaller blocks where memory was short, else with two halves of this one."""
+        if self._is_repair(train):  # as another block it would make other weights
+            logger.warning("%s: its weights could not be made again: %s", _place(train), reason)
+        elif not is_memory:
+            self._cut(train, reason)
+        else:
+            block = max(1, min(self.study.block or 1, len(train.members) // 2))
+            logger.warning("blocks of %d from now on: %s: %s", block, _place(train), reason)
+            self.ledger.append(BlockSized(time.time(), block), is_urgent=True)
+            self._schedule.split(train, block)
+
+    def _cut(self, train: Train, reason: str) -> None:
+        """Train a block in two halves."""
+        logger.warning("%s: in two blocks now: %s", _place(train), reason)
+        for key in train.keys:
+            del self._n_own_deaths[key]
+        self._schedule.cut(train)
 
     def _is_repair(self, train: Train) -> bool:
         return any(key in self.study.trainings for key in train.keys)
@@ -372,8 +389,9 @@ class StudySearcher(Searcher):  # type: ignore[misc]
 
     def _shape_of(self, number: int) -> tuple[Value, ...]:
         """Say what trainings must have in common to be one stack."""
-        values = self.study.configurations[number].settings.values()
-        return tuple(value for name, value in values.items() if name not in OWN)
+        settings = self.study.configurations[number].settings
+        own = own_settings(settings)
+        return tuple(value for name, value in settings.values().items() if name not in own)
 
     def _settle(self) -> None:
         """Rank the complete configurations, and delete the weights that are no longer needed."""

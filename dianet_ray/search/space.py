@@ -6,6 +6,7 @@ constraint for every rule of `Settings` that its values could break.
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 from collections.abc import Mapping
@@ -112,16 +113,32 @@ class Space:
         return {name: known[name] for name in self.dimensions}
 
     def values(self, name: str) -> tuple[Value, ...]:
-        """List the values that a setting can take; of a range its ends."""
+        """List the values that a setting can take, drawn or listed first; of a range its ends."""
         of_first = [one.values()[name] for one in self.first_settings]
+        return tuple(dict.fromkeys([*of_first, *self.drawn(name)]))
+
+    def drawn(self, name: str) -> tuple[Value, ...]:
+        """List the values with which a setting may be drawn; of a range its ends."""
         match self.dimensions.get(name):
             case Choice(values=values):
-                drawn = list(values)
+                return values
             case Range(low=low, high=high):
-                drawn = [low, high]
+                return (low, high)
             case None:
-                drawn = [self.defaults()[name]]
-        return tuple(dict.fromkeys([*of_first, *drawn]))
+                return (self.defaults()[name],)
+
+    def example(self) -> Settings:
+        """Return settings that the space holds: the first listed, the centre, or a random draw."""
+        if self.first_settings:
+            return self.first_settings[0]
+        generator = random.Random(0)
+        draws = (
+            {name: rounded(sample(dim, generator)) for name, dim in self.dimensions.items()}
+            for _ in itertools.count()
+        )
+        candidates = map(self.settings, itertools.chain([self.centre()], draws))
+        # `check_drawable` has found some.
+        return next(one for one in candidates if one is not None)
 
     def settings(self, values: Mapping[str, Value]) -> Settings | None:
         """Complete drawn values to settings; None when a constraint or a rule is broken."""

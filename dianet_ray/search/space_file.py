@@ -102,8 +102,9 @@ def _network_file(text: YamlText, path: Path, given: Path | None) -> NetworkFile
     where = "--network" if given else f"{text.where('network')}: network"
     file = given or path.parent / str(named)
     try:
-        return NetworkFile(file.name.replace("@", "_"), file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
+        content = file.read_text(encoding="utf-8-sig")
+        return NetworkFile(file.name.replace("@", "_"), content)
+    except (OSError, ValueError) as error:
         raise InputError(f"{where} takes a Python file: {file}: {one_line(error)}") from None
 
 
@@ -201,7 +202,7 @@ class _Reading:
         names = [key for key in keys if isinstance(key, str) and key not in TAGS.values()]
         name = ".".join(names[1:] or names)  # the line says which section it is
         rule = _RULES.get(kind, problem.rule)
-        if kind == "string_pattern_mismatch":
+        if kind == "string_pattern_mismatch" and keys[0] == "constraints":
             rule = "Input should read `A divides B` or `A <= B`, with A and B among " + ", ".join(
                 numbers(self._kind)
             )

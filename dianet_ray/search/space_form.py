@@ -97,7 +97,7 @@ def _choice(values: list[Any]) -> Choice:
 
 
 class _Form(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
 class RangeForm(_Form):

@@ -6,19 +6,20 @@ A worker needs neither the file nor the package that the weights came from.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 
-from dianet_ray.model.network import DIANet
 from dianet_ray.model.pretrained import check_fit, imagenet_file, read_weights
 from dianet_ray.model.stack import State
+from dianet_ray.model.streams import BACKBONES
 from dianet_ray.search.space import Space
 
 StartValues = dict[str, State]
 """What `Settings.pretrained` says -> the weights."""
 
-_SIZE, _N_CLASSES = 64, 2  # no parameter of a stream depends on either
+_SIZE = 64  # no parameter of a stream depends on it
 
 
 def start_values(space: Space) -> StartValues:
@@ -29,18 +30,25 @@ def start_values(space: Space) -> StartValues:
             the ImageNet weights is not installed.
     """
     found: StartValues = {}
-    names = ("pretrained", "backbone", "width")
-    for values in itertools.product(*map(space.values, names)):
-        settings = space.settings(space.centre() | dict(zip(names, values, strict=True)))
-        if settings is None or settings.pretrained == "none":
-            continue
-        name = settings.pretrained
+    for name, backbone, width in _streams(space):
         if name not in found:
             found[name] = read_weights(_path(space, name))
+        # The streams alone: the rest of the settings may be what no configuration has.
         with torch.device("meta"):
-            network = DIANet(settings, _N_CLASSES, _SIZE)
-        check_fit(network.streams, found[name], name)
+            streams = torch.nn.ModuleList(BACKBONES[backbone](width, _SIZE) for _ in range(2))
+        check_fit(streams, found[name], name)
     return found
+
+
+def _streams(space: Space) -> Iterator[tuple[str, str, int]]:
+    """List the weights and the streams that go together: as listed, and as may be drawn."""
+    names = ("pretrained", "backbone", "width")
+    listed = [tuple(one.values()[name] for name in names) for one in space.first_settings]
+    drawn = itertools.product(*map(space.drawn, names))
+    for values in dict.fromkeys([*listed, *drawn]):
+        pretrained, backbone, width = values
+        if pretrained != "none":
+            yield str(pretrained), str(backbone), int(width)
 
 
 def _path(space: Space, name: str) -> Path:

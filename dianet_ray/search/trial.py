@@ -35,7 +35,7 @@ from dianet_ray.search.events import (
     Refusal,
     Report,
     Results,
-    TooLarge,
+    Unfit,
     Waiting,
     order_of,
 )
@@ -73,9 +73,10 @@ class Made:
     results: tuple[TrainingResult, ...]
     files: tuple[WeightsFile, ...] = ()
 
-    def write(self) -> None:
-        """Write the files; it can be repeated."""
+    def write(self, on_progress: Callable[[], None] = lambda: None) -> None:
+        """Write the files; it can be repeated. `on_progress` is called before each."""
         for file in self.files:
+            on_progress()
             file.write()
 
 
@@ -116,14 +117,14 @@ class FoldTrial(tune.Trainable):  # type: ignore[misc]
         if self._problem:
             return self._refuse(self._problem)
         if self._made is None:
-            try:
-                self._made = self.train_block(order)
-            except torch.OutOfMemoryError as error:
-                return Answer(TooLarge(one_line(error))).report()
+            made = self.train_block(order)
+            if isinstance(made, Unfit):
+                return Answer(made).report()
+            self._made = made
             self._give_up_at = time.monotonic() + files.PATIENCE_S
         watch(order.silence_s)
         try:
-            self._made.write()
+            self._made.write(lambda: watch(order.silence_s))
         except files.failures() as error:
             return self._wait(one_line(error))
         finally:
@@ -143,12 +144,13 @@ class FoldTrial(tune.Trainable):  # type: ignore[misc]
         """Give the order back: this node cannot take part."""
         return Answer(Refusal(self._node_id, problem)).report()
 
-    def train_block(self, order: Order) -> Made:
+    def train_block(self, order: Order) -> Made | Unfit:
         """Train a block; what goes wrong in a training is its result.
+
+        What goes wrong with several of them says nothing of each: they have to be tried apart.
 
         Raises:
             torch.AcceleratorError: this process has lost its GPU.
-            torch.OutOfMemoryError: several trainings do not fit into its memory.
         """
         # docs/decisions.md: Detecting a worker that hangs
         watch(order.silence_s)
@@ -158,11 +160,12 @@ class FoldTrial(tune.Trainable):  # type: ignore[misc]
         except torch.AcceleratorError:
             raise  # a lost GPU ends this worker: the training is lost, and tried in another
         except Exception as error:
-            if isinstance(error, torch.OutOfMemoryError) and len(order.members) > 1:
-                raise
+            if len(order.members) > 1:
+                is_memory = isinstance(error, torch.OutOfMemoryError)
+                return Unfit(f"{type(error).__name__}: {one_line(error)}", is_memory)
             environment = describe_worker(len(order.members), self._device)
             failed = _failed(error, started_at, environment)
-            return Made((failed,) * len(order.members))
+            return Made((failed,))
         finally:
             faulthandler.cancel_dump_traceback_later()
 
@@ -199,7 +202,7 @@ def train(
         points = []
         for shown in fitted.shown:
             weights = None
-            if order.rung == len(material.rungs) - 1:
+            if order.rung == len(material.rungs) - 1 and member.keeps_weights:
                 weights, file = _packed(material, member, shown)
                 written.append(file)
             points.append(Point(shown.steps, shown.probabilities, weights))

@@ -96,7 +96,7 @@ def test_the_example_is_short_and_passes_every_check():
         ),
         (
             NETWORK.replace("channels: int = 3", "channels: int"),
-            r"a setting needs a default: channels has none",
+            r"a setting needs a default that is a value: channels is <class 'int'>",
         ),
         (
             NETWORK.replace("channels: int = 3", "channels: list[int] = [3]"),
@@ -109,6 +109,94 @@ def test_a_file_that_cannot_be_used_is_one_line_with_the_place(text, words):
     with pytest.raises(InputError, match=words) as error:
         trust(NetworkFile("net.py", text))
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("channels: int = 'three'", "the defaults of Settings must be valid"),
+        ("heads: int = 3", "heads must divide embedding"),
+        ("width: str = 'a'", "keeps the type that ours has: width"),
+        ("channels: int = pydantic.Field(3, alias='c')", "has no alias"),
+        ("channels: int = pydantic.Field(default_factory=int)", "a default that is a value"),
+        ("shown_at: int = 3", "must not be called like something of ours: shown_at"),
+        ("channels: float = float('nan')", "must be valid"),
+    ],
+)
+def test_settings_of_a_file_that_cannot_be_searched_are_refused(setting, words):
+    text = "import pydantic\n" + NETWORK.replace("channels: int = 3", setting)
+    with pytest.raises(InputError, match=words) as error:
+        trust(NetworkFile("net.py", text))
+    assert "\n" not in str(error.value)
+    assert str(error.value).startswith("net.py")
+
+
+@pytest.mark.parametrize(
+    "ends",
+    ["import sys; sys.exit(0)", "raise SystemExit", "class B(BaseException): pass\nraise B"],
+)
+def test_a_file_that_ends_the_process_ends_nothing(ends):
+    with pytest.raises(InputError, match=r"net.py:"):
+        trust(NetworkFile("net.py", ends))
+
+
+def test_a_default_means_what_the_same_value_written_out_means():
+    text = NETWORK.replace("channels: int = 3", "channels: int = 3\n    share: float = 1")
+    assert config_id(trusted(text)) == config_id(trusted(text, share=1.0))
+
+
+def test_layers_that_share_a_tensor_train_and_are_read_as_one():
+    text = NETWORK.replace(
+        "        self.classify = ",
+        "        self.classify = self.again = ",
+    )
+    settings = trusted(text, steps=5, points=1)
+    (found,) = fit(settings, CLIPS, [FOLD])
+    (plain,) = fit(trusted(steps=5, points=1), CLIPS, [FOLD])
+    assert torch.equal(
+        found.weights["network.again.weight"], found.weights["network.classify.weight"]
+    )
+    np.testing.assert_array_equal(found.probabilities, plain.probabilities)
+    assert stack_problem(settings, 3, 32) == ""
+    members = [Member(np.arange(k, 18), np.arange(18, 24), k) for k in range(2)]
+    for member, stacked in zip(members, fit(settings, CLIPS, members), strict=True):
+        (alone,) = fit(settings, CLIPS, [member])
+        np.testing.assert_allclose(stacked.probabilities, alone.probabilities, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "buffer",
+    [
+        "self.register_buffer('table', torch.ones(6), persistent=False)",
+        "self.register_buffer('mask', torch.full((3, 3), float('-inf')).triu(1))",
+        "self.register_buffer('n', torch.tensor(3))",
+    ],
+)
+def test_buffers_of_every_kind_stay_as_they_are(buffer):
+    text = NETWORK.replace("        self.convolve", f"        {buffer}\n        self.convolve", 1)
+    settings = trusted(text, steps=4, points=1)
+    check(settings, 3, 32)
+    (found,) = fit(settings, CLIPS, [FOLD])
+    again = predict(settings, [found.weights], IMAGES[18:], n_classes=3)[0]
+    assert np.array_equal(again, found.probabilities)
+
+
+def test_weights_of_layers_that_we_do_not_have_decay_too():
+    text = NETWORK.replace(
+        "nn.Conv2d(6, settings.channels, 3, stride=2)",
+        "nn.ConvTranspose2d(6, settings.channels, 3)",
+    )
+    one, other = (fit(trusted(text, weight_decay=decay), CLIPS, [FOLD])[0] for decay in (0.0, 5.0))
+    name = "network.convolve.weight"
+    assert other.weights[name].norm() < 0.95 * one.weights[name].norm()
+
+
+def test_a_smaller_rate_of_streams_reaches_streams_of_ones_own():
+    text = EXAMPLE.read_text()
+    one, other = (fit(trusted(text, backbone_lr=share), CLIPS, [FOLD])[0] for share in (1.0, 0.01))
+    assert not torch.equal(
+        one.weights["network.streams.0.weight"], other.weights["network.streams.0.weight"]
+    )
 
 
 @pytest.mark.parametrize(
@@ -130,6 +218,25 @@ def test_a_file_that_cannot_be_used_is_one_line_with_the_place(text, words):
             "every parameter needs a gradient: convolve.weight, convolve.bias",
         ),
         ("return (self.classify(images.mean((1, 3, 4))),)", "must return a tensor: got tuple"),
+        (
+            "x = self.classify(self.convolve(images.flatten(1, 2)).mean((2, 3)))\n"
+            "        return x if self.training else x[0]",
+            "logits must be .clips, classes., here .3, 3., got .3,.",
+        ),
+        (
+            "x = self.classify(self.convolve(images.flatten(1, 2)).mean((2, 3)))\n"
+            "        return x - x.mean(0)",
+            "a clip's logits must not depend on other clips",
+        ),
+        (
+            "return self.classify(self.convolve(images.flatten(1, 2)).mean((2, 3))).detach()",
+            "logits must depend on its parameters",
+        ),
+        (
+            "return self.classify(self.convolve(images.flatten(1, 2)).mean((2, 3))).long()",
+            "logits must be finite numbers with a fraction",
+        ),
+        ("import sys; sys.exit(0)", "net.py:19: SystemExit"),
         ("return self.classify(images)", "net.py:19: RuntimeError"),
     ],
 )
@@ -157,6 +264,25 @@ def test_a_network_that_branches_on_values_trains_alone_and_says_why_no_stack_ca
     problem = stack_problem(settings, 3, 32)
     assert problem.startswith("net.py cannot train as a stack: ")
     assert "\n" not in problem
+
+
+def test_start_values_from_another_generator_than_torchs_are_refused():
+    text = "import numpy as np\n" + NETWORK.replace(
+        "        self.classify",
+        "        self.p = nn.Parameter(torch.tensor(np.random.rand(3)))\n        self.classify",
+        1,
+    )
+    with pytest.raises(InputError, match="start values must follow from torch's seed alone"):
+        check(trusted(text), 3, 32)
+
+
+@pytest.mark.parametrize("length", ["'abc'", "2.5", "True", "-1", "10**12", "[6]"])
+def test_a_length_that_is_none_is_refused(length):
+    text = NETWORK.replace(
+        "        self.classify", f"        self.n_features = {length}\n        self.classify", 1
+    )
+    with pytest.raises(InputError, match=r"net.py: n_features must be a length"):
+        build(trusted(text), 3, 32)
 
 
 def test_a_network_whose_constructor_fails_is_one_line_with_the_place():

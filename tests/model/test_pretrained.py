@@ -92,8 +92,8 @@ class Evil:
         (b"no weights", "safetensors, or a state dict"),
         (b"", "safetensors, or a state dict"),
         (Evil(), "safetensors, or a state dict"),
-        ([torch.ones(2)], "tensors by name"),
-        ({"a": 3}, "tensors by name"),
+        ([torch.ones(2)], "finite tensors of real numbers by name"),
+        ({"a": 3}, "finite tensors of real numbers by name"),
     ],
     ids=["text", "empty", "code", "list", "numbers"],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 
 from hypothesis import given, settings
@@ -66,6 +67,28 @@ def test_blocks_are_equal_for_any_timing_workers_and_kills(game, size, n_workers
 
 
 @settings(max_examples=150, deadline=None)
+@given(GAMES, SIZES, st.integers(1, 6), RANDOMS)
+def test_failures_change_no_block_where_nobody_is_promoted(game, size, n_workers, rng):
+    game = replace(stacked(game, size), ladder=game.ladder[-1:], n_folds=game.n_folds[-1:])
+    one = Play(game, n_workers=1)
+    first = needed(one.run(), one)
+    other = Play(game, n_workers=n_workers, rng=rng, p_die=0.2)
+    assert needed(other.run(), other) == first
+
+
+def test_a_configuration_that_loses_its_promotion_keeps_nobody_waiting():
+    """It moves to another wave while those of its old one wait for it."""
+    ladder = (Rung(1, keep=0.5), Rung(drop="bootstrap"))
+    found = []
+    for seed in range(150):
+        game = Game(
+            ladder, (1, 4), n_configs=18, wave_size=5, seed=seed, bad=0.15, block=1, n_shapes=1
+        )
+        found.append(decisions(Play(game, n_workers=8, rng=random.Random(seed)).run(), game))
+        assert found[-1] == decisions(Play(replace(game, block=None)).run(), game)
+
+
+@settings(max_examples=150, deadline=None)
 @given(GAMES, SIZES, RANDOMS)
 def test_with_failures_kills_change_no_decision_either(game, size, rng):
     game = stacked(game, size)
@@ -116,6 +139,17 @@ def test_a_block_that_does_not_fit_is_cut_and_so_is_what_follows():
     assert [len(train.members) for train in blocks] == [5, 5, 2]
     assert [train.attempt for train in blocks] == [1, 1, 1]
     assert sorted(m for train in blocks for m in train.members) == sorted(whole.members)
+
+
+def test_a_block_that_cannot_be_one_stack_is_cut_in_two_and_tried_anew():
+    game = Game(TWO_RUNGS, (3, 5), n_configs=2, wave_size=2, seed=0, block=6, n_shapes=1)
+    schedule = game.schedule()
+    (whole,) = taken(schedule)
+    schedule.cut(whole)
+    halves = taken(schedule)
+    assert [train.members for train in halves] == [whole.members[:3], whole.members[3:]]
+    schedule.cut(halves[0])
+    assert [len(train.members) for train in taken(schedule)] == [2, 1]
 
 
 def test_a_lost_block_is_tried_again_as_it_was():

@@ -72,7 +72,7 @@ def test_one_kind_of_machine_is_not_mixed():
         ({"device": "NVIDIA H100"}, ("device",)),
         ({"torch": "2.14.0"}, ("torch",)),
         ({"threads": 4, "host": "b"}, ("threads",)),
-        ({"block": 26}, ("block",)),
+        ({"block": 26}, ()),
         ({"host": "b"}, ()),
     ],
 )

@@ -13,7 +13,7 @@ from dianet_ray.cluster.deaths import Death
 from dianet_ray.protocol.ladder import Rung
 from dianet_ray.protocol.standing import standing_of
 from dianet_ray.search import trial
-from dianet_ray.search.events import Answer, Results, TooLarge, answer_of, order_of
+from dianet_ray.search.events import Answer, Results, Unfit, answer_of, order_of
 from dianet_ray.search.forecast import largest_settings
 from dianet_ray.search.study_file import load_study
 from dianet_ray.search.trial import train
@@ -99,7 +99,7 @@ def test_a_block_that_does_not_fit_is_halved_for_good(tmp_path, caplog):
     searcher = started(tmp_path, block=6)
     first = order_of(searcher.suggest("a"))
     assert len(first.members) == 6
-    searcher.on_trial_complete("a", result=Answer(TooLarge("out of memory")).report())
+    searcher.on_trial_complete("a", result=Answer(Unfit("out of memory", is_memory=True)).report())
     assert (
         "blocks of 3 from now on: configuration 0, fold 0 and 5 more: out of memory" in caplog.text
     )
@@ -111,6 +111,45 @@ def test_a_block_that_does_not_fit_is_halved_for_good(tmp_path, caplog):
     assert max(len(training.block) for training in study.trainings.values()) == 3
     play(fake_plan(tmp_path / "other", **SIZES))
     assert decisions(study) == decisions(load_study(tmp_path / "other"))
+
+
+def test_a_block_that_fails_for_another_reason_is_cut_and_no_member_blamed(tmp_path, caplog):
+    searcher = started(tmp_path, block=6)
+    first = order_of(searcher.suggest("a"))
+    searcher.on_trial_complete("a", result=Answer(Unfit("no vmap", is_memory=False)).report())
+    assert "configuration 0, fold 0 and 5 more: in two blocks now: no vmap" in caplog.text
+    halves = [order_of(searcher.suggest(name)) for name in "bc"]
+    assert [*halves[0].members, *halves[1].members] == [*first.members]
+    assert {len(half.members) for half in halves} == {3}
+    assert load_study(tmp_path).block == 6
+
+
+def test_the_size_of_blocks_only_falls(tmp_path):
+    searcher = started(tmp_path, block=4)
+    orders = [order_of(searcher.suggest(name)) for name in "ab"]
+    assert [len(order.members) for order in orders] == [4, 2]
+    searcher.on_trial_complete("a", result=Answer(Unfit("memory", is_memory=True)).report())
+    smaller = order_of(searcher.suggest("c"))
+    searcher.on_trial_complete("c", result=Answer(Unfit("memory", is_memory=True)).report())
+    assert (len(smaller.members), load_study(tmp_path).block) == (2, 2)
+    searcher.flush()
+    searcher.on_trial_complete("b", result=Answer(Unfit("memory", is_memory=True)).report())
+    searcher.flush()
+    assert load_study(tmp_path).block == 1
+    Workers(resumed(tmp_path)).run(searcher_of(resumed(tmp_path)))
+    play(fake_plan(tmp_path / "other", **SIZES))
+    assert decisions(load_study(tmp_path)) == decisions(load_study(tmp_path / "other"))
+
+
+def test_a_smaller_size_may_be_asked_for_and_a_larger_one_not(tmp_path, caplog):
+    started(tmp_path, block=4)
+    searcher = searcher_of(resumed(tmp_path))
+    searcher.stack(8)
+    assert load_study(tmp_path).block == 4
+    assert "blocks of 4, as the study has them" in caplog.text
+    searcher.stack(1)
+    assert load_study(tmp_path).block == 1
+    assert len(order_of(searcher.suggest("a")).members) == 1
 
 
 def test_the_member_that_kills_its_worker_is_found_and_fails_alone(tmp_path):
@@ -142,12 +181,46 @@ def test_missing_weights_are_trained_again_in_their_block(tmp_path):
     searcher = searcher_of(resumed(tmp_path))
     found = order_of(searcher.suggest("a"))
     assert tuple((one.number, one.fold) for one in found.members) == training.block
+    key = training.number, training.fold
+    assert [(one.number, one.fold) for one in found.members if one.keeps_weights] == [key]
     made = Workers(plan).trial.train_block(found)
     made.write()
     searcher.on_trial_complete("a", result=Answer(Results(made.results)).report())
     searcher.flush()
     assert (tmp_path / training.at(steps).weights.path).is_file()
     assert not searcher_of(resumed(tmp_path)).has_work()
+
+
+def test_a_repair_that_does_not_fit_is_given_up_with_a_line(tmp_path, caplog):
+    plan = stacked(tmp_path)
+    Workers(plan).run(start(plan))
+    study = load_study(tmp_path)
+    champion = standing_of(study).champion()
+    training = next(t for t in study.of(champion.number) if len(t.block) > 1)
+    (tmp_path / training.at(standing_of(study).best_steps(champion.number)).weights.path).unlink()
+    searcher = searcher_of(resumed(tmp_path))
+    searcher.suggest("a")
+    searcher.on_trial_complete("a", result=Answer(Unfit("memory", is_memory=True)).report())
+    searcher.flush()
+    assert "its weights could not be made again: memory" in caplog.text
+    assert load_study(tmp_path).trainings.keys() == study.trainings.keys()
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_what_fails_with_several_says_nothing_of_each(tmp_path, monkeypatch, n):
+    def fails(*args, **options):
+        raise RuntimeError("vmap: no rule")
+
+    (tmp_path / "weights").mkdir()
+    monkeypatch.setattr(trial.fitting, "fit_block", fails)
+    one = worker(tmp_path)
+    members = tuple(replace(order().only, fold=fold) for fold in range(n))
+    one.config = replace(order(), members=members).config()
+    found = answer_of(one.step())
+    if n == 1:
+        assert found.results[0].outcome == "failed"
+    else:
+        assert found == Unfit("RuntimeError: vmap: no rule", is_memory=False)
 
 
 def test_a_worker_trains_a_block_as_one_stack(tmp_path):
@@ -207,7 +280,7 @@ def test_a_worker_without_memory_says_so_for_a_block_and_fails_one_alone(tmp_pat
     if n == 1:
         assert found.results[0].outcome == "failed"
     else:
-        assert found == TooLarge("CUDA out of memory")
+        assert found == Unfit("OutOfMemoryError: CUDA out of memory", is_memory=True)
 
 
 def test_the_largest_settings_hold_the_largest_network_and_batch(tmp_path):

@@ -136,6 +136,32 @@ def test_a_network_that_cannot_train_is_refused_before_the_study_is_made(images,
     assert not (tmp_path / "study").exists()
 
 
+def test_a_network_is_tried_also_where_the_centre_of_a_space_is_no_configuration(images, tmp_path):
+    space = "network: net.py\nfixed: {fusion: none}\nsearch: {phases: [onset_apex, apex_offset]}\n"
+    with pytest.raises(InputError, match=r"net.py:19: RuntimeError"):  # it wants two phases
+        plan_of(images, tmp_path, tmp_path / "study", space=space)
+
+
+def test_a_plan_sizes_only_what_the_space_allows(images, tmp_path):
+    network = NETWORK.replace(
+        "        super().__init__()",
+        "        super().__init__()\n        assert settings.channels % settings.heads == 0",
+    )
+    space = (
+        "network: net.py\nsearch: {channels: [4, 6, 8], heads: [1, 2, 4]}\n"
+        "constraints: [heads divides channels]\n"
+    )
+    planned = plan_of(images, tmp_path, tmp_path / "study", space=space, network=network)
+    assert largest_training_bytes(planned) > 0
+
+
+def test_a_byte_order_mark_changes_nothing(tmp_path):
+    plain = load_space(write_space(tmp_path / "a"))
+    path = write_space(tmp_path / "b")
+    (tmp_path / "b" / "net.py").write_bytes(b"\xef\xbb\xbf" + NETWORK.encode())
+    assert load_space(path).identity() == plain.identity()
+
+
 def test_blocks_of_a_network_that_cannot_be_stacked_are_refused(images, tmp_path):
     branching = NETWORK.replace(
         "        return self.classify(",

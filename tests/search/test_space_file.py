@@ -77,7 +77,7 @@ DAMAGED = [
     ("- heads\n", 1, "Input should be a mapping"),
     ("search:\n  phases: [both, whole_clip]\n", 1, "needs fusion: none, got cross_attention"),
     ("search:\n  dropout: {low: 0, high: 0.5, step: x}\n", 2, "step: got 'x'"),
-    ("search:\n  dropout: {low: 0, high: 0.5, step: .nan}\n", 2, "step must be positive"),
+    ("search:\n  dropout: {low: 0, high: 0.5, step: .nan}\n", 2, "Input should be a finite"),
     ("search:\n  dropout: {low: 0, high: 0.5, step: true}\n", 2, "step: got True"),
     ("search:\n  steps: {low: 10, high: 20, step: 0.5}\n", 2, "step: got 0.5"),
     (

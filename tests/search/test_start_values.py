@@ -104,6 +104,20 @@ def test_settings_that_cannot_be_are_refused_at_the_door(assignments, words):
         read_space("phases", assignments, None)
 
 
+def test_weights_are_checked_also_where_the_centre_of_a_space_is_no_configuration(tmp_path):
+    text = (
+        "fixed: {pretrained: w.pt, width: 9, fusion: none}\n"
+        "search: {phases: [onset_apex, apex_offset]}\n"
+    )
+    with pytest.raises(InputError, match="does not fit the streams"):
+        start_values(load_space(write_space(tmp_path, text)))
+
+
+def test_listed_weights_have_to_fit_the_streams_that_they_are_listed_with(tmp_path):
+    text = "search: {learning_rate: [0.001, 0.002]}\npoints: [{}, {width: 8, pretrained: w.pt}]\n"
+    assert len(start_values(load_space(write_space(tmp_path, text)))) == 1
+
+
 def test_imagenet_weights_are_read_from_their_package():
     space = read_space(
         "phases", ["backbone=efficientnet_lite0", "width=32", "pretrained=imagenet"], None

@@ -142,6 +142,7 @@ class Play:
             action = self._fill(schedule, busy)
             if not busy:
                 assert isinstance(action, Done)
+                assert schedule.decisions.is_over, "the schedule ended with work left"
                 return schedule
             assert len(busy) == self.n_workers or isinstance(action, Wait)
             if self.rng.random() < self.p_die or len(self.records) >= last:
