@@ -40,7 +40,10 @@ def _explained(
     weights = _weights(standing, path, champion, fold)
     if weights is None:
         return example
-    found = regions(champion.settings, weights, example.images, len(study.classes))
+    try:
+        found = regions(champion.settings, weights, example.images, len(study.classes))
+    except RuntimeError:  # they are of a network that an older version built otherwise
+        return example
     maps = {"what speaks for its prediction": found.activation}
     if found.attention is not None:
         maps["what the other phases attend to"] = found.attention / found.attention.max()
