@@ -30,7 +30,8 @@ from dianet_ray.model.batches import Batch, Pixels, batches, steps
 from dianet_ray.model.build import Network
 from dianet_ray.model.fit import LabelledImages, Member, fit, predict, start
 from dianet_ray.model.inputs import phase_numbers
-from dianet_ray.model.stack import Alone, Average, State, decaying, optimiser_of
+from dianet_ray.model.optimisers import decaying, optimiser_of
+from dianet_ray.model.stack import Alone, Average, State
 from dianet_ray.model.training import targets
 from dianet_ray.settings import Settings
 

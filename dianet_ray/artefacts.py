@@ -15,13 +15,13 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from dianet_ray.errors import InputError, first_problem
 
-STUDY_FORMAT = 5
+STUDY_FORMAT = 6
 """Version of STUDY's layout; a reader refuses another one. CHANGELOG.md says what changed."""
 
 IMAGES_FORMAT = 3
 """The same for IMAGES."""
 
-CARD_FORMAT: Final = 3
+CARD_FORMAT: Final = 4
 """The same for a model folder."""
 
 # This order is in every stored image: changing it needs a new IMAGES_FORMAT.

@@ -7,7 +7,10 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
+from dianet_ray.model.pretrained import imagenet_file, read_weights
+from dianet_ray.model.weights import load_weights
 from dianet_ray.prepare.images import load_images
 from dianet_ray.search.study_file import load_study
 from dianet_ray.tracking.store import connect, default_uri
@@ -223,3 +226,20 @@ def test_blocks_of_trainings_score_like_trainings_alone(folder):
     before = sorted((folder / "blocks" / "ledger").iterdir())
     search(folder, "blocks", *store)
     assert sorted((folder / "blocks" / "ledger").iterdir()) == before
+
+
+def test_streams_start_from_imagenets_weights_on_the_workers(folder):
+    """Frozen stages show that the workers got them: they are those of the package to the bit."""
+    store = ["--tracking-uri", f"sqlite:///{folder / 'imagenet.db'}"]
+    fixed = {"backbone": "efficientnet_lite0", "width": 32, "pretrained": "imagenet"}
+    settings = fixed | {"frozen_stages": 9, "steps": 2, "points": 1}
+    words = [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
+    command(
+        *("search", folder / "images", folder / "imagenet", "--space", "quick", "--configs", 1),
+        *("--strategy", "exhaustive", *words, *store),
+    )
+    published = read_weights(imagenet_file())
+    trained = load_weights(min((folder / "imagenet" / "weights").rglob("*.safetensors")))
+    for name, value in published.items():
+        if not name.startswith("_fc."):
+            assert torch.equal(trained[f"streams.1.{name}"], value), name

@@ -110,6 +110,8 @@ def has_kernels(built_for: Sequence[str], capability: tuple[int, int]) -> bool:
     >>> has_kernels(["sm_80", "compute_80"], (9, 0)), has_kernels(["sm_80"], (9, 0))
     (True, False)
     """
+    if not any(name.startswith(("sm_", "compute_")) for name in built_for):
+        return True  # a build for other GPUs than NVIDIA's; the sum will tell
     for name in built_for:
         kind, _, digits = name.partition("_")
         number = re.match(r"\d+", digits)

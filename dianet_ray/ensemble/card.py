@@ -72,7 +72,7 @@ class Card(Record):
     """
 
     # CARD_FORMAT; a Literal takes no name.
-    format: Literal[3]
+    format: Literal[4]
     dataset: str
     classes: Annotated[tuple[str, ...], Field(min_length=2)]
     config_id: str
@@ -90,7 +90,7 @@ class Card(Record):
     folds: Annotated[tuple[FoldFile, ...], Field(min_length=1)]
     clips: dict[str, str]
     versions: dict[str, tuple[str, ...]]
-    network: NetworkFile | None = None
+    network: NetworkFile | None
 
 
 def make(standing: Standing, fingerprints: Mapping[str, str]) -> Card:

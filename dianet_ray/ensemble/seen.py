@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import safetensors.torch
 from torch import Tensor
 
 from dianet_ray.model.regions import regions
+from dianet_ray.model.weights import parse_weights
 from dianet_ray.protocol.standing import Standing
 from dianet_ray.protocol.study import Configuration
 from dianet_ray.report.page import Example, Mark
@@ -40,10 +39,7 @@ def _explained(
     weights = _weights(standing, path, champion, fold)
     if weights is None:
         return example
-    try:
-        found = regions(champion.settings, weights, example.images, len(study.classes))
-    except RuntimeError:  # they are of a network that an older version built otherwise
-        return example
+    found = regions(champion.settings, weights, example.images, len(study.classes))
     maps = {"what speaks for its prediction": found.activation}
     if found.attention is not None:
         maps["what the other phases attend to"] = found.attention / found.attention.max()
@@ -68,5 +64,4 @@ def _weights(
         content = files.read(path / recorded.path)
     except files.failures():
         return None
-    is_same = hashlib.sha256(content).hexdigest() == recorded.sha256
-    return safetensors.torch.load(content) if is_same else None
+    return parse_weights(content) if recorded.matches(content) else None

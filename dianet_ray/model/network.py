@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dianet_ray.model.inputs import Normalisation, Picture, phase_numbers
-from dianet_ray.model.streams import BACKBONES, BatchNorm, Stream
+from dianet_ray.model.stream_parts import BatchNorm
+from dianet_ray.model.streams import BACKBONES, Stream
 from dianet_ray.settings import Settings
 
 MAX_SIDE = 8

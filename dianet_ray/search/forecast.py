@@ -49,21 +49,21 @@ def _bytes(plan: Plan, settings: Settings) -> int:
 
 def _candidates(space: Space) -> list[Settings]:
     largest = itertools.islice(_largest(space), MOST_CANDIDATES)
-    return [space.example(), *space.first_settings, *largest]
+    return list(dict.fromkeys([space.example(), *space.first_settings, *largest]))
 
 
 def _largest(space: Space) -> Iterator[Settings]:
     """Complete the largest numbers that shape a network, with every choice that does."""
-    largest = space.defaults()
+    # The number of heads changes no shape, and the least one divides most embeddings.
+    largest = space.defaults() | {"heads": min(space.values("heads"))}
     for name in ("width", "embedding", "layers", "steps", "points"):
         largest[name] = max(space.values(name))
     if "averaged" in space.values("schedule"):
         largest["schedule"] = "averaged"  # the only one that is shown more than once
-    names = ("backbone", "shared_streams", "phases", "fusion", "gate", "pretrained", "heads")
-    for values in itertools.product(*map(space.values, (*names, *own_names(space.kind)))):
-        found = space.settings(
-            largest | dict(zip((*names, *own_names(space.kind)), values, strict=True))
-        )
+    shapes = ("backbone", "shared_streams", "phases", "fusion", "gate", "pretrained")
+    names = (*shapes, *own_names(space.kind))
+    for values in itertools.product(*map(space.values, names)):
+        found = space.settings(largest | dict(zip(names, values, strict=True)))
         if found is not None:  # else they do not go together
             yield found
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -81,4 +80,4 @@ def _is_whole(path: Path, point: Point) -> bool:
         content = files.read(path / weights.path)
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
         return False
-    return hashlib.sha256(content).hexdigest() == weights.sha256
+    return weights.matches(content)

@@ -41,6 +41,7 @@ from dianet_ray.search.events import (
     answer_of,
 )
 from dianet_ray.search.ledger import Ledger
+from dianet_ray.search.repairs import Repairs
 from dianet_ray.search.retention import Retention, kept
 from dianet_ray.search.silence import Silence
 from dianet_ray.search.space import Space
@@ -83,8 +84,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         self._totals: dict[int, float] = {}  # of the configurations that finished LOSO
         self._silence = Silence()
         self._retention = Retention(path, extent.n_kept)
-        self._repairs: list[Train] = []
-        self._damaged: set[Key] = set()
+        self._repairs = Repairs()
         self._n_own_deaths: Counter[Key] = Counter()  # of workers that died while their node lived
         self._next: Train | Wait | Done | None = None
         self.best = ""  # the best so far with its interval, for the progress line
@@ -93,13 +93,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
 
     def repair(self, damaged: list[tuple[int, int]]) -> None:
         """Queue the trainings whose weights file was lost, ahead of everything else."""
-        rung, trainings = self.study.loso_rung, self.study.trainings
-        self._damaged = {(number, rung, fold) for number, fold in damaged}
-        # A stack is trained again as it was: in another one the weights would round differently.
-        blocks = {
-            trainings[number, rung, fold].block or ((number, fold),) for number, fold in damaged
-        }
-        self._repairs = [Train(rung, block) for block in sorted(blocks)]
+        self._repairs.add(self.study, damaged)
 
     def stack(self, block: int) -> None:
         """Train blocks of so many as one stack; a study that has a size may only get a smaller."""
@@ -133,8 +127,8 @@ class StudySearcher(Searcher):  # type: ignore[misc]
 
     def _decide(self) -> Train | Wait | Done:
         """Ask the schedule for the next training, and draw the waves that it asks for."""
-        if self._repairs:
-            return self._repairs.pop()
+        if (repair := self._repairs.take()) is not None:
+            return repair
         while True:
             action = self._schedule.take()
             if isinstance(action, Train):
@@ -222,7 +216,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         return len(self._totals)
 
     def _order(self, train: Train) -> Order:
-        drawn = self.study.configurations
+        drawn, is_repair = self.study.configurations, self._is_repair(train)
         members = tuple(
             Member(
                 number,
@@ -230,7 +224,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
                 drawn[number].settings,
                 fold,
                 # The other weights of a repaired block are there, and must stay as they are.
-                keeps_weights=not self._is_repair(train) or key in self._damaged,
+                keeps_weights=not is_repair or self._repairs.is_lost(key),
             )
             for (number, fold), key in zip(train.members, train.keys, strict=True)
         )
@@ -303,8 +297,8 @@ class StudySearcher(Searcher):  # type: ignore[misc]
     def _finished(self, train: Train, key: Key, result: TrainingResult) -> None:
         number, rung, fold = key
         if key in self.study.trainings:
-            if key in self._damaged:
-                self._repaired(number, fold, result)
+            if self._repairs.is_lost(key):
+                self._repaired(train, key, result)
             return
         name = self.study.configurations[number].config_id
         block = train.members if len(train.members) > 1 else ()
@@ -313,15 +307,15 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         is_urgent = result.outcome != "ok"
         self.ledger.append(TrainingEnded(training), is_urgent=is_urgent)
 
-    def _repaired(self, number: int, fold: int, result: TrainingResult) -> None:
-        weights = tuple(point.weights for point in result.points if point.weights is not None)
-        if not weights:
-            logger.warning(
-                "configuration %d, fold %d: its weights could not be made again: %s",
-                *(number, fold, result.error),
-            )
-            return
-        self.ledger.append(WeightsMade(result.finished_at, number, fold, weights))
+    def _repaired(self, train: Train, key: Key, result: TrainingResult) -> None:
+        made = self._repairs.made(key, result)
+        if made is None:
+            self._not_repaired(replace(train, members=((key[0], key[2]),)), result.error)
+        else:
+            self.ledger.append(made)
+
+    def _not_repaired(self, train: Train, reason: str) -> None:
+        logger.warning("%s: its weights could not be made again: %s", _place(train), reason)
 
     def _died(self, train: Train, death: Death) -> None:
         """Queue a block again whose worker died, up to `MAX_ATTEMPTS` times."""
@@ -329,8 +323,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         attempt = f"attempt {train.attempt} of {MAX_ATTEMPTS}"
         logger.warning("%s: its worker was lost (%s)", where, attempt)
         if self._is_repair(train):
-            if train.attempt < MAX_ATTEMPTS:
-                self._repairs.append(replace(train, attempt=train.attempt + 1))
+            self._repairs.died(train)
             return
         self._n_own_deaths.update(train.keys if death.is_own else ())
         if self._schedule.lost(train):
@@ -361,14 +354,13 @@ class StudySearcher(Searcher):  # type: ignore[misc]
     def _unfit(self, train: Train, reason: str, *, is_memory: bool) -> None:
         """Go on with smaller blocks where memory was short, else with two halves of this one."""
         if self._is_repair(train):  # as another block it would make other weights
-            logger.warning("%s: its weights could not be made again: %s", _place(train), reason)
+            self._not_repaired(train, reason)
         elif not is_memory:
             self._cut(train, reason)
         else:
-            block = max(1, min(self.study.block or 1, len(train.members) // 2))
+            block = self._schedule.split(train)
             logger.warning("blocks of %d from now on: %s: %s", block, _place(train), reason)
             self.ledger.append(BlockSized(time.time(), block), is_urgent=True)
-            self._schedule.split(train, block)
 
     def _cut(self, train: Train, reason: str) -> None:
         """Train a block in two halves."""
@@ -383,7 +375,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
     def _returned(self, train: Train) -> None:
         """Queue a block again that a node refused."""
         if self._is_repair(train):
-            self._repairs.append(train)
+            self._repairs.returned(train)
         else:
             self._schedule.returned(train)
 

@@ -91,7 +91,7 @@ class ModelFiles:
         except files.failures():
             found = b""
         # What MLflow hands out must be what was scored.
-        if weights is None or hashlib.sha256(found).hexdigest() != weights.sha256:
+        if weights is None or not weights.matches(found):
             raise InputError(
                 f"the champion's weights must match the ledger: fold {training.fold} is missing "
                 f"or damaged ({source}); run the same search again, which trains it again"

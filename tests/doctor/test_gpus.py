@@ -57,6 +57,7 @@ def test_a_build_runs_on_the_generations_that_it_has_kernels_for(capability, cud
     assert has_kernels(CUDA_13, capability) == cuda_13
     assert has_kernels(CUDA_12_6, capability) == cuda_12_6
     assert has_kernels([*CUDA_13, "sm_90a", "sm_100f", "odd"], capability) == cuda_13
+    assert has_kernels(["gfx90a", "gfx942"], capability)
 
 
 def test_a_gpu_that_is_too_old_for_the_build_gets_the_build_that_fits():

@@ -143,7 +143,7 @@ def test_a_wrong_card_is_refused_in_one_line(model, changes, where):
 @pytest.mark.parametrize("format", [1, 7])
 def test_a_model_folder_of_another_format_is_refused_saying_what_to_do(model, format):
     edit(model, format=format, surplus_key=1)
-    rule = rf"format 3: .*{CARD_JSON} has format {format}; collect the model again"
+    rule = rf"format 4: .*{CARD_JSON} has format {format}; collect the model again"
     with pytest.raises(InputError, match=rule) as error:
         card.read(model)
     assert "\n" not in str(error.value)

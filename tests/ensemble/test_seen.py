@@ -60,19 +60,6 @@ def test_what_is_missing_or_damaged_is_not_explained(standing, tmp_path):
     assert found[0].marked() == []
 
 
-def test_weights_of_another_network_are_not_explained(standing, tmp_path):
-    (*others, champion) = standing.study.configurations
-    settings = champion.settings.model_copy(update={"width": 3})
-    changed = dataclasses.replace(
-        standing.study,
-        configurations=tuple(
-            dataclasses.replace(one, settings=settings) for one in (*others, champion)
-        ),
-    )
-    found = with_regions(standing_of(changed), tmp_path / "study", examples_of(standing))
-    assert not any(example.marks for example in found)
-
-
 def test_no_code_of_a_user_is_run_for_a_page(standing, tmp_path):
     (*others, champion) = standing.study.configurations
     settings = champion.settings.model_copy(update={"network": "net.py@0123456789abcdef"})

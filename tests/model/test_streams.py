@@ -8,15 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from dianet_ray.model.streams import (
-    BACKBONES,
-    EfficientNetLite0,
-    ResNet18,
-    SameConv2d,
-    Shortcut,
-    halved,
-    largest_of_three,
-)
+from dianet_ray.model.efficientnet import EfficientNetLite0, SameConv2d
+from dianet_ray.model.stream_parts import halved
+from dianet_ray.model.streams import BACKBONES, ResNet18, Shortcut, largest_of_three
 
 
 @pytest.mark.parametrize("backbone", BACKBONES.values())

@@ -11,16 +11,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional
 
+from dianet_ray.model.batches import Batch
 from dianet_ray.model.build import build
-from dianet_ray.model.stack import optimiser_of
+from dianet_ray.model.optimisers import optimiser_of
+from dianet_ray.model.stack import trainee_of
 from dianet_ray.model.training import (
     Log,
     class_weights,
     learning_rate,
     losses,
     targets,
+    train,
 )
-from tests.support.toy import TINY
+from tests.support.toy import TINY, toy_images
 
 
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=60))
@@ -182,3 +185,30 @@ def test_a_log_names_the_first_step_whose_loss_is_not_a_number(bad):
     log.add(30, torch.tensor([bad, bad]), torch.zeros(2), [0.1, 0.1])
     assert log.is_over
     assert log.failures[1].step == 13
+
+
+def first_loss(values, labels, own):
+    """The loss of the first step of a new network on eight fixed clips."""
+    images = torch.from_numpy(toy_images(8)[0][:, :2].astype(np.float32))
+    batch = Batch(
+        images.permute(0, 1, 4, 2, 3).unsqueeze(0),
+        labels.unsqueeze(0),
+        torch.ones(1, 8, build(values, 3, 32).n_features),
+        torch.full((1, 8), own),
+    )
+    log = Log(1, 1, lambda step: None)
+    trainee = trainee_of([build(values, 3, 32)], [values])
+    tables = targets(values, np.array([0, 1, 2]), 3).unsqueeze(0)
+    list(train([values], trainee, batches=iter([batch]), tables=tables, log=log))
+    return log.histories[0][0].loss
+
+
+def test_mixup_blends_the_targets_as_it_blends_the_clips():
+    """A share of 0 means the clip before; the cross-entropy is linear in the target."""
+    values = TINY.model_copy(update={"mixup": 0.4, "steps": 1})
+    labels = torch.tensor([0, 0, 1, 2, 1, 2, 2, 0])
+    its_own, before = first_loss(values, labels, 1.0), first_loss(values, labels, 0.0)
+    assert its_own != pytest.approx(before, rel=1e-3)
+    assert before == pytest.approx(first_loss(values, labels.roll(1), 1.0), rel=1e-5)
+    mean = 0.7 * its_own + 0.3 * before
+    assert first_loss(values, labels, 0.7) == pytest.approx(mean, rel=1e-5)

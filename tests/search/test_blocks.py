@@ -169,7 +169,7 @@ def test_the_member_that_kills_its_worker_is_found_and_fails_alone(tmp_path):
     assert failure.is_crash
 
 
-def test_missing_weights_are_trained_again_in_their_block(tmp_path):
+def test_missing_weights_are_trained_again_in_their_block(tmp_path, caplog):
     """In another stack they would round differently, and be other weights."""
     plan = stacked(tmp_path)
     Workers(plan).run(start(plan))
@@ -188,7 +188,20 @@ def test_missing_weights_are_trained_again_in_their_block(tmp_path):
     searcher.on_trial_complete("a", result=Answer(Results(made.results)).report())
     searcher.flush()
     assert (tmp_path / training.at(steps).weights.path).is_file()
+    assert "could not be made again" not in caplog.text
     assert not searcher_of(resumed(tmp_path)).has_work()
+
+
+def test_a_worker_keeps_the_weights_of_those_members_alone_that_it_is_asked_for(tmp_path):
+    (tmp_path / "weights").mkdir()
+    first = order().only
+    members = (replace(first, keeps_weights=False), replace(first, fold=2))
+    block = replace(order(), members=members)
+    made = train(material_of(tmp_path), block, "cpu", lambda step: None)
+    kept = [[point.weights for point in result.points] for result in made.results]
+    assert kept[0] == [None] * len(SETTINGS.shown_at)
+    paths = {weights.path for weights in kept[1]}
+    assert {str(file.path.relative_to(tmp_path)) for file in made.files} == paths
 
 
 def test_a_repair_that_does_not_fit_is_given_up_with_a_line(tmp_path, caplog):
@@ -207,9 +220,16 @@ def test_a_repair_that_does_not_fit_is_given_up_with_a_line(tmp_path, caplog):
 
 
 @pytest.mark.parametrize("n", [1, 2])
-def test_what_fails_with_several_says_nothing_of_each(tmp_path, monkeypatch, n):
+@pytest.mark.parametrize(
+    ("error", "is_memory"),
+    [
+        (RuntimeError("vmap: no rule"), False),
+        (torch.OutOfMemoryError("CUDA out of memory"), True),
+    ],
+)
+def test_what_fails_with_several_says_nothing_of_each(tmp_path, monkeypatch, error, is_memory, n):
     def fails(*args, **options):
-        raise RuntimeError("vmap: no rule")
+        raise error
 
     (tmp_path / "weights").mkdir()
     monkeypatch.setattr(trial.fitting, "fit_block", fails)
@@ -220,7 +240,7 @@ def test_what_fails_with_several_says_nothing_of_each(tmp_path, monkeypatch, n):
     if n == 1:
         assert found.results[0].outcome == "failed"
     else:
-        assert found == Unfit("RuntimeError: vmap: no rule", is_memory=False)
+        assert found == Unfit(f"{type(error).__name__}: {error}", is_memory)
 
 
 def test_a_worker_trains_a_block_as_one_stack(tmp_path):
@@ -264,23 +284,6 @@ def test_a_member_whose_loss_is_not_finite_fails_alone(tmp_path):
     assert [result.outcome for result in made.results] == ["ok", "failed"]
     assert made.results[1].reason.startswith("NonFiniteLoss")
     assert len(made.files) == len(calm.shown_at)
-
-
-@pytest.mark.parametrize("n", [1, 2])
-def test_a_worker_without_memory_says_so_for_a_block_and_fails_one_alone(tmp_path, monkeypatch, n):
-    def full(*args, **options):
-        raise torch.OutOfMemoryError("CUDA out of memory")
-
-    (tmp_path / "weights").mkdir()
-    monkeypatch.setattr(trial.fitting, "fit_block", full)
-    one = worker(tmp_path)
-    members = tuple(replace(order().only, fold=fold) for fold in range(n))
-    one.config = replace(order(), members=members).config()
-    found = answer_of(one.step())
-    if n == 1:
-        assert found.results[0].outcome == "failed"
-    else:
-        assert found == Unfit("OutOfMemoryError: CUDA out of memory", is_memory=True)
 
 
 def test_the_largest_settings_hold_the_largest_network_and_batch(tmp_path):

@@ -78,7 +78,7 @@ class FakeTrial(FoldTrial):
         fold = material.rungs[order.rung][member.fold]
         points = fake_points(order.rung, member, fold, material.labels, material.seed)
         written: list[WeightsFile] = []
-        if order.rung == len(material.rungs) - 1:
+        if order.rung == len(material.rungs) - 1 and member.keeps_weights:
             written = [self._file(member, one.steps) for one in points]
             points = tuple(map(self._with_weights, points, written))
         result = TrainingResult(
