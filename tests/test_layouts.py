@@ -47,7 +47,14 @@ def search(images, path):
     return run_plan(plan, images.images, FoldTrial).study
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+FAST = ("table",)
+"""`casme2` is in test_pipeline.py. The others differ in nothing behind the manifest."""
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [pytest.param(layout, marks=() if layout in FAST else pytest.mark.slow) for layout in LAYOUTS],
+)
 def test_a_layout_is_written_validated_prepared_and_searched(layout, ray_local, tmp_path):
     options = SynthOptions(
         layout=layout,

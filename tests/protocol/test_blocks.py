@@ -56,7 +56,7 @@ def test_a_block_is_of_one_rung_and_shape_and_within_its_size(game, size):
         assert len({play.game.shape(number) for number, _ in members}) == 1
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(GAMES, SIZES, st.integers(1, 6), RANDOMS)
 def test_blocks_are_equal_for_any_timing_workers_and_kills(game, size, n_workers, rng):
     """Without failures, whose late discovery may change who was promoted when."""
@@ -120,7 +120,7 @@ def test_a_configuration_that_loses_its_promotion_keeps_nobody_waiting(game):
     assert found == decisions(Play(replace(game, block=None)).run(), game)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(GAMES, SIZES, RANDOMS)
 def test_with_failures_kills_change_no_decision_either(game, size, rng):
     game = stacked(game, size)
