@@ -22,7 +22,10 @@ from dianet_ray.settings import derive_seed
 
 @dataclass(frozen=True, slots=True)
 class Corrected(Record):
-    """A score, 0..1, without the optimism of choosing the best, and its 95 % interval."""
+    """A score, or a difference of scores, without the optimism of choosing the best.
+
+    `ci95` is its 95 % interval.
+    """
 
     estimate: float
     ci95: Interval
@@ -31,7 +34,12 @@ class Corrected(Record):
 def corrected(
     rungs: Sequence[Mapping[int, np.ndarray]], objective: str, *, seed: int, n: int = 1000
 ) -> dict[str, Corrected]:
-    """Estimate what the chosen configuration scores on new subjects (BBC-CV over subjects).
+    """Estimate what the chosen configuration scores on new subjects: `Choices.score`."""
+    return Choices(rungs, objective, seed=seed, n=n).score()
+
+
+class Choices:
+    """The choice, repeated on resampled subjects (BBC-CV over subjects).
 
     Each replicate draws subjects with replacement, chooses the configuration with the best mean
     score over all rungs on them (ties to the lower number), each rung read at the point that is
@@ -51,26 +59,50 @@ def corrected(
         objective: the metric that chooses, one of METRICS.
         seed: the study seed.
         n: number of replicates.
-
-    Returns:
-        For each of METRICS the mean of the replicates' scores, and their interval.
     """
-    n_subjects = next(iter(rungs[-1].values())).shape[1]
-    generator = np.random.default_rng(derive_seed(seed, "corrected"))
-    drawn = generator.multinomial(n_subjects, np.full(n_subjects, 1 / n_subjects), size=n)
-    drawn = drawn[(drawn == 0).any(axis=1)]  # else no subject is left out to score on
-    bagged = [_Bagged.of(found, drawn, objective) for found in rungs]
-    means = list(accumulate(bagged, _Bagged.joined))
-    winners = means[-1].best(objective)
-    estimates = {}
-    for metric in METRICS:
-        values = bagged[-1].at(winners, metric)
-        for mean, above in pairwise(means):
-            values = values - _optimism(mean, above.numbers, bagged[-1], objective, metric)
+
+    def __init__(
+        self,
+        rungs: Sequence[Mapping[int, np.ndarray]],
+        objective: str,
+        *,
+        seed: int,
+        n: int = 1000,
+    ) -> None:
+        n_subjects = next(iter(rungs[-1].values())).shape[1]
+        generator = np.random.default_rng(derive_seed(seed, "corrected"))
+        drawn = generator.multinomial(n_subjects, np.full(n_subjects, 1 / n_subjects), size=n)
+        drawn = drawn[(drawn == 0).any(axis=1)]  # else no subject is left out to score on
+        bagged = [_Bagged.of(found, drawn, objective) for found in rungs]
+        means = list(accumulate(bagged, _Bagged.joined))
+        winners = means[-1].best(objective)
+        self._loso = bagged[-1]
+        self._scores = {}  # of the chosen ones on the subjects left out, by metric: (B,)
+        for metric in METRICS:
+            values = self._loso.at(winners, metric)
+            for mean, above in pairwise(means):
+                values = values - _optimism(mean, above.numbers, self._loso, objective, metric)
+            self._scores[metric] = values
+
+    def score(self) -> dict[str, Corrected]:
+        """Return, for each of METRICS, the mean of the replicates' scores and their interval."""
         # A difference of estimates may leave the range of a score.
-        values = values.clip(0.0, 1.0)
-        estimates[metric] = Corrected(float(values.mean()), quantiles(values))
-    return estimates
+        return {m: _summed_up(values.clip(0.0, 1.0)) for m, values in self._scores.items()}
+
+    def gain(self, reference: int) -> dict[str, Corrected]:
+        """Do the same for the scores less those of a configuration that finished LOSO.
+
+        Both are scored on the same subjects left out. The reference was chosen by nothing.
+        """
+        (place,) = self._loso.places([reference])
+        return {
+            metric: _summed_up((values - self._loso.outside[metric][:, place]).clip(-1.0, 1.0))
+            for metric, values in self._scores.items()
+        }
+
+
+def _summed_up(values: np.ndarray) -> Corrected:
+    return Corrected(float(values.mean()), quantiles(values))
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from dianet_ray.artefacts import METRICS
-from dianet_ray.protocol import correction, predictions
-from dianet_ray.protocol.correction import Corrected
+from dianet_ray.protocol import paired, predictions
+from dianet_ray.protocol.correction import Choices
+from dianet_ray.protocol.decisions import FIRST
 from dianet_ray.protocol.metrics import scores
 from dianet_ray.protocol.predictions import Chance
 from dianet_ray.protocol.standing import Standing
@@ -17,6 +18,7 @@ from dianet_ray.protocol.study import Configuration, Study
 from dianet_ray.report.records import (
     Champion,
     DatasetScores,
+    Defaults,
     PointScore,
     Scores,
     SubjectScore,
@@ -51,21 +53,59 @@ def scores_of(confusion: np.ndarray) -> Scores:
     return Scores(**{metric: float(score) for metric, score in scores(confusion).items()})
 
 
+def choices(study: Study, counts: Sequence[Counts]) -> Choices | None:
+    """Repeat the choice of the champion, by `counts` of each rung; None if there was no choice."""
+    # Promotion is a choice too, so the first rung counts, also when one finished LOSO.
+    # The points are a choice as well.
+    if sum(len(counted.steps) for counted in counts[0].values()) < 2:
+        return None
+    rungs = [{number: one.counts for number, one in found.items()} for found in counts]
+    # docs/decisions.md: Correction under the ladder
+    return Choices(rungs, study.objective, seed=study.identity.seed)
+
+
+def defaults(
+    study: Study, winner: Configuration, counts: Counts, chosen: Choices | None
+) -> Defaults | None:
+    """Compare the champion with the settings that the search began with, by LOSO `counts`.
+
+    None where the space names none, where they did not finish, and where nothing else was drawn.
+    """
+    mine = counts.get(FIRST)
+    begins = study.identity.space.first_settings[:1]
+    if mine is None or chosen is None or begins != (study.configurations[FIRST].settings,):
+        return None
+    of_all = scores_of(mine.at_best.sum(axis=0))
+    best = counts[winner.number].at_best
+    return Defaults(
+        accuracy=of_all.accuracy,
+        uf1=of_all.uf1,
+        uar=of_all.uar,
+        number=FIRST,
+        config_id=study.configurations[FIRST].config_id,
+        steps=mine.steps[mine.best],
+        difference=paired.differences(best, mine.at_best, study.identity.seed),
+        corrected=chosen.gain(FIRST),
+    )
+
+
 def describe(
     standing: Standing,
     winner: Configuration,
-    counts: Sequence[Counts],
+    counted: Counted,
     chance: Mapping[str, Chance],
+    chosen: Choices | None,
 ) -> Champion:
     """Describe the champion.
 
     Args:
         standing: of the study.
         winner: its champion.
-        counts: of each rung, the last one LOSO.
+        counted: its predictions in LOSO.
         chance: what guessing scores, by metric.
+        chosen: the choice, repeated; None with one configuration at one point.
     """
-    study, counted = standing.study, counts[-1][winner.number]
+    study = standing.study
     mine = counted.at_best
     total = mine.sum(axis=0)
     # Subjects are resampled, not clips: clips of one subject resemble each other.
@@ -74,7 +114,7 @@ def describe(
     by_subject = dict(zip(subjects, mine, strict=True))
     # No division by 0: a study is refused if a class has no clip.
     recall = np.diagonal(total) / total.sum(axis=1)
-    of_all, corrected = scores_of(total), _corrected(study, counts)
+    of_all, corrected = scores_of(total), chosen.score() if chosen else None
     # The champion's own interval ignores that it is the best of many: on labels that are noise it
     # lies above chance in 28 to 46 % of exhaustive searches.
     judged = {metric: corrected[metric].ci95 if corrected else found[metric] for metric in METRICS}
@@ -95,17 +135,6 @@ def describe(
         per_subject={subject: _subject(one) for subject, one in by_subject.items()},
         parts=_parts(by_subject),
     )
-
-
-def _corrected(study: Study, counts: Sequence[Counts]) -> dict[str, Corrected] | None:
-    """Take off what the choice adds; with one configuration there was none."""
-    # Promotion is a choice too, so the first rung counts, also when one finished LOSO.
-    # The points are a choice as well.
-    if sum(len(counted.steps) for counted in counts[0].values()) < 2:
-        return None
-    rungs = [{number: one.counts for number, one in found.items()} for found in counts]
-    # docs/decisions.md: Correction under the ladder
-    return correction.corrected(rungs, study.objective, seed=study.identity.seed)
 
 
 def _curve(standing: Standing, winner: Configuration, counted: Counted) -> tuple[PointScore, ...]:

@@ -36,7 +36,12 @@ def summarise(standing: Standing) -> Report:
     # Counting predictions is most of the work, so every section reads the same counts.
     counts = [_finished(standing, rung) for rung in range(len(study.rungs))]
     configs = tuple(_configuration(standing, one, counts) for one in study.configurations)
-    chance = _chance(standing, winner)
+    chance, chosen = _chance(standing, winner), None
+    found = against = None
+    if winner is not None:
+        chosen = champion.choices(study, counts)
+        found = champion.describe(standing, winner, counts[-1][winner.number], chance, chosen)
+        against = champion.defaults(study, winner, counts[-1], chosen)
     return Report(
         study=study.name,
         dataset=_dataset(study),
@@ -51,7 +56,8 @@ def summarise(standing: Standing) -> Report:
         flow=savings.flow(standing),
         fidelity=() if winner is None else fidelity(standing, winner, counts),
         chance=chance,
-        champion=None if winner is None else champion.describe(standing, winner, counts, chance),
+        champion=found,
+        defaults=against,
         settings_effect=_effects(study, configs),
         configs=configs,
         failures=standing.failures(),

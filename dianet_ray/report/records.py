@@ -11,6 +11,7 @@ from typing import Any
 from dianet_ray.artefacts import Record
 from dianet_ray.protocol.correction import Corrected
 from dianet_ray.protocol.decisions import RungState
+from dianet_ray.protocol.paired import Difference
 from dianet_ray.protocol.predictions import Chance, Interval
 from dianet_ray.protocol.standing import Failure
 from dianet_ray.protocol.study import State
@@ -159,6 +160,21 @@ class Champion(Scores):
 
 
 @dataclass(frozen=True, slots=True)
+class Defaults(Scores):
+    """The configuration that the search began with, which always takes LOSO, and its scores.
+
+    `difference` is the champion less it, by metric, as they scored: the champion was chosen for
+    scoring high. `corrected` takes that off.
+    """
+
+    number: int
+    config_id: str
+    steps: int
+    difference: dict[str, Difference]
+    corrected: dict[str, Corrected]
+
+
+@dataclass(frozen=True, slots=True)
 class ValueEffect(Record):
     """The scores of the `n` configurations in which a setting has one value."""
 
@@ -253,7 +269,8 @@ class Report(Record):
     """The report of a study. `chance` is by metric; `champion` is None before any is complete.
 
     `n_trainings_exhaustive` trainings are every LOSO fold of every configuration. No decision,
-    score or report reads the `n_surplus`. `fidelity` is of each rung below LOSO, and empty before
+    score or report reads the `n_surplus`. `defaults` is None where the space names no settings to
+    begin with, or they are not complete. `fidelity` is of each rung below LOSO, and empty before
     there is a champion. `settings_effect` is by setting, of the scores in the first rung.
     `failures` say why configurations failed or were lost.
     """
@@ -271,6 +288,7 @@ class Report(Record):
     fidelity: tuple[Fidelity, ...]
     chance: dict[str, Chance]
     champion: Champion | None
+    defaults: Defaults | None
     settings_effect: dict[str, Effects]
     configs: tuple[ConfigurationResult, ...]
     failures: tuple[Failure, ...]

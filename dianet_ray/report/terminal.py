@@ -97,7 +97,7 @@ def _about(report: Report, champion: Champion) -> list[str]:
         wording.CORRECTED if champion.corrected else wording.NOT_CORRECTED,
         wording.chance(report),
         wording.ABOVE_CORRECTED if champion.corrected else wording.ABOVE,
-        *filter(None, [wording.curve(report)]),
+        *filter(None, [wording.defaults(report), wording.curve(report)]),
         f"Settings: {', '.join(f'{name} {show(value)}' for name, value in settings)}",
         f"Recall: {recall}",
         *wording.datasets(champion),

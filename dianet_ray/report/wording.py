@@ -188,6 +188,36 @@ def curve(report: Report) -> str:
     return f"{name} by steps: {shown}. {verdict}"
 
 
+def defaults(report: Report) -> str:
+    """Say whether the search found better settings than it began with; empty if unknown."""
+    first, champion = report.defaults, report.champion
+    if first is None or champion is None:
+        return ""
+    if champion.number == first.number:
+        return (
+            f"The champion is configuration {first.number}, with which the search began: nothing "
+            "that was drawn scored higher."
+        )
+    name, found = METRIC_NAMES[report.objective], first.difference[report.objective]
+    corrected = first.corrected[report.objective]
+    verdict = "Tuning helped" if corrected.ci95[0] > 0 else "Tuning is not shown to have helped"
+    return (
+        f"{verdict}: configuration {first.number}, with which the search began, has {name} "
+        f"{first.of(report.objective):.3f}. The champion has {_signed(found.value, found.ci95)} "
+        f"more on the subjects that chose it (p {_p(found.p)}, which ignores the choice). "
+        "Corrected for the choice, the gain to expect on new subjects is "
+        f"{_signed(corrected.estimate, corrected.ci95)}."
+    )
+
+
+def _signed(value: float, ends: Interval) -> str:
+    return f"{value:+.3f} [{ends[0]:+.2f}, {ends[1]:+.2f}]"
+
+
+def _p(value: float) -> str:
+    return f"= {value:.2g}" if value >= 0.001 else "< 0.001"
+
+
 def datasets(champion: Champion) -> list[str]:
     """Say what the champion scores on each data set of a composite; nothing for a single one."""
     return [

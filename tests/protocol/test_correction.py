@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from dianet_ray.artefacts import METRICS
-from dianet_ray.protocol.correction import Corrected, corrected
+from dianet_ray.protocol.correction import Choices, Corrected, corrected
 from dianet_ray.protocol.metrics import scores
 from dianet_ray.protocol.predictions import classify, subject_confusions
 from tests.support.studies import make_study
@@ -133,3 +133,35 @@ def test_points_are_a_choice_like_configurations():
         assert as_points == as_settings
         gaps.append(naive_best(counts, "accuracy") - as_points["accuracy"].estimate)
     assert np.mean(gaps) > 0.01
+
+
+def test_nothing_is_gained_over_a_configuration_that_stands_alone():
+    counts = casme2_like(np.random.default_rng(0))[:1]
+    twice = [{0: counts[0][None], 1: counts[0][None]}]
+    assert Choices(twice, "uf1", seed=0).gain(0)["uf1"] == Corrected(0.0, (0.0, 0.0))
+
+
+def test_on_noise_the_best_of_many_gains_nothing_over_the_first_though_it_seems_to():
+    gains, naive = [], []
+    for seed in range(30):
+        counts = casme2_like(np.random.default_rng(seed))
+        gains.append(Choices(alone(counts), "accuracy", seed=seed, n=300).gain(0)["accuracy"])
+        of_all = scores(counts.sum(axis=1))["accuracy"]
+        naive.append(of_all.max() - of_all[0])
+    assert np.mean([one.estimate for one in gains]) == pytest.approx(0, abs=0.015)
+    assert np.mean(naive) > 0.05
+    assert sum(one.ci95[0] > 0 for one in gains) <= 1
+
+
+def test_with_signal_the_gain_is_that_of_the_chosen_one_over_the_first():
+    accuracies = np.linspace(0.2, 0.6, N_CONFIGS)
+    gains = []
+    for seed in range(20):
+        counts = casme2_like(np.random.default_rng(seed), accuracies=accuracies)
+        gains.append(Choices(alone(counts), "accuracy", seed=seed, n=300).gain(0)["accuracy"])
+    least, most = (
+        true_score(accuracies[place], "accuracy") - true_score(accuracies[0], "accuracy")
+        for place in (-12, -1)
+    )
+    assert least < np.mean([one.estimate for one in gains]) < most
+    assert all(one.ci95[0] > 0 for one in gains)

@@ -172,3 +172,54 @@ def test_the_champion_is_read_at_its_best_point_and_the_others_at_theirs():
 def test_one_configuration_with_two_points_is_corrected_for_them():
     study = shown_early(make_study(n_configs=1, signal=0.0), good=3)
     assert report_of(study).champion.corrected is not None
+
+
+def begun(study, number):
+    """The study, whose space begins with the settings of a configuration that becomes number 0."""
+    first = study.configurations[0].settings
+    if number:
+        # Its trainings change places with those of configuration 0, its settings do not.
+        places = {0: number, number: 0}
+        study = dataclasses.replace(
+            study,
+            trainings={
+                (new, rung, fold): dataclasses.replace(training, number=new)
+                for (old, rung, fold), training in study.trainings.items()
+                for new in [places.get(old, old)]
+            },
+        )
+    space = dataclasses.replace(study.identity.space, first_settings=(first,))
+    return dataclasses.replace(study, identity=dataclasses.replace(study.identity, space=space))
+
+
+def test_the_champion_is_compared_with_the_settings_that_the_search_began_with(study):
+    report = report_of(begun(study, 0))
+    assert report.champion.number != 0
+    first, (found,) = report.defaults, [c for c in report.configs if c.number == 0]
+    assert (first.number, first.config_id, first.uf1) == (0, found.config_id, found.scores.uf1)
+    for metric in METRICS:
+        gain = report.champion.of(metric) - first.of(metric)
+        assert first.difference[metric].value == pytest.approx(gain)
+    # What the choice adds is taken off.
+    assert first.corrected["uf1"].estimate < first.difference["uf1"].value
+    said = wording.defaults(report)
+    helped = first.corrected["uf1"].ci95[0] > 0
+    assert said.startswith("Tuning helped: " if helped else "Tuning is not shown to have helped: ")
+
+
+def test_tuning_is_said_to_have_helped_where_it_surely_did(study):
+    weak, strong = make_study(20, 2, signal=0), make_study(20, 2, signal=4)
+    trainings = {key: (weak if key[0] == 0 else strong).trainings[key] for key in strong.trainings}
+    report = report_of(begun(dataclasses.replace(strong, trainings=trainings), 0))
+    assert wording.defaults(report).startswith("Tuning helped: configuration 0")
+    assert report.defaults.difference["uf1"].p < 0.01
+
+
+def test_a_search_that_found_nothing_better_says_so(study, report):
+    best = begun(study, report.champion.number)
+    assert "nothing that was drawn scored higher" in wording.defaults(report_of(best))
+
+
+def test_nothing_is_said_where_the_space_names_no_settings_to_begin_with(report):
+    assert report.defaults is None
+    assert wording.defaults(report) == ""
