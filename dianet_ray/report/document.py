@@ -16,6 +16,7 @@ from dianet_ray.protocol.predictions import Chance
 from dianet_ray.protocol.standing import Standing
 from dianet_ray.protocol.study import Configuration, Study
 from dianet_ray.report import champion, costs, savings
+from dianet_ray.report.as_others_count import as_others_count
 from dianet_ray.report.champion import Counted, Counts, scores_of
 from dianet_ray.report.fidelity import fidelity
 from dianet_ray.report.records import (
@@ -38,9 +39,12 @@ def summarise(standing: Standing) -> Report:
     configs = tuple(_configuration(standing, one, counts) for one in study.configurations)
     chance, chosen = _chance(standing, winner), None
     found = against = None
+    others: dict[str, Scores] = {}
     if winner is not None:
         chosen = champion.choices(study, counts)
-        found = champion.describe(standing, winner, counts[-1][winner.number], chance, chosen)
+        counted = counts[-1][winner.number]
+        found = champion.describe(standing, winner, counted, chance, chosen)
+        others = as_others_count(counted)
         against = champion.defaults(study, winner, counts[-1], chosen)
     return Report(
         study=study.name,
@@ -58,6 +62,7 @@ def summarise(standing: Standing) -> Report:
         chance=chance,
         champion=found,
         defaults=against,
+        as_others_count=others,
         settings_effect=_effects(study, configs),
         configs=configs,
         failures=standing.failures(),

@@ -270,9 +270,10 @@ class Report(Record):
 
     `n_trainings_exhaustive` trainings are every LOSO fold of every configuration. No decision,
     score or report reads the `n_surplus`. `defaults` is None where the space names no settings to
-    begin with, or they are not complete. `fidelity` is of each rung below LOSO, and empty before
-    there is a champion. `settings_effect` is by setting, of the scores in the first rung.
-    `failures` say why configurations failed or were lost.
+    begin with, or they are not complete. `as_others_count` is by way of counting, and empty
+    without a champion. `fidelity` is of each rung below LOSO, and empty before there is a
+    champion. `settings_effect` is by setting, of the scores in the first rung. `failures` say why
+    configurations failed or were lost.
     """
 
     study: str
@@ -289,6 +290,7 @@ class Report(Record):
     chance: dict[str, Chance]
     champion: Champion | None
     defaults: Defaults | None
+    as_others_count: dict[str, Scores]
     settings_effect: dict[str, Effects]
     configs: tuple[ConfigurationResult, ...]
     failures: tuple[Failure, ...]

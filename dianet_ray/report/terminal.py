@@ -98,6 +98,7 @@ def _about(report: Report, champion: Champion) -> list[str]:
         wording.chance(report),
         wording.ABOVE_CORRECTED if champion.corrected else wording.ABOVE,
         *filter(None, [wording.defaults(report), wording.curve(report)]),
+        wording.as_others_count(report),
         f"Settings: {', '.join(f'{name} {show(value)}' for name, value in settings)}",
         f"Recall: {recall}",
         *wording.datasets(champion),

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dianet_ray.artefacts import METRICS
 from dianet_ray.progress import count, duration
 from dianet_ray.protocol.predictions import Interval
+from dianet_ray.report.as_others_count import BOTH, MEAN, POOLED
 from dianet_ray.report.records import (
     Champion,
     Fidelity,
@@ -207,6 +208,29 @@ def defaults(report: Report) -> str:
         f"more on the subjects that chose it (p {_p(found.p)}, which ignores the choice). "
         "Corrected for the choice, the gain to expect on new subjects is "
         f"{_signed(corrected.estimate, corrected.ci95)}."
+    )
+
+
+OTHERS = {
+    MEAN: "averaged over subjects instead of pooled",
+    POOLED: "with every held-out subject choosing its own number of steps (a leak), pooled",
+    BOTH: "with the same leak, averaged over subjects",
+}
+"""How each way of counting in `Report.as_others_count` is described."""
+
+
+def as_others_count(report: Report) -> str:
+    """Give the champion's score by other ways of counting; empty without a champion."""
+    if report.champion is None:
+        return ""
+    ours = report.champion.of(report.objective)
+    counts = (
+        (found.of(report.objective), OTHERS[how]) for how, found in report.as_others_count.items()
+    )
+    found = [f"{score:.3f} ({100 * (score - ours):+.1f} points) {how}" for score, how in counts]
+    return (
+        f"As others count, to place their figures, not to be quoted: "
+        f"{METRIC_NAMES[report.objective]} {'; '.join(found)}."
     )
 
 

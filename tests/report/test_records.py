@@ -52,7 +52,8 @@ def test_the_json_has_the_keys_that_scripts_rely_on():
     assert set(report) == {
         *("study", "dataset", "strategy", "protocol", "objective"),
         *("n_configs", "n_trainings", "n_surplus", "n_trainings_exhaustive"),
-        *("flow", "fidelity", "chance", "champion", "defaults", "settings_effect"),
+        *("flow", "fidelity", "chance", "champion", "defaults"),
+        *("as_others_count", "settings_effect"),
         *("configs", "failures", "seconds", "environment"),
     }
     dataset = {"name", "clips", "subjects", "classes", "left_out", "left_out_by"}

@@ -1,0 +1,65 @@
+"""Other ways of counting: what they equal, and that the leaking ones flatter."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from dianet_ray.artefacts import METRICS
+from dianet_ray.protocol.metrics import scores
+from dianet_ray.report import wording
+from dianet_ray.report.as_others_count import BOTH, MEAN, POOLED, as_others_count
+from dianet_ray.report.champion import Counted
+from tests.support.reports import report_of
+from tests.support.studies import make_study
+
+
+def counted(seed=0, n_points=4, n_subjects=12, n_classes=3):
+    """Predictions that know nothing, at several points."""
+    counts = np.random.default_rng(seed).poisson(
+        0.6, size=(n_points, n_subjects, n_classes, n_classes)
+    )
+    labels = counts[0].sum(axis=-1)  # a subject's clips are the same at every point
+    generator = np.random.default_rng(seed + 1)
+    for place, subject, label in np.ndindex(n_points, n_subjects, n_classes):
+        counts[place, subject, label] = generator.multinomial(
+            labels[subject, label] + 1, np.full(n_classes, 1 / n_classes)
+        )
+    best = scores(counts.sum(axis=1))["uf1"].argmax()
+    return Counted(tuple(range(1, n_points + 1)), counts, int(best))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_what_lets_subjects_choose_their_point_flatters(seed):
+    one = counted(seed)
+    found = as_others_count(one)
+    right = np.trace(one.counts, axis1=2, axis2=3)
+    n_clips = one.counts[0].sum()
+    assert found[POOLED].accuracy == pytest.approx(right.max(axis=0).sum() / n_clips)
+    assert found[POOLED].accuracy > right.sum(axis=1).max() / n_clips
+    for metric in METRICS:
+        assert found[BOTH].of(metric) > found[MEAN].of(metric)
+
+
+def test_one_subject_is_scored_over_the_classes_that_it_has():
+    counts = np.array([[[[3, 1], [0, 0]], [[0, 0], [0, 2]]]])
+    found = as_others_count(Counted((10,), counts, 0))[MEAN]
+    assert found.accuracy == pytest.approx((0.75 + 1) / 2)
+    assert found.uar == pytest.approx((0.75 + 1) / 2)
+    assert found.uf1 == pytest.approx((2 * 3 / 7 + 1) / 2)
+
+
+def test_with_one_point_nothing_can_be_chosen():
+    one = counted(n_points=1)
+    found = as_others_count(one)
+    assert found[MEAN] == found[BOTH]
+    ours = scores(one.at_best.sum(axis=0))
+    assert found[POOLED].uf1 == pytest.approx(float(ours["uf1"]))
+
+
+def test_every_way_of_counting_is_put_into_words():
+    report = report_of(make_study(n_subjects=8))
+    assert set(report.as_others_count) == set(wording.OTHERS) == {MEAN, POOLED, BOTH}
+    said = wording.as_others_count(report)
+    for found in report.as_others_count.values():
+        assert f"{found.uf1:.3f} (" in said
