@@ -297,17 +297,24 @@ def track(study: flags.StudyPath, *, tracking: TrackingOptions) -> None:
 
 @app.command()
 def report(
-    study: flags.StudyPath,
+    studies: flags.StudyPaths,
     as_json: flags.Json = False,
     html: flags.Html = None,
     predictions: flags.PredictionsCsv = None,
     no_faces: flags.NoFaces = False,
+    compare: flags.Compare = None,
 ) -> None:
-    """Report the scores of a study, with intervals and chance level.
+    """Report the scores of a study, or compare some over the same clips.
 
     Beside the champion's score stands `corrected`: the score to expect on new subjects, without
     the optimism of choosing the best of many configurations.
     """
+    if compare is not None or len(studies) > 1:
+        if html is not None or predictions is not None:
+            raise InputError("--html and --predictions are of one study without --compare")
+        _compare(studies, compare, as_json=as_json)
+        return
+    (study,) = studies
     from dianet_ray.cli.publishing import write_page
     from dianet_ray.protocol.standing import standing_of
     from dianet_ray.report.document import summarise
@@ -329,6 +336,25 @@ def report(
     for path in (html, predictions):
         if path is not None:
             out.print(f"written: {path.absolute()}")
+
+
+def _compare(studies: list[Path], wanted: str | None, *, as_json: bool) -> None:
+    """Compare the champions of studies, or what is wanted of one."""
+    from dianet_ray.protocol.standing import standing_of
+    from dianet_ray.report.contrasts import contrasts, of_champions, of_study
+    from dianet_ray.report.terminal import render_contrasts
+    from dianet_ray.search.study_file import load_study
+
+    if wanted is not None and len(studies) > 1:
+        raise InputError(f"--compare is of one study: got {len(studies)} studies")
+    standings = [standing_of(load_study(study)) for study in studies]
+    found = contrasts(
+        of_champions(standings) if wanted is None else of_study(standings[0], wanted)
+    )
+    if as_json:
+        print_json(to_plain(found))
+    else:
+        render_contrasts(found, table_console())
 
 
 @app.command()

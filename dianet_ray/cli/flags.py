@@ -117,6 +117,14 @@ NewStudy = Annotated[
 StudyPath = Annotated[
     Path, Argument(metavar="STUDY", parser=located, help="Folder that search made.")
 ]
+StudyPaths = Annotated[
+    list[Path],
+    Argument(
+        metavar="STUDY...",
+        parser=located,
+        help="Folder that search made. Of several, the champions are compared.",
+    ),
+]
 NewModel = Annotated[
     Path, Argument(metavar="OUT", help="Folder to make; it must be new or empty.")
 ]
@@ -247,6 +255,15 @@ PredictionsCsv = Annotated[
     ),
 ]
 NoFaces = Annotated[bool, Option("--no-faces", help="Put no images of faces on the page.")]
+Compare = Annotated[
+    str | None,
+    Option(
+        "--compare",
+        metavar="A,B|SETTING=VALUE,VALUE",
+        help="Compare configurations, by number or id, or the best ones with a value, over the "
+        "same subjects: the first with each of the others.",
+    ),
+]
 OfStudy = Annotated[
     Path | None,
     Option("--study", parser=located, metavar="STUDY", help="Collect the champion of this study."),

@@ -6,6 +6,7 @@ scores by themselves.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,6 +72,23 @@ def differences(
         )
         for metric in METRICS
     }
+
+
+def holm(chances: Sequence[float]) -> list[float]:
+    """Adjust the p of several comparisons, in their order, so that any of them may be believed.
+
+    The chance that any is wrongly called significant stays that of one. Reference: Holm 1979, A
+    simple sequentially rejective multiple test procedure, Scandinavian Journal of Statistics 6.
+
+    >>> holm([0.01, 0.04, 0.03])
+    [0.03, 0.06, 0.06]
+    """
+    order = sorted(range(len(chances)), key=chances.__getitem__)
+    adjusted, largest = [0.0] * len(chances), 0.0
+    for n_before, place in enumerate(order):
+        largest = max(largest, min(1.0, chances[place] * (len(chances) - n_before)))
+        adjusted[place] = largest
+    return adjusted
 
 
 def _share(moved: np.ndarray, value: float) -> float:

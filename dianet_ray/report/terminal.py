@@ -9,7 +9,7 @@ from rich.table import Table
 from dianet_ray.artefacts import METRICS
 from dianet_ray.progress import count, duration
 from dianet_ray.report import wording
-from dianet_ray.report.records import Champion, Report, Seconds
+from dianet_ray.report.records import Champion, Contrasts, Report, Seconds
 from dianet_ray.report.wording import METRIC_NAMES, interval, show
 
 N_ROWS = 10  # as many as on the page; --json lists all
@@ -103,6 +103,32 @@ def _about(report: Report, champion: Champion) -> list[str]:
         f"Recall: {recall}",
         *wording.datasets(champion),
     ]
+
+
+def render_contrasts(found: Contrasts, console: Console) -> None:
+    """Print comparisons of configurations as a table."""
+    first = found.comparison[0]
+    title = f"{first.a} less others, over the same {count(found.subjects, 'subject')}"
+    table = Table(title=title, title_justify="left")
+    # The objective first, as in the ranking.
+    metrics = [found.objective, *(metric for metric in METRICS if metric != found.objective)]
+    for name in ("against", "", first.a, "against", "difference", "95 %", "p", "p (Holm)"):
+        table.add_column(name, justify="right" if name not in ("against", "") else "left")
+    for one in found.comparison:
+        for metric in metrics:
+            difference = one.difference[metric]
+            table.add_row(
+                escape(one.b) if metric == found.objective else "",
+                METRIC_NAMES[metric],
+                f"{one.scores_a.of(metric):.3f}",
+                f"{one.scores_b.of(metric):.3f}",
+                f"{difference.value:+.3f}",
+                f"{difference.ci95[0]:+.2f} to {difference.ci95[1]:+.2f}",
+                f"{difference.p:.3f}",
+                f"{difference.p_holm:.3f}",
+            )
+    console.print(table)
+    _say(console, [wording.CONTRASTS])
 
 
 def _costs(spent: Seconds) -> str:

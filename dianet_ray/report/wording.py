@@ -35,6 +35,13 @@ CORRECTED = (
 NOT_CORRECTED = "Only one configuration was tried, so no choice has to be discounted."
 
 
+CONTRASTS = (
+    "Intervals come from a bootstrap over subjects that draws the same ones for both, p from "
+    "2,000 permutations in which each subject's predictions change sides; Holm's p allows for the "
+    "number of comparisons. None allows for a configuration having been chosen on these subjects."
+)
+
+
 def show(value: bool | float | str) -> str:
     """Write a setting's value.
 

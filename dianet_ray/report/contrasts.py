@@ -1,0 +1,152 @@
+"""Compare configurations over the same subjects: of one study, or the champions of several."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import astuple, dataclass
+
+import numpy as np
+
+from dianet_ray.artefacts import METRICS
+from dianet_ray.errors import InputError
+from dianet_ray.progress import count
+from dianet_ray.protocol.paired import differences, holm
+from dianet_ray.protocol.predictions import classify, subject_confusions
+from dianet_ray.protocol.standing import Standing
+from dianet_ray.report.champion import scores_of
+from dianet_ray.report.records import Adjusted, Contrast, Contrasts
+from dianet_ray.report.wording import show
+from dianet_ray.settings import Value
+
+N_NAMED = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """A complete configuration under the name by which it was asked for."""
+
+    name: str
+    standing: Standing
+    number: int
+
+    def counts(self) -> np.ndarray:
+        """Count its held-out predictions at its best point: (S, C, C) by subject."""
+        study = self.standing.study
+        predicted = classify(self.standing.pooled(self.number))
+        return subject_confusions(study.clips, predicted, len(study.classes))[1]
+
+
+def of_study(standing: Standing, wanted: str) -> list[Contender]:
+    """Find what `--compare` names in a study: `A,B` or `setting=value,value`.
+
+    A and B are numbers or ids of complete configurations. Of several that have a value the best
+    one by the rule that chooses the champion is taken.
+
+    Raises:
+        InputError: fewer than two, or one that is not there or not complete.
+    """
+    setting, is_setting, values = wanted.rpartition("=")
+    names = [name.strip() for name in values.split(",")]
+    if len(names) < 2 or not all(names):
+        raise InputError(
+            f"--compare takes A,B or setting=value,value, with two names at least: got {wanted!r}"
+        )
+    if len(set(names)) < len(names):
+        raise InputError(f"--compare takes different names: got {wanted!r}")
+    if is_setting:
+        return [_with_value(standing, setting.strip(), name) for name in names]
+    return [_named(standing, name) for name in names]
+
+
+def _named(standing: Standing, name: str) -> Contender:
+    complete = standing.complete()
+    for one in complete:
+        if name in (str(one.number), one.config_id):
+            return Contender(f"configuration {one.number}", standing, one.number)
+    there = _listed(str(one.number) for one in complete)
+    raise InputError(
+        f"--compare takes complete configurations of {standing.study.name}: got {name!r}, there "
+        f"are {there}"
+    )
+
+
+def _with_value(standing: Standing, setting: str, value: str) -> Contender:
+    complete, totals = standing.complete(), standing.totals()
+    values = {one.number: one.settings.values() for one in complete}
+    names = {name for one in values.values() for name in one}
+    if setting not in names:
+        raise InputError(f"--compare takes a setting: {setting!r} is none of {_listed(names)}")
+    found = [one for one in complete if _is(values[one.number][setting], value)]
+    if not found:
+        there = {show(one[setting]) for one in values.values()}
+        raise InputError(
+            f"--compare: no complete configuration of {standing.study.name} has "
+            f"{setting}={value}; the values of {setting} are {_listed(there)}"
+        )
+    best = max(found, key=lambda one: (totals[one.number], -one.number))
+    return Contender(f"{setting}={value}", standing, best.number)
+
+
+def _is(value: Value, text: str) -> bool:
+    """Whether somebody who typed a text meant a value, as the report shows it or in full."""
+    return text == show(value) or text.lower() == str(value).lower()
+
+
+def _listed(names: Iterable[str]) -> str:
+    found = sorted(names)
+    return ", ".join([*found[:N_NAMED], "..."] if len(found) > N_NAMED else found) or "none"
+
+
+def of_champions(standings: Sequence[Standing]) -> list[Contender]:
+    """Take the champions of studies that predict the same clips in the same classes.
+
+    Raises:
+        InputError: other clips or classes, or a study without a champion.
+    """
+    first = standings[0].study
+    found = []
+    for standing in standings:
+        study = standing.study
+        if study.classes != first.classes:
+            raise InputError(
+                "studies are compared over the same classes: "
+                f"{first.name} has {', '.join(first.classes)}, {study.name} has "
+                f"{', '.join(study.classes)}"
+            )
+        # A clip under another subject or class is another one for the folds and the scores.
+        mine, theirs = (set(map(astuple, one.clips)) for one in (study, first))
+        if n := len({clip[0] for clip in mine ^ theirs}):
+            raise InputError(
+                f"studies are compared over the same clips: {count(n, 'clip')} of {first.name} "
+                f"({len(theirs)}) and {study.name} ({len(mine)}) differ"
+            )
+        champion = standing.champion()
+        if champion is None:
+            raise InputError(f"{study.name} has no champion to compare: none is complete yet")
+        found.append(Contender(f"{study.name} ({champion.number})", standing, champion.number))
+    return found
+
+
+def contrasts(contenders: Sequence[Contender]) -> Contrasts:
+    """Compare the first of two or more contenders with each of the others."""
+    study = contenders[0].standing.study
+    first, *others = (one.counts() for one in contenders)
+    found = [differences(first, other, study.identity.seed) for other in others]
+    adjusted = {metric: holm([one[metric].p for one in found]) for metric in METRICS}
+    return Contrasts(
+        subjects=len(first),
+        objective=study.objective,
+        comparison=tuple(
+            Contrast(
+                a=contenders[0].name,
+                b=contender.name,
+                scores_a=scores_of(first.sum(axis=0)),
+                scores_b=scores_of(counts.sum(axis=0)),
+                difference={
+                    metric: Adjusted(one.value, one.ci95, one.p, adjusted[metric][place])
+                    for metric, one in found[place].items()
+                },
+            )
+            for place, (contender, counts) in enumerate(zip(contenders[1:], others, strict=True))
+        ),
+    )
