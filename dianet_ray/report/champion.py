@@ -23,6 +23,7 @@ from dianet_ray.report.records import (
     Scores,
     SubjectScore,
 )
+from dianet_ray.report.settings_effect import at_bounds
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +126,7 @@ def describe(
         number=winner.number,
         config_id=winner.config_id,
         settings=winner.settings,
+        at_bounds=at_bounds(winner.settings, study.identity.space.search),
         steps=counted.steps[counted.best],
         curve=_curve(standing, winner, counted),
         ci95={metric: found[metric] for metric in METRICS},

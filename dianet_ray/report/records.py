@@ -133,21 +133,31 @@ class PointScore(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class AtBound(Record):
+    """A value of a setting at an end of what was searched, from `low` to `high`."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
 class Champion(Scores):
     """The champion and its LOSO scores, read after `steps` steps, its best point.
 
-    `curve` is its objective at every point. `ci95`, `corrected` and `above_chance` are by metric;
-    `corrected` is None where there was one configuration at one point to choose from. Above chance
-    means that the lower end of the corrected interval is above the level of chance (of `ci95`,
-    where there is no correction). `confusion`
-    counts clips by true class (rows) and predicted class, in the order of the data set's classes;
-    `recall` is by class, `per_subject` by subject and `parts` by data set, empty unless the study
-    is of a composite.
+    `at_bounds` names the settings that lie at an end of what was searched, so that more of it may
+    hold a better one. `curve` is its objective at every point. `ci95`, `corrected` and
+    `above_chance` are by metric; `corrected` is None where there was one configuration at one
+    point to choose from. Above chance means that the lower end of the corrected interval is above
+    the level of chance (of `ci95`, where there is no correction). `confusion` counts clips by true
+    class (rows) and predicted class, in the order of the data set's classes; `recall` is by class,
+    `per_subject` by subject and `parts` by data set, empty unless the study is of a composite.
     """
 
     number: int
     config_id: str
     settings: Settings
+    at_bounds: dict[str, AtBound]
     steps: int
     curve: tuple[PointScore, ...]
     ci95: dict[str, Interval]

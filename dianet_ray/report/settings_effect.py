@@ -6,17 +6,22 @@ Settings vary together in a search, so these are observations to look at, not an
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any
 
 import numpy as np
 
-from dianet_ray.report.records import Effects, RangeEffect, ValueEffect
+from dianet_ray.report.records import AtBound, Effects, RangeEffect, ValueEffect
 from dianet_ray.settings import Choice, Dimension, Range, Settings
 
 MAX_VALUES = 4
 """A number that took more values than this is shown in thirds of its range."""
+NEAR = 0.02
+"""Share of a range within which a value lies at its end."""
+FEWEST_VALUES = 3
+"""Of fewer numbers to choose from every one is an end."""
 FIRST = ("heads", "learning_rate")  # the settings that users ask about first
 
 
@@ -84,3 +89,40 @@ def _thirds(values: Sequence[float], scores: Sequence[float], within: Range | No
             )
         )
     return tuple(groups)
+
+
+def at_bounds(settings: Settings, searched: Searched) -> dict[str, AtBound]:
+    """Find the searched numbers that lie at an end of what was searched.
+
+    An end that the setting cannot pass, as a dropout of 0, is none.
+    """
+    found = {}
+    for name, dimension in searched.items():
+        value = settings.values()[name]
+        if isinstance(value, bool | str):
+            continue
+        one = _at_bound(float(value), dimension)
+        if one is not None and one.value not in _limits(name):
+            found[name] = one
+    return found
+
+
+def _at_bound(value: float, dimension: Dimension) -> AtBound | None:
+    if isinstance(dimension, Choice):
+        values = [float(one) for one in dimension.values]
+        low, high = min(values), max(values)
+        is_near = len(values) >= FEWEST_VALUES and value in (low, high)
+        return AtBound(value, low, high) if is_near else None
+    ends = [dimension.low, dimension.high, value]
+    low, high, place = map(math.log, ends) if dimension.log else ends
+    share = (place - low) / (high - low)
+    is_near = min(share, 1 - share) <= NEAR
+    return AtBound(value, dimension.low, dimension.high) if is_near else None
+
+
+def _limits(name: str) -> list[float]:
+    """Return the smallest and the largest value that a setting may have, where it has such."""
+    field = Settings.model_fields.get(name)  # None for a setting of a network file
+    metadata = [] if field is None else field.metadata
+    ends = [getattr(one, end, None) for one in metadata for end in ("ge", "le")]
+    return [end for end in ends if end is not None]

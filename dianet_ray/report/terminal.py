@@ -100,6 +100,7 @@ def _about(report: Report, champion: Champion) -> list[str]:
         *filter(None, [wording.defaults(report), wording.curve(report)]),
         wording.as_others_count(report),
         f"Settings: {', '.join(f'{name} {show(value)}' for name, value in settings)}",
+        *filter(None, [wording.at_bounds(report)]),
         f"Recall: {recall}",
         *wording.datasets(champion),
     ]

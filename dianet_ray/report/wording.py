@@ -218,6 +218,21 @@ def defaults(report: Report) -> str:
     )
 
 
+def at_bounds(report: Report) -> str:
+    """Name the champion's settings that lie at an end of what was searched; empty if none does."""
+    found = report.champion.at_bounds if report.champion else {}
+    if not found:
+        return ""
+    named = (
+        f"{name} {show(one.value)} ({show(one.low)} to {show(one.high)})"
+        for name, one in found.items()
+    )
+    return (
+        f"At an end of what was searched: {', '.join(named)}. A wider range may hold a better "
+        "configuration."
+    )
+
+
 OTHERS = {
     MEAN: "averaged over subjects instead of pooled",
     POOLED: "with every held-out subject choosing its own number of steps (a leak), pooled",

@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dianet_ray.report.records import RangeEffect, ValueEffect
-from dianet_ray.report.settings_effect import effects
+from dianet_ray.report import wording
+from dianet_ray.report.records import AtBound, RangeEffect, ValueEffect
+from dianet_ray.report.settings_effect import at_bounds, effects
 from dianet_ray.settings import Choice, Range, Settings
 from tests.support.reports import report_of
 from tests.support.studies import make_study
@@ -104,3 +107,37 @@ def test_the_thirds_are_those_of_the_range_that_the_study_searches():
     assert [effect.value for effect in found["heads"]] == [1, 2, 4]
     shown = found["learning_rate"]
     assert (shown[0].range[0], shown[2].range[1]) == (space.low, space.high)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "dimension", "is_found"),
+    [
+        ("learning_rate", 0.0098, Range(1e-4, 1e-2, log=True), True),
+        ("learning_rate", 1.02e-4, Range(1e-4, 1e-2, log=True), True),
+        ("learning_rate", 0.005, Range(1e-4, 1e-2, log=True), False),
+        ("dropout", 0.0, Range(0.0, 0.6), False),  # it cannot be less
+        ("dropout", 0.595, Range(0.0, 0.6), True),
+        ("width", 24, Choice((8, 16, 24)), True),
+        ("width", 16, Choice((8, 16, 24)), False),
+        ("width", 16, Choice((8, 16)), False),  # either would be an end
+        ("heads", 1, Choice((1, 2, 4)), False),
+        ("heads", 4, Choice((4, 2, 1)), True),
+        ("flip", True, Choice((True, False)), False),
+        ("fusion", "concat", Choice(("concat", "sum", "late")), False),
+    ],
+)
+def test_an_end_of_what_was_searched_is_found(name, value, dimension, is_found):
+    found = at_bounds(Settings(**{name: value}), {name: dimension})
+    assert list(found) == ([name] if is_found else [])
+
+
+def test_a_champion_at_an_end_is_said_with_what_was_searched():
+    report = report_of(make_study(n_subjects=8, n_configs=3))
+    best = report.champion.settings
+    dimension = Range(best.learning_rate, 1e-2, log=True)
+    found = at_bounds(best, {"learning_rate": dimension})
+    assert found == {"learning_rate": AtBound(best.learning_rate, best.learning_rate, 1e-2)}
+    at_end = replace(report, champion=replace(report.champion, at_bounds=found))
+    assert wording.at_bounds(at_end).startswith("At an end of what was searched: learning_rate 0.")
+    inside = replace(report, champion=replace(report.champion, at_bounds={}))
+    assert wording.at_bounds(inside) == ""
