@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import logging
 import os
 import re
 import shlex
@@ -24,6 +25,8 @@ from dianet_ray.tracking.reachable import ask_database, ask_server, check_sqlite
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+
+logger = logging.getLogger(__name__)
 
 URI_VARIABLE = "MLFLOW_TRACKING_URI"
 EXPERIMENT_VARIABLE = "MLFLOW_EXPERIMENT_NAME"
@@ -69,7 +72,7 @@ def choose_uri(given: str | None, study: Path | None = None) -> str:
             f"a tracking store is a URI: --tracking-uri or {URI_VARIABLE} is no address of a store"
         ) from None
     if uri.startswith(SQLITE):
-        return _sqlite_uri(output_path(_database(uri)))
+        return _sqlite_uri(output_path(_typed_database(uri)))
     if _is_server(uri) or scheme.split("+")[0] in DATABASES:
         return uri
     raise InputError(
@@ -221,7 +224,40 @@ def experiment_id(client: MlflowClient, name: str, location: str | None) -> str:
         raise InputError(
             f"an experiment must be active: {name} is deleted; restore it or name another one"
         )
+    if location is not None and found.artifact_location != location:
+        _find_artifacts(found.artifact_location, name, location)
     return str(found.experiment_id)
+
+
+def _find_artifacts(recorded: str, name: str, wanted: str) -> None:
+    """Make the folder of an experiment's artifacts again where it is gone, and say where it is.
+
+    MLflow fixes it when the experiment is made. It is gone when the store was moved or copied.
+    """
+    if urlsplit(recorded).scheme not in ("", "file"):
+        return
+    folder, beside = (Path(unquote(urlsplit(one).path)) for one in (recorded, wanted))
+    if folder.is_dir():
+        return
+    way_out = (
+        f"to have them in {beside}, write the study to a new store there (--tracking-uri "
+        f"{SQLITE}/PATH)"
+    )
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise InputError(
+            f"the store keeps the artifacts of experiment {name} in {folder}, as before it was "
+            f"moved, and that cannot be made: {error.strerror}; {way_out}, or fetch models with "
+            "dianet-ray collect --study, which needs no store"
+        ) from None
+    logger.warning(
+        "the store keeps the artifacts of experiment %s in %s, as before it was moved: they are "
+        "written there; %s",
+        name,
+        folder,
+        way_out,
+    )
 
 
 def _is_server(uri: str) -> bool:
@@ -235,3 +271,14 @@ def _sqlite_uri(database: Path) -> str:
 
 def _database(uri: str) -> Path:
     return Path(unquote(uri.removeprefix(SQLITE).partition("?")[0]))
+
+
+def _typed_database(uri: str) -> Path:
+    """Read an address that somebody typed: a folder that is there as it stands is meant.
+
+    A `?` or `%41` in its name begins no options and is no character, although SQLAlchemy says so.
+    """
+    folder, name = os.path.split(uri.removeprefix(SQLITE))
+    if Path(folder).is_dir():
+        return Path(folder) / _database(SQLITE + name)
+    return _database(uri)

@@ -219,3 +219,45 @@ def test_a_broken_database_is_one_line_with_the_way_out(tmp_path):
     ) as error:
         store.connect(f"sqlite:///{path}")
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("folder", ["a?b", "c%41d", "plain", "e#f %3F"])
+def test_a_folder_that_is_there_is_meant_as_it_was_typed(tmp_path, folder):
+    (tmp_path / folder).mkdir()
+    chosen = store.choose_uri(f"sqlite:///{tmp_path}/{folder}/my.db")
+    assert chosen == store.default_uri(tmp_path / folder / "study").replace("mlflow.db", "my.db")
+    assert store.choose_uri(chosen) == chosen
+    assert store.choose_uri(f"sqlite:///{tmp_path}/{folder}/my.db?timeout=30") == chosen
+
+
+def moved_store(tmp_path):
+    """A store whose folder was moved after an experiment was made in it."""
+    uri = store.default_uri(tmp_path / "old" / "study")
+    (tmp_path / "old").mkdir()
+    client = store.connect(uri)
+    location = store.artifact_location(uri, tmp_path / "old" / "study")
+    experiment = store.experiment_id(client, "moved", location)
+    (tmp_path / "old").rename(tmp_path / "new")
+    study = tmp_path / "new" / "study"
+    uri = store.default_uri(study)
+    return store.connect(uri), experiment, store.artifact_location(uri, study)
+
+
+@pytest.mark.mlflow
+def test_in_a_store_that_was_moved_it_is_said_where_the_artifacts_go(tmp_path, caplog):
+    client, experiment, location = moved_store(tmp_path)
+    assert store.experiment_id(client, "moved", location) == experiment
+    assert f"in {tmp_path}/old/mlflow-artifacts, as before it was moved" in caplog.text
+    assert f"in {tmp_path}/new/mlflow-artifacts, write" in caplog.text
+    assert (tmp_path / "old" / "mlflow-artifacts").is_dir()
+    caplog.clear()
+    store.experiment_id(client, "moved", location)
+    assert caplog.text == ""
+
+
+@pytest.mark.mlflow
+def test_artifacts_that_cannot_go_where_the_store_keeps_them_are_one_line(tmp_path):
+    client, _, location = moved_store(tmp_path)
+    (tmp_path / "old").write_text("a file in the way")
+    with pytest.raises(InputError, match=r"old/mlflow-artifacts.* cannot be made: .*collect"):
+        store.experiment_id(client, "moved", location)
