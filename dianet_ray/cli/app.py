@@ -20,6 +20,7 @@ from dianet_ray.artefacts import to_plain
 from dianet_ray.cli import flags
 from dianet_ray.cli.console import (
     err,
+    open_streams,
     out,
     print_check,
     print_error,
@@ -58,6 +59,7 @@ INTERRUPTED = 130
 
 def main() -> None:
     """Run the command line and exit with its status."""
+    open_streams()
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     with speaking():
         _run()

@@ -37,6 +37,13 @@ NATURAL_WIDTH = 1000
 """Columns that no table needs: each table then takes the width of what is in it."""
 
 
+def open_streams() -> None:
+    """Let what is printed go nowhere where stdout or stderr was closed (`>&-`)."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # instead of a stream
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
+
+
 @contextmanager
 def speaking() -> Iterator[None]:
     """Let results reach stdout, whatever it can hold and whoever reads it.

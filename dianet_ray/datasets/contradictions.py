@@ -30,6 +30,14 @@ KIND = "label conflict"
 ADVICE = f"{FLAG} leave-out leaves them out, {FLAG} name takes the label of the name"
 
 
+_WORDS = {
+    **{"happy": "happiness", "sad": "sadness", "angry": "anger", "fearful": "fear"},
+    **{"surprised": "surprise", "disgusted": "disgust", "repressed": "repression"},
+    **{"other": "others", "neg": "negative", "pos": "positive", "sur": "surprise"},
+}
+"""Other words for a class, which names of clips and folders use."""
+_CLASSES = frozenset({*_WORDS.values(), "contempt", "neutral"})
+
 Claims = Mapping[str, str]
 """clip_id -> the plain label that the clip's name, or its folder, carries."""
 
@@ -81,8 +89,23 @@ def _said(others: Mapping[str, str]) -> str:
 
 def _agrees(label: str, claim: str, aliases: Mapping[str, str]) -> bool:
     # A clip with several emotions agrees with a folder of any of them.
-    parts = {aliases.get(part, part) for part in plain_label(label).split(SEVERAL)}
-    return claim in parts or claim == plain_label(label)
+    parts = {aliases.get(part, _plain(part)) for part in plain_label(label).split(SEVERAL)}
+    return claim in parts or claim == _plain(label)
+
+
+def _plain(label: str) -> str:
+    """Spell a label, or a word for one, in one way.
+
+    >>> _plain("Happy"), _plain("Happiness")
+    ('happiness', 'happiness')
+    """
+    plain = plain_label(label)
+    return _WORDS.get(plain, plain)
+
+
+def _classes(used: Sequence[Row]) -> frozenset[str]:
+    """Return the words that may be class names: the sheet's own and the usual ones."""
+    return _CLASSES | {_plain(row.label) for row in used}
 
 
 def _claims_of_names(loaded: Loaded, root: Path, used: Sequence[Row]) -> Claims:
@@ -91,7 +114,7 @@ def _claims_of_names(loaded: Loaded, root: Path, used: Sequence[Row]) -> Claims:
     of_release = {row.clip_id: named[row.clip_id] for row in used if named.get(row.clip_id)}
     if of_release:
         return of_release
-    words = {plain_label(row.label) for row in used}
+    words = _classes(used)
     guessed = {row.clip_id: _token(_inside(loaded, root, row), words) for row in used}
     return guessed if _is_believed(guessed, used) else {}
 
@@ -103,7 +126,7 @@ def _claims_of_folders(loaded: Loaded, root: Path, used: Sequence[Row]) -> Claim
     of_release = {k: names[word] for k, path in above.items() if (word := _word(path, names))}
     if of_release:
         return of_release
-    words = {plain_label(row.label) for row in used}
+    words = _classes(used)
     guessed = {k: _word(path, words) for k, path in above.items()}
     return guessed if _is_believed(guessed, used) else {}
 
@@ -120,18 +143,24 @@ def _inside(loaded: Loaded, root: Path, row: Row) -> Path:
 
 
 def _word(path: Path, words: Container[str]) -> str:
-    """Find the nearest folder that is called like a class; empty for none."""
-    return next((word for part in path.parts[::-1] if (word := plain_label(part)) in words), "")
+    """Find the nearest folder that is called like a class; empty for none.
+
+    >>> _word(Path("10_repression/sub01"), {"repression"})
+    'repression'
+    """
+    parts = path.parts[::-1]
+    whole = (word for part in parts if (word := _plain(part)) in words)
+    return next(whole, "") or next((w for part in parts if (w := _token(Path(part), words))), "")
 
 
 def _token(path: Path, words: Container[str]) -> str:
     """Find the one label in a clip's name; empty for none or several.
 
-    >>> _token(Path("a/p1_happy_02.mp4"), {"happy", "sad"}), _token(Path("sad_happy"), {"happy"})
-    ('happy', 'happy')
+    >>> _token(Path("a/p1_sad_02.mp4"), {"sadness"}), _token(Path("sad_fear"), {"fear"})
+    ('sadness', 'fear')
     """
     stem = path.stem if is_video(path) else path.name
-    tokens = {plain_label(token) for token in re.split(r"[\W\d_]+", stem)} | {plain_label(stem)}
+    tokens = {_plain(token) for token in re.split(r"[\W\d_]+", stem)} | {_plain(stem)}
     found = {token for token in tokens if token in words}
     return found.pop() if len(found) == 1 else ""
 
@@ -162,7 +191,7 @@ def _spelling(manifest: Manifest, row: Row, label: str) -> str:
     written = Counter(
         other.label
         for other in manifest.rows
-        if other.subject.startswith(source) and plain_label(other.label) == label
+        if other.subject.startswith(source) and _plain(other.label) == _plain(label)
     )
     return max(written, key=lambda spelling: written[spelling], default=label)
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path, PureWindowsPath
 
 from dianet_ray.datasets.annotations import ClipName
 from dianet_ray.errors import InputError, one_line
-from dianet_ray.imaging.frames import is_video
+from dianet_ray.imaging.frames import FrameError, frame_numbers, is_video
 from dianet_ray.progress import some
 
 _MACOS_COPY = "__MACOSX"  # holds the metadata of every file that macOS packed, under its name
@@ -152,6 +153,18 @@ def find_frames(root: Path, place: Place, *, expected: str) -> dict[ClipName, Pa
             "--frames-dir DIR"
         )
     return found
+
+
+def other_folders(root: Path, found: Collection[Path]) -> list[Path]:
+    """List the folders below `root` that hold numbered frames and are no clip's that was found."""
+    clips, others = set(found), []
+    for at, folders, _ in os.walk(root):
+        here = Path(at)
+        folders[:] = sorted(name for name in folders if here / name not in clips)
+        with contextlib.suppress(FrameError):
+            if here not in clips and frame_numbers(here):
+                others.append(here)
+    return others
 
 
 def _candidates(root: Path, place: Place) -> Iterator[Path]:

@@ -12,9 +12,10 @@ from pathlib import Path
 
 from dianet_ray.datasets.annotations import Annotation, ClipName
 from dianet_ray.datasets.numbering import Interval
-from dianet_ray.datasets.sheets import Columns, SheetRow
+from dianet_ray.datasets.sheets import Columns, SheetRow, plain_title
 from dianet_ray.imaging.frames import FrameError, frame_numbers
 
+_EMPTY = frozenset({"", "0", "na", "nan", "none", "null"})  # of `-` and `/` nothing is left
 _NUMBERED = range(2, 10)  # released sheets go to 3
 
 Span = tuple[int | None, int | None]
@@ -79,8 +80,8 @@ def _spans(row: SheetRow) -> Iterator[tuple[Span, tuple[str, str]]]:
     """List the row's further spans, each with its two cells as text."""
     for k in _NUMBERED:
         cells = row.text(f"onset{k}"), row.text(f"offset{k}")
-        # Some copies fill empty cells with zeros. Anything else is a clip, to be counted at least.
-        if not {*cells} <= {"", "0"}:
+        # Some copies fill empty cells. Anything else is a clip, to be counted at least.
+        if not {plain_title(cell) for cell in cells} <= _EMPTY:
             yield (row.frame(f"onset{k}"), row.frame(f"offset{k}")), cells
 
 

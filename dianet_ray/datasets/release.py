@@ -19,11 +19,15 @@ from dianet_ray.datasets.discovery import (
     find_sheet,
     frames_root,
     has_file_like,
+    other_folders,
 )
 from dianet_ray.datasets.folder_clips import ClipFolders, folder_clips, stand_in
 from dianet_ray.datasets.further import further_clips
 from dianet_ray.datasets.sheets import Columns, Sheet, SheetRow, read_table
 from dianet_ray.errors import InputError
+from dianet_ray.progress import count, some
+
+_LISTED = 3
 
 LabelMapping = Mapping[str, str]
 """A plain label (`label_sets.plain_label`) -> the class that it belongs to."""
@@ -148,9 +152,15 @@ class Release:
 
     def _read_folders(self, folder: Path, form: ClipFolders) -> Loaded:
         """Read a release without a sheet."""
-        clips = folder_clips(self._find(folder), folder, self.named, form)
-        note = "no sheet: the folders' names say subject and label, their files the span"
-        return replace(self._loaded(stand_in(folder, clips), folder, clips), notes=(note,))
+        found = self._find(folder)
+        clips = folder_clips(found, folder, self.named, form)
+        notes = ["no sheet: the folders' names say subject and label, their files the span"]
+        if others := [path.relative_to(folder) for path in other_folders(folder, found.values())]:
+            notes.append(
+                f"{count(len(others), 'folder')} of frames with names that are no clip's, so they "
+                f"were not read: {some(others, _LISTED)}"
+            )
+        return replace(self._loaded(stand_in(folder, clips), folder, clips), notes=tuple(notes))
 
     def _find(self, folder: Path) -> dict[ClipName, Path]:
         expected = f"frames of {self.dataset} in folders like {self.example}"

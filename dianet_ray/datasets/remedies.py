@@ -15,6 +15,8 @@ Judge = Callable[[Rules, Corrected], Sequence[Row]]
 """Applies all rules to the clips of one source; no folder is listed again."""
 
 _APEX_RULES: tuple[ApexRule, ...] = ("midpoint", "spot")
+_FILL_GAPS = "--fill-gaps"
+_GAPS = (1, 2, 5, 10)  # the least of these that suffices is named
 
 
 def find_remedies(
@@ -34,7 +36,17 @@ def find_remedies(
         for row in judged:
             if row.state != LEFT_OUT and row.clip_id in flags:
                 flags[row.clip_id].append(flag)
+    if flags:
+        for n in filter(lambda n: n > rules.fill_gaps, _GAPS):
+            for row in judge(replace(rules, fill_gaps=n), corrected):
+                mine = flags.get(row.clip_id)
+                if mine is not None and row.state != LEFT_OUT and not _fills_gaps(mine):
+                    mine.append(f"{_FILL_GAPS} {n}")
     return {clip_id: tuple(found) for clip_id, found in flags.items() if found}
+
+
+def _fills_gaps(flags: Sequence[str]) -> bool:
+    return any(flag.startswith(_FILL_GAPS) for flag in flags)
 
 
 def _with_other_flags(

@@ -84,7 +84,10 @@ def _proxy(uri: str) -> str:
     names = (f"{address.scheme}_proxy", "all_proxy")
     found = (name for lower in names for name in (lower, lower.upper()) if os.environ.get(name))
     variable = next(found, "the system's settings")
-    host = urlsplit(proxy).hostname  # without the credentials that its address may hold
+    # An address without a scheme has no host for urlsplit.
+    host = urlsplit(
+        proxy if "://" in proxy else f"//{proxy}"
+    ).hostname  # without the credentials that its address may hold
     return (
         f" (asked through the proxy {host} of {variable}; to ask the server itself, add "
         f"{address.hostname} to no_proxy)"

@@ -74,6 +74,16 @@ def test_a_command_speaks_any_encoding(tmp_path):
     assert r"Visages film\xe9s" in done.stdout
 
 
+@pytest.mark.parametrize("closing", [">&-", "2>&-", ">&- 2>&-"])
+def test_a_closed_stream_is_no_error(tmp_path, closing):
+    root = tmp_path / "data"
+    write_data_set(root, clips())
+    words = f"{sys.executable} -m dianet_ray validate casme2 {root} {closing}"
+    done = subprocess.run(["bash", "-c", words], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_a_full_disk_elsewhere_is_not_blamed_on_stdout():
     with pytest.raises(OSError, match="No space") as error, speaking():
         raise OSError(errno.ENOSPC, "No space left on device")  # as a file's write raises it

@@ -210,6 +210,9 @@ DATA_KINDS = (
 )
 
 
+FOLDERS = ("", "lab/", "search_spaces/", "cluster/", "dianet_ray/model/", "pictures.yaml/")
+
+
 def test_code_is_uploaded_and_data_are_not(tmp_path):
     from ray._private.runtime_env.packaging import create_package
 
@@ -239,7 +242,8 @@ def test_code_is_uploaded_and_data_are_not(tmp_path):
         "study/study.json",
         "tests/conftest.py",
         "work/images.json",
-        *(f"{folder}sheet.{kind}" for folder in ("", "lab/") for kind in DATA_KINDS),
+        *(f"{folder}sheet.{kind}" for folder in FOLDERS for kind in DATA_KINDS),
+        "search_spaces/FACE.JPG",
         "lab/space.yaml",
         "FACES",
     ]

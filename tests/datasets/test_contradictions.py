@@ -161,6 +161,32 @@ def test_a_tables_own_folders_and_names_are_compared(tmp_path, form, by):
 
 
 @pytest.mark.parametrize(
+    ("form", "by"),
+    [
+        ("{k:02d}_{word}/c{k}", "folder"),
+        ("{word} clips/p/c{k}", "folder"),
+        ("p{k}_{short}_3", "name"),
+        ("clips/{word}/{k}_{short}", "name and folder"),
+    ],
+)
+def test_other_words_for_a_class_are_known(tmp_path, form, by):
+    words = {"happiness": "happy", "sadness": "sad", "negative": "neg"}
+    labels = ["happiness", "sadness", "negative", "happiness"]
+    paths = [form.format(k=k, word=words[x], short=words[x]) for k, x in enumerate(labels)]
+    rows = dict(zip(paths, labels, strict=True))
+    assert found("table", write_table(tmp_path / "good", rows)) == {}
+    rows[paths[0]] = "negative"
+    ((_, said),) = found("table", write_table(tmp_path / "bad", rows)).items()
+    assert said == ("negative", "happiness", f"happiness by its {by}")
+
+
+def test_a_folder_of_a_class_that_the_sheet_does_not_have_contradicts_it(tmp_path):
+    rows = {"happiness/a": "happiness", "fear/b": "fear", "SADNESS/c": "fear"}
+    ((_, said),) = found("table", write_table(tmp_path, rows)).items()
+    assert said == ("fear", "sadness", "sadness by its folder")
+
+
+@pytest.mark.parametrize(
     "rows",
     [
         # Subjects whose names are spelled like labels, and numbers that happen to be labels.

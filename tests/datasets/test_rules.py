@@ -284,6 +284,15 @@ def test_flags_that_would_bring_a_clip_back_are_named_and_no_others(tmp_path):
     assert read_manifest("casme2", root, rules=Rules(apex="midpoint")).remedies == {}
 
 
+@pytest.mark.parametrize(("n_missing", "given", "n"), [(1, 0, 1), (2, 1, 2), (3, 0, 5)])
+def test_the_least_number_of_frames_to_fill_is_named(tmp_path, n_missing, given, n):
+    frames = [number for number in range(10, 41) if not 30 <= number < 30 + n_missing]
+    gap = replace(GOOD, name="A", apex=20, offset=40, frames=tuple(frames))
+    root = write_data_set(tmp_path, [*clips(2), gap])
+    manifest = read_manifest("casme2", root, rules=Rules(fill_gaps=given))
+    assert manifest.remedies == {"casme2/sub01/A": (f"--fill-gaps {n}",)}
+
+
 def test_a_flag_that_would_be_refused_is_not_named(tmp_path):
     """A published correction without an old value fits both rows, and choosing one is refused."""
     twice = replace(GOOD, subject=5, name="EP03_01", apex="/")

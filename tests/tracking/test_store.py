@@ -58,11 +58,12 @@ def test_a_proxy_that_does_not_answer_is_not_blamed_on_the_server(server, monkey
     for name in PROXIES:
         monkeypatch.delenv(name, raising=False)
     store.check_store(uri)
-    monkeypatch.setenv(variable, "http://me:secret@localhost:1")
-    said = refusal(uri)
-    assert f"the proxy localhost of {variable}" in said
-    assert "add 127.0.0.1 to no_proxy" in said
-    assert "secret" not in said
+    for address in ("http://me:secret@localhost:1", "me:secret@localhost:1", "localhost:1"):
+        monkeypatch.setenv(variable, address)
+        said = refusal(uri)
+        assert f"the proxy localhost of {variable}" in said
+        assert "add 127.0.0.1 to no_proxy" in said
+        assert "secret" not in said
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     store.check_store(uri)
 

@@ -14,8 +14,9 @@ from dianet_ray.datasets.folder_clips import ClipFolders
 from dianet_ray.datasets.further import further_columns
 from dianet_ray.datasets.release import Release, same_names, subject_rule
 
-_CLIP = re.compile(r"(s\d+)_(ne|po|sur)_\d+", re.IGNORECASE)
-_LABELS = {"ne": "negative", "po": "positive", "sur": "surprise"}
+_LABELS = {"ne": "negative", "po": "positive", "su": "surprise"}
+# Some copies write neg, pos or the whole word.
+_CLIP = re.compile(r"(s\d+)_(neg?|negative|pos?|positive|sur|surprise)_\d+", re.IGNORECASE)
 _subject = subject_rule(r"(?:sub|s)?0*(\d+)", "s{}")
 
 
@@ -26,7 +27,7 @@ def _place(path: Path) -> ClipName | None:
 
 def _named(filename: str) -> str:
     match = _CLIP.fullmatch(filename)
-    return _LABELS[match[2].lower()] if match else ""
+    return _LABELS[match[2].lower()[:2]] if match else ""
 
 
 def _subject_folder(name: str) -> str:

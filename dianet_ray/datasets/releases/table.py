@@ -28,27 +28,46 @@ from dianet_ray.datasets.spellings import fold
 from dianet_ray.errors import InputError
 
 SHEET_PATTERNS = ("*.csv", "*.parquet", "*.xlsx")
-_FRAME = ("", " frame", " frame number", " frame no", " number", " index", " idx", " f")
+_NUMBER = ("", " number", " num", " no", " index", " idx", " id")
+_FRAME = (*_NUMBER, *(f" frame{number}" for number in _NUMBER), " f", " f1")
 
 
 def _moments(*words: str) -> tuple[str, ...]:
-    return tuple(word + ending for word in words for ending in _FRAME)
+    behind = [word + ending for word in words for ending in _FRAME]
+    return (*behind, *(f"frame {word}" for word in words))
 
 
 # `clip_id` and `frames_path` are no titles of the clip: `validate --manifest` writes them, and its
 # file may lie beside the table.
 COLUMNS: Columns = {
     "filename": (
-        *("clip", "clip name", "clip path", "filename", "file", "file path", "path", "folder"),
+        *("clip", "clip name", "clip path", "clip folder", "filename", "fname", "file"),
+        *("file path", "path", "folder"),
         *("folder name", "fold name", "image name", "image path", "image folder"),
         *("video", "video name", "video path"),
     ),
     "subject": (
-        *("subject", "subject id", "subject name", "subject no", "subject number", "subj"),
+        *(
+            "subject",
+            "subjects",
+            "subject id",
+            "subject name",
+            "subject no",
+            "subject number",
+            "subj",
+        ),
         *("subj id", "sub", "sub id", "participant", "participant id", "person", "person id"),
     ),
     "label": (
-        *("label", "labels", "emotion", "emotion class", "emotion label", "estimated emotion"),
+        *(
+            "label",
+            "labels",
+            "emotion",
+            "emotions",
+            "emotion class",
+            "emotion label",
+            "estimated emotion",
+        ),
         *("class", "class label"),
     ),
     # `first` and `last` alone may be names.
@@ -88,6 +107,8 @@ class Table:
         except MissingColumnsError as error:
             raise InputError(f"{error}; {_TITLES_HELP}") from None
         _refuse_ambiguous(sheet)
+        if "apex" not in rows[0].cells:
+            _refuse_unknown_apex(sheet)
         folder = frames_root(root, next(iter(chosen.frames), None))
         annotations = tuple(_annotation(row, folder) for row in rows)
         # Folded, because several spellings of a subject may be taken as one.
@@ -117,6 +138,16 @@ def _refuse_ambiguous(sheet: Sheet) -> None:
                 f"only one column may be the {known[0]}: got {' and '.join(found)} in sheet "
                 f"{sheet.name} of {sheet.path}; rename or delete the others"
             )
+
+
+def _refuse_unknown_apex(sheet: Sheet) -> None:
+    """Refuse a table without an apex where a title that is not read speaks of one."""
+    found = [title for title in sheet.titles if "apex" in plain_title(title)]
+    if found:
+        raise InputError(
+            f"the column of apexes is called {COLUMNS['apex'][0]}: got {', '.join(found)}, which "
+            f"is not read, in sheet {sheet.name} of {sheet.path}; rename it"
+        )
 
 
 def _choose(root: Path, chosen: Path | None) -> Path:

@@ -51,7 +51,7 @@ def write_sheet(root, rows, titles=("Onset{k}F", "Offset{k}F")):
 def write_clip(root, name, span, *, above="HS/s{n}/micro/{label}", **more):
     """Write the frames of one folder."""
     subject, code, _ = name.split("_")
-    place = above.format(n=int(subject[1:]), label=more.get("label", CLASSES[code]))
+    place = above.format(n=int(subject[1:]), label=more.get("label", CLASSES.get(code)))
     folder = root / place / name
     folder.mkdir(parents=True, exist_ok=True)
     for number in range(span[0], span[1] + 1):
@@ -149,7 +149,10 @@ def test_what_is_not_read_is_counted_with_its_reason(cut, span, name, reason):
     assert reasons(rows_of(cut)) == {f"s3/{name}": reason}
 
 
-@pytest.mark.parametrize("empty", [(None, None), (0, 0), ("", " "), ("0", None)])
+@pytest.mark.parametrize(
+    "empty",
+    [(None, None), (0, 0), ("", " "), ("0", None), ("-", "-"), ("/", None), ("N/A", "nan")],
+)
 def test_empty_cells_are_no_micro_expression(cut, empty):
     write_sheet(cut, [Row("s3_ne_01", [(1000, 1010), empty]), ONE])
     assert not any("@" in name for name in rows_of(cut))
@@ -249,6 +252,22 @@ def test_hs_without_a_sheet_is_read_from_its_folders(tmp_path, above):
     said = said_of(look(tmp_path, dataset="smic")[1])
     assert f"smic: folders below {tmp_path}" in said
     assert "no sheet: the folders' names say subject and label" in said
+
+
+def test_folders_that_are_no_clip_are_counted(tmp_path):
+    for name in ("s3_neg_01", "S4_Positive_02", "s5_surprise_1", "s3_ne_02"):
+        write_clip(tmp_path, name, (40, 52), above="HS/s{n}")
+    write_clip(tmp_path, "s3_ne_09", (40, 52), above="HS/s{n}").rename(tmp_path / "HS/s3/take 9")
+    found = {name: row.label for name, row in rows_of(tmp_path).items()}
+    assert found == {
+        "s3/s3_neg_01": "negative",
+        "s4/s4_positive_02": "positive",
+        "s5/s5_surprise_1": "surprise",
+        "s3/s3_ne_02": "negative",
+    }
+    said = said_of(look(tmp_path, dataset="smic")[1])
+    assert "1 folder of frames with names that are no clip's" in said
+    assert "HS/s3/take 9" in said
 
 
 def test_a_folder_alone_is_no_clip_if_its_frames_say_otherwise(tmp_path):

@@ -31,7 +31,10 @@ OTHERS = {
     "subject": ["Subject", "sub", "sub_ID", "Subject ID", "participant", "subjectno", "Person"],
     "label": ["Emotion", "Estimated Emotion", "emotion_class", "Label", "estimated-emotion"],
     "onset": ["OnsetFrame", "onset_frame", "Onset Frame", "start", "Start Frame", "OnsetF"],
-    "apex": ["ApexFrame", "apex_frame", "Apex Frame", "ApexF", "peak", " Apex "],
+    "apex": [
+        *("ApexFrame", "apex_frame", "Apex Frame", "ApexF", "peak", " Apex ", "ApexF1"),
+        *("apex_frame_index", "Apex Frame Idx", "apex_id", "frame_apex", "ApexNum"),
+    ],
     "offset": ["OffsetFrame", "offset_frame", "Offset Frame", "end", "EndFrame", "OffsetF"],
 }
 CASES = [(own, other) for own, others in OTHERS.items() for other in others]
@@ -47,6 +50,16 @@ def write(root, titles=TITLES, rows=(("c/a", "p1", "joy", "1", "3", "5"),), name
 def write_clip(folder):
     for number in range(1, 6):
         write_frame(folder / f"{number}.jpg", number, shape=(16, 16))
+
+
+@pytest.mark.parametrize("title", ["apex time", "t_apex", "Apex (ms)", "annotated apex"])
+def test_a_title_that_speaks_of_an_apex_is_not_passed_over(tmp_path, title):
+    """Else `--apex spot` would estimate what is annotated."""
+    write_clip(tmp_path / "c/a")
+    root = write(tmp_path, renamed("apex", title))
+    with pytest.raises(InputError, match="column of apexes is called apex: got") as refused:
+        read_manifest("table", root, rules=Rules(apex="spot"))
+    assert title in str(refused.value)
 
 
 def renamed(own, other):
