@@ -164,7 +164,8 @@ def validate(
 ) -> None:
     """Show what a data set holds and what is wrong with it.
 
-    Exits with status 2 if prepare would: no clip can be used, or some cannot be read.
+    Exits with status 2 if no clip can be used or a frame that it reads cannot be read, as
+    prepare does, which reads all frames.
     For DATASET table, ROOT holds a CSV, parquet or xlsx file with the columns clip, subject,
     label, onset, apex and offset. clip is the path below ROOT of a folder of frames or a video.
     Usual titles are read too, such as Filename, Emotion and Onset Frame. With --apex midpoint or

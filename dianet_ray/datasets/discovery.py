@@ -6,6 +6,7 @@ import contextlib
 import os
 import unicodedata
 from collections.abc import Callable, Collection, Iterator, Sequence
+from fnmatch import fnmatch
 from pathlib import Path, PureWindowsPath
 
 from dianet_ray.datasets.annotations import ClipName
@@ -28,11 +29,17 @@ def sheets_below(root: Path, patterns: Sequence[str]) -> list[Path]:
         path.resolve(): path  # a sheet and a link to it are one sheet
         for pattern in patterns
         for depth in ("", "*/", "*/*/")  # archives unpack into a folder, often with another inside
-        for path in root.glob(depth + pattern)
+        for path in files_like(root, pattern, depth)
         # Excel leaves a lock file `~$NAME` beside an open workbook, macOS `._NAME` in archives.
         if not path.name.startswith(("~$", "."))
     }
     return sorted(found.values())
+
+
+def files_like(root: Path, pattern: str, depth: str = "") -> list[Path]:
+    """List what has a name like a pattern, in any case: Windows calls tables .CSV and .XLSX."""
+    wanted = pattern.lower()
+    return [path for path in sorted(root.glob(f"{depth}*")) if fnmatch(path.name.lower(), wanted)]
 
 
 def has_file_like(root: Path, patterns: Sequence[str]) -> bool:

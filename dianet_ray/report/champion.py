@@ -132,6 +132,7 @@ def describe(
         ci95={metric: found[metric] for metric in METRICS},
         corrected=corrected,
         above_chance={metric: judged[metric][0] > chance[metric].level for metric in METRICS},
+        above_chance_uncorrected={m: found[m][0] > chance[m].level for m in METRICS},
         confusion=tuple(map(tuple, total.tolist())),
         recall=dict(zip(study.classes, recall.tolist(), strict=True)),
         per_subject={subject: _subject(one) for subject, one in by_subject.items()},

@@ -149,7 +149,8 @@ class Champion(Scores):
     hold a better one. `curve` is its objective at every point. `ci95`, `corrected` and
     `above_chance` are by metric; `corrected` is None where there was one configuration at one
     point to choose from. Above chance means that the lower end of the corrected interval is above
-    the level of chance (of `ci95`, where there is no correction). `confusion` counts clips by true
+    the level of chance (of `ci95`, where there is no correction); `above_chance_uncorrected` is of
+    `ci95`, which is no evidence. `confusion` counts clips by true
     class (rows) and predicted class, in the order of the data set's classes; `recall` is by class,
     `per_subject` by subject and `parts` by data set, empty unless the study is of a composite.
     """
@@ -163,6 +164,7 @@ class Champion(Scores):
     ci95: dict[str, Interval]
     corrected: dict[str, Corrected] | None
     above_chance: dict[str, bool]
+    above_chance_uncorrected: dict[str, bool]
     confusion: tuple[tuple[int, ...], ...]
     recall: dict[str, float]
     per_subject: dict[str, SubjectScore]

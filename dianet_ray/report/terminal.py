@@ -83,7 +83,7 @@ def _result(report: Report, champion: Champion) -> Table:
             interval(champion.ci95[metric]),
             *((f"{expected.estimate:.3f}", interval(expected.ci95)) if expected else ()),
             f"{report.chance[metric].level:.3f}",
-            wording.above(report, champion, metric),
+            wording.above(champion, metric),
         )
     return table
 

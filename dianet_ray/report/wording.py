@@ -301,11 +301,11 @@ def mixed(report: Report) -> str:
     )
 
 
-def above(report: Report, champion: Champion, metric: str) -> str:
+def above(champion: Champion, metric: str) -> str:
     """Say whether a metric is above chance; "score only" where that is so before correction."""
     if champion.above_chance[metric]:
         return "yes"
-    return "score only" if champion.ci95[metric][0] > report.chance[metric].level else "no"
+    return "score only" if champion.above_chance_uncorrected[metric] else "no"
 
 
 ABOVE = "Above chance: the lower end of the interval is above the chance level."

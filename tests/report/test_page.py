@@ -65,7 +65,7 @@ def test_guessing_is_called_guessing(tmp_path):
 def test_a_champion_above_chance_by_its_uncorrected_score_only_is_called_so(study, tmp_path):
     assert "uncorrected score only" not in page_of(study, tmp_path).text
     guessing = (make_study(n_subjects=8, n_configs=30, seed=s, signal=0) for s in range(6))
-    said = [wording.above(one, one.champion, "uf1") for one in map(report_of, guessing)]
+    said = [wording.above(one.champion, "uf1") for one in map(report_of, guessing)]
     lucky = make_study(n_subjects=8, n_configs=30, seed=said.index("score only"), signal=0)
     text = page_of(lucky, tmp_path).text
     assert "the champion is not above chance" in text

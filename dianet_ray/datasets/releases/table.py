@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from dianet_ray.datasets.annotations import Annotation, ChosenPaths, Loaded
-from dianet_ray.datasets.discovery import find_path, find_sheet, frames_root
+from dianet_ray.datasets.discovery import files_like, find_path, find_sheet, frames_root
 from dianet_ray.datasets.release import LabelMapping, refuse_several
 from dianet_ray.datasets.sheets import (
     Columns,
@@ -152,7 +152,7 @@ def _refuse_unknown_apex(sheet: Sheet) -> None:
 
 def _choose(root: Path, chosen: Path | None) -> Path:
     """Take the table of the folder itself; of several, the only one that has the columns."""
-    found = [path for pattern in SHEET_PATTERNS for path in sorted(root.glob(pattern))]
+    found = [path for pattern in SHEET_PATTERNS for path in files_like(root, pattern)]
     if chosen is not None or len(found) < 2:
         return find_sheet(root, SHEET_PATTERNS, chosen or next(iter(found), None))
     own = {name: known[:1] for name, known in COLUMNS.items()}

@@ -52,6 +52,13 @@ def write_clip(folder):
         write_frame(folder / f"{number}.jpg", number, shape=(16, 16))
 
 
+@pytest.mark.parametrize("name", ["CLIPS.CSV", "Labels.Csv"])
+def test_a_table_may_end_in_capitals(tmp_path, name):
+    write_clip(tmp_path / "c/a")
+    (row,) = read_manifest("table", write(tmp_path, name=name)).rows
+    assert (row.clip_id, row.state) == ("table/p1/c/a", "used")
+
+
 @pytest.mark.parametrize("title", ["apex time", "t_apex", "Apex (ms)", "annotated apex"])
 def test_a_title_that_speaks_of_an_apex_is_not_passed_over(tmp_path, title):
     """Else `--apex spot` would estimate what is annotated."""
