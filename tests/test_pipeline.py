@@ -159,6 +159,7 @@ def first_clip(root):
     return min(path.parent for path in root.rglob("img*.jpg"))
 
 
+@pytest.mark.slow
 def test_a_frame_that_cannot_be_read_is_status_2_unless_it_is_accepted(folder):
     broken = folder / "broken"
     shutil.copytree(folder / "data", broken)
@@ -182,6 +183,7 @@ def test_a_missing_weights_file_is_trained_again_to_the_same_bytes(folder):
     assert weights[0].read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_network_of_ones_own_is_searched_collected_and_predicts_when_it_is_trusted(folder):
     store = f"sqlite:///{folder / 'own.db'}"
     words = ["--space", "ststnet", "--configs", 2, "--wave-size", 2, "--strategy", "exhaustive"]
