@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 
 import numpy as np
 
@@ -124,6 +124,8 @@ def of_champions(standings: Sequence[Standing]) -> list[Contender]:
         if champion is None:
             raise InputError(f"{study.name} has no champion to compare: none is complete yet")
         found.append(Contender(f"{study.name} ({champion.number})", standing, champion.number))
+    if len({one.name for one in found}) < len(found):  # folders of one name elsewhere
+        found = [replace(one, name=f"{n}: {one.name}") for n, one in enumerate(found, 1)]
     return found
 
 

@@ -109,12 +109,14 @@ def _about(report: Report, champion: Champion) -> list[str]:
 def render_contrasts(found: Contrasts, console: Console) -> None:
     """Print comparisons of configurations as a table."""
     first = found.comparison[0]
-    title = f"{first.a} less others, over the same {count(found.subjects, 'subject')}"
+    title = f"{escape(first.a)} less others, over the same {count(found.subjects, 'subject')}"
     table = Table(title=title, title_justify="left")
     # The objective first, as in the ranking.
     metrics = [found.objective, *(metric for metric in METRICS if metric != found.objective)]
-    for name in ("against", "", first.a, "against", "difference", "95 %", "p", "p (Holm)"):
-        table.add_column(name, justify="right" if name not in ("against", "") else "left")
+    for name in ("other", ""):
+        table.add_column(name)
+    for name in (first.a, "other's", "difference", "95 %", "p", "p (Holm)"):
+        table.add_column(escape(name), justify="right")
     for one in found.comparison:
         for metric in metrics:
             difference = one.difference[metric]

@@ -211,8 +211,9 @@ def defaults(report: Report) -> str:
     verdict = "Tuning helped" if corrected.ci95[0] > 0 else "Tuning is not shown to have helped"
     return (
         f"{verdict}: configuration {first.number}, with which the search began, has {name} "
-        f"{first.of(report.objective):.3f}. The champion has {_signed(found.value, found.ci95)} "
-        f"more on the subjects that chose it (p {_p(found.p)}, which ignores the choice). "
+        f"{first.of(report.objective):.3f}. That of the champion, on the subjects that chose it, "
+        f"differs by {_signed(found.value, found.ci95)} (p {_p(found.p)}, which ignores the "
+        "choice). "
         "Corrected for the choice, the gain to expect on new subjects is "
         f"{_signed(corrected.estimate, corrected.ci95)}."
     )

@@ -96,6 +96,9 @@ def test_champions_of_studies_are_compared(study, standing):
     assert one.scores_a.uf1 == report_of(study).champion.uf1
     assert one.scores_b.uf1 == report_of(other).champion.uf1
     assert found.subjects == 8
+    twice = [one.name for one in of_champions([standing, standing])]
+    number = report_of(study).champion.number
+    assert twice == [f"1: demo-study ({number})", f"2: demo-study ({number})"]
 
 
 def test_studies_of_other_clips_are_refused_with_how_many_differ(standing):
