@@ -13,7 +13,7 @@ from dianet_ray.datasets.catalogue import data_set
 from dianet_ray.datasets.contradictions import ADVICE, resolve
 from dianet_ray.datasets.corrections import read_corrections
 from dianet_ray.datasets.encodings import UTF_8
-from dianet_ray.datasets.manifest import NO_ROW, Manifest, mostly_left_out
+from dianet_ray.datasets.manifest import NO_ROW, Manifest, mostly_left_out, remedies_text
 from dianet_ray.datasets.overlaps import other_overlaps
 from dianet_ray.datasets.published import part_numbers, part_text
 from dianet_ray.datasets.rules import read_manifest
@@ -100,6 +100,8 @@ def lines(manifest: Manifest, result: PrepareResult, path: Path) -> Iterator[str
         yield said
     if result.n_left_out:
         yield f"the reason for each clip left out is in {path / LEFT_OUT_CSV}"
+    if said := remedies_text(manifest.clips_by_remedy()):
+        yield said
     yield from _published(manifest, result)
     yield from _doubts(manifest, result)
     if result.n_clips and not result.unreadable:

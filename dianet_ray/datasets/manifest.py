@@ -6,7 +6,7 @@ import csv
 import hashlib
 import io
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -140,6 +140,14 @@ class Manifest:
     remedies: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     contradictions: tuple[Contradiction, ...] = ()
 
+    def clips_by_remedy(self) -> dict[str, tuple[str, ...]]:
+        """Group the clips that are left out by the flags that would make them usable."""
+        found: dict[str, tuple[str, ...]] = {}
+        for clip_id, flags in self.remedies.items():
+            for flag in flags:
+                found[flag] = (*found.get(flag, ()), clip_id)
+        return found
+
     def hash(self) -> str:
         """Hash the content; the hash does not change when data set or frame folder are moved."""
         rows = [{**asdict(row), "frames_path": self.portable_path(row)} for row in self.rows]
@@ -203,3 +211,9 @@ def write_csv(rows: Iterable[Row], path: Path) -> None:
     writer.writeheader()
     writer.writerows(asdict(row) for row in rows)
     write_file(path, content.getvalue())
+
+
+def remedies_text(clips_by_remedy: Mapping[str, Sequence[str]]) -> str:
+    """Say which flags would bring back clips that are left out; empty where none would."""
+    flags = ", ".join(f"{flag} ({len(clips)})" for flag, clips in clips_by_remedy.items())
+    return f"each of these would bring back clips that are left out: {flags}" if flags else ""

@@ -143,7 +143,7 @@ def summarise(inspected: Inspected, manifest_hash: str) -> Summary:
         phases=_phases(usable),
         reasons=_reasons(manifest),
         contradictions=manifest.contradictions,
-        remedies=_remedies(manifest),
+        remedies=manifest.clips_by_remedy(),
         published=part_numbers(manifest),
         unused_corrections=tuple(map(str, manifest.unused)),
         duplicates=tuple(
@@ -215,12 +215,3 @@ def _reasons(manifest: Manifest) -> dict[str, dict[str, tuple[ClipDetail, ...]]]
             kinds = reasons[row.state]
             kinds[kind] = (*kinds.get(kind, ()), ClipDetail(row.clip_id, detail))
     return reasons
-
-
-def _remedies(manifest: Manifest) -> dict[str, tuple[str, ...]]:
-    """Group the clips that are left out by the flags that would make them usable."""
-    remedies: dict[str, tuple[str, ...]] = {}
-    for clip_id, flags in manifest.remedies.items():
-        for flag in flags:
-            remedies[flag] = (*remedies.get(flag, ()), clip_id)
-    return remedies

@@ -13,7 +13,7 @@ from rich.text import Text
 from dianet_ray.artefacts import LEFT_OUT
 from dianet_ray.datasets.contradictions import ADVICE
 from dianet_ray.datasets.label_sets import plain_label
-from dianet_ray.datasets.manifest import NO_ROW, mostly_left_out
+from dianet_ray.datasets.manifest import NO_ROW, mostly_left_out, remedies_text
 from dianet_ray.datasets.published import missing_text, part_text
 from dianet_ray.datasets.summary import DuplicateClips, Summary
 
@@ -61,9 +61,8 @@ def render(summary: Summary, console: Console) -> None:
     conflicts = [f"{one.clip}: {one}" for one in summary.contradictions]
     what = "labels that the clips' own names contradict"
     _say_some(say, what, conflicts, listed_by=_JSON, advice=ADVICE)
-    if summary.remedies:
-        flags = ", ".join(f"{flag} ({len(clips)})" for flag, clips in summary.remedies.items())
-        say(f"each of these would bring back clips that are left out: {flags}; {_JSON} which")
+    if said := remedies_text(summary.remedies):
+        say(f"{said}; {_JSON} which")
     alike = "clips that move almost alike, check whether they are copies"
     _say_some(say, alike, [_pair(one) for one in summary.duplicates], listed_by=_JSON)
     overlaps = list(map(str, summary.overlaps))

@@ -1,6 +1,7 @@
 """What `prepare` says when it is done."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,15 @@ def test_the_next_command_can_be_pasted(said):
 def test_reasons_are_said_to_be_in_a_file_only_if_there_are_some(said):
     assert not any("left_out.csv" in line for line in said())
     assert any("left_out.csv" in line for line in said(n_left_out=1))
+
+
+def test_flags_that_would_bring_clips_back_are_named(said, tmp_path):
+    assert not any("bring back" in line for line in said())
+    root = write_data_set(tmp_path / "b", [*clips(3), replace(clips(1)[0], name="A", apex="/")])
+    manifest = read_manifest("casme2", root)
+    result = PrepareResult(3, 1, (), (), 0, False)
+    (line,) = (one for one in preparing.lines(manifest, result, OUT) if "bring back" in one)
+    assert line.endswith("left out: --apex midpoint (1), --apex spot (1)")
 
 
 def test_no_search_is_proposed_before_unreadable_clips_are_dealt_with(said):
