@@ -30,7 +30,7 @@ from benchmarks.replay.predictions import OBJECTIVE, Drawn, Recorded, rung_names
 from benchmarks.replay.strategies import Scheduled
 from benchmarks.search_cost import MATRICES
 from dianet_ray.progress import Progress
-from dianet_ray.protocol.correction import corrected
+from dianet_ray.protocol.correction import Choices
 from dianet_ray.protocol.ladder import EXHAUSTIVE, Ladder, default_ladder
 from dianet_ray.protocol.metrics import scores
 from dianet_ray.protocol.predictions import classify, subject_confusions
@@ -67,7 +67,9 @@ def measure(matrix: Matrix, ladder: Ladder, order: Sequence[int], seed: int) -> 
     ]
     truth = float(matrix.truth[order[champion]])
     score = float(scores(rungs[-1][champion].sum(axis=(0, 1)))[OBJECTIVE])
-    alone, found = (corrected(one, OBJECTIVE, seed=seed)[OBJECTIVE] for one in (rungs[-1:], rungs))
+    alone, found = (
+        Choices(one, OBJECTIVE, seed=seed).score()[OBJECTIVE] for one in (rungs[-1:], rungs)
+    )
     return Errors(
         naive=score - truth,
         loso_alone=alone.estimate - truth,

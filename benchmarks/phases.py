@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from dianet_ray.protocol.metrics import scores
-from dianet_ray.protocol.predictions import classify, quantiles, subject_confusions
+from dianet_ray.protocol.predictions import quantiles
 from dianet_ray.protocol.standing import standing_of
 from dianet_ray.protocol.study import Study
 from dianet_ray.search.study_file import load_study
@@ -32,9 +32,7 @@ def confusions(study: Study) -> dict[tuple[str, str], np.ndarray]:
     """Count per variant and subject: (S, C, C)."""
     standing = standing_of(study)
     return {
-        (c.settings.phases, c.settings.fusion): subject_confusions(
-            study.clips, classify(standing.pooled(c.number)), len(study.classes)
-        )[1]
+        (c.settings.phases, c.settings.fusion): standing.confusions(c.number)
         for c in standing.complete()
     }
 

@@ -96,7 +96,9 @@ def search_with_kills(images, path, n_kills, rng):
 
 def test_a_driver_that_is_killed_resumes_to_the_same_study(images, whole, tmp_path):
     path = tmp_path / "study"
-    search_with_kills(images, path, 1, random.Random(0))
+    # Slowly, so that it has seconds of work left when it is killed.
+    kill_after(start(images, path, 2, seconds="0.5"), path, 9)
+    finish(start(images, path, 2))
     assert len(load_study(path).spans) == 2, "the driver was not killed"
     check_equal(path, whole)
 

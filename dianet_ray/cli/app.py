@@ -313,9 +313,7 @@ def report(
     the optimism of choosing the best of many configurations.
     """
     if compare is not None or len(studies) > 1:
-        if html is not None or predictions is not None:
-            raise InputError("--html and --predictions are of one study without --compare")
-        _compare(studies, compare, as_json=as_json)
+        _compare(studies, compare, files=[html, predictions], as_json=as_json)
         return
     (study,) = studies
     from dianet_ray.cli.publishing import write_page
@@ -341,19 +339,15 @@ def report(
             out.print(f"written: {path.absolute()}")
 
 
-def _compare(studies: list[Path], wanted: str | None, *, as_json: bool) -> None:
-    """Compare the champions of studies, or what is wanted of one."""
-    from dianet_ray.protocol.standing import standing_of
-    from dianet_ray.report.contrasts import contrasts, of_champions, of_study
+def _compare(
+    studies: list[Path], wanted: str | None, *, files: list[Path | None], as_json: bool
+) -> None:
+    from dianet_ray.cli.comparing import compare
     from dianet_ray.report.terminal import render_contrasts
-    from dianet_ray.search.study_file import load_study
 
-    if wanted is not None and len(studies) > 1:
-        raise InputError(f"--compare is of one study: got {len(studies)} studies")
-    standings = [standing_of(load_study(study)) for study in studies]
-    found = contrasts(
-        of_champions(standings) if wanted is None else of_study(standings[0], wanted)
-    )
+    if any(files):
+        raise InputError("--html and --predictions are of one study without --compare")
+    found = compare(studies, wanted)
     if as_json:
         print_json(to_plain(found))
     else:

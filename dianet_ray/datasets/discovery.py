@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
+import re
 import unicodedata
 from collections.abc import Callable, Collection, Iterator, Sequence
-from fnmatch import fnmatch
 from pathlib import Path, PureWindowsPath
 
 from dianet_ray.datasets.annotations import ClipName
 from dianet_ray.errors import InputError, one_line
-from dianet_ray.imaging.frames import FrameError, frame_numbers, is_video
+from dianet_ray.imaging.frames import FolderError, FrameError, frame_numbers, is_video
 from dianet_ray.progress import some
 
 _MACOS_COPY = "__MACOSX"  # holds the metadata of every file that macOS packed, under its name
@@ -38,8 +37,8 @@ def sheets_below(root: Path, patterns: Sequence[str]) -> list[Path]:
 
 def files_like(root: Path, pattern: str, depth: str = "") -> list[Path]:
     """List what has a name like a pattern, in any case: Windows calls tables .CSV and .XLSX."""
-    wanted = pattern.lower()
-    return [path for path in sorted(root.glob(f"{depth}*")) if fnmatch(path.name.lower(), wanted)]
+    any_case = re.sub("[a-zA-Z]", lambda at: f"[{at[0].lower()}{at[0].upper()}]", pattern)
+    return sorted(root.glob(depth + any_case))
 
 
 def has_file_like(root: Path, patterns: Sequence[str]) -> bool:
@@ -168,10 +167,18 @@ def other_folders(root: Path, found: Collection[Path]) -> list[Path]:
     for at, folders, _ in os.walk(root):
         here = Path(at)
         folders[:] = sorted(name for name in folders if here / name not in clips)
-        with contextlib.suppress(FrameError):
-            if here not in clips and frame_numbers(here):
-                others.append(here)
+        if here not in clips and _holds_frames(here):
+            others.append(here)
     return others
+
+
+def _holds_frames(folder: Path) -> bool:
+    try:
+        return bool(frame_numbers(folder))
+    except FolderError:
+        return False
+    except FrameError:  # several of one number
+        return True
 
 
 def _candidates(root: Path, place: Place) -> Iterator[Path]:

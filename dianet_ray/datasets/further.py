@@ -80,7 +80,7 @@ def _spans(row: SheetRow) -> Iterator[tuple[Span, tuple[str, str]]]:
     """List the row's further spans, each with its two cells as text."""
     for k in _NUMBERED:
         cells = row.text(f"onset{k}"), row.text(f"offset{k}")
-        # Some copies fill empty cells. Anything else is a clip, to be counted at least.
+        # Empty cells may be filled in. Anything else is a clip, to be counted at least.
         if not {plain_title(cell) for cell in cells} <= _EMPTY:
             yield (row.frame(f"onset{k}"), row.frame(f"offset{k}")), cells
 

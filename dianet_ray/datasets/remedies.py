@@ -36,17 +36,14 @@ def find_remedies(
         for row in judged:
             if row.state != LEFT_OUT and row.clip_id in flags:
                 flags[row.clip_id].append(flag)
-    if flags:
-        for n in filter(lambda n: n > rules.fill_gaps, _GAPS):
-            for row in judge(replace(rules, fill_gaps=n), corrected):
-                mine = flags.get(row.clip_id)
-                if mine is not None and row.state != LEFT_OUT and not _fills_gaps(mine):
-                    mine.append(f"{_FILL_GAPS} {n}")
-    return {clip_id: tuple(found) for clip_id, found in flags.items() if found}
+    least = {clip_id: _with_least_gap(found) for clip_id, found in flags.items()}
+    return {clip_id: found for clip_id, found in least.items() if found}
 
 
-def _fills_gaps(flags: Sequence[str]) -> bool:
-    return any(flag.startswith(_FILL_GAPS) for flag in flags)
+def _with_least_gap(flags: Sequence[str]) -> tuple[str, ...]:
+    """Keep of the flags that fill gaps the first one, which fills least."""
+    gaps = [flag for flag in flags if flag.startswith(_FILL_GAPS)]
+    return tuple(flag for flag in flags if flag not in gaps[1:])
 
 
 def _with_other_flags(
@@ -58,6 +55,9 @@ def _with_other_flags(
     if rules.apex == "annotated":
         for rule in _APEX_RULES:
             yield f"--apex {rule}", judge(replace(rules, apex=rule), corrected)
+    for n in _GAPS:
+        if n > rules.fill_gaps:
+            yield f"{_FILL_GAPS} {n}", judge(replace(rules, fill_gaps=n), corrected)
 
 
 def _published(loaded: Loaded) -> Corrected | None:

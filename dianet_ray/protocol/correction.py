@@ -31,13 +31,6 @@ class Corrected(Record):
     ci95: Interval
 
 
-def corrected(
-    rungs: Sequence[Mapping[int, np.ndarray]], objective: str, *, seed: int, n: int = 1000
-) -> dict[str, Corrected]:
-    """Estimate what the chosen configuration scores on new subjects: `Choices.score`."""
-    return Choices(rungs, objective, seed=seed, n=n).score()
-
-
 class Choices:
     """The choice, repeated on resampled subjects (BBC-CV over subjects).
 

@@ -14,7 +14,8 @@ import numpy as np
 from dianet_ray.artefacts import Record
 from dianet_ray.protocol.comparison import Basis, Comparison, Memory
 from dianet_ray.protocol.decisions import Decisions, Entry
-from dianet_ray.protocol.predictions import classify, interval, pooled_score, subject_confusions
+from dianet_ray.protocol.metrics import scores
+from dianet_ray.protocol.predictions import classify, interval, subject_confusions
 from dianet_ray.protocol.results import Training
 from dianet_ray.protocol.study import Configuration, State, Study
 
@@ -98,15 +99,22 @@ class Standing:
 
     def score(self, number: int, steps: int | None = None) -> Score:
         """Score a complete configuration by the objective, at a point (default: its best)."""
-        study, n_classes = self.study, len(self.study.classes)
-        probabilities = study.pooled(number, steps=steps or self.best_steps(number))
-        value = pooled_score(
-            study.labels(), probabilities, n_classes=n_classes, objective=study.objective
-        )
-        _, confusions = subject_confusions(study.clips, classify(probabilities), n_classes)
-        found = interval(confusions, study.identity.seed, n=N_QUICK_REPLICATES)
-        low, high = found[study.objective]
+        study, counts = self.study, self.confusions(number, steps=steps)
+        value = float(scores(counts.sum(axis=0))[study.objective])
+        low, high = interval(counts, study.identity.seed, n=N_QUICK_REPLICATES)[study.objective]
         return Score(value, low, high)
+
+    def confusions(
+        self, number: int, rung: int | None = None, *, steps: int | None = None
+    ) -> np.ndarray:
+        """Count held-out predictions of a finished rung by subject: (S, C, C) int64.
+
+        Subjects are in sorted order, classes true (rows) and predicted. By default of LOSO, at
+        the best point.
+        """
+        study = self.study
+        pooled = study.pooled(number, rung, steps or self.best_steps(number, rung))
+        return subject_confusions(study.clips, classify(pooled), len(study.classes))[1]
 
     def is_surplus(self, training: Training) -> bool:
         """Say whether a training is surplus: no decision, score or report reads it."""

@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass, replace
 
-import numpy as np
-
 from dianet_ray.artefacts import METRICS
 from dianet_ray.errors import InputError
 from dianet_ray.progress import count
 from dianet_ray.protocol.paired import differences, holm
-from dianet_ray.protocol.predictions import classify, subject_confusions
 from dianet_ray.protocol.standing import Standing
 from dianet_ray.report.champion import scores_of
 from dianet_ray.report.records import Adjusted, Contrast, Contrasts
@@ -28,12 +25,6 @@ class Contender:
     name: str
     standing: Standing
     number: int
-
-    def counts(self) -> np.ndarray:
-        """Count its held-out predictions at its best point: (S, C, C) by subject."""
-        study = self.standing.study
-        predicted = classify(self.standing.pooled(self.number))
-        return subject_confusions(study.clips, predicted, len(study.classes))[1]
 
 
 def of_study(standing: Standing, wanted: str) -> list[Contender]:
@@ -132,7 +123,7 @@ def of_champions(standings: Sequence[Standing]) -> list[Contender]:
 def contrasts(contenders: Sequence[Contender]) -> Contrasts:
     """Compare the first of two or more contenders with each of the others."""
     study = contenders[0].standing.study
-    first, *others = (one.counts() for one in contenders)
+    first, *others = (one.standing.confusions(one.number) for one in contenders)
     found = [differences(first, other, study.identity.seed) for other in others]
     adjusted = {metric: holm([one[metric].p for one in found]) for metric in METRICS}
     return Contrasts(

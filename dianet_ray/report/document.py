@@ -37,15 +37,9 @@ def summarise(standing: Standing) -> Report:
     # Counting predictions is most of the work, so every section reads the same counts.
     counts = [_finished(standing, rung) for rung in range(len(study.rungs))]
     configs = tuple(_configuration(standing, one, counts) for one in study.configurations)
-    chance, chosen = _chance(standing, winner), None
-    found = against = None
-    others: dict[str, Scores] = {}
-    if winner is not None:
-        chosen = champion.choices(study, counts)
-        counted = counts[-1][winner.number]
-        found = champion.describe(standing, winner, counted, chance, chosen)
-        others = as_others_count(counted)
-        against = champion.defaults(study, winner, counts[-1], chosen)
+    chance = _chance(standing, winner)
+    best = counts[-1][winner.number] if winner else None
+    chosen = champion.choices(study, counts) if winner else None
     return Report(
         study=study.name,
         dataset=_dataset(study),
@@ -60,9 +54,11 @@ def summarise(standing: Standing) -> Report:
         flow=savings.flow(standing),
         fidelity=() if winner is None else fidelity(standing, winner, counts),
         chance=chance,
-        champion=found,
-        defaults=against,
-        as_others_count=others,
+        champion=(
+            champion.describe(standing, winner, best, chance, chosen) if winner and best else None
+        ),
+        defaults=champion.defaults(study, winner, counts[-1], chosen) if winner else None,
+        as_others_count=as_others_count(best) if best else {},
         settings_effect=_effects(study, configs),
         configs=configs,
         failures=standing.failures(),
@@ -78,12 +74,8 @@ def _finished(standing: Standing, rung: int) -> Counts:
 
 
 def _counted(standing: Standing, number: int, rung: int) -> Counted:
-    study, points = standing.study, standing.study.points(number, rung)
-    counts = []
-    for steps in points:
-        predicted = predictions.classify(study.pooled(number, rung, steps))
-        found = predictions.subject_confusions(study.clips, predicted, len(study.classes))
-        counts.append(found[1])
+    points = standing.study.points(number, rung)
+    counts = [standing.confusions(number, rung, steps=steps) for steps in points]
     return Counted(points, np.stack(counts), points.index(standing.best_steps(number, rung)))
 
 

@@ -232,7 +232,8 @@ def experiment_id(client: MlflowClient, name: str, location: str | None) -> str:
 def _find_artifacts(recorded: str, name: str, wanted: str) -> None:
     """Make the folder of an experiment's artifacts again where it is gone, and say where it is.
 
-    MLflow fixes it when the experiment is made. It is gone when the store was moved or copied.
+    MLflow fixes it when the experiment is made. It is gone where the store was moved, or is used
+    from another machine.
     """
     if urlsplit(recorded).scheme not in ("", "file"):
         return
@@ -247,13 +248,13 @@ def _find_artifacts(recorded: str, name: str, wanted: str) -> None:
         folder.mkdir(parents=True)
     except OSError as error:
         raise InputError(
-            f"the store keeps the artifacts of experiment {name} in {folder}, as before it was "
-            f"moved, and that cannot be made: {error.strerror}; {way_out}, or fetch models with "
-            "dianet-ray collect --study, which needs no store"
+            f"the store keeps the artifacts of experiment {name} in {folder}, which is not there "
+            f"(was it moved?) and cannot be made: {error.strerror}; {way_out}, or fetch models "
+            "with dianet-ray collect --study, which needs no store"
         ) from None
     logger.warning(
-        "the store keeps the artifacts of experiment %s in %s, as before it was moved: they are "
-        "written there; %s",
+        "the store keeps the artifacts of experiment %s in %s, which was not there (was it "
+        "moved?): they are written there; %s",
         name,
         folder,
         way_out,

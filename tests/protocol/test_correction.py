@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from dianet_ray.artefacts import METRICS
-from dianet_ray.protocol.correction import Choices, Corrected, corrected
+from dianet_ray.protocol.correction import Choices, Corrected
 from dianet_ray.protocol.metrics import scores
 from dianet_ray.protocol.predictions import classify, subject_confusions
 from tests.support.studies import make_study
@@ -45,7 +45,7 @@ def test_on_noise_the_corrected_estimate_is_at_chance_and_the_naive_best_is_abov
     estimates, covered, naive = [], [], []
     for seed in range(30):
         counts = casme2_like(np.random.default_rng(seed))
-        found = corrected(alone(counts), "accuracy", seed=seed, n=500)["accuracy"]
+        found = Choices(alone(counts), "accuracy", seed=seed, n=500).score()["accuracy"]
         estimates.append(found.estimate)
         low, high = found.ci95
         covered.append(low <= chance <= high)
@@ -72,7 +72,7 @@ def test_with_signal_the_estimate_is_close_to_the_truth_and_below_the_naive_best
         winner = scores(counts.sum(axis=1))[objective].argmax()
         truth = true_score(accuracies[winner], objective)
         best = naive_best(counts, objective)
-        found = corrected(alone(counts), objective, seed=seed, n=300)[objective]
+        found = Choices(alone(counts), objective, seed=seed, n=300).score()[objective]
         assert found.estimate < best
         assert found.ci95[0] <= truth <= found.ci95[1]
         optimism.append(best - truth)
@@ -87,14 +87,14 @@ def test_a_clear_winner_needs_little_correction():
     gaps = []
     for seed in range(10):
         counts = casme2_like(generator, accuracies=accuracies)
-        found = corrected(alone(counts), "accuracy", seed=seed, n=300)["accuracy"]
+        found = Choices(alone(counts), "accuracy", seed=seed, n=300).score()["accuracy"]
         gaps.append(naive_best(counts, "accuracy") - found.estimate)
     assert np.mean(gaps) == pytest.approx(0, abs=0.005)
 
 
 def test_one_configuration_has_nothing_to_correct():
     counts = casme2_like(np.random.default_rng(1), accuracies=np.full(N_CONFIGS, 0.5))[:1]
-    found = corrected(alone(counts), "accuracy", seed=0)["accuracy"]
+    found = Choices(alone(counts), "accuracy", seed=0).score()["accuracy"]
     assert found.estimate == pytest.approx(naive_best(counts, "accuracy"), abs=0.01)
 
 
@@ -102,16 +102,16 @@ def test_the_objective_chooses_and_ties_go_to_the_lower_number():
     one = np.array([[[3, 0], [1, 0]]] * 3)  # accuracy 3/4, UAR 1/2
     other = np.array([[[2, 1], [0, 1]]] * 3)  # accuracy 3/4, UAR 5/6
     for pair, uar in [((one, other), 1 / 2), ((other, one), 5 / 6)]:
-        found = corrected(alone(np.array(pair)), "accuracy", seed=0)
+        found = Choices(alone(np.array(pair)), "accuracy", seed=0).score()
         assert found["uar"].estimate == pytest.approx(uar)
-        found = corrected(alone(np.array(pair)), "uar", seed=0)
+        found = Choices(alone(np.array(pair)), "uar", seed=0).score()
         assert found["uar"].estimate == pytest.approx(5 / 6)
 
 
 def test_replicates_that_draw_every_subject_are_skipped():
     # Of two subjects every second replicate draws both, and leaves none to score.
     counts = np.array([[np.diag([1, 1]), np.diag([1, 1])]])
-    assert corrected(alone(counts), "uf1", seed=0)["uf1"] == Corrected(1.0, (1.0, 1.0))
+    assert Choices(alone(counts), "uf1", seed=0).score()["uf1"] == Corrected(1.0, (1.0, 1.0))
 
 
 def test_the_estimate_depends_on_the_seed_alone():
@@ -119,8 +119,9 @@ def test_the_estimate_depends_on_the_seed_alone():
     counts = np.array(
         [subject_confusions(study.clips, classify(study.pooled(n)), 3)[1] for n in range(5)]
     )
-    assert corrected(alone(counts), "uf1", seed=0) == corrected(alone(counts), "uf1", seed=0)
-    assert corrected(alone(counts), "uf1", seed=0) != corrected(alone(counts), "uf1", seed=1)
+    first, again, other = (Choices(alone(counts), "uf1", seed=seed).score() for seed in (0, 0, 1))
+    assert first == again
+    assert first != other
 
 
 def test_points_are_a_choice_like_configurations():
@@ -128,8 +129,8 @@ def test_points_are_a_choice_like_configurations():
     gaps = []
     for seed in range(20):
         counts = casme2_like(np.random.default_rng(seed))[:8]
-        as_points = corrected([{0: counts}], "accuracy", seed=seed, n=300)
-        as_settings = corrected(alone(counts), "accuracy", seed=seed, n=300)
+        as_points = Choices([{0: counts}], "accuracy", seed=seed, n=300).score()
+        as_settings = Choices(alone(counts), "accuracy", seed=seed, n=300).score()
         assert as_points == as_settings
         gaps.append(naive_best(counts, "accuracy") - as_points["accuracy"].estimate)
     assert np.mean(gaps) > 0.01

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dianet_ray.protocol.comparison import Basis, Comparison
-from dianet_ray.protocol.correction import corrected
+from dianet_ray.protocol.correction import Choices
 from dianet_ray.protocol.decisions import Decisions
 from dianet_ray.protocol.folds import Clip
 from dianet_ray.protocol.ladder import KEEP, Rung, default_ladder
@@ -111,7 +111,7 @@ class Errors:
             truth = true_score(accuracies[champion], objective)
             score = scores(finished[-1][champion].sum(axis=(0, 1)))[objective]
             alone, found = (
-                corrected(rungs, objective, seed=seed, n=300)[objective]
+                Choices(rungs, objective, seed=seed, n=300).score()[objective]
                 for rungs in (finished[-1:], finished)
             )
             self.naive.append(score - truth)
@@ -148,10 +148,11 @@ def test_where_all_are_promoted_only_the_sum_of_the_scores_chooses():
     rungs = [
         {n: subject_confusions(clips, one[n], 5)[1][None] for n in range(8)} for one in predicted
     ]
-    found = corrected(rungs, "uf1", seed=3)
+    found = Choices(rungs, "uf1", seed=3).score()
     # With equal rungs, choosing by twice the LOSO score is choosing by the LOSO score.
-    assert corrected([rungs[1], rungs[1]], "uf1", seed=3) == corrected(rungs[1:], "uf1", seed=3)
-    assert found != corrected(rungs[1:], "uf1", seed=3)
+    once = Choices(rungs[1:], "uf1", seed=3).score()
+    assert Choices([rungs[1], rungs[1]], "uf1", seed=3).score() == once
+    assert found != once
 
 
 def test_a_rung_whose_scores_say_nothing_of_loso_corrects_little():
@@ -167,7 +168,7 @@ def test_a_rung_whose_scores_say_nothing_of_loso_corrects_little():
         ]
         best = sorted(rungs[0], key=lambda n: -np.trace(rungs[0][n].sum(axis=(0, 1))))[:4]
         rungs[1] = {n: rungs[1][n] for n in sorted(best)}
-        loso_alone = corrected(rungs[1:], "accuracy", seed=seed, n=300)["accuracy"]
-        found = corrected(rungs, "accuracy", seed=seed, n=300)["accuracy"]
+        loso_alone = Choices(rungs[1:], "accuracy", seed=seed, n=300).score()["accuracy"]
+        found = Choices(rungs, "accuracy", seed=seed, n=300).score()["accuracy"]
         shifts.append(loso_alone.estimate - found.estimate)
     assert np.mean(shifts) == pytest.approx(0, abs=0.01)

@@ -248,7 +248,7 @@ def moved_store(tmp_path):
 def test_in_a_store_that_was_moved_it_is_said_where_the_artifacts_go(tmp_path, caplog):
     client, experiment, location = moved_store(tmp_path)
     assert store.experiment_id(client, "moved", location) == experiment
-    assert f"in {tmp_path}/old/mlflow-artifacts, as before it was moved" in caplog.text
+    assert f"in {tmp_path}/old/mlflow-artifacts, which was not there" in caplog.text
     assert f"in {tmp_path}/new/mlflow-artifacts, write" in caplog.text
     assert (tmp_path / "old" / "mlflow-artifacts").is_dir()
     caplog.clear()

@@ -15,7 +15,7 @@ from dianet_ray.datasets.further import further_columns
 from dianet_ray.datasets.release import Release, same_names, subject_rule
 
 _LABELS = {"ne": "negative", "po": "positive", "su": "surprise"}
-# Some copies write neg, pos or the whole word.
+# As published: ne, po, sur. Folders that people named neg, pos or surprise are no other clips.
 _CLIP = re.compile(r"(s\d+)_(neg?|negative|pos?|positive|sur|surprise)_\d+", re.IGNORECASE)
 _subject = subject_rule(r"(?:sub|s)?0*(\d+)", "s{}")
 

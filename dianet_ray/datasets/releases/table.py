@@ -47,28 +47,13 @@ COLUMNS: Columns = {
         *("video", "video name", "video path"),
     ),
     "subject": (
-        *(
-            "subject",
-            "subjects",
-            "subject id",
-            "subject name",
-            "subject no",
-            "subject number",
-            "subj",
-        ),
-        *("subj id", "sub", "sub id", "participant", "participant id", "person", "person id"),
+        *("subject", "subjects", "subject id", "subject name", "subject no", "subject number"),
+        *("subj", "subj id", "sub", "sub id", "participant", "participant id"),
+        *("person", "person id"),
     ),
     "label": (
-        *(
-            "label",
-            "labels",
-            "emotion",
-            "emotions",
-            "emotion class",
-            "emotion label",
-            "estimated emotion",
-        ),
-        *("class", "class label"),
+        *("label", "labels", "emotion", "emotions", "emotion class", "emotion label"),
+        *("estimated emotion", "class", "class label"),
     ),
     # `first` and `last` alone may be names.
     "onset": (*_moments("onset", "start", "begin"), "first frame"),
