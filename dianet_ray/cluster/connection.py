@@ -8,12 +8,12 @@ from __future__ import annotations
 import logging
 import os
 import re
-import socket
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from dianet_ray.cluster.listening import TOKEN, check_listening, token_error
 from dianet_ray.cluster.scratch import check_loopback, scratch_folder
 from dianet_ray.errors import InputError, one_line
 from dianet_ray.processors import processors
@@ -26,15 +26,6 @@ ADDRESS_VARIABLE = "RAY_ADDRESS"
 SUPPORTED_RAY = "2.60"
 SUPPORTED_PYTHON = "3.11 to 3.13"
 LOCAL, AUTO = "local", "auto"
-KNOCK_S = 4.0
-"""How long an address may take to accept a connection, and then to answer."""
-_SETTINGS = b"\4"
-"""The type of a frame of HTTP/2: the first one that a server sends (RFC 9113, 3.4)."""
-
-_TOKEN = (
-    "RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH (else ~/.ray/auth_token) "
-    "with the token that the cluster's head was started with"
-)
 
 
 class Bundle(NamedTuple):
@@ -153,7 +144,7 @@ def connected(address: str | None, *, n_cpus: int | None = None) -> Iterator[Clu
     address = named_address(address)
     check_ray(ray.__version__)
     check_protocol(address)
-    _check_listening(address)
+    check_listening(address)
     with ExitStack() as stack:
         options: dict[str, Any] = {}
         if address == LOCAL:
@@ -182,7 +173,7 @@ def _join(address: str, n_cpus: int | None, options: dict[str, Any]) -> None:
         # Workers log nothing here: their lines would break into our progress line.
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **options)
     except ray.exceptions.AuthenticationError:
-        raise InputError(f"the cluster at {address} requires a token: set {_TOKEN}") from None
+        raise token_error(address) from None
     except ConnectionError as error:  # also raised for a wrong or missing token
         if address == AUTO:
             raise InputError(
@@ -191,7 +182,7 @@ def _join(address: str, n_cpus: int | None, options: dict[str, Any]) -> None:
             ) from None
         raise InputError(
             f"no Ray cluster answers at {address}: {one_line(error)}; if it requires a token, set "
-            f"{_TOKEN}"
+            f"{TOKEN}"
         ) from None
     except (RuntimeError, ValueError, OSError) as error:
         raise _unusable(address, error) from None
@@ -239,43 +230,6 @@ def _unusable(address: str, error: Exception) -> InputError:
     if address == LOCAL:
         return InputError(f"a local Ray cannot start: {one_line(error)}")
     return InputError(f"no Ray cluster answers at {address}: {one_line(error)}")
-
-
-def _check_listening(address: str) -> None:
-    """Refuse an address where nothing listens, or something else than Ray.
-
-    Ray itself would try for half a minute and print twenty warnings; where a web server answers,
-    as on the dashboard's port, it never ends.
-    """
-    host, _, port = address.rpartition(":")
-    # `auto` and `local` hold no port; Ray resolves them.
-    if not (host and port.isdigit()):
-        return
-    try:
-        with socket.create_connection((host.strip("[]"), int(port)), KNOCK_S) as there:
-            answer = _greet(there)
-    except (OSError, OverflowError, UnicodeError) as error:
-        raise InputError(f"no Ray cluster answers at {address}: {one_line(error)}") from None
-    uses_tls = os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true")  # as Ray reads it
-    if answer.startswith(b"HTTP/1"):
-        raise InputError(
-            f"no Ray cluster answers at {address}: a web server does, as on the port of Ray's "
-            f"dashboard; the cluster's own port is usually 6379: --address {host}:6379"
-        )
-    if answer[3:4] != _SETTINGS and not uses_tls:
-        raise InputError(
-            f"no Ray cluster answers at {address}: something else listens there; the cluster's "
-            "own port is usually 6379"
-        )
-
-
-def _greet(there: socket.socket) -> bytes:
-    """Begin to speak HTTP/2, which Ray's gRPC servers answer with the same frame."""
-    there.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0" + _SETTINGS + b"\0" * 5)
-    try:
-        return there.recv(9)
-    except TimeoutError:
-        return b""
 
 
 def living_nodes(nodes: Sequence[Mapping[str, Any]]) -> tuple[Bundle, ...]:

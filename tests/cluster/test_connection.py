@@ -1,5 +1,6 @@
 """A trial runs on one node, so what fits is counted node by node."""
 
+import concurrent.futures
 import contextlib
 import os
 import platform
@@ -9,6 +10,7 @@ import sys
 import threading
 from pathlib import Path
 
+import grpc
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,6 +26,7 @@ from dianet_ray.cluster.connection import (
     local_cluster,
     n_workers,
 )
+from dianet_ray.cluster.listening import check_listening
 from dianet_ray.errors import InputError
 
 ROOT = Path(__file__).parents[2]
@@ -169,12 +172,56 @@ def test_the_port_of_the_dashboard_is_refused_with_the_right_one():
 
 @pytest.mark.parametrize("reply", [None, b"SSH-2.0-OpenSSH_9.2\r\n"])
 def test_what_listens_and_is_no_ray_is_refused(reply, monkeypatch):
-    monkeypatch.setattr("dianet_ray.cluster.connection.KNOCK_S", 0.5)
+    monkeypatch.setattr("dianet_ray.cluster.listening.KNOCK_S", 0.5)
     with (
         answering(reply) as address,
         pytest.raises(InputError, match="something else listens there"),
     ):
         connected(address).__enter__()
+
+
+@contextlib.contextmanager
+def grpc_server(code=None):
+    """Serve no method; with a code, end each call with it."""
+
+    class Refusing(grpc.GenericRpcHandler):
+        def service(self, handler_call_details):
+            return grpc.unary_unary_rpc_method_handler(
+                lambda request, context: context.abort(code, "refused")
+            )
+
+    server = grpc.server(concurrent.futures.ThreadPoolExecutor(1))
+    if code is not None:
+        server.add_generic_rpc_handlers((Refusing(),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        server.stop(None)
+
+
+def test_a_grpc_server_that_is_not_rays_is_refused_before_ray_tries(monkeypatch):
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")  # Ray asks directly
+    with (
+        grpc_server() as address,
+        pytest.raises(InputError, match="something else listens there"),
+    ):
+        check_listening(address)
+
+
+def test_a_cluster_with_a_token_is_refused_before_ray_tries(monkeypatch):
+    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+    with grpc_server(grpc.StatusCode.UNAUTHENTICATED) as address:
+        with pytest.raises(InputError, match="requires a token: set RAY_AUTH_MODE=token"):
+            check_listening(address)
+        monkeypatch.setenv("RAY_AUTH_MODE", "token")
+        check_listening(address)  # whether the token is the right one is Ray's to say
+
+
+def test_a_head_that_starts_again_is_left_to_ray():
+    with grpc_server(grpc.StatusCode.UNAVAILABLE) as address:
+        check_listening(address)
 
 
 def test_a_missing_token_is_one_line_that_says_where_it_comes_from(tmp_path):
@@ -220,7 +267,7 @@ def test_a_cluster_of_other_versions_is_one_line_with_both(monkeypatch):
         utils.check_version_info(there, "here")
 
     monkeypatch.setattr("ray.init", mismatch)
-    monkeypatch.setattr("dianet_ray.cluster.connection._check_listening", lambda address: None)
+    monkeypatch.setattr("dianet_ray.cluster.connection.check_listening", lambda address: None)
     with pytest.raises(InputError) as error, connected("head:6379"):
         pass
     here = f"this command has Ray 2.60.0 and Python {platform.python_version()}"
