@@ -83,7 +83,7 @@ bench: $(DEV) ## run the benchmarks
 	$(BIN)/python -m benchmarks.stacking
 	$(BIN)/python -m benchmarks.synth_difficulty
 	$(BIN)/python -m benchmarks.search_cost
-	$(BIN)/python -m benchmarks.correction
+	$(BIN)/python -m benchmarks.honesty
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

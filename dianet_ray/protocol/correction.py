@@ -1,8 +1,8 @@
 """Correct the champion's score for having been chosen.
 
-The best of many scores on the same subjects is optimistic. BBC-CV (bootstrap bias corrected
-cross-validation) repeats the choice on resampled subjects and scores the chosen configuration on
-the subjects left out. It needs predictions alone, no further training.
+The best of many scores on the same subjects is optimistic. Here the choice is repeated on subjects
+that are weighed anew. What is chosen is scored on subjects that are weighed the other way, as if
+others had been asked. It needs predictions alone, no further training.
 docs/decisions.md: Correcting for the search.
 """
 
@@ -16,8 +16,11 @@ import numpy as np
 
 from dianet_ray.artefacts import METRICS, Record
 from dianet_ray.protocol.metrics import scores
-from dianet_ray.protocol.predictions import Interval, quantiles
+from dianet_ray.protocol.predictions import COVERAGE, Interval
 from dianet_ray.settings import derive_seed
+
+TILT = 0.5
+"""The variance of the subjects' weights, in parts of that of a bootstrap."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,17 +35,19 @@ class Corrected(Record):
 
 
 class Choices:
-    """The choice, repeated on resampled subjects (BBC-CV over subjects).
+    """The choice, repeated on subjects that are weighed at random: a coupled bootstrap.
 
-    Each replicate draws subjects with replacement, chooses the configuration with the best mean
-    score over all rungs on them (ties to the lower number), each rung read at the point that is
-    best on them, and scores it, in LOSO, on the subjects that were not drawn. Replicates that
-    drew every subject are skipped. Reference: Tsamardinos, Greasidou and Borboudakis 2018,
-    https://doi.org/10.1007/s10994-018-5714-4.
+    Each replicate weighs the subjects anew, chooses the configuration with the best mean score
+    over all rungs (ties to the lower number), each rung read at the point that is best, and scores
+    it, in LOSO, by the mirrored weights. Let d be how much the weights raise a score, less what
+    they raise it by on average. The mirrored score is the score on all subjects less
+    d N / (N - 1) / `TILT`. Its error is not correlated with what chose (Oliveira, Lei and
+    Tibshirani 2021, Unbiased risk estimation in the normal means problem via coupled bootstrap
+    techniques, https://arxiv.org/abs/2111.09447).
 
-    Under a ladder only promoted configurations have LOSO predictions. They were promoted for
-    their predictions on all subjects, those left out included. `_optimism` estimates what that
-    adds to a score, and is subtracted. Dropped configurations cannot be chosen.
+    Under a ladder only promoted configurations have LOSO predictions. They were promoted by
+    unweighed scores, from which mirrored ones are not free. `_optimism` estimates what that adds
+    to a score, and is subtracted. Dropped configurations cannot be chosen.
     docs/decisions.md: Correction under the ladder.
 
     Args:
@@ -65,79 +70,112 @@ class Choices:
         n_subjects = next(iter(rungs[-1].values())).shape[1]
         generator = np.random.default_rng(derive_seed(seed, "corrected"))
         drawn = generator.multinomial(n_subjects, np.full(n_subjects, 1 / n_subjects), size=n)
-        drawn = drawn[(drawn == 0).any(axis=1)]  # else no subject is left out to score on
-        bagged = [_Bagged.of(found, drawn, objective) for found in rungs]
-        means = list(accumulate(bagged, _Bagged.joined))
+        weights = 1 + np.sqrt(TILT) * (drawn - 1)
+        weighed = [_Weighed.of(found, weights, objective) for found in rungs]
+        means = list(accumulate(weighed, _Weighed.joined))
         winners = means[-1].best(objective)
-        self._loso = bagged[-1]
-        self._scores = {}  # of the chosen ones on the subjects left out, by metric: (B,)
+        self._loso = weighed[-1]
+        self._without_each = _without_each(rungs[-1], objective)
+        self._champion = means[-1].champion(objective)
+        self._estimates = {}  # by metric
         for metric in METRICS:
             values = self._loso.at(winners, metric)
             for mean, above in pairwise(means):
                 values = values - _optimism(mean, above.numbers, self._loso, objective, metric)
-            self._scores[metric] = values
+            self._estimates[metric] = float(values.mean())
 
     def score(self) -> dict[str, Corrected]:
-        """Return, for each of METRICS, the mean of the replicates' scores and their interval."""
-        # A difference of estimates may leave the range of a score.
-        return {m: _summed_up(values.clip(0.0, 1.0)) for m, values in self._scores.items()}
+        """Return, for each of METRICS, the corrected score of the champion."""
+        mine = self._without_each[self._champion]
+        return {
+            metric: _around(estimate, mine[metric], least=0.0)
+            for metric, estimate in self._estimates.items()
+        }
 
     def gain(self, reference: int) -> dict[str, Corrected]:
-        """Do the same for the scores less those of a configuration that finished LOSO.
+        """Do the same for the champion's score less that of a configuration that finished LOSO.
 
-        Both are scored on the same subjects left out. The reference was chosen by nothing.
+        Of the reference only the point was chosen.
         """
         (place,) = self._loso.places([reference])
+        mine, other = (self._without_each[number] for number in (self._champion, reference))
         return {
-            metric: _summed_up((values - self._loso.outside[metric][:, place]).clip(-1.0, 1.0))
-            for metric, values in self._scores.items()
+            metric: _around(
+                estimate - float(self._loso.mirrored[metric][:, place].mean()),
+                mine[metric] - other[metric],
+                least=-1.0,
+            )
+            for metric, estimate in self._estimates.items()
         }
 
 
-def _summed_up(values: np.ndarray) -> Corrected:
-    return Corrected(float(values.mean()), quantiles(values))
+def _without_each(
+    found: Mapping[int, np.ndarray], objective: str
+) -> dict[int, dict[str, np.ndarray]]:
+    """Score configurations, each at its best point, without each of S subjects: (S,) by metric."""
+    scored = {}
+    for number, counts in found.items():
+        best = counts[int(scores(counts.sum(axis=1))[objective].argmax())]
+        scored[number] = scores(best.sum(axis=0) - best, present_only=True)
+    return scored
+
+
+def _around(estimate: float, without_each: np.ndarray, *, least: float) -> Corrected:
+    """Put an interval around an estimate: Student's t times the jackknife's standard error.
+
+    The replicates' own quantiles would be a third too wide: they score a third of the subjects.
+    Reference: Efron and Tibshirani 1993, An Introduction to the Bootstrap, chapter 11.
+    """
+    from scipy.special import stdtrit  # takes a moment, which `--help` need not wait for
+
+    n = len(without_each)
+    error = float(np.sqrt((n - 1) * without_each.var()))
+    half = float(stdtrit(n - 1, COVERAGE[1])) * error
+    ends = (max(estimate - half, least), min(estimate + half, 1.0))
+    return Corrected(min(max(estimate, least), 1.0), ends)
 
 
 @dataclass(frozen=True, slots=True)
-class _Bagged:
+class _Weighed:
     """Scores of K configurations, by metric, averaged over `n_rungs` rungs.
 
-    `whole` (K,): on all subjects. `inside` (B, K): on the subjects that each of B replicates drew.
-    `outside` (B, K): on the subjects that it did not draw.
+    `whole` (K,): on all subjects. `tilted` (B, K): by the weights of each of B replicates.
+    `mirrored` (B, K): by the mirrored weights.
     """
 
     numbers: tuple[int, ...]
     whole: dict[str, np.ndarray]
-    inside: dict[str, np.ndarray]
-    outside: dict[str, np.ndarray]
+    tilted: dict[str, np.ndarray]
+    mirrored: dict[str, np.ndarray]
     n_rungs: int = 1
 
     @classmethod
-    def of(cls, found: Mapping[int, np.ndarray], drawn: np.ndarray, objective: str) -> _Bagged:
-        """Score a rung's configurations, (P, S, C, C) counts each, on (B, S) drawn subjects.
+    def of(cls, found: Mapping[int, np.ndarray], weights: np.ndarray, objective: str) -> _Weighed:
+        """Score a rung's configurations, (P, S, C, C) counts each, by (B, S) weights.
 
-        Each is read at its best point on the subjects drawn: the points are a choice as well.
+        Each is read at its best point by the weights: the points are a choice as well.
         """
-        everyone = np.ones((1, drawn.shape[1]))
+        n_subjects = weights.shape[1]
+        everyone = np.ones((1, n_subjects))
+        scale = n_subjects / (n_subjects - 1) / TILT
         columns = []
         for counts in found.values():
-            whole, inside, outside = (
-                _weighted(counts, weights) for weights in (everyone, drawn, drawn == 0)
-            )
-            best = inside[objective].argmax(axis=1)
+            whole, tilted = (_weighted(counts, one) for one in (everyone, weights))
+            mirrored = {m: whole[m] - scale * (of - of.mean(axis=0)) for m, of in tilted.items()}
+            best = tilted[objective].argmax(axis=1)
             column = _at(whole, whole[objective].argmax(axis=1))
-            columns.append((column, _at(inside, best), _at(outside, best)))
-        whole, inside, outside = (
+            columns.append((column, _at(tilted, best), _at(mirrored, best)))
+        whole, tilted, mirrored = (
             {m: np.stack([one[m] for one in part], axis=1) for m in METRICS}
             for part in zip(*columns, strict=True)
         )
-        return cls(tuple(found), {m: whole[m][0] for m in METRICS}, inside, outside)
+        return cls(tuple(found), {m: whole[m][0] for m in METRICS}, tilted, mirrored)
 
     def places(self, numbers: Sequence[int]) -> list[int]:
         """Return the columns of some configurations."""
         return [self.numbers.index(number) for number in numbers]
 
-    def joined(self, above: _Bagged) -> _Bagged:
+    def joined(self, above: _Weighed) -> _Weighed:
         """Average with the next rung, for the configurations that finished it."""
         places, n = self.places(above.numbers), self.n_rungs
 
@@ -146,22 +184,26 @@ class _Bagged:
         ) -> dict[str, np.ndarray]:
             return {m: (n * mine[m][..., places] + others[m]) / (n + 1) for m in METRICS}
 
-        return _Bagged(
+        return _Weighed(
             above.numbers,
             mean(self.whole, above.whole),
-            mean(self.inside, above.inside),
-            mean(self.outside, above.outside),
+            mean(self.tilted, above.tilted),
+            mean(self.mirrored, above.mirrored),
             n + 1,
         )
 
+    def champion(self, objective: str) -> int:
+        """Return the number of the best configuration on all subjects."""
+        return self.numbers[int(self.whole[objective].argmax())]
+
     def best(self, objective: str, among: Sequence[int] | None = None) -> np.ndarray:
-        """Return each replicate's best configuration on the subjects drawn: (B,) columns."""
+        """Return each replicate's best configuration: (B,) columns."""
         places = np.array(self.places(self.numbers if among is None else among))
-        return np.asarray(places[np.argmax(self.inside[objective][:, places], axis=1)])
+        return np.asarray(places[np.argmax(self.tilted[objective][:, places], axis=1)])
 
     def at(self, places: np.ndarray, metric: str) -> np.ndarray:
-        """Return scores on the subjects left out, for one column per replicate: (B,)."""
-        return np.asarray(self.outside[metric][np.arange(len(places)), places])
+        """Return mirrored scores, for one column per replicate: (B,)."""
+        return np.asarray(self.mirrored[metric][np.arange(len(places)), places])
 
 
 def _weighted(counts: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:
@@ -179,26 +221,26 @@ def _at(scored: Mapping[str, np.ndarray], points: np.ndarray) -> dict[str, np.nd
 
 
 def _optimism(
-    mean: _Bagged, promoted: Sequence[int], loso: _Bagged, objective: str, metric: str
+    mean: _Weighed, promoted: Sequence[int], loso: _Weighed, objective: str, metric: str
 ) -> np.ndarray:
-    """Estimate the optimism that promotion past a rung adds to LOSO scores outside: (B,).
+    """Estimate the optimism that promotion past a rung adds to mirrored LOSO scores: (B,).
 
-    In the rung's own scores it is seen directly: a replicate's best promoted configuration scores
-    more on the subjects left out than its best configuration of all. Let d be that difference.
+    In the rung's own scores it is seen directly: a replicate's best promoted configuration has a
+    higher mirrored score than its best configuration of all. Let d be that difference.
 
     LOSO trains other models, so only a share b of d carries over. b is the regression slope of a
     finalist's deviations in LOSO on its deviations in this rung, clipped to 0..1. A deviation is
-    the score on the subjects drawn, less the score on all subjects, less the mean deviation of
+    the score by a replicate's weights, less the score on all subjects, less the mean deviation of
     all configurations in this rung. The optimism is b x d: a control variate with coefficient b
     (Lavenberg and Welch 1981, https://doi.org/10.1287/mnsc.27.3.322).
     docs/decisions.md: Correction under the ladder.
     """
     best_promoted = mean.at(mean.best(objective, promoted), metric)
     best_of_all = mean.at(mean.best(objective), metric)
-    moved = mean.inside[metric] - mean.whole[metric]
+    moved = mean.tilted[metric] - mean.whole[metric]
     common = moved.mean(axis=1, keepdims=True)
     own = moved[:, mean.places(loso.numbers)] - common
-    own_in_loso = loso.inside[metric] - loso.whole[metric] - common
+    own_in_loso = loso.tilted[metric] - loso.whole[metric] - common
     spread = float((own**2).sum())
     # Without any deviation nothing says how much carries over: subtract all, to be safe.
     slope = float((own * own_in_loso).sum()) / spread if spread else 1.0

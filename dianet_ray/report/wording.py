@@ -30,7 +30,8 @@ RUNG_STATE_NAMES = {"complete": "finished"}
 
 CORRECTED = (
     "The best of many scores is optimistic, because it was picked for being high. The corrected "
-    "score takes that off (BBC-CV over subjects): it is what to expect on new subjects."
+    "score takes that off (a coupled bootstrap over subjects): it is what to expect on new "
+    "subjects."
 )
 NOT_CORRECTED = "Only one configuration was tried, so no choice has to be discounted."
 

@@ -65,7 +65,7 @@ def true_score(accuracy, metric):
 @pytest.mark.parametrize("objective", METRICS)
 def test_with_signal_the_estimate_is_close_to_the_truth_and_below_the_naive_best(objective):
     generator = np.random.default_rng(0)
-    optimism, error = [], []
+    optimism, error, covered = [], [], []
     for seed in range(20):
         accuracies = generator.uniform(0.2, 0.6, size=N_CONFIGS)
         counts = casme2_like(generator, accuracies=accuracies)
@@ -74,11 +74,12 @@ def test_with_signal_the_estimate_is_close_to_the_truth_and_below_the_naive_best
         best = naive_best(counts, objective)
         found = Choices(alone(counts), objective, seed=seed, n=300).score()[objective]
         assert found.estimate < best
-        assert found.ci95[0] <= truth <= found.ci95[1]
+        covered.append(found.ci95[0] <= truth <= found.ci95[1])
         optimism.append(best - truth)
         error.append(found.estimate - truth)
     assert np.mean(optimism) > 0.03
-    assert np.mean(error) == pytest.approx(0, abs=0.01)
+    assert np.mean(error) == pytest.approx(0, abs=0.015)
+    assert np.mean(covered) >= 0.9
 
 
 def test_a_clear_winner_needs_little_correction():
@@ -95,7 +96,7 @@ def test_a_clear_winner_needs_little_correction():
 def test_one_configuration_has_nothing_to_correct():
     counts = casme2_like(np.random.default_rng(1), accuracies=np.full(N_CONFIGS, 0.5))[:1]
     found = Choices(alone(counts), "accuracy", seed=0).score()["accuracy"]
-    assert found.estimate == pytest.approx(naive_best(counts, "accuracy"), abs=0.01)
+    assert found.estimate == pytest.approx(naive_best(counts, "accuracy"), abs=1e-12)
 
 
 def test_the_objective_chooses_and_ties_go_to_the_lower_number():
@@ -108,8 +109,7 @@ def test_the_objective_chooses_and_ties_go_to_the_lower_number():
         assert found["uar"].estimate == pytest.approx(5 / 6)
 
 
-def test_replicates_that_draw_every_subject_are_skipped():
-    # Of two subjects every second replicate draws both, and leaves none to score.
+def test_two_subjects_are_enough():
     counts = np.array([[np.diag([1, 1]), np.diag([1, 1])]])
     assert Choices(alone(counts), "uf1", seed=0).score()["uf1"] == Corrected(1.0, (1.0, 1.0))
 
@@ -131,7 +131,9 @@ def test_points_are_a_choice_like_configurations():
         counts = casme2_like(np.random.default_rng(seed))[:8]
         as_points = Choices([{0: counts}], "accuracy", seed=seed, n=300).score()
         as_settings = Choices(alone(counts), "accuracy", seed=seed, n=300).score()
-        assert as_points == as_settings
+        for metric, expected in as_settings.items():
+            assert as_points[metric].estimate == pytest.approx(expected.estimate, abs=1e-12)
+            assert as_points[metric].ci95 == pytest.approx(expected.ci95, abs=1e-12)
         gaps.append(naive_best(counts, "accuracy") - as_points["accuracy"].estimate)
     assert np.mean(gaps) > 0.01
 
@@ -166,3 +168,34 @@ def test_with_signal_the_gain_is_that_of_the_chosen_one_over_the_first():
     )
     assert least < np.mean([one.estimate for one in gains]) < most
     assert all(one.ci95[0] > 0 for one in gains)
+
+
+def relabelled(counts, order):
+    return counts[..., order, :][..., order]
+
+
+@pytest.mark.parametrize("objective", METRICS)
+def test_names_of_classes_copies_of_the_champion_and_units_of_clips_change_nothing(objective):
+    counts = casme2_like(np.random.default_rng(5), accuracies=np.linspace(0.2, 0.5, N_CONFIGS))
+    found = Choices(alone(counts), objective, seed=0, n=200).score()[objective]
+    champion = scores(counts.sum(axis=1))[objective].argmax()
+    others = {
+        "classes": relabelled(counts, [3, 1, 4, 0, 2]),
+        "copies": np.concatenate([counts, counts[[champion] * 5]]),
+        "clips": 3 * counts,
+    }
+    for name, other in others.items():
+        again = Choices(alone(other), objective, seed=0, n=200).score()[objective]
+        assert again.estimate == pytest.approx(found.estimate, abs=1e-12), name
+        assert again.ci95 == pytest.approx(found.ci95, abs=1e-12), name
+
+
+def test_the_order_of_the_subjects_changes_no_more_than_another_seed_does():
+    counts = casme2_like(np.random.default_rng(5), accuracies=np.linspace(0.2, 0.5, N_CONFIGS))
+    order = np.random.default_rng(0).permutation(26)
+    found, again = (
+        Choices(alone(one), "uf1", seed=0).score()["uf1"] for one in (counts, counts[:, order])
+    )
+    assert again.estimate == pytest.approx(found.estimate, abs=0.01)
+    # Which subject is left out first changes nothing, but for rounding.
+    assert np.diff(again.ci95) == pytest.approx(np.diff(found.ci95), abs=1e-9)

@@ -50,7 +50,7 @@ def test_the_costs_are_said(report):
 
 
 def test_a_champion_that_was_chosen_has_a_corrected_score_and_another_has_none(report):
-    assert "BBC-CV over subjects" in words(report)
+    assert "a coupled bootstrap over subjects" in words(report)
     alone = words(report_of(make_study(n_configs=1)))
     assert "corrected" not in alone
     assert "Only one configuration was tried" in alone
@@ -66,7 +66,7 @@ def test_a_ladder_is_told_rung_by_rung():
     assert f"Rung 1 (3 groups of subjects): {groups.reached} configurations" in text
     assert f"{groups.promoted} promoted" in text
     assert f"Rung 2 (leave one subject out): {loso.reached} configuration" in text
-    assert "BBC-CV over subjects" in text
+    assert "a coupled bootstrap over subjects" in text
 
 
 def test_an_unfinished_study_has_no_champion(study):

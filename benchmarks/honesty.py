@@ -1,0 +1,342 @@
+"""Measure how honest the corrected score of a champion is: its bias, its intervals, its verdict.
+
+    python -m benchmarks.honesty [MATRIX.npz ...] [--searches 300] [--subjects 12,26,68]
+        [--workers 2] [--json]
+
+Searches of 64 configurations are played with the product's decisions on people of whom the truth
+is known, exhaustively and with the default ladder, by each metric. Half of the people are drawn
+like the recorded matrices (`replay.generator`). The other half know an answer or guess it, which
+has nothing to do with that generator. Each is also played without signal: the labels of the first
+are dealt anew to the clips, and the second guess alone. Errors are in points over the truth of the
+configuration that was chosen.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from functools import cache
+from itertools import product
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+from threadpoolctl import threadpool_limits
+
+from benchmarks.replay.generator import N_FRESH_MODELS, N_FRESH_SUBJECTS, Sampler, calibrate
+from benchmarks.replay.margins import Fitted, fit
+from benchmarks.replay.matrix import load, rung_name
+from benchmarks.search_cost import MATRICES
+from dianet_ray.artefacts import METRICS
+from dianet_ray.progress import Progress
+from dianet_ray.protocol.comparison import Basis, Comparison
+from dianet_ray.protocol.correction import Choices
+from dianet_ray.protocol.decisions import Decisions
+from dianet_ray.protocol.folds import Clip, Fold
+from dianet_ray.protocol.ladder import EXHAUSTIVE, Ladder, default_ladder
+from dianet_ray.protocol.metrics import confusion, scores
+from dianet_ray.protocol.predictions import chance, subject_confusions
+
+N_CONFIGS, WAVE_SIZE = 64, 8
+POINTS, WIDTH = 100, 130
+SHARES = np.array([99, 63, 32, 27, 25]) / 246
+CLIPS_PER_SUBJECT = 9
+MEAN_ACCURACY, ACCURACIES, EASE, LUCK, AGREE = 0.4, 0.05, 0.12, 0.1, 0.6
+"""Of those who know or guess: configurations' mean accuracy, the standard deviations of accuracy,
+of a subject's ease and of a configuration's luck with a subject, and how often another rung (or
+another configuration, in its guesses) repeats a prediction."""
+
+
+class Case(NamedTuple):
+    """One search: who is drawn, whether labels mean anything, how it is searched."""
+
+    source: str
+    labels: str
+    n_subjects: int
+    strategy: str
+    metric: str
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How far scores are above the truth, and what the corrected interval says."""
+
+    case: Case
+    naive: float
+    corrected: float
+    width: float
+    is_covered: bool
+    is_above_chance: bool
+
+
+@dataclass(frozen=True, slots=True)
+class People:
+    """What K configurations predict of clips in each rung, (K, N), and their truths by metric."""
+
+    clips: tuple[Clip, ...]
+    n_classes: int
+    rungs: tuple[tuple[Fold, ...], ...]
+    predicted: tuple[np.ndarray, ...]
+    truth: dict[str, np.ndarray]
+
+
+def ladder_of(case: Case) -> Ladder:
+    """Choose the rungs."""
+    return EXHAUSTIVE if case.strategy == "exhaustive" else default_ladder(case.n_subjects)
+
+
+def like_recorded(fitted: Fitted, case: Case) -> People:
+    """Draw people and configurations like those of a recorded matrix."""
+    recorded = fitted.recorded
+    sampler = Sampler(fitted, N_CONFIGS, case.seed)
+    clips = sampler.clips(case.n_subjects)
+    ladder = ladder_of(case)
+    rungs = tuple(rung.folds(clips, recorded.classes, case.seed) for rung in ladder)
+    places = [list(recorded.rungs).index(rung_name(rung.groups, rung.steps)) for rung in ladder]
+    predicted = sampler.predictions(clips, list(zip(places, rungs, strict=True)))
+    n_classes = len(recorded.classes)
+    if case.labels == "noise":
+        labels = np.array([clip.label for clip in clips])
+        dealt = np.random.default_rng(case.seed).permutation(labels)
+        clips = tuple(
+            replace(clip, label=int(label)) for clip, label in zip(clips, dealt, strict=True)
+        )
+        # The truth is the score of predictions that know nothing of the labels.
+        of_each = [(predicted[-1] == label).mean(axis=1) for label in range(n_classes)]
+        counts = np.bincount(labels, minlength=n_classes)[:, None]
+        truth = scores(counts * np.stack(of_each, axis=-1)[:, None, :])
+        return People(clips, n_classes, rungs, tuple(predicted), truth)
+    others = sampler.clips(N_FRESH_SUBJECTS)
+    everyone = (Fold(0, (), tuple(range(len(others)))),)
+    asked = sampler.predictions(others, [(len(fitted.levels) - 1, everyone)] * N_FRESH_MODELS)
+    labels = np.array([clip.label for clip in others])
+    found = [scores(confusion(labels, one, n_classes)) for one in asked]
+    truth = {metric: np.mean([one[metric] for one in found], axis=0) for metric in METRICS}
+    return People(clips, n_classes, rungs, tuple(predicted), truth)
+
+
+def knowing_or_guessing(case: Case) -> People:
+    """Draw configurations that know an answer with their accuracy, else guess from the shares."""
+    rng = np.random.default_rng([case.seed, case.n_subjects])
+    n_classes, n = len(SHARES), CLIPS_PER_SUBJECT * case.n_subjects
+    sizes = 2 + rng.multinomial(
+        n - 2 * case.n_subjects, rng.dirichlet(np.full(case.n_subjects, 1.5))
+    )
+    subjects = np.repeat(np.arange(case.n_subjects), sizes)
+    labels = rng.choice(n_classes, p=SHARES, size=n)
+    clips = tuple(
+        Clip(f"{place:04d}", f"{subjects[place]:03d}", int(labels[place])) for place in range(n)
+    )
+    accuracies = np.zeros(N_CONFIGS)
+    knows = np.zeros((N_CONFIGS, n))
+    if case.labels == "signal":
+        accuracies = rng.normal(MEAN_ACCURACY, ACCURACIES, N_CONFIGS)
+        luck = rng.normal(0, LUCK, (N_CONFIGS, case.n_subjects))
+        of_subject = rng.normal(0, EASE, case.n_subjects) + luck
+        knows = accuracies[:, None] + of_subject[:, subjects]
+    usual = rng.choice(n_classes, p=SHARES, size=n)
+    predicted: list[np.ndarray] = []
+    for _ in ladder_of(case):
+        own = rng.choice(n_classes, p=SHARES, size=(N_CONFIGS, n))
+        guesses = np.where(rng.random(own.shape) < AGREE, usual, own)
+        found = np.where(rng.random(own.shape) < knows, labels, guesses)
+        if predicted:
+            found = np.where(rng.random(own.shape) < AGREE, predicted[-1], found)
+        predicted.append(found)
+    ladder = ladder_of(case)
+    rungs = tuple(rung.folds(clips, "abcde", case.seed) for rung in ladder)
+    known = accuracies[:, None, None] * np.diag(SHARES)
+    truth = scores(known + (1 - accuracies)[:, None, None] * np.outer(SHARES, SHARES))
+    return People(clips, n_classes, rungs, tuple(predicted), truth)
+
+
+def search(people: People, case: Case) -> tuple[list[dict[int, np.ndarray]], int]:
+    """Search; return the counts of what finished each rung, and the champion."""
+    answers = np.eye(people.n_classes)
+
+    @cache  # a comparison remembers by the identity of the arrays
+    def probabilities(number: int, rung: int, fold: int) -> tuple[np.ndarray, ...]:
+        tested = list(people.rungs[rung][fold].test_clips)
+        return (answers[people.predicted[rung][number][tested]],)
+
+    ladder, rungs = ladder_of(case), people.rungs
+    basis = Basis(ladder, rungs, people.clips, people.n_classes, case.metric, case.seed)
+    decisions = Decisions(
+        ladder,
+        [len(folds) for folds in rungs],
+        Comparison(basis, predictions=probabilities, names=str),
+    )
+    for wave in range(N_CONFIGS // WAVE_SIZE):
+        decisions.draw(wave, WAVE_SIZE)
+        _train(decisions, rungs)
+    decisions.end_drawing()
+    _train(decisions, rungs)
+    finished = [
+        {
+            number: _counts(people, rung, number)
+            for number in sorted(entry.number for entry in decisions.complete(rung))
+        }
+        for rung in range(len(ladder))
+    ]
+    champion = decisions.champion()
+    assert champion is not None
+    return finished, champion
+
+
+def _train(decisions: Decisions, rungs: Sequence[Sequence[Fold]]) -> None:
+    """Finish whatever is in a rung, the lowest first."""
+    for rung, folds in enumerate(rungs):
+        for entry in decisions.entries(rung):
+            for fold in range(len(folds)):
+                if entry.needs(fold):
+                    decisions.finished(entry.number, rung, fold, "ok")
+
+
+def _counts(people: People, rung: int, number: int) -> np.ndarray:
+    """Count predictions by subject, at one point: (1, S, C, C)."""
+    predicted = people.predicted[rung][number]
+    return subject_confusions(people.clips, predicted, people.n_classes)[1][None]
+
+
+def measure(case: Case) -> Outcome:
+    """Search once, and correct the champion's score."""
+    with threadpool_limits(1):
+        made = _fitted() if case.source == "recorded" else []
+        people = (
+            like_recorded(made[case.seed % len(made)], case) if made else knowing_or_guessing(case)
+        )
+        finished, champion = search(people, case)
+        found = Choices(finished, case.metric, seed=case.seed).score()[case.metric]
+        labels = np.array([clip.label for clip in people.clips])
+        level = chance(
+            labels,
+            people.predicted[-1][champion],
+            folds=people.rungs[-1],
+            n_classes=people.n_classes,
+            seed=case.seed,
+        )[case.metric].level
+    truth = float(people.truth[case.metric][champion])
+    score = float(scores(finished[-1][champion].sum(axis=(0, 1)))[case.metric])
+    low, high = found.ci95
+    return Outcome(
+        case, score - truth, found.estimate - truth, high - low, low <= truth <= high, low > level
+    )
+
+
+_PATHS: list[Path] = []
+
+
+def _begin(paths: Sequence[Path]) -> None:
+    """Tell a worker where the matrices are."""
+    _PATHS[:] = paths
+
+
+@cache
+def _fitted() -> list[Fitted]:
+    """Fit the generator to each recorded matrix, once per worker."""
+    return [calibrate(fit(matrix)) for path in _PATHS for matrix in load(path)]
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("paths", metavar="MATRIX.npz", type=Path, nargs="*")
+    parser.add_argument("--searches", type=int, default=300, help="of each row of the table")
+    parser.add_argument("--subjects", default="12,26,68")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--json", action="store_true")
+    asked = parser.parse_args()
+    rows = list(
+        product(
+            ("signal", "noise"),
+            map(int, asked.subjects.split(",")),
+            ("exhaustive", "ladder"),
+            METRICS,
+        )
+    )
+    half = asked.searches // 2
+    cases = [
+        Case(source, *row, seed)
+        for seed in range(half)
+        for row in rows
+        for source in ("recorded", "guessing")
+    ]
+    paths = asked.paths or sorted(MATRICES.glob("*.npz"))
+    with (
+        ProcessPoolExecutor(asked.workers, initializer=_begin, initargs=(paths,)) as pool,
+        Progress("honesty", len(cases), unit="searches") as progress,
+    ):
+        found = []
+        for outcome in pool.map(measure, cases, chunksize=8):
+            found.append(outcome)
+            progress.advance()
+    summed = [_row(found, *row) for row in rows]
+    if asked.json:
+        print(json.dumps({"honesty": summed}, indent=1))
+    else:
+        Console(width=WIDTH).print(_table(summed))
+
+
+def _row(
+    found: Iterable[Outcome], labels: str, n_subjects: int, strategy: str, metric: str
+) -> dict[str, Any]:
+    wanted = labels, n_subjects, strategy, metric
+    mine = [one for one in found if one.case[1:5] == wanted]
+    row: dict[str, Any] = {
+        "labels": labels,
+        "subjects": n_subjects,
+        "strategy": strategy,
+        "metric": metric,
+        "n": len(mine),
+        "covered": float(np.mean([one.is_covered for one in mine])),
+        "above_chance": float(np.mean([one.is_above_chance for one in mine])),
+    }
+    for key in ("naive", "corrected", "width"):
+        row[key] = POINTS * float(np.mean([getattr(one, key) for one in mine]))
+    errors = [one.corrected for one in mine]
+    row["se"] = POINTS * float(np.std(errors, ddof=1) / len(errors) ** 0.5)
+    for source in ("recorded", "guessing"):
+        some = [one.corrected for one in mine if one.case.source == source]
+        row[source] = POINTS * float(np.mean(some))
+    return row
+
+
+def _table(rows: Sequence[dict[str, Any]]) -> Table:
+    table = Table(title="Points over the truth of the chosen configuration, and intervals")
+    for column in (
+        "labels",
+        "subjects",
+        "strategy",
+        "metric",
+        "score",
+        "corrected",
+        "like recorded",
+    ):
+        table.add_column(column)
+    for column in ("guessing", "covered", "width", "above chance"):
+        table.add_column(column)
+    for row in rows:
+        table.add_row(
+            row["labels"],
+            str(row["subjects"]),
+            row["strategy"],
+            row["metric"],
+            f"{row['naive']:+.1f}",
+            f"{row['corrected']:+.1f} ± {row['se']:.1f}",
+            f"{row['recorded']:+.1f}",
+            f"{row['guessing']:+.1f}",
+            f"{row['covered']:.2f}",
+            f"{row['width']:.0f}",
+            f"{row['above_chance']:.3f}",
+        )
+    return table
+
+
+if __name__ == "__main__":
+    main()
