@@ -77,13 +77,21 @@ class WorkerEnvironment(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class Seen(Record):
+    """What a training saw: hashes of the clips that it was trained on, and that tested it."""
+
+    trained: str
+    tested: str
+
+
+@dataclass(frozen=True, slots=True)
 class TrainingResult(Record):
     """The result of one training.
 
-    `points` are in order of their steps, the last one the end; none unless the outcome is ok. The
-    first line of `error` says what went wrong. Times are seconds since the epoch, by the worker's
-    clock. A training that was lost, or is a crash, has no environment: a crash is a failure that
-    killed every worker that tried it.
+    `points` are in order of their steps, the last one the end; they and `seen` (see `leaks`) are
+    there only if the outcome is ok. The first line of `error` says what went wrong. Times are
+    seconds since the epoch, by the worker's clock. A training that was lost, or is a crash, has no
+    environment: a crash is a failure that killed every worker that tried it.
     """
 
     outcome: Outcome
@@ -94,6 +102,7 @@ class TrainingResult(Record):
     error: str = ""
     environment: WorkerEnvironment | None = None
     is_crash: bool = False
+    seen: Seen | None = None
 
     @property
     def reason(self) -> str:

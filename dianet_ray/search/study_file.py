@@ -17,6 +17,7 @@ from dianet_ray.artefacts import (
     weights_path,
 )
 from dianet_ray.errors import InputError
+from dianet_ray.protocol import leaks
 from dianet_ray.protocol.folds import Clip, Fold
 from dianet_ray.protocol.results import Training
 from dianet_ray.protocol.study import Configuration, Identity, Origin, Span, Study
@@ -52,9 +53,12 @@ def load_study(path: Path) -> Study:
     """Read study.json and the ledger.
 
     Raises:
-        InputError: no study, one of another format, or a damaged one.
+        InputError: no study, one of another format, a damaged one, or one in which a training saw
+            clips that it must not see.
     """
-    return extended(_read(path), read_events(path))
+    study = extended(_read(path), read_events(path))
+    leaks.check(study)
+    return study
 
 
 def write_study(path: Path, study: Study) -> None:

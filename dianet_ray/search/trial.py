@@ -26,6 +26,8 @@ from dianet_ray.errors import InputError, one_line
 from dianet_ray.model import fit as fitting
 from dianet_ray.model.own_network import trust
 from dianet_ray.model.weights import WeightsFile, weights_file
+from dianet_ray.prepare.images import fingerprint
+from dianet_ray.protocol import leaks
 from dianet_ray.protocol.folds import Fold
 from dianet_ray.protocol.results import Point, TrainingResult, Weights, WorkerEnvironment
 from dianet_ray.search.events import (
@@ -186,16 +188,19 @@ def train(
     Only LOSO weights are kept: the models of other rungs predict nothing.
     """
     started_at = time.time()
+    members = [_member(material, order, member) for member in order.members]
     found = fitting.fit_block(
         shortened(order.members[0].settings, order.steps),
         fitting.LabelledImages(material.images, material.labels, material.n_classes),
-        [_member(material, order, member) for member in order.members],
+        members,
         device=device,
         on_progress=on_progress,
     )
     environment = describe_worker(len(order.members), device)
+    # Of the images themselves, as they are in memory after the training.
+    prints = [fingerprint(images) for images in material.images]
     results, written = [], []
-    for member, fitted in zip(order.members, found, strict=True):
+    for member, asked, fitted in zip(order.members, members, found, strict=True):
         if isinstance(fitted, fitting.NonFiniteLoss):
             results.append(_failed(fitted, started_at, environment))
             continue
@@ -213,6 +218,7 @@ def train(
             points=tuple(points),
             history=fitted.history,
             environment=environment,
+            seen=leaks.seen((prints[i] for i in asked.train), (prints[i] for i in asked.test)),
         )
         results.append(result)
     return Made(tuple(results), tuple(written))

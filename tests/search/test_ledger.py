@@ -5,6 +5,7 @@ import pytest
 
 from dianet_ray.artefacts import LoggedStep
 from dianet_ray.errors import InputError
+from dianet_ray.protocol import leaks
 from dianet_ray.protocol.ladder import EXHAUSTIVE, Rung
 from dianet_ray.protocol.results import Point, Training, TrainingResult, Weights
 from dianet_ray.search import ledger as ledgers
@@ -182,7 +183,9 @@ def test_a_training_reads_back_to_the_bit(tmp_path):
     probabilities = np.array([[0.1, 0.2, 0.7], [1 / 3, 1 / 3, 1 / 3]], dtype=np.float32)
     point = Point(9, probabilities, Weights("weights/c0-9/fold-001.safetensors", 3, "ab"))
     history = (LoggedStep(step=1, loss=2.0, accuracy=1 / 3, learning_rate=1e-3),)
-    result = TrainingResult("ok", 10.0, 11.5, (point,), history)
+    result = TrainingResult(
+        "ok", 10.0, 11.5, (point,), history, seen=leaks.expected(plan.study, 0, 1)
+    )
     settings = plan.space.settings({"learning_rate": 0.001, "dropout": 0.1})
     ledger = Ledger(tmp_path)
     ledger.append(WaveDrawn(1.0, 0, (settings,)))

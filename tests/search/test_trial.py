@@ -6,6 +6,8 @@ import torch
 
 from dianet_ray.artefacts import weights_path
 from dianet_ray.model.build import build
+from dianet_ray.prepare.images import fingerprint
+from dianet_ray.protocol import leaks
 from dianet_ray.search import trial
 from dianet_ray.search.events import Refusal, Waiting, answer_of
 from dianet_ray.search.trial import Material, train
@@ -59,6 +61,20 @@ def test_a_training_clip_does_change_the_weights(tmp_path):
         images = IMAGES.copy()
         images[clip] += 5
         assert trained(tmp_path, images).points[-1].weights.sha256 != before, clip
+
+
+@pytest.mark.parametrize("fold", [0, 2])
+def test_a_training_says_which_images_it_saw(tmp_path, fold):
+    held_out = FOLDS[fold].test_clips
+    prints = [fingerprint(one) for one in IMAGES]
+    others = [prints[i] for i in range(12) if i not in held_out]
+    found = trained(tmp_path, fold=fold).seen
+    assert found == leaks.seen(others, [prints[i] for i in held_out])
+    images = IMAGES.copy()
+    images[held_out[0]] += 5
+    changed = trained(tmp_path, images, fold=fold).seen
+    assert changed.trained == found.trained
+    assert changed.tested != found.tested
 
 
 def test_the_seed_and_the_fold_decide_the_weights(tmp_path):

@@ -14,9 +14,11 @@ from dianet_ray.cluster.connection import Bundle, Cluster
 from dianet_ray.cluster.nodes import Nodes
 from dianet_ray.model.weights import WeightsFile
 from dianet_ray.options import SearchOptions
+from dianet_ray.prepare.images import fingerprint
+from dianet_ray.protocol import leaks
 from dianet_ray.protocol.folds import Clip, Fold
 from dianet_ray.protocol.ladder import EXHAUSTIVE, Ladder
-from dianet_ray.protocol.results import Point, TrainingResult, Weights, WorkerEnvironment
+from dianet_ray.protocol.results import Point, Seen, TrainingResult, Weights, WorkerEnvironment
 from dianet_ray.protocol.standing import standing_of
 from dianet_ray.protocol.study import Identity, Origin, new_study
 from dianet_ray.search.events import Member, Order
@@ -37,6 +39,7 @@ SPACE = Space(
     (),
     (),
 )
+_BLACK = np.zeros((3, 8, 8, 3), dtype=np.float16)
 WORKER = WorkerEnvironment(device="cpu", torch="2.13.0", threads=1, block=1, host="here")
 
 
@@ -58,6 +61,12 @@ def fake_points(
         share = skill / (1 + abs(len(steps) - 2 - place) / 4) if len(steps) > 1 else skill
         points.append(Point(at, np.asarray((1 - share) * guess + share * truth, np.float32)))
     return tuple(points)
+
+
+def _seen(images: np.ndarray, fold: Fold) -> Seen:
+    prints = [fingerprint(one) for one in images]
+    others = set(range(len(prints))) - set(fold.test_clips)
+    return leaks.seen((prints[i] for i in others), (prints[i] for i in fold.test_clips))
 
 
 class FakeTrial(FoldTrial):
@@ -88,6 +97,7 @@ class FakeTrial(FoldTrial):
             points=points,
             history=(LoggedStep(step=1, loss=1.0, accuracy=0.5, learning_rate=1e-3),),
             environment=replace(WORKER, block=len(order.members)),
+            seen=_seen(material.images, fold),
         )
         return result, written
 
@@ -152,13 +162,13 @@ def _origin(clips: Sequence[Clip]) -> Origin:
         other_labels={},
         dropped_labels={},
         duplicates=(),
-        fingerprints=tuple(clip.clip_id for clip in clips),
+        fingerprints=(fingerprint(_BLACK),) * len(clips),
     )
 
 
 def fake_images(plan: Plan) -> np.ndarray:
     """Return black dynamic images for every clip."""
-    return np.zeros((len(plan.study.clips), 3, 8, 8, 3), dtype=np.float16)
+    return np.repeat(_BLACK[None], len(plan.study.clips), axis=0)
 
 
 def searcher_of(plan: Plan) -> StudySearcher:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from dianet_ray.artefacts import LoggedStep
-from dianet_ray.protocol.results import Point, TrainingResult, Weights, WorkerEnvironment
+from dianet_ray.protocol.results import Point, Seen, TrainingResult, Weights, WorkerEnvironment
 
 numbers = st.integers(0, 10**9)
 floats = st.floats(allow_nan=False, allow_infinity=False)
@@ -38,6 +38,7 @@ results = st.builds(
     history=st.lists(logged_steps, max_size=3).map(tuple),
     error=st.text(),
     environment=st.none() | environments,
+    seen=st.none() | st.builds(Seen, trained=names, tested=names),
 )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from dianet_ray.artefacts import LoggedStep, Recipe, weights_path
 from dianet_ray.options import SearchOptions
+from dianet_ray.protocol import leaks
 from dianet_ray.protocol.folds import Clip
 from dianet_ray.protocol.ladder import EXHAUSTIVE, Rung
 from dianet_ray.protocol.results import (
@@ -118,6 +119,7 @@ def make_study(
                 ),
                 history=HISTORY,
                 environment=WORKER,
+                seen=leaks.expected(study, 0, fold.index),
             )
             trainings[number, 0, fold.index] = Training(number, name, 0, fold.index, 1, result)
     return dataclasses.replace(
@@ -178,6 +180,7 @@ def laddered(n_configs: int = 8, seed: int = 0) -> Study:
                 result=dataclasses.replace(
                     like.result,
                     points=(Point(like.points[-1].steps, noisy.astype(np.float32)),),
+                    seen=leaks.expected(study, 0, fold.index),
                 ),
             )
     return dataclasses.replace(study, trainings={**groups, **study.trainings})
