@@ -123,7 +123,7 @@ def make(standing: Standing, fingerprints: Mapping[str, str]) -> Card:
         images_hash=study.identity.images,
         protocol=study.identity.protocol,
         objective=study.objective,
-        metrics=_metrics(summarise(standing)),
+        metrics=_metrics(summarise(standing, n_resamples=0)),
         n_configs=len(study.configurations),
         subjects=tuple(sorted(subject_hash(s) for f in study.folds for s in f.test_subjects)),
         folds=tuple(_fold(study, training, steps) for training in trainings),

@@ -15,6 +15,7 @@ from dianet_ray.protocol.metrics import scores
 from dianet_ray.protocol.predictions import Chance
 from dianet_ray.protocol.standing import Standing
 from dianet_ray.protocol.study import Configuration, Study
+from dianet_ray.report.per_class import calibration, class_scores
 from dianet_ray.report.records import (
     Champion,
     DatasetScores,
@@ -54,15 +55,15 @@ def scores_of(confusion: np.ndarray) -> Scores:
     return Scores(**{metric: float(score) for metric, score in scores(confusion).items()})
 
 
-def choices(study: Study, counts: Sequence[Counts]) -> Choices | None:
-    """Repeat the choice of the champion, by `counts` of each rung; None if there was no choice."""
+def choices(study: Study, counts: Sequence[Counts], n: int = 1000) -> Choices | None:
+    """Repeat the champion's choice n times, by `counts` of each rung; None if there was none."""
     # Promotion is a choice too, so the first rung counts, also when one finished LOSO.
     # The points are a choice as well.
     if sum(len(counted.steps) for counted in counts[0].values()) < 2:
         return None
     rungs = [{number: one.counts for number, one in found.items()} for found in counts]
     # docs/decisions.md: Correction under the ladder
-    return Choices(rungs, study.objective, seed=study.identity.seed)
+    return Choices(rungs, study.objective, seed=study.identity.seed, n=n)
 
 
 def defaults(
@@ -135,6 +136,8 @@ def describe(
         above_chance_uncorrected={m: found[m][0] > chance[m].level for m in METRICS},
         confusion=tuple(map(tuple, total.tolist())),
         recall=dict(zip(study.classes, recall.tolist(), strict=True)),
+        per_class=class_scores(mine, study.classes, study.identity.seed),
+        calibration=calibration(standing.pooled(winner.number), study.labels()),
         per_subject={subject: _subject(one) for subject, one in by_subject.items()},
         parts=_parts(by_subject),
     )

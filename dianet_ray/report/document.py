@@ -19,20 +19,25 @@ from dianet_ray.report import champion, costs, savings
 from dianet_ray.report.as_others_count import as_others_count
 from dianet_ray.report.champion import Counted, Counts, scores_of
 from dianet_ray.report.fidelity import fidelity
+from dianet_ray.report.importance import N_RESAMPLES, importance
 from dianet_ray.report.records import (
     ConfigurationResult,
     Dataset,
-    Effects,
     LeftOut,
     Report,
     RungResult,
     Scores,
 )
-from dianet_ray.report.settings_effect import effects
+from dianet_ray.report.search_curve import search_curve
+from dianet_ray.report.settings_effect import Searched, effects
+from dianet_ray.settings import Settings
 
 
-def summarise(standing: Standing) -> Report:
-    """Compute the report of a study from where its configurations stand."""
+def summarise(standing: Standing, *, n_resamples: int = N_RESAMPLES) -> Report:
+    """Compute the report of a study from where its configurations stand.
+
+    The importance of settings takes a second or more for a hundred resamples; 0 leaves it out.
+    """
     study, winner = standing.study, standing.champion()
     # Counting predictions is most of the work, so every section reads the same counts.
     counts = [_finished(standing, rung) for rung in range(len(study.rungs))]
@@ -59,7 +64,9 @@ def summarise(standing: Standing) -> Report:
         ),
         defaults=champion.defaults(study, winner, counts[-1], chosen) if winner else None,
         as_others_count=as_others_count(best) if best else {},
-        settings_effect=_effects(study, configs),
+        search_curve=search_curve(study, counts),
+        importance=importance(*_first_scores(study, configs), study.identity.seed, n_resamples),
+        settings_effect=effects(*_first_scores(study, configs)),
         configs=configs,
         failures=standing.failures(),
         seconds=costs.seconds(study),
@@ -104,11 +111,13 @@ def _dataset(study: Study) -> Dataset:
     )
 
 
-def _effects(study: Study, configs: tuple[ConfigurationResult, ...]) -> dict[str, Effects]:
-    """Compare settings by the first rung, which has scores of more configurations than LOSO."""
+def _first_scores(
+    study: Study, configs: tuple[ConfigurationResult, ...]
+) -> tuple[list[tuple[Settings, float]], Searched]:
+    """Score settings in the first rung, which more configurations finished than LOSO."""
     first = ((config.settings, config.rungs[0].scores) for config in configs)
     points = [(settings, scores.of(study.objective)) for settings, scores in first if scores]
-    return effects(points, study.identity.space.search)
+    return points, study.identity.space.search
 
 
 def _configuration(

@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 
 from dianet_ray.imaging.display import png
 from dianet_ray.protocol.predictions import Chance
-from dianet_ray.report.records import Champion, SubjectScore
+from dianet_ray.report.records import Calibration, Champion, SearchPoint, SubjectScore
 from dianet_ray.report.wording import METRIC_NAMES
 
 INK, MUTED, BLUE, ORANGE, GREY = "#1f2933", "#7b8794", "#2b6cb0", "#c05621", "#cbd2d9"
@@ -75,6 +75,42 @@ def per_subject(subjects: Mapping[str, SubjectScore], accuracy: float) -> str:
         axes.set_xlabel("accuracy (line: all clips together)")
 
     return _svg(draw, width=6, height=0.9 + 0.2 * len(names))
+
+
+def calibration(found: Calibration) -> str:
+    """Draw how often predictions of a probability are right, and the line where they should be."""
+
+    def draw(axes: Axes) -> None:
+        axes.plot([0, 1], [0, 1], color=ORANGE, linewidth=1.2)
+        widths = [one.range[1] - one.range[0] for one in found.bins]
+        lows = [one.range[0] for one in found.bins]
+        axes.bar(lows, [one.accuracy for one in found.bins], widths, align="edge", color=BLUE)
+        for one in found.bins:
+            axes.text(one.range[0], one.accuracy, f" {one.clips}", va="bottom", fontsize=8)
+        axes.set_xlim(0, 1)
+        axes.set_ylim(0, 1.05)
+        axes.set_xlabel("probability of the predicted class")
+        axes.set_ylabel("share that is right")
+
+    return _svg(draw, width=4.5, height=3.2)
+
+
+def search_curve(points: Sequence[SearchPoint], metric: str) -> str:
+    """Draw what the best of the first configurations scores, as it is and corrected."""
+
+    def draw(axes: Axes) -> None:
+        sizes = [one.configurations for one in points]
+        axes.plot(sizes, [one.score for one in points], "o-", color=BLUE, label="score")
+        corrected = [one.corrected for one in points]
+        axes.plot(sizes, corrected, "o-", color=ORANGE, label="corrected")
+        axes.set_xscale("log", base=2)
+        axes.set_xticks(sizes, [str(size) for size in sizes])
+        axes.set_ylim(0, 1)
+        axes.set_xlabel("configurations, in drawing order")
+        axes.set_ylabel(METRIC_NAMES[metric])
+        axes.legend(frameon=False)
+
+    return _svg(draw, width=6, height=2.8)
 
 
 def ranking(

@@ -16,7 +16,7 @@ import numpy as np
 from dianet_ray.artefacts import METRICS, PHASES
 from dianet_ray.progress import count, duration
 from dianet_ray.protocol.study import Study
-from dianet_ray.report import figures, wording
+from dianet_ray.report import figures, verdicts, wording
 from dianet_ray.report.records import Report
 from dianet_ray.storage import files
 
@@ -100,6 +100,7 @@ def write(report: Report, examples: Sequence[Example] | None, path: Path) -> Non
         metrics=METRICS,
         names=wording.METRIC_NAMES,
         wording=wording,
+        verdicts=verdicts,
         figures=_figures(report),
         examples=examples or (),
     )
@@ -137,4 +138,6 @@ def _figures(report: Report) -> dict[str, str]:
         "ranking": figures.ranking(scores, champion, metric=metric, chance=report.chance),
         "confusion": figures.confusion(champion.confusion, list(report.dataset.classes)),
         "per_subject": figures.per_subject(champion.per_subject, champion.accuracy),
+        "calibration": figures.calibration(champion.calibration),
+        "search_curve": figures.search_curve(report.search_curve, metric),
     }

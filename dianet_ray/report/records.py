@@ -107,6 +107,41 @@ class Fidelity(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class ClassScore(Record):
+    """The champion on one class of so many clips; `ci95` is by score (recall, precision, f1)."""
+
+    clips: int
+    recall: float
+    precision: float
+    f1: float
+    ci95: dict[str, Interval]
+
+
+@dataclass(frozen=True, slots=True)
+class ConfidenceBin(Record):
+    """Clips whose predicted class has a probability in `range`.
+
+    `probability` is its mean, and `accuracy` the share of them that are predicted correctly.
+    """
+
+    range: Interval
+    clips: int
+    probability: float
+    accuracy: float
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration(Record):
+    """How far the champion's probabilities are off: the expected calibration error, and its bins.
+
+    Bins without a clip are left out.
+    """
+
+    error: float
+    bins: tuple[ConfidenceBin, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class SubjectScore(Record):
     """The champion on the clips of one subject, which were held out together."""
 
@@ -150,8 +185,8 @@ class Champion(Scores):
     `above_chance` are by metric; `corrected` is None where there was one configuration at one
     point to choose from. Above chance means that the lower end of the corrected interval is above
     the level of chance (of `ci95`, where there is no correction); `above_chance_uncorrected` is of
-    `ci95`, which is no evidence. `confusion` counts clips by true
-    class (rows) and predicted class, in the order of the data set's classes; `recall` is by class,
+    `ci95`, which is no evidence. `confusion` counts clips by true class (rows) and predicted
+    class, in the order of the data set's classes; `recall` and `per_class` are by class,
     `per_subject` by subject and `parts` by data set, empty unless the study is of a composite.
     """
 
@@ -167,6 +202,8 @@ class Champion(Scores):
     above_chance_uncorrected: dict[str, bool]
     confusion: tuple[tuple[int, ...], ...]
     recall: dict[str, float]
+    per_class: dict[str, ClassScore]
+    calibration: Calibration
     per_subject: dict[str, SubjectScore]
     parts: dict[str, DatasetScores]
 
@@ -241,6 +278,31 @@ Effects = tuple[ValueEffect, ...] | tuple[RangeEffect, ...]
 
 
 @dataclass(frozen=True, slots=True)
+class Importance(Record):
+    """How much a setting mattered: its share in all settings' importance, 0..1.
+
+    `p` is how often shuffled scores make any setting seem as important.
+    """
+
+    share: float
+    ci95: Interval
+    p: float
+
+
+@dataclass(frozen=True, slots=True)
+class SearchPoint(Record):
+    """What the first `configurations` of a search found: the number of the best, and its score.
+
+    Scores are LOSO scores by the objective; `corrected` is without the optimism of the choice.
+    """
+
+    configurations: int
+    best: int
+    score: float
+    corrected: float
+
+
+@dataclass(frozen=True, slots=True)
 class RungResult(Record):
     """A configuration in one rung.
 
@@ -311,7 +373,8 @@ class Report(Record):
     score or report reads the `n_surplus`. `defaults` is None where the space names no settings to
     begin with, or they are not complete. `as_others_count` is by way of counting, and empty
     without a champion. `fidelity` is of each rung below LOSO, and empty before there is a
-    champion. `settings_effect` is by setting, of the scores in the first rung. `failures` say why
+    champion. `search_curve` is empty until a configuration is complete. `importance` and
+    `settings_effect` are by setting, of the scores in the first rung. `failures` say why
     configurations failed or were lost.
     """
 
@@ -330,6 +393,8 @@ class Report(Record):
     champion: Champion | None
     defaults: Defaults | None
     as_others_count: dict[str, Scores]
+    search_curve: tuple[SearchPoint, ...]
+    importance: dict[str, Importance]
     settings_effect: dict[str, Effects]
     configs: tuple[ConfigurationResult, ...]
     failures: tuple[Failure, ...]

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from dianet_ray.artefacts import METRICS
 from dianet_ray.progress import count, duration
-from dianet_ray.report import wording
+from dianet_ray.report import verdicts, wording
 from dianet_ray.report.records import Champion, Contrasts, Report, Seconds
 from dianet_ray.report.wording import METRIC_NAMES, interval, show
 
@@ -83,26 +83,26 @@ def _result(report: Report, champion: Champion) -> Table:
             interval(champion.ci95[metric]),
             *((f"{expected.estimate:.3f}", interval(expected.ci95)) if expected else ()),
             f"{report.chance[metric].level:.3f}",
-            wording.above(champion, metric),
+            verdicts.above(champion, metric),
         )
     return table
 
 
 def _about(report: Report, champion: Champion) -> list[str]:
     settings = champion.settings.values().items()
-    recall = ", ".join(f"{name} {value:.2f}" for name, value in champion.recall.items())
     return [
-        "Scores are of the held-out predictions of all folds together; 95 % intervals come from a "
-        "bootstrap over subjects.",
-        wording.CORRECTED if champion.corrected else wording.NOT_CORRECTED,
-        wording.chance(report),
-        wording.ABOVE_CORRECTED if champion.corrected else wording.ABOVE,
-        *filter(None, [wording.defaults(report), wording.curve(report)]),
-        wording.as_others_count(report),
+        verdicts.intervals(champion),
+        verdicts.CORRECTED if champion.corrected else verdicts.NOT_CORRECTED,
+        verdicts.chance(report),
+        verdicts.ABOVE_CORRECTED if champion.corrected else verdicts.ABOVE,
+        *filter(None, [verdicts.defaults(report), verdicts.curve(report)]),
+        verdicts.as_others_count(report),
         f"Settings: {', '.join(f'{name} {show(value)}' for name, value in settings)}",
-        *filter(None, [wording.at_bounds(report)]),
-        f"Recall: {recall}",
-        *wording.datasets(champion),
+        *filter(None, [verdicts.at_bounds(report)]),
+        *verdicts.classes(champion),
+        verdicts.calibration(champion),
+        *verdicts.datasets(champion),
+        *filter(None, [verdicts.search_curve(report), verdicts.importance(report)]),
     ]
 
 

@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
-from dianet_ray.artefacts import METRICS
 from dianet_ray.progress import count, duration
 from dianet_ray.protocol.predictions import Interval
-from dianet_ray.report.as_others_count import BOTH, MEAN, POOLED
 from dianet_ray.report.records import (
-    Champion,
     Fidelity,
     RangeEffect,
     Report,
@@ -27,14 +24,6 @@ STATE_NAMES = {"waiting": "awaiting promotion", "screened": "not promoted"}
 """Plain words for those states of a configuration whose names need an explanation."""
 RUNG_STATE_NAMES = {"complete": "finished"}
 """The same for its states in one rung."""
-
-CORRECTED = (
-    "The best of many scores is optimistic, because it was picked for being high. The corrected "
-    "score takes that off (a coupled bootstrap over subjects): it is what to expect on new "
-    "subjects."
-)
-NOT_CORRECTED = "Only one configuration was tried, so no choice has to be discounted."
-
 
 CONTRASTS = (
     "Intervals come from a bootstrap over subjects that draws the same ones for both, p from "
@@ -176,105 +165,6 @@ def _rising(place: int, rung: Fidelity) -> str:
     )
 
 
-def curve(report: Report) -> str:
-    """Say how the champion's score goes on along its training; empty where it was shown once."""
-    champion = report.champion
-    if champion is None or len(champion.curve) < 2:
-        return ""
-    name, last = METRIC_NAMES[report.objective], champion.curve[-1]
-    shown = ", ".join(
-        f"{point.score:.3f} [{point.ci95[0]:.2f}, {point.ci95[1]:.2f}] after {point.steps}"
-        for point in champion.curve
-    )
-    if champion.steps < last.steps:
-        goes = "falls" if last.score < champion.of(report.objective) else "rises no further"
-        verdict = f"It {goes} after {champion.steps} steps, where the champion is read."
-    else:
-        verdict = (
-            "It is still rising at the last point, where the champion is read: train longer "
-            f"(--set steps={2 * last.steps})."
-        )
-    return f"{name} by steps: {shown}. {verdict}"
-
-
-def defaults(report: Report) -> str:
-    """Say whether the search found better settings than it began with; empty if unknown."""
-    first, champion = report.defaults, report.champion
-    if first is None or champion is None:
-        return ""
-    if champion.number == first.number:
-        return (
-            f"The champion is configuration {first.number}, with which the search began: nothing "
-            "that was drawn scored higher."
-        )
-    name, found = METRIC_NAMES[report.objective], first.difference[report.objective]
-    corrected = first.corrected[report.objective]
-    verdict = "Tuning helped" if corrected.ci95[0] > 0 else "Tuning is not shown to have helped"
-    return (
-        f"{verdict}: configuration {first.number}, with which the search began, has {name} "
-        f"{first.of(report.objective):.3f}. That of the champion, on the subjects that chose it, "
-        f"differs by {_signed(found.value, found.ci95)} (p {_p(found.p)}, which ignores the "
-        "choice). "
-        "Corrected for the choice, the gain to expect on new subjects is "
-        f"{_signed(corrected.estimate, corrected.ci95)}."
-    )
-
-
-def at_bounds(report: Report) -> str:
-    """Name the champion's settings that lie at an end of what was searched; empty if none does."""
-    found = report.champion.at_bounds if report.champion else {}
-    if not found:
-        return ""
-    named = (
-        f"{name} {show(one.value)} ({show(one.low)} to {show(one.high)})"
-        for name, one in found.items()
-    )
-    return (
-        f"At an end of what was searched: {', '.join(named)}. A wider range may hold a better "
-        "configuration."
-    )
-
-
-OTHERS = {
-    MEAN: "averaged over subjects instead of pooled",
-    POOLED: "with every held-out subject choosing its own number of steps (a leak), pooled",
-    BOTH: "with the same leak, averaged over subjects",
-}
-"""How each way of counting in `Report.as_others_count` is described."""
-
-
-def as_others_count(report: Report) -> str:
-    """Give the champion's score by other ways of counting; empty without a champion."""
-    if report.champion is None:
-        return ""
-    ours = report.champion.of(report.objective)
-    counts = (
-        (found.of(report.objective), OTHERS[how]) for how, found in report.as_others_count.items()
-    )
-    found = [f"{score:.3f} ({100 * (score - ours):+.1f} points) {how}" for score, how in counts]
-    return (
-        f"As others count, to place their figures, not to be quoted: "
-        f"{METRIC_NAMES[report.objective]} {'; '.join(found)}."
-    )
-
-
-def _signed(value: float, ends: Interval) -> str:
-    return f"{value:+.3f} [{ends[0]:+.2f}, {ends[1]:+.2f}]"
-
-
-def _p(value: float) -> str:
-    return f"= {value:.2g}" if value >= 0.001 else "< 0.001"
-
-
-def datasets(champion: Champion) -> list[str]:
-    """Say what the champion scores on each data set of a composite; nothing for a single one."""
-    return [
-        f"{name}: {', '.join(f'{METRIC_NAMES[m]} {found.of(m):.3f}' for m in METRICS)} "
-        f"({count(found.clips, 'clip')} of {count(found.subjects, 'subject')})"
-        for name, found in champion.parts.items()
-    ]
-
-
 def effect_source(report: Report) -> str:
     """Name the score by which the effects of settings are shown, and its configurations."""
     name, first = METRIC_NAMES[report.objective], report.flow.rungs[0]
@@ -300,34 +190,4 @@ def mixed(report: Report) -> str:
     return (
         f"The trainings differ in {', '.join(keys)}: the same search on one kind of worker gives "
         "equal results only up to rounding."
-    )
-
-
-def above(champion: Champion, metric: str) -> str:
-    """Say whether a metric is above chance; "score only" where that is so before correction."""
-    if champion.above_chance[metric]:
-        return "yes"
-    return "score only" if champion.above_chance_uncorrected[metric] else "no"
-
-
-ABOVE = "Above chance: the lower end of the interval is above the chance level."
-ABOVE_CORRECTED = (
-    "Above chance: the lower end of the corrected interval is above the chance level. Score only: "
-    "only the interval of the uncorrected score is above it, and the best of many scores often is "
-    "where nothing was learnt."
-)
-
-
-def chance(report: Report) -> str:
-    """Explain the chance level of the objective, with the two ways to guess."""
-    name, found = METRIC_NAMES[report.objective], report.chance[report.objective]
-    majority = (
-        f"Chance: {name} is {found.majority:.3f} when each fold predicts the commonest class of "
-        "its training clips"
-    )
-    if found.shuffled is None:
-        return f"{majority}."
-    return (
-        f"{majority}, and {found.shuffled:.3f} when the champion's predictions are scored against "
-        "shuffled labels. The larger one counts."
     )

@@ -7,7 +7,7 @@ import pytest
 
 from dianet_ray.artefacts import METRICS
 from dianet_ray.protocol.metrics import scores
-from dianet_ray.report import wording
+from dianet_ray.report import verdicts
 from dianet_ray.report.as_others_count import BOTH, MEAN, POOLED, as_others_count
 from dianet_ray.report.champion import Counted
 from tests.support.reports import report_of
@@ -59,7 +59,7 @@ def test_with_one_point_nothing_can_be_chosen():
 
 def test_every_way_of_counting_is_put_into_words():
     report = report_of(make_study(n_subjects=8))
-    assert set(report.as_others_count) == set(wording.OTHERS) == {MEAN, POOLED, BOTH}
-    said = wording.as_others_count(report)
+    assert set(report.as_others_count) == set(verdicts.OTHERS) == {MEAN, POOLED, BOTH}
+    said = verdicts.as_others_count(report)
     for found in report.as_others_count.values():
         assert f"{found.uf1:.3f} (" in said

@@ -5,7 +5,7 @@ import pytest
 
 from dianet_ray.artefacts import METRICS
 from dianet_ray.protocol.standing import standing_of
-from dianet_ray.report import wording
+from dianet_ray.report import verdicts
 from tests.support.reports import report_of
 from tests.support.studies import ending, laddered, make_study, shown_early
 
@@ -59,7 +59,7 @@ def test_the_best_of_many_guessing_configurations_is_not_above_chance():
     reports = [report_of(study) for study in studies]
     assert not any(one.champion.above_chance["uf1"] for one in reports)
     assert any(one.champion.above_chance_uncorrected["uf1"] for one in reports)
-    said = [wording.above(one.champion, "uf1") for one in reports]
+    said = [verdicts.above(one.champion, "uf1") for one in reports]
     assert "score only" in said
     assert "yes" not in said
 
@@ -203,7 +203,7 @@ def test_the_champion_is_compared_with_the_settings_that_the_search_began_with(s
         assert first.difference[metric].value == pytest.approx(gain)
     # What the choice adds is taken off.
     assert first.corrected["uf1"].estimate < first.difference["uf1"].value
-    said = wording.defaults(report)
+    said = verdicts.defaults(report)
     helped = first.corrected["uf1"].ci95[0] > 0
     assert said.startswith("Tuning helped: " if helped else "Tuning is not shown to have helped: ")
 
@@ -212,15 +212,15 @@ def test_tuning_is_said_to_have_helped_where_it_surely_did(study):
     weak, strong = make_study(20, 2, signal=0), make_study(20, 2, signal=4)
     trainings = {key: (weak if key[0] == 0 else strong).trainings[key] for key in strong.trainings}
     report = report_of(begun(dataclasses.replace(strong, trainings=trainings), 0))
-    assert wording.defaults(report).startswith("Tuning helped: configuration 0")
+    assert verdicts.defaults(report).startswith("Tuning helped: configuration 0")
     assert report.defaults.difference["uf1"].p < 0.01
 
 
 def test_a_search_that_found_nothing_better_says_so(study, report):
     best = begun(study, report.champion.number)
-    assert "nothing that was drawn scored higher" in wording.defaults(report_of(best))
+    assert "nothing that was drawn scored higher" in verdicts.defaults(report_of(best))
 
 
 def test_nothing_is_said_where_the_space_names_no_settings_to_begin_with(report):
     assert report.defaults is None
-    assert wording.defaults(report) == ""
+    assert verdicts.defaults(report) == ""

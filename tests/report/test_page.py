@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from dianet_ray.report import wording
+from dianet_ray.report import verdicts
 from dianet_ray.report.page import examples, write
 from tests.support.pages import Page
 from tests.support.reports import report_of
@@ -56,7 +56,7 @@ def test_the_page_says_in_sentences_what_was_found(study, tmp_path):
 
 def test_guessing_is_called_guessing(tmp_path):
     page = page_of(make_study(n_subjects=8, n_configs=1, seed=3, signal=0), tmp_path)
-    assert len(page.alts) == 2  # nothing to rank
+    assert len(page.alts) == 3  # nothing to rank
     assert "configuration 0, the only complete one" in page.text
     assert "the champion is not above chance" in page.text
     assert "Only one configuration was tried" in page.text
@@ -65,7 +65,7 @@ def test_guessing_is_called_guessing(tmp_path):
 def test_a_champion_above_chance_by_its_uncorrected_score_only_is_called_so(study, tmp_path):
     assert "uncorrected score only" not in page_of(study, tmp_path).text
     guessing = (make_study(n_subjects=8, n_configs=30, seed=s, signal=0) for s in range(6))
-    said = [wording.above(one.champion, "uf1") for one in map(report_of, guessing)]
+    said = [verdicts.above(one.champion, "uf1") for one in map(report_of, guessing)]
     lucky = make_study(n_subjects=8, n_configs=30, seed=said.index("score only"), signal=0)
     text = page_of(lucky, tmp_path).text
     assert "the champion is not above chance" in text

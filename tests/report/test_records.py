@@ -53,7 +53,7 @@ def test_the_json_has_the_keys_that_scripts_rely_on():
         *("study", "dataset", "strategy", "protocol", "objective"),
         *("n_configs", "n_trainings", "n_surplus", "n_trainings_exhaustive"),
         *("flow", "fidelity", "chance", "champion", "defaults"),
-        *("as_others_count", "settings_effect"),
+        *("as_others_count", "search_curve", "importance", "settings_effect"),
         *("configs", "failures", "seconds", "environment"),
     }
     dataset = {"name", "clips", "subjects", "classes", "left_out", "left_out_by"}
@@ -64,7 +64,7 @@ def test_the_json_has_the_keys_that_scripts_rely_on():
     assert set(report["champion"]) == {
         *("number", "config_id", "settings", "steps", "curve", *METRICS, "ci95", "corrected"),
         *("at_bounds", "above_chance", "above_chance_uncorrected"),
-        *("confusion", "recall", "per_subject", "parts"),
+        *("confusion", "recall", "per_class", "calibration", "per_subject", "parts"),
     }
     assert set(report["configs"][0]) == {"number", "config_id", "settings", "rungs", "state"}
     rung = {"partition", "state", "n_trainings", "scores", "steps"}

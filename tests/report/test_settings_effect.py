@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dianet_ray.report import wording
+from dianet_ray.report import verdicts
 from dianet_ray.report.records import AtBound, RangeEffect, ValueEffect
 from dianet_ray.report.settings_effect import at_bounds, effects
 from dianet_ray.settings import Choice, Range, Settings
@@ -138,6 +138,8 @@ def test_a_champion_at_an_end_is_said_with_what_was_searched():
     found = at_bounds(best, {"learning_rate": dimension})
     assert found == {"learning_rate": AtBound(best.learning_rate, best.learning_rate, 1e-2)}
     at_end = replace(report, champion=replace(report.champion, at_bounds=found))
-    assert wording.at_bounds(at_end).startswith("At an end of what was searched: learning_rate 0.")
+    assert verdicts.at_bounds(at_end).startswith(
+        "At an end of what was searched: learning_rate 0."
+    )
     inside = replace(report, champion=replace(report.champion, at_bounds={}))
-    assert wording.at_bounds(inside) == ""
+    assert verdicts.at_bounds(inside) == ""

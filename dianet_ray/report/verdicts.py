@@ -1,0 +1,240 @@
+"""What a report says of its champion, in words: on the terminal and on the page alike."""
+
+from __future__ import annotations
+
+from dianet_ray.artefacts import METRICS
+from dianet_ray.progress import count
+from dianet_ray.protocol.predictions import Interval
+from dianet_ray.report.as_others_count import BOTH, MEAN, POOLED
+from dianet_ray.report.records import Champion, Report
+from dianet_ray.report.wording import METRIC_NAMES, show
+
+CORRECTED = (
+    "The best of many scores is optimistic, because it was picked for being high. The corrected "
+    "score takes that off (a coupled bootstrap over subjects): it is what to expect on new "
+    "subjects."
+)
+NOT_CORRECTED = "Only one configuration was tried, so no choice has to be discounted."
+
+
+def intervals(champion: Champion) -> str:
+    """Say what is scored, and where intervals come from."""
+    found = (
+        "Scores are of the held-out predictions of all folds together; 95 % intervals come from a "
+        "bootstrap over subjects"
+    )
+    return (
+        f"{found}, those of corrected scores from a jackknife."
+        if champion.corrected
+        else f"{found}."
+    )
+
+
+def curve(report: Report) -> str:
+    """Say how the champion's score goes on along its training; empty where it was shown once."""
+    champion = report.champion
+    if champion is None or len(champion.curve) < 2:
+        return ""
+    name, last = METRIC_NAMES[report.objective], champion.curve[-1]
+    shown = ", ".join(
+        f"{point.score:.3f} [{point.ci95[0]:.2f}, {point.ci95[1]:.2f}] after {point.steps}"
+        for point in champion.curve
+    )
+    if champion.steps < last.steps:
+        goes = "falls" if last.score < champion.of(report.objective) else "rises no further"
+        verdict = f"It {goes} after {champion.steps} steps, where the champion is read."
+    else:
+        verdict = (
+            "It is still rising at the last point, where the champion is read: train longer "
+            f"(--set steps={2 * last.steps})."
+        )
+    return f"{name} by steps: {shown}. {verdict}"
+
+
+def defaults(report: Report) -> str:
+    """Say whether the search found better settings than it began with; empty if unknown."""
+    first, champion = report.defaults, report.champion
+    if first is None or champion is None:
+        return ""
+    if champion.number == first.number:
+        return (
+            f"The champion is configuration {first.number}, with which the search began: nothing "
+            "that was drawn scored higher."
+        )
+    name, found = METRIC_NAMES[report.objective], first.difference[report.objective]
+    corrected = first.corrected[report.objective]
+    verdict = "Tuning helped" if corrected.ci95[0] > 0 else "Tuning is not shown to have helped"
+    return (
+        f"{verdict}: configuration {first.number}, with which the search began, has {name} "
+        f"{first.of(report.objective):.3f}. That of the champion, on the subjects that chose it, "
+        f"differs by {_signed(found.value, found.ci95)} (p {_p(found.p)}, which ignores the "
+        "choice). "
+        "Corrected for the choice, the gain to expect on new subjects is "
+        f"{_signed(corrected.estimate, corrected.ci95)}."
+    )
+
+
+def at_bounds(report: Report) -> str:
+    """Name the champion's settings that lie at an end of what was searched; empty if none does."""
+    found = report.champion.at_bounds if report.champion else {}
+    if not found:
+        return ""
+    named = (
+        f"{name} {show(one.value)} ({show(one.low)} to {show(one.high)})"
+        for name, one in found.items()
+    )
+    return (
+        f"At an end of what was searched: {', '.join(named)}. A wider range may hold a better "
+        "configuration."
+    )
+
+
+SAME = 0.005
+"""Half a point: scores that differ by less are called equal."""
+
+
+def search_curve(report: Report) -> str:
+    """Say whether drawing more configurations was worth it; empty where there was no choice."""
+    points = report.search_curve
+    if len(points) < 2:
+        return ""
+    name, last = METRIC_NAMES[report.objective], points[-1]
+    shown = ", ".join(f"{one.corrected:.3f} of {one.configurations}" for one in points)
+    enough = next(
+        one
+        for place, one in enumerate(points)
+        if one.corrected >= max(later.corrected for later in points[place:]) - SAME
+    )
+    if enough is last:
+        before = points[-2]
+        verdict = (
+            f"The last {last.configurations - before.configurations} gained "
+            f"{100 * (last.corrected - before.corrected):.1f} points: more may find better ones "
+            "(--configs)."
+        )
+    else:
+        drawn = count(enough.configurations, "configuration")
+        verdict = f"What was drawn after the first {drawn} gained nothing."
+    return f"Corrected {name} of the best of the first configurations: {shown}. {verdict}"
+
+
+SURE = 0.05
+"""The p up to which a setting is said to have mattered."""
+
+
+def importance(report: Report) -> str:
+    """Say which settings mattered; empty where none varied."""
+    if not report.settings_effect:
+        return ""
+    found, n = report.importance, report.flow.rungs[0].states.get("complete", 0)
+    mattered = {name: one for name, one in found.items() if one.p <= SURE}
+    if not mattered:
+        return f"Which settings mattered cannot be told from {count(n, 'configuration')}."
+    named = ", ".join(
+        f"{name} (share {one.share:.2f} [{one.ci95[0]:.2f}, {one.ci95[1]:.2f}], p {_p(one.p)})"
+        for name, one in mattered.items()
+    )
+    rest = len(found) - len(mattered)
+    others = f" Of {count(rest, 'other setting')} nothing can be told." if rest else ""
+    return (
+        f"What mattered for a place in the best quarter of {count(n, 'configuration')} "
+        f"(PED-ANOVA): {named}.{others}"
+    )
+
+
+def classes(champion: Champion) -> list[str]:
+    """Say how well the champion knows each class."""
+    return [
+        f"{name} ({count(found.clips, 'clip')}): "
+        + ", ".join(
+            f"{CLASS_NAMES[part]} {getattr(found, part):.2f} "
+            f"[{found.ci95[part][0]:.2f}, {found.ci95[part][1]:.2f}]"
+            for part in CLASS_NAMES
+        )
+        for name, found in champion.per_class.items()
+    ]
+
+
+CLASS_NAMES = {"f1": "F1", "recall": "recall", "precision": "precision"}
+
+
+def calibration(champion: Champion) -> str:
+    """Say how far the champion's probabilities can be trusted."""
+    found = champion.calibration
+    n = sum(one.clips for one in found.bins)
+    sure = sum(one.clips * one.probability for one in found.bins) / n
+    return (
+        f"The champion gives the class that it predicts a probability of {sure:.2f} on average, "
+        f"and {champion.accuracy:.2f} of its predictions are right (expected calibration error "
+        f"{found.error:.3f})."
+    )
+
+
+OTHERS = {
+    MEAN: "averaged over subjects instead of pooled",
+    POOLED: "with every held-out subject choosing its own number of steps (a leak), pooled",
+    BOTH: "with the same leak, averaged over subjects",
+}
+"""How each way of counting in `Report.as_others_count` is described."""
+
+
+def as_others_count(report: Report) -> str:
+    """Give the champion's score by other ways of counting; empty without a champion."""
+    if report.champion is None:
+        return ""
+    ours = report.champion.of(report.objective)
+    counts = (
+        (found.of(report.objective), OTHERS[how]) for how, found in report.as_others_count.items()
+    )
+    found = [f"{score:.3f} ({100 * (score - ours):+.1f} points) {how}" for score, how in counts]
+    return (
+        f"As others count, to place their figures, not to be quoted: "
+        f"{METRIC_NAMES[report.objective]} {'; '.join(found)}."
+    )
+
+
+def _signed(value: float, ends: Interval) -> str:
+    return f"{value:+.3f} [{ends[0]:+.2f}, {ends[1]:+.2f}]"
+
+
+def _p(value: float) -> str:
+    return f"= {value:.2g}" if value >= 0.001 else "< 0.001"
+
+
+def datasets(champion: Champion) -> list[str]:
+    """Say what the champion scores on each data set of a composite; nothing for a single one."""
+    return [
+        f"{name}: {', '.join(f'{METRIC_NAMES[m]} {found.of(m):.3f}' for m in METRICS)} "
+        f"({count(found.clips, 'clip')} of {count(found.subjects, 'subject')})"
+        for name, found in champion.parts.items()
+    ]
+
+
+def above(champion: Champion, metric: str) -> str:
+    """Say whether a metric is above chance; "score only" where that is so before correction."""
+    if champion.above_chance[metric]:
+        return "yes"
+    return "score only" if champion.above_chance_uncorrected[metric] else "no"
+
+
+ABOVE = "Above chance: the lower end of the interval is above the chance level."
+ABOVE_CORRECTED = (
+    "Above chance: the lower end of the corrected interval is above the chance level. Score only: "
+    "only the interval of the uncorrected score is above it, and the best of many scores often is "
+    "where nothing was learnt."
+)
+
+
+def chance(report: Report) -> str:
+    """Explain the chance level of the objective, with the two ways to guess."""
+    name, found = METRIC_NAMES[report.objective], report.chance[report.objective]
+    majority = (
+        f"Chance: {name} is {found.majority:.3f} when each fold predicts the commonest class of "
+        "its training clips"
+    )
+    if found.shuffled is None:
+        return f"{majority}."
+    return (
+        f"{majority}, and {found.shuffled:.3f} when the champion's predictions are scored against "
+        "shuffled labels. The larger one counts."
+    )
