@@ -162,6 +162,15 @@ class SearchOptions(Options):
         description="Number of configurations, best first, whose weights are kept.",
     )
 
+    # docs/decisions.md: Repeats with other seeds
+    repeats: int = Field(
+        3,
+        ge=0,
+        le=100,
+        description="How often LOSO is trained again with other seeds when the search is over, "
+        "for the champion and for the settings that the search began with.",
+    )
+
 
 class TrackingOptions(Options):
     """Where MLflow is, and whether faces may be seen there."""

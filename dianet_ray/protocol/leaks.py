@@ -31,7 +31,7 @@ def _hash(fingerprints: Iterable[str]) -> str:
 
 def expected(study: Study, rung: int, fold: int) -> Seen:
     """Work out what a training of a fold must have seen: all clips but those of its subjects."""
-    held_out = study.rungs[rung][fold].test_clips
+    held_out = study.folds_of(rung)[fold].test_clips
     prints = study.origin.fingerprints
     others = set(range(len(prints))) - set(held_out)
     return seen((prints[i] for i in others), (prints[i] for i in held_out))
@@ -57,8 +57,9 @@ def check(study: Study) -> None:
         for rung, folds in enumerate(study.rungs)
         for fold in folds
     }
-    for training in study.trainings.values():
-        if training.outcome == "ok" and training.result.seen != wanted[training.key[1:]]:
+    for training in study.all_trainings():
+        place = min(training.rung, study.loso_rung), training.fold
+        if training.outcome == "ok" and training.result.seen != wanted[place]:
             raise InputError(
                 "a training sees every clip but those of the subjects that test it: "
                 f"configuration {training.number} saw others in fold {training.fold} of rung "

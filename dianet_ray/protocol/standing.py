@@ -85,6 +85,11 @@ class Standing:
         number = self.decisions.champion()
         return None if number is None else self.study.configurations[number]
 
+    def began_with(self) -> Configuration | None:
+        """Return the settings that the space names to begin with, once they finished LOSO."""
+        named = self.study.identity.space.first_settings[:1]
+        return next((c for c in self.complete()[:1] if (c.settings,) == named), None)
+
     def best_steps(self, number: int, rung: int | None = None) -> int:
         """Return the point at which a configuration scored best in a finished rung, in steps.
 

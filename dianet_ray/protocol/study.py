@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import chain
 from typing import Literal
 
 import numpy as np
@@ -135,6 +137,8 @@ class EndOfDrawing(Record):
 class Study:
     """Everything known about a study; `trainings` holds the latest of each (number, rung, fold).
 
+    `repeats` holds LOSO trainings with other seeds, which no decision reads: repeat r has the rung
+    `repeat_rung(r)`.
     `rungs` are the folds of each rung, the last one LOSO. Drawing ends after `n_configs`
     configurations (None: after those that are drawn). A block holds `block` trainings at most;
     None before any was formed.
@@ -152,6 +156,7 @@ class Study:
     n_configs: int | None = None
     end_of_drawing: EndOfDrawing | None = None
     block: int | None = None
+    repeats: dict[tuple[int, int, int], Training] = field(default_factory=dict)
 
     @property
     def folds(self) -> tuple[Fold, ...]:
@@ -173,10 +178,23 @@ class Study:
         """The metric that ranks configurations."""
         return self.identity.objective
 
+    def repeat_rung(self, repeat: int) -> int:
+        """Return the rung that repeat r of LOSO is recorded as: those after the last one."""
+        return len(self.rungs) + repeat
+
+    def folds_of(self, rung: int) -> tuple[Fold, ...]:
+        """Return the folds of a rung, or of a repeat."""
+        return self.rungs[min(rung, self.loso_rung)]
+
+    def all_trainings(self) -> Iterator[Training]:
+        """Go through all trainings, repeats included."""
+        return chain(self.trainings.values(), self.repeats.values())
+
     def of(self, number: int, rung: int | None = None) -> list[Training]:
         """List a configuration's finished trainings in a rung (default: LOSO), in fold order."""
         rung = self.loso_rung if rung is None else rung
-        found = (self.trainings.get((number, rung, fold.index)) for fold in self.rungs[rung])
+        known = self.trainings if rung <= self.loso_rung else self.repeats
+        found = (known.get((number, rung, fold.index)) for fold in self.folds_of(rung))
         return [training for training in found if training is not None]
 
     def labels(self) -> np.ndarray:
@@ -200,7 +218,7 @@ class Study:
         """
         out = np.full((len(self.clips), len(self.classes)), np.nan, dtype=np.float32)
         for training in self.of(number, rung):
-            fold = self.rungs[training.rung][training.fold]
+            fold = self.folds_of(training.rung)[training.fold]
             if training.points:
                 point = training.points[-1] if steps is None else training.at(steps)
                 out[list(fold.test_clips)] = point.probabilities

@@ -10,7 +10,6 @@ import numpy as np
 from dianet_ray.artefacts import METRICS
 from dianet_ray.protocol import paired, predictions
 from dianet_ray.protocol.correction import Choices
-from dianet_ray.protocol.decisions import FIRST
 from dianet_ray.protocol.metrics import scores
 from dianet_ray.protocol.predictions import Chance
 from dianet_ray.protocol.standing import Standing
@@ -24,6 +23,7 @@ from dianet_ray.report.records import (
     Scores,
     SubjectScore,
 )
+from dianet_ray.report.seeds import seeds
 from dianet_ray.report.settings_effect import at_bounds
 
 
@@ -67,27 +67,28 @@ def choices(study: Study, counts: Sequence[Counts], n: int = 1000) -> Choices | 
 
 
 def defaults(
-    study: Study, winner: Configuration, counts: Counts, chosen: Choices | None
+    standing: Standing, winner: Configuration, counts: Counts, chosen: Choices | None
 ) -> Defaults | None:
     """Compare the champion with the settings that the search began with, by LOSO `counts`.
 
     None where the space names none, where they did not finish, and where nothing else was drawn.
     """
-    mine = counts.get(FIRST)
-    begins = study.identity.space.first_settings[:1]
-    if mine is None or chosen is None or begins != (study.configurations[FIRST].settings,):
+    study, first = standing.study, standing.began_with()
+    if first is None or chosen is None:
         return None
+    mine = counts[first.number]
     of_all = scores_of(mine.at_best.sum(axis=0))
     best = counts[winner.number].at_best
     return Defaults(
         accuracy=of_all.accuracy,
         uf1=of_all.uf1,
         uar=of_all.uar,
-        number=FIRST,
-        config_id=study.configurations[FIRST].config_id,
+        number=first.number,
+        config_id=first.config_id,
         steps=mine.steps[mine.best],
         difference=paired.differences(best, mine.at_best, study.identity.seed),
-        corrected=chosen.gain(FIRST),
+        corrected=chosen.gain(first.number),
+        seeds=seeds(standing, first.number),
     )
 
 

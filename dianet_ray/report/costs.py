@@ -17,7 +17,7 @@ def seconds(study: Study) -> Seconds:
     """Measure where a study's time went."""
     # Sums over drivers: the time between a kill and the resume is not counted.
     wall = sum(span.stopped_at - span.started_at for span in study.spans)
-    training = sum(training.seconds for training in study.trainings.values())
+    training = sum(training.seconds for training in study.all_trainings())
     driven = _by_span(study)
     if not driven:
         return Seconds(float(wall), float(training), startup=None, busy_fraction=None)
@@ -43,7 +43,7 @@ def _by_span(study: Study) -> list[tuple[Span, list[Training]]]:
     # The lock admits one driver at a time, so the last span that has begun is the right one.
     spans = sorted(study.spans, key=lambda span: span.started_at)
     trainings: list[list[Training]] = [[] for _ in spans]
-    for training in study.trainings.values():
+    for training in study.all_trainings():
         place = sum(span.started_at <= training.result.finished_at for span in spans) - 1
         # A worker's clock may be behind the driver's: nothing ends before the first driver starts.
         trainings[max(0, place)].append(training)
@@ -53,7 +53,7 @@ def _by_span(study: Study) -> list[tuple[Span, list[Training]]]:
 def environment(study: Study) -> Environment:
     """Say what the trainings ran on."""
     taken: dict[str, set[str | int]] = {}
-    for training in study.trainings.values():
+    for training in study.all_trainings():
         for key, value in _recorded(training).items():
             taken.setdefault(key, set()).add(value)
     return Environment(

@@ -15,7 +15,7 @@ from dianet_ray.protocol.ladder import EXHAUSTIVE
 from dianet_ray.protocol.predictions import Chance
 from dianet_ray.protocol.standing import Standing
 from dianet_ray.protocol.study import Configuration, Study
-from dianet_ray.report import champion, costs, savings
+from dianet_ray.report import champion, costs, savings, verdicts
 from dianet_ray.report.as_others_count import as_others_count
 from dianet_ray.report.champion import Counted, Counts, scores_of
 from dianet_ray.report.fidelity import fidelity
@@ -29,6 +29,7 @@ from dianet_ray.report.records import (
     Scores,
 )
 from dianet_ray.report.search_curve import search_curve
+from dianet_ray.report.seeds import seeds
 from dianet_ray.report.settings_effect import Searched, effects
 from dianet_ray.settings import Settings
 
@@ -45,6 +46,9 @@ def summarise(standing: Standing, *, n_resamples: int = N_RESAMPLES) -> Report:
     chance = _chance(standing, winner)
     best = counts[-1][winner.number] if winner else None
     chosen = champion.choices(study, counts) if winner else None
+    described = (
+        champion.describe(standing, winner, best, chance, chosen) if winner and best else None
+    )
     return Report(
         study=study.name,
         dataset=_dataset(study),
@@ -59,10 +63,10 @@ def summarise(standing: Standing, *, n_resamples: int = N_RESAMPLES) -> Report:
         flow=savings.flow(standing),
         fidelity=() if winner is None else fidelity(standing, winner, counts),
         chance=chance,
-        champion=(
-            champion.describe(standing, winner, best, chance, chosen) if winner and best else None
-        ),
-        defaults=champion.defaults(study, winner, counts[-1], chosen) if winner else None,
+        champion=described,
+        seeds=seeds(standing, winner.number) if winner else None,
+        verdict=verdicts.verdict(described, chance, study.objective) if described else None,
+        defaults=champion.defaults(standing, winner, counts[-1], chosen) if winner else None,
         as_others_count=as_others_count(best) if best else {},
         search_curve=search_curve(study, counts),
         importance=importance(*_first_scores(study, configs), study.identity.seed, n_resamples),

@@ -209,6 +209,42 @@ class Champion(Scores):
 
 
 @dataclass(frozen=True, slots=True)
+class Spread(Record):
+    """A score, averaged over seeds, and how far it varies.
+
+    `deviation` is the standard deviation between seeds, None with one seed; `subjects` is the
+    standard error of the mean between subjects.
+    """
+
+    mean: float
+    deviation: float | None
+    subjects: float
+
+
+@dataclass(frozen=True, slots=True)
+class Seeds(Record):
+    """LOSO of a configuration with `n` other seeds than that which ranked it."""
+
+    n: int
+    accuracy: Spread
+    uf1: Spread
+    uar: Spread
+
+    def of(self, metric: str) -> Spread:
+        """Look a metric up by its name, one of METRICS."""
+        found: Spread = getattr(self, metric)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict(Record):
+    """Whether the champion is above chance by the objective, and a sentence that says it."""
+
+    above_chance: bool
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Defaults(Scores):
     """The configuration that the search began with, which always takes LOSO, and its scores.
 
@@ -221,6 +257,7 @@ class Defaults(Scores):
     steps: int
     difference: dict[str, Difference]
     corrected: dict[str, Corrected]
+    seeds: Seeds | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -371,7 +408,8 @@ class Report(Record):
 
     `n_trainings_exhaustive` trainings are every LOSO fold of every configuration. No decision,
     score or report reads the `n_surplus`. `defaults` is None where the space names no settings to
-    begin with, or they are not complete. `as_others_count` is by way of counting, and empty
+    begin with, or they are not complete. `seeds` are of the champion's repeats, `verdict` of the
+    champion. `as_others_count` is by way of counting, and empty
     without a champion. `fidelity` is of each rung below LOSO, and empty before there is a
     champion. `search_curve` is empty until a configuration is complete. `importance` and
     `settings_effect` are by setting, of the scores in the first rung. `failures` say why
@@ -391,6 +429,8 @@ class Report(Record):
     fidelity: tuple[Fidelity, ...]
     chance: dict[str, Chance]
     champion: Champion | None
+    seeds: Seeds | None
+    verdict: Verdict | None
     defaults: Defaults | None
     as_others_count: dict[str, Scores]
     search_curve: tuple[SearchPoint, ...]

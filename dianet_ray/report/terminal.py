@@ -73,12 +73,15 @@ def _ranking(report: Report) -> Table:
 def _result(report: Report, champion: Champion) -> Table:
     table = Table(title=f"Champion: configuration {champion.number}", title_justify="left")
     corrected = ("corrected", "95 %") if champion.corrected else ()
-    for name in ("", "score", "95 %", *corrected, "chance", "above chance"):
+    seeds = report.seeds
+    again = (f"mean of {count(seeds.n, 'seed')}", "score that chose it") if seeds else ("score",)
+    for name in ("", *again, "95 %", *corrected, "chance", "above chance"):
         table.add_column(name, justify="right" if name else "left")
     for metric in METRICS:
         expected = champion.corrected[metric] if champion.corrected else None
         table.add_row(
             METRIC_NAMES[metric],
+            *((f"{seeds.of(metric).mean:.3f}",) if seeds else ()),
             f"{champion.of(metric):.3f}",
             interval(champion.ci95[metric]),
             *((f"{expected.estimate:.3f}", interval(expected.ci95)) if expected else ()),
@@ -95,7 +98,7 @@ def _about(report: Report, champion: Champion) -> list[str]:
         verdicts.CORRECTED if champion.corrected else verdicts.NOT_CORRECTED,
         verdicts.chance(report),
         verdicts.ABOVE_CORRECTED if champion.corrected else verdicts.ABOVE,
-        *filter(None, [verdicts.defaults(report), verdicts.curve(report)]),
+        *filter(None, [verdicts.seeds(report), verdicts.defaults(report), verdicts.curve(report)]),
         verdicts.as_others_count(report),
         f"Settings: {', '.join(f'{name} {show(value)}' for name, value in settings)}",
         *filter(None, [verdicts.at_bounds(report)]),

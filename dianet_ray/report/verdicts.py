@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dianet_ray.artefacts import METRICS
+from collections.abc import Mapping
+
+from dianet_ray.artefacts import METRICS, Objective
 from dianet_ray.progress import count
-from dianet_ray.protocol.predictions import Interval
+from dianet_ray.protocol.predictions import Chance, Interval
 from dianet_ray.report.as_others_count import BOTH, MEAN, POOLED
-from dianet_ray.report.records import Champion, Report
-from dianet_ray.report.wording import METRIC_NAMES, show
+from dianet_ray.report.records import Champion, Report, Spread, Verdict
+from dianet_ray.report.wording import METRIC_NAMES, interval, show
 
 CORRECTED = (
     "The best of many scores is optimistic, because it was picked for being high. The corrected "
@@ -28,6 +30,46 @@ def intervals(champion: Champion) -> str:
         if champion.corrected
         else f"{found}."
     )
+
+
+def verdict(champion: Champion, chance: Mapping[str, Chance], objective: Objective) -> Verdict:
+    """Say in a sentence whether the champion is above chance."""
+    name, level = METRIC_NAMES[objective], chance[objective].level
+    judged, where = champion.ci95[objective], "the interval of the champion's score"
+    if champion.corrected:
+        judged, where = champion.corrected[objective].ci95, "the interval of the corrected score"
+    is_above = champion.above_chance[objective]
+    text = (
+        f"The champion is {'' if is_above else 'not '}above chance: {where}, {interval(judged)}, "
+        f"{'lies above' if is_above else 'reaches down to'} the {name} of {level:.2f} that "
+        "guessing scores."
+    )
+    return Verdict(is_above, text)
+
+
+def seeds(report: Report) -> str:
+    """Say how the champion scores with other seeds; empty without repeats."""
+    if report.seeds is None or report.champion is None:
+        return ""
+    found, name = report.seeds.of(report.objective), METRIC_NAMES[report.objective]
+    said = (
+        f"Trained again with {count(report.seeds.n, 'other seed')}, the champion has {name} "
+        f"{_spread(found)}; the standard error between subjects is {found.subjects:.3f}. With the "
+        f"seed that chose it, it has {report.champion.of(report.objective):.3f}."
+    )
+    first = report.defaults
+    if first is None or first.seeds is None or first.number == report.champion.number:
+        return said
+    return (
+        f"{said} Configuration {first.number}, with which the search began, has "
+        f"{_spread(first.seeds.of(report.objective))} with other seeds."
+    )
+
+
+def _spread(found: Spread) -> str:
+    if found.deviation is None:
+        return f"{found.mean:.3f}"
+    return f"{found.mean:.3f} on average (deviation {found.deviation:.3f})"
 
 
 def curve(report: Report) -> str:

@@ -57,7 +57,7 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """How far to go with a study: configurations to draw, budgets, and weights to keep.
+    """How far to go with a study: configurations to draw, budgets, weights to keep, repeats.
 
     `n_kept` configurations keep their weights; None for all.
     """
@@ -65,6 +65,7 @@ class Extent:
     n_configs: int
     budget: Budget
     n_kept: int | None = None
+    n_repeats: int = 0
 
 
 def rung_seconds(study: Study) -> list[float]:

@@ -83,7 +83,8 @@ class Driver(tune.Callback):  # type: ignore[misc]
         self._searcher.tick()
         if self.is_stopped:
             self._searcher.flush()
-        self._progress.set(len(self._searcher.study.trainings), self._searcher.n_most)
+        n_done = sum(1 for _ in self._searcher.study.all_trainings())
+        self._progress.set(n_done, self._searcher.n_most)
         if self.is_stopped:
             raise Stopped(STOPPED)
         if self._workers.nodes.look():

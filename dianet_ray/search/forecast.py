@@ -98,6 +98,11 @@ def describe(
         f"seed {study.identity.seed}; "
         f"{count(len(study.trainings), 'training')} done so far"
     )
+    if plan.options.repeats:
+        say(
+            f"         then LOSO {count(plan.options.repeats, 'time')} again with other seeds: at "
+            f"most {count(plan.most_repeats(), 'training')}, {len(study.repeats)} done so far"
+        )
     say(f"workers  {n_workers} of {where}")
     if plan.options.threads_per_training == "auto":
         how = "measured" if plan.is_new else "as the study has them"

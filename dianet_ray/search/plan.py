@@ -28,6 +28,7 @@ from dianet_ray.protocol.ladder import (
 from dianet_ray.protocol.standing import standing_of
 from dianet_ray.protocol.study import Identity, Study, new_study
 from dianet_ray.search.budget import Budget
+from dianet_ray.search.repeats import missing, most_repeats
 from dianet_ray.search.space import Space
 from dianet_ray.search.start_values import StartValues, start_values
 from dianet_ray.search.study_file import load_study
@@ -67,10 +68,12 @@ class Plan:
         return STUDY_JSON not in files.names(self.path)
 
     def is_done(self) -> bool:
-        """Say whether every configuration has ended."""
+        """Say whether every configuration has ended, and every repeat."""
         is_drawn = len(self.study.configurations) >= self.n_configs
         grown = replace(self.study, n_configs=self.n_configs)
-        return is_drawn and standing_of(grown).decisions.is_over
+        standing = standing_of(grown)
+        is_over = is_drawn and standing.decisions.is_over
+        return is_over and not missing(standing, self.options.repeats)
 
     @property
     def n_kept(self) -> int | None:
@@ -93,6 +96,10 @@ class Plan:
         n = self.n_configs if n_configs is None else n_configs
         n_folds = [len(folds) for folds in self.study.rungs]
         return sum(n_in * n for n_in, n in zip(self.entering(n), n_folds, strict=True))
+
+    def most_repeats(self) -> int:
+        """Bound the trainings of the repeats."""
+        return most_repeats(self.study, self.options.repeats)
 
     def entering(self, n_configs: int) -> list[int]:
         """Bound how many of n configurations enter each rung."""

@@ -42,6 +42,7 @@ from dianet_ray.search.events import (
 )
 from dianet_ray.search.ledger import Ledger
 from dianet_ray.search.repairs import Repairs
+from dianet_ray.search.repeats import Repeats, most_repeats, n_repeats
 from dianet_ray.search.retention import Retention, kept
 from dianet_ray.search.silence import Silence
 from dianet_ray.search.space import Space
@@ -81,10 +82,11 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         )
         if study.block is not None:
             self._schedule.stack(study.block, self._shape_of)
+        self._n_repeats = most_repeats(study, extent.n_repeats)
         self._totals: dict[int, float] = {}  # of the configurations that finished LOSO
         self._silence = Silence()
         self._retention = Retention(path, extent.n_kept)
-        self._repairs = Repairs()
+        self._repairs, self._repeats = Repairs(), Repeats(extent.n_repeats)
         self._n_own_deaths: Counter[Key] = Counter()  # of workers that died while their node lived
         self._next: Train | Wait | Done | None = None
         self.best = ""  # the best so far with its interval, for the progress line
@@ -142,7 +144,18 @@ class StudySearcher(Searcher):  # type: ignore[misc]
                 if isinstance(action, Done):
                     # Weights that were made again were written before the ledger was replayed.
                     self._settle()
+                    return self._repeat()
                 return action
+
+    def _repeat(self) -> Train | Wait | Done:
+        """Go on with the repeats when the search is over."""
+        standing = Standing(self.study, self._schedule.decisions)
+        self._repeats.list(standing, self.study.block or 1)
+        self._n_repeats = n_repeats(standing, self._extent.n_repeats)
+        self.n_most = sum(self._schedule.most_trainings()) + self._n_repeats
+        if (train := self._repeats.take()) is not None:
+            return train
+        return Wait() if self._repeats.are_in_flight else Done()
 
     def on_trial_complete(
         self, trial_id: str, result: Report | None = None, error: bool = False
@@ -192,6 +205,9 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         for event in written:
             if isinstance(event, TrainingEnded):
                 training = event.training
+                if training.rung > self.study.loso_rung:
+                    self._repeats.finished(training.key)
+                    continue
                 self._retention.written(training.number)
                 self._schedule.finished(*training.key, training.outcome)
             elif isinstance(event, WeightsMade):  # of all points, and one of them is kept
@@ -217,11 +233,12 @@ class StudySearcher(Searcher):  # type: ignore[misc]
 
     def _order(self, train: Train) -> Order:
         drawn, is_repair = self.study.configurations, self._is_repair(train)
+        is_repeat, loso = train.rung > self.study.loso_rung, self.study.loso_rung
         members = tuple(
             Member(
                 number,
                 drawn[number].config_id,
-                drawn[number].settings,
+                self._repeats.settings(number) if is_repeat else drawn[number].settings,
                 fold,
                 # The other weights of a repaired block are there, and must stay as they are.
                 keeps_weights=not is_repair or self._repairs.is_lost(key),
@@ -231,9 +248,9 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         return Order(
             rung=train.rung,
             members=members,
-            steps=self.study.ladder[train.rung].steps,
+            steps=self.study.ladder[min(train.rung, loso)].steps,
             attempt=train.attempt,
-            silence_s=self._silence.limit_s(self.study, train.rung),
+            silence_s=self._silence.limit_s(self.study, min(train.rung, loso)),
             avoid=self.avoided,
         )
 
@@ -326,7 +343,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
             self._repairs.died(train)
             return
         self._n_own_deaths.update(train.keys if death.is_own else ())
-        if self._schedule.lost(train):
+        if self._giver(train).lost(train):
             return
         if len(train.members) > 1:  # one of them may be the reason; alone it is found
             self._cut(train, "its worker was lost")
@@ -355,7 +372,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         """Go on with smaller blocks where memory was short, else with two halves of this one."""
         if self._is_repair(train):  # as another block it would make other weights
             self._not_repaired(train, reason)
-        elif not is_memory:
+        elif not is_memory or train.rung > self.study.loso_rung:
             self._cut(train, reason)
         else:
             block = self._schedule.split(train)
@@ -367,7 +384,11 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         logger.warning("%s: in two blocks now: %s", _place(train), reason)
         for key in train.keys:
             del self._n_own_deaths[key]
-        self._schedule.cut(train)
+        self._giver(train).cut(train)
+
+    def _giver(self, train: Train) -> Schedule | Repeats:
+        """Return what gave a training that is no repair."""
+        return self._repeats if train.rung > self.study.loso_rung else self._schedule
 
     def _is_repair(self, train: Train) -> bool:
         return any(key in self.study.trainings for key in train.keys)
@@ -377,7 +398,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         if self._is_repair(train):
             self._repairs.returned(train)
         else:
-            self._schedule.returned(train)
+            self._giver(train).returned(train)
 
     def _shape_of(self, number: int) -> tuple[Value, ...]:
         """Say what trainings must have in common to be one stack."""
@@ -393,7 +414,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         if self._totals and (best := kept(self._totals, 1)) != before:
             self.best = f"best {self.study.objective} {standing.score(best[0])}"
         self._retention.delete_surplus(standing)
-        self.n_most = sum(self._schedule.most_trainings())
+        self.n_most = sum(self._schedule.most_trainings()) + self._n_repeats
         self.failure = self.failure or standing.first_wave_failure()
         self.is_stopping = self.is_stopping or bool(self.failure)
 

@@ -90,7 +90,7 @@ class Status:
 def status_of(standing: Standing, path: Path) -> Status:
     """Describe a study's progress."""
     study, states, winner = standing.study, standing.states(), standing.champion()
-    ends = [training.result.finished_at for training in study.trainings.values()]
+    ends = [training.result.finished_at for training in study.all_trainings()]
     return Status(
         study=study.name,
         path=path.absolute(),

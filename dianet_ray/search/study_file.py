@@ -132,7 +132,7 @@ class _Growing:
     def __init__(self, study: Study) -> None:
         self._study = study
         self._configurations = list(study.configurations)
-        self._trainings = dict(study.trainings)
+        self._trainings, self._repeats = dict(study.trainings), dict(study.repeats)
         self._spans = list(study.spans)
         self._n_configs, self._end = study.n_configs, study.end_of_drawing
         self._block = study.block
@@ -142,6 +142,7 @@ class _Growing:
             self._study,
             configurations=tuple(self._configurations),
             trainings=self._trainings,
+            repeats=self._repeats,
             spans=tuple(self._spans),
             n_configs=self._n_configs,
             end_of_drawing=self._end,
@@ -188,7 +189,8 @@ class _Growing:
 
     def _end_training(self, training: Training) -> None:
         _check_weights(training)
-        self._trainings[training.key] = training
+        is_repeat = training.rung > self._study.loso_rung
+        (self._repeats if is_repeat else self._trainings)[training.key] = training
 
     def _replace_weights(self, event: WeightsMade) -> None:
         key = (event.number, self._study.loso_rung, event.fold)

@@ -237,7 +237,8 @@ def _failed(error: Exception, started_at: float, environment: WorkerEnvironment)
 
 
 def _member(material: Material, order: Order, member: Member) -> fitting.Member:
-    held_out = material.rungs[order.rung][member.fold].test_clips
+    folds = material.rungs[min(order.rung, len(material.rungs) - 1)]  # a repeat is one of LOSO
+    held_out = folds[member.fold].test_clips
     test = np.array(held_out, dtype=np.int64)
     return fitting.Member(
         train=np.setdiff1d(np.arange(len(material.labels)), test),

@@ -57,7 +57,7 @@ def make_searcher(plan: Plan, damaged: list[tuple[int, int]]) -> StudySearcher:
         plan.path,
         plan.study,
         space=plan.space,
-        extent=Extent(plan.n_configs, plan.budget, plan.n_kept),
+        extent=Extent(plan.n_configs, plan.budget, plan.n_kept, plan.options.repeats),
     )
     if damaged:
         n_damaged = count(len(damaged), "weights file")
@@ -150,12 +150,12 @@ def _tune(searcher: StudySearcher, plan: Plan, workers: Workers) -> None:
     storage = StorageWait(plan.path)
     progress = Progress(
         "search",
-        plan.most_trainings(),
+        plan.most_trainings() + plan.most_repeats(),
         unit="trainings",
         status=lambda: _status(searcher, workers, storage),
     )
     driver = Driver(searcher, progress, workers, storage)
-    progress.skip(len(plan.study.trainings))
+    progress.skip(sum(1 for _ in plan.study.all_trainings()))
     with tempfile.TemporaryDirectory(prefix="dianet-tune-") as scratch:
         tuner = tune.Tuner(
             workers.trainable,

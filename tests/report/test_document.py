@@ -7,7 +7,7 @@ from dianet_ray.artefacts import METRICS
 from dianet_ray.protocol.standing import standing_of
 from dianet_ray.report import verdicts
 from tests.support.reports import report_of
-from tests.support.studies import ending, laddered, make_study, shown_early
+from tests.support.studies import begun, ending, laddered, make_study, shown_early
 
 
 @pytest.fixture(scope="module")
@@ -173,24 +173,6 @@ def test_the_champion_is_read_at_its_best_point_and_the_others_at_theirs():
 def test_one_configuration_with_two_points_is_corrected_for_them():
     study = shown_early(make_study(n_configs=1, signal=0.0), good=3)
     assert report_of(study).champion.corrected is not None
-
-
-def begun(study, number):
-    """The study, whose space begins with the settings of a configuration that becomes number 0."""
-    first = study.configurations[0].settings
-    if number:
-        # Its trainings change places with those of configuration 0, its settings do not.
-        places = {0: number, number: 0}
-        study = dataclasses.replace(
-            study,
-            trainings={
-                (new, rung, fold): dataclasses.replace(training, number=new)
-                for (old, rung, fold), training in study.trainings.items()
-                for new in [places.get(old, old)]
-            },
-        )
-    space = dataclasses.replace(study.identity.space, first_settings=(first,))
-    return dataclasses.replace(study, identity=dataclasses.replace(study.identity, space=space))
 
 
 def test_the_champion_is_compared_with_the_settings_that_the_search_began_with(study):

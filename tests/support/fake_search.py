@@ -84,7 +84,8 @@ class FakeTrial(FoldTrial):
         self, order: Order, member: Member, started_at: float
     ) -> tuple[TrainingResult, list[WeightsFile]]:
         material = self._material
-        fold = material.rungs[order.rung][member.fold]
+        folds = material.rungs[min(order.rung, len(material.rungs) - 1)]
+        fold = folds[member.fold]
         points = fake_points(order.rung, member, fold, material.labels, material.seed)
         written: list[WeightsFile] = []
         if order.rung == len(material.rungs) - 1 and member.keeps_weights:
@@ -147,7 +148,7 @@ def fake_plan(
         n_asked=n_configs,
         n_configs=n_configs,
         rows=np.arange(len(clips)),
-        options=SearchOptions(**options),
+        options=SearchOptions(**{"repeats": 0, **options}),
     )
 
 

@@ -30,7 +30,7 @@ def answer_to(
         if outcome(replace(order, members=(member,))) == "failed":
             results.append(TrainingResult("failed", 0.0, 1.0, error="ValueError: bad"))
             continue
-        held_out = plan.study.rungs[order.rung][member.fold]
+        held_out = plan.study.folds_of(order.rung)[member.fold]
         points = fake_points(order.rung, member, held_out, labels, seed)
         seen = leaks.expected(plan.study, order.rung, member.fold)
         results.append(TrainingResult("ok", 0.0, 1.0, points, environment=worker, seen=seen))

@@ -246,3 +246,21 @@ def with_environment(training: Training, **changes: Any) -> Training:
 def ending(training: Training, outcome: Outcome, error: str) -> Training:
     """The same training, failed or lost."""
     return with_result(training, outcome=outcome, error=error, points=())
+
+
+def begun(study: Study, number: int) -> Study:
+    """The study, whose space begins with the settings of a configuration that becomes number 0."""
+    first = study.configurations[0].settings
+    if number:
+        # Its trainings change places with those of configuration 0, its settings do not.
+        places = {0: number, number: 0}
+        study = dataclasses.replace(
+            study,
+            trainings={
+                (new, rung, fold): dataclasses.replace(training, number=new)
+                for (old, rung, fold), training in study.trainings.items()
+                for new in [places.get(old, old)]
+            },
+        )
+    space = dataclasses.replace(study.identity.space, first_settings=(first,))
+    return dataclasses.replace(study, identity=dataclasses.replace(study.identity, space=space))

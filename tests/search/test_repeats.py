@@ -1,0 +1,132 @@
+"""LOSO with other seeds when a search is over: exactly what is asked, and no decision reads it."""
+
+import dataclasses
+import itertools
+import random
+
+import numpy as np
+import pytest
+
+from dianet_ray.protocol.ladder import Rung
+from dianet_ray.protocol.standing import standing_of
+from dianet_ray.search.study_file import load_study
+from dianet_ray.settings import Settings
+from tests.support.fake_search import SPACE, fake_plan
+from tests.support.play import decisions, play
+
+BEGINS = (Settings(**SPACE.defaults() | {"learning_rate": 2e-4, "dropout": 0.1}),)
+WITH_DEFAULTS = dataclasses.replace(SPACE, first_settings=BEGINS)
+LADDER = (Rung(3, 0.5, keep=0.25, keeps_first=True), Rung())
+SIZES = {"n_subjects": 4, "n_configs": 8, "wave_size": 4, "ladder": LADDER, "space": WITH_DEFAULTS}
+
+
+def plan_of(path, n, **changes):
+    """Plan as the same command typed again does."""
+    plan = fake_plan(path, repeats=n, **SIZES | changes)
+    return plan if plan.is_new else dataclasses.replace(plan, study=load_study(path))
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    """What the search decides without repeats."""
+    path = tmp_path_factory.mktemp("plain")
+    play(plan_of(path, 0))
+    return decisions(load_study(path))
+
+
+def wanted(study, n):
+    standing = standing_of(study)
+    numbers = {standing.champion().number, 0}
+    return {(k, 2 + r, fold) for k in numbers for r in range(n) for fold in range(4)}
+
+
+@pytest.mark.parametrize("n_workers", [1, 3])
+def test_the_champion_and_the_first_settings_are_repeated_when_the_search_is_over(
+    tmp_path, plain, n_workers
+):
+    _, trained = play(plan_of(tmp_path, 2), n_workers=n_workers)
+    study = load_study(tmp_path)
+    assert standing_of(study).champion().number != 0  # else there is only one to repeat
+    assert set(study.repeats) == wanted(study, 2)
+    assert len(trained) == len(set(trained)) == len(study.trainings) + len(study.repeats)
+    is_repeat = [key in study.repeats for key in trained]
+    assert is_repeat == sorted(is_repeat)
+    assert decisions(study) == plain
+
+
+def test_every_repeat_has_a_seed_of_its_own_and_trains_to_the_champion_s_point(tmp_path):
+    play(plan_of(tmp_path, 2))
+    study = load_study(tmp_path)
+    standing = standing_of(study)
+    number = standing.champion().number
+    shown = [study.trainings[number, 1, 0].at(standing.best_steps(number))]
+    shown += [study.repeats[number, 2 + r, 0].points[-1] for r in range(2)]
+    assert {point.steps for point in shown} == {standing.best_steps(number)}
+    for one, other in itertools.pairwise(shown):
+        assert not np.array_equal(one.probabilities, other.probabilities)
+    assert all(point.weights is None for point in shown[1:])
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_kills_at_any_event_repeat_only_what_was_in_flight(tmp_path, plain, seed):
+    rng = random.Random(seed)
+    for n_events in [rng.randint(0, 45) for _ in range(3)] + [10**9]:
+        plan = plan_of(tmp_path, 2)
+        before = {*plan.study.trainings, *plan.study.repeats}
+        _, trained = play(plan, n_workers=2, rng=rng, n_events=n_events)
+        assert not before & set(trained)
+    study = load_study(tmp_path)
+    assert set(study.repeats) == wanted(study, 2)
+    assert decisions(study) == plain
+
+
+def test_more_of_them_may_be_asked_for_later_and_a_finished_study_has_no_work(tmp_path):
+    play(plan_of(tmp_path, 1))
+    assert plan_of(tmp_path, 1).is_done()
+    assert not plan_of(tmp_path, 3).is_done()
+    _, trained = play(plan_of(tmp_path, 3))
+    study = load_study(tmp_path)
+    assert set(study.repeats) == wanted(study, 3)
+    assert set(trained) == wanted(study, 3) - wanted(study, 1)
+    assert plan_of(tmp_path, 3).is_done()
+    assert play(plan_of(tmp_path, 2))[1] == []
+
+
+def test_a_search_that_grows_repeats_its_new_champion(tmp_path):
+    play(plan_of(tmp_path, 1, n_configs=2))
+    first = standing_of(load_study(tmp_path)).champion().number
+    play(plan_of(tmp_path, 1))
+    study = load_study(tmp_path)
+    assert standing_of(study).champion().number != first
+    assert set(study.repeats) >= wanted(study, 1)
+
+
+def test_without_first_settings_the_champion_alone_is_repeated(tmp_path):
+    play(plan_of(tmp_path, 1, space=SPACE))
+    study = load_study(tmp_path)
+    assert {key[0] for key in study.repeats} == {standing_of(study).champion().number}
+
+
+def test_a_repeat_that_is_lost_three_times_is_recorded_and_the_others_go_on(tmp_path, plain):
+    def outcome(order):
+        return "lost" if order.rung == 3 and order.only.fold == 1 else "ok"
+
+    play(plan_of(tmp_path, 2), outcome)
+    study = load_study(tmp_path)
+    assert set(study.repeats) == wanted(study, 2)
+    outcomes = {key: one.outcome for key, one in study.repeats.items()}
+    assert {key for key, found in outcomes.items() if found == "lost"} == {
+        key for key in wanted(study, 2) if key[1:] == (3, 1)
+    }
+    assert decisions(study) == plain
+    assert plan_of(tmp_path, 2).is_done()
+
+
+def test_a_repeat_in_blocks_is_of_one_configuration(tmp_path):
+    plan = plan_of(tmp_path, 1)
+    play(dataclasses.replace(plan, study=dataclasses.replace(plan.study, block=3)))
+    study = load_study(tmp_path)
+    assert set(study.repeats) == wanted(study, 1)
+    blocks = [one.block for one in study.repeats.values()]
+    assert {len(block) for block in blocks} == {3, 0}
+    assert all(len({number for number, _ in block}) <= 1 for block in blocks)
