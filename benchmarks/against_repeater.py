@@ -103,7 +103,7 @@ def by_repeater(images: Path, folder: Path, asked: argparse.Namespace) -> dict[s
 def by_search(images: Path, folder: Path, asked: argparse.Namespace) -> dict[str, Any]:
     """Search with our command, as it is by default."""
     words = ["--space", SPACE, "--max-workers", asked.workers, *common(asked)]
-    words += ["--address", "local", "--gpus-per-trial", 0, "--strategy", "ladder"]
+    words += ["--address", "local", "--gpus-per-trial", 0, "--strategy", "ladder", "--repeats", 0]
     seconds, _ = run("dianet_ray", "search", images, folder / "study", *words)
     study = load_study(folder / "study")
     standing = standing_of(study)

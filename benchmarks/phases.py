@@ -80,6 +80,7 @@ def main() -> None:
     paths = [asked.out / f"phases-seed-{seed}" for seed in asked.seeds]
     for seed, path in zip(asked.seeds, paths, strict=True):
         command = ["search", str(asked.images), str(path), "--space", "phases", "--configs", "5"]
+        command += ["--repeats", "0"]
         command += ["--strategy", "exhaustive"]
         subprocess.run(
             [sys.executable, "-m", "dianet_ray", *command, "--seed", str(seed)],

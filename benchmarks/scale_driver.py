@@ -170,7 +170,9 @@ def ends(study: Path) -> list[float]:
 
 def plan_of(images: Images, folder: Path, n_configs: int) -> Plan:
     """Plan the search."""
-    options = SearchOptions(configs=n_configs, wave_size=WAVE_SIZE, strategy="exhaustive")
+    options = SearchOptions(
+        configs=n_configs, wave_size=WAVE_SIZE, strategy="exhaustive", repeats=0
+    )
     return make_plan(images, folder / "study", space=SPACE, options=options)
 
 

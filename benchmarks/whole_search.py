@@ -172,7 +172,7 @@ def _search(asked: Asked, data_seed: int, seed: int) -> Found:
     _dianet_ray(
         *("search", asked.folder / f"known-{data_seed}", study_path, "--space", _space(asked)),
         *("--configs", asked.configs, "--seed", seed, "--classes", CLASSES),
-        *("--max-workers", asked.workers, *given),
+        *("--max-workers", asked.workers, "--repeats", 0, *given),
     )
     minutes = (time.perf_counter() - started_at) / 60
     report = json.loads(_dianet_ray("report", study_path, "--json"))

@@ -13,7 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 WRITTEN = ROOT / "cluster" / "runtime_env.yaml"
-OF_THE_CLUSTER = {"ray", "torch"}
+OF_THE_CLUSTER = {"ray", "torch", "grpcio"}  # Ray uses grpcio as well
 STORES = ("s3", "gs")
 
 HEAD = """\

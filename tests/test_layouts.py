@@ -42,7 +42,7 @@ def silent(title):
 
 def search(images, path):
     space = read_space("quick", ONE_STEP, None)
-    options = SearchOptions(configs=1, gpus_per_trial=0.0, strategy="exhaustive")
+    options = SearchOptions(configs=1, repeats=0, gpus_per_trial=0.0, strategy="exhaustive")
     plan = make_plan(images, path, space=space, options=options)
     return run_plan(plan, images.images, FoldTrial).study
 

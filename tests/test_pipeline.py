@@ -44,7 +44,8 @@ def folder(tmp_path_factory):
 
 
 def search(folder, study="study", *options):
-    words = ["--space", "quick", "--configs", 2, "--set", "steps=30", "--wave-size", 2, *options]
+    words = ["--space", "quick", "--configs", 2, "--set", "steps=30", "--wave-size", 2]
+    words += ["--repeats", 1, *options]
     # Somewhere else, to see that nothing is written into the working directory.
     elsewhere = folder / "elsewhere"
     elsewhere.mkdir(exist_ok=True)
@@ -187,6 +188,7 @@ def test_a_missing_weights_file_is_trained_again_to_the_same_bytes(folder):
 def test_a_network_of_ones_own_is_searched_collected_and_predicts_when_it_is_trusted(folder):
     store = f"sqlite:///{folder / 'own.db'}"
     words = ["--space", "ststnet", "--configs", 2, "--wave-size", 2, "--strategy", "exhaustive"]
+    words += ["--repeats", 0]
     command(
         *("search", folder / "images", folder / "own", *words),
         *("--set", "steps=20", "--tracking-uri", store),
@@ -232,6 +234,7 @@ def test_streams_start_from_imagenets_weights_on_the_workers(folder):
     words = [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
     command(
         *("search", folder / "images", folder / "imagenet", "--space", "quick", "--configs", 1),
+        *("--repeats", 0),
         *("--strategy", "exhaustive", *words, *store),
     )
     published = read_weights(imagenet_file())

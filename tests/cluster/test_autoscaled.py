@@ -70,6 +70,7 @@ def cluster():
 
 def search(cluster, images, study, *words):
     command = ["search", images, study, "--space", "quick", "--configs", "2", "--set", "steps=4"]
+    command += ["--repeats", "0"]
     command += ["--strategy", "exhaustive"]
     return subprocess.run(
         [sys.executable, "-m", "dianet_ray", *map(str, [*command, *words])],

@@ -15,7 +15,9 @@ from tests.support.images import write_images
 from tests.support.play import decisions
 
 SMALL = ["--space", "quick", "--configs", "4", "--wave-size", "2", "--set", "steps=30"]
+SMALL += ["--repeats", "0"]
 DEMO = ["--space", "quick", "--configs", "4", "--wave-size", "2", "--strategy", "exhaustive"]
+DEMO += ["--repeats", "0"]
 
 
 def dianet_ray(*words, program=sys.executable):

@@ -106,7 +106,7 @@ def images(tmp_path_factory):
 
 def plan_of(images, folder, path, *, folds_per_trial="auto", **changes):
     space = load_space(write_space(folder, **changes))
-    options = SearchOptions(configs=3, folds_per_trial=folds_per_trial)
+    options = SearchOptions(configs=3, repeats=0, folds_per_trial=folds_per_trial)
     return make_plan(images, path, space=space, options=options)
 
 

@@ -39,6 +39,7 @@ def main() -> None:
     options = SearchOptions(
         configs=words.n_configs,
         wave_size=4,
+        repeats=0,
         max_workers=words.n_workers or None,
         **(ladder if words.ladder else {"strategy": "exhaustive"}),
     )
