@@ -150,6 +150,11 @@ def from_json(kind: type[AnyRecord], text: str | bytes, where: str) -> AnyRecord
 
 Coefficients = Literal["harmonic", "linear"]
 Crop = Literal["none", "face", "face-or-centre"]
+Protocol = Literal["loso", "nested"]
+"""`nested`: settings are chosen for each subject by the others alone as well."""
+MAX_REPEATS = 100
+"""Repeats of LOSO with other seeds that a study may have."""
+
 Objective = Literal["uf1", "uar", "accuracy"]
 
 

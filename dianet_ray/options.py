@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_type_hints
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
-from dianet_ray.artefacts import Objective, Recipe
+from dianet_ray.artefacts import MAX_REPEATS, Objective, Protocol, Recipe
 from dianet_ray.errors import InputError, first_problem
 
 
@@ -85,6 +85,12 @@ class SearchOptions(Options):
     )
     objective: Objective | None = Field(
         None, description="Score to maximise, pooled over all folds. Default: uf1."
+    )
+    # docs/decisions.md: Nested cross-validation by pairs
+    protocol: Protocol | None = Field(
+        None,
+        description="loso: leave one subject out. nested: choose the settings for each subject by "
+        "the others alone as well, which needs --strategy exhaustive. Default: loso.",
     )
     strategy: Literal["exhaustive", "ladder"] = Field(
         "ladder",
@@ -166,7 +172,7 @@ class SearchOptions(Options):
     repeats: int = Field(
         3,
         ge=0,
-        le=100,
+        le=MAX_REPEATS,
         description="How often LOSO is trained again with other seeds when the search is over, "
         "for the champion and for the settings that the search began with.",
     )

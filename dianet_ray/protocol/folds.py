@@ -6,12 +6,14 @@ Its clips are listed in the order in which they are given.
 
 from __future__ import annotations
 
+import functools
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from dianet_ray.artefacts import MIN_SUBJECTS_PER_CLASS, Record
+from dianet_ray.artefacts import MAX_REPEATS, MIN_SUBJECTS_PER_CLASS, Record
 from dianet_ray.errors import InputError
 from dianet_ray.settings import derive_seed
 
@@ -32,6 +34,51 @@ class Fold:
     index: int
     test_subjects: tuple[str, ...]
     test_clips: tuple[int, ...]
+
+
+def repeat_rung(rungs: Sequence[Sequence[Fold]], repeat: int) -> int:
+    """Return the rung that repeat r of LOSO is recorded as: those after the last one."""
+    return len(rungs) + repeat
+
+
+def pair_rung(rungs: Sequence[Sequence[Fold]]) -> int:
+    """Return the rung that the pairs of a nested study are recorded as: the one after repeats."""
+    return repeat_rung(rungs, MAX_REPEATS)
+
+
+def folds_at(rungs: Sequence[tuple[Fold, ...]], rung: int) -> tuple[Fold, ...]:
+    """Return the folds of a rung, of a repeat of LOSO, or of pairs."""
+    if rung < pair_rung(rungs):
+        return rungs[min(rung, len(rungs) - 1)]
+    return pairs(rungs[-1])
+
+
+@functools.cache
+def pairs(folds: tuple[Fold, ...]) -> tuple[Fold, ...]:
+    """Hold out the subjects of two LOSO folds at a time: every pair once, the first ones first.
+
+    A network that has seen neither can be tested on both, so in nested cross-validation one
+    training serves two outer folds.
+    """
+    return tuple(
+        Fold(index, one.test_subjects + other.test_subjects, one.test_clips + other.test_clips)
+        for index, (one, other) in enumerate(itertools.combinations(folds, 2))
+    )
+
+
+def nested_costs(n_configs: int, n_subjects: int) -> tuple[int, int]:
+    """Count the trainings of a nested study, and those that it takes by the textbook.
+
+    Both include LOSO of every configuration, which chooses the settings that are reported. The
+    textbook tests each configuration for each subject on every other one, and trains the winners
+    again.
+
+    >>> nested_costs(8, 12)
+    (624, 1164)
+    """
+    loso = n_configs * n_subjects
+    ours = loso + n_configs * (n_subjects * (n_subjects - 1) // 2)
+    return ours, loso + loso * (n_subjects - 1) + n_subjects
 
 
 N_DEALS = 64

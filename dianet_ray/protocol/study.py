@@ -12,9 +12,9 @@ from typing import Literal
 
 import numpy as np
 
-from dianet_ray.artefacts import Duplicate, Objective, Recipe, Record
+from dianet_ray.artefacts import Duplicate, Objective, Protocol, Recipe, Record
 from dianet_ray.options import SearchOptions
-from dianet_ray.protocol.folds import Clip, Fold
+from dianet_ray.protocol.folds import Clip, Fold, folds_at, pair_rung
 from dianet_ray.protocol.ladder import Ladder
 from dianet_ray.protocol.results import Training
 from dianet_ray.settings import Settings, SpaceIdentity
@@ -38,7 +38,7 @@ class Identity(Record):
     labels: dict[str, str]
     space: SpaceIdentity
     ladder: Ladder
-    protocol: Literal["loso"]
+    protocol: Protocol
     objective: Objective
     seed: int
     wave_size: int
@@ -137,8 +137,8 @@ class EndOfDrawing(Record):
 class Study:
     """Everything known about a study; `trainings` holds the latest of each (number, rung, fold).
 
-    `repeats` holds LOSO trainings with other seeds, which no decision reads: repeat r has the rung
-    `repeat_rung(r)`.
+    No decision reads the other two: `repeats` holds LOSO trainings with other seeds, and `pairs`
+    those of a nested study that hold out two subjects.
     `rungs` are the folds of each rung, the last one LOSO. Drawing ends after `n_configs`
     configurations (None: after those that are drawn). A block holds `block` trainings at most;
     None before any was formed.
@@ -157,6 +157,7 @@ class Study:
     end_of_drawing: EndOfDrawing | None = None
     block: int | None = None
     repeats: dict[tuple[int, int, int], Training] = field(default_factory=dict)
+    pairs: dict[tuple[int, int, int], Training] = field(default_factory=dict)
 
     @property
     def folds(self) -> tuple[Fold, ...]:
@@ -178,22 +179,24 @@ class Study:
         """The metric that ranks configurations."""
         return self.identity.objective
 
-    def repeat_rung(self, repeat: int) -> int:
-        """Return the rung that repeat r of LOSO is recorded as: those after the last one."""
-        return len(self.rungs) + repeat
-
     def folds_of(self, rung: int) -> tuple[Fold, ...]:
-        """Return the folds of a rung, or of a repeat."""
-        return self.rungs[min(rung, self.loso_rung)]
+        """Return the folds of a rung, of a repeat, or of pairs."""
+        return folds_at(self.rungs, rung)
+
+    def known_of(self, rung: int) -> dict[tuple[int, int, int], Training]:
+        """Return what holds the trainings of a rung, of a repeat, or of pairs."""
+        if rung <= self.loso_rung:
+            return self.trainings
+        return self.repeats if rung < pair_rung(self.rungs) else self.pairs
 
     def all_trainings(self) -> Iterator[Training]:
-        """Go through all trainings, repeats included."""
-        return chain(self.trainings.values(), self.repeats.values())
+        """Go through all trainings, those after the search included."""
+        return chain(self.trainings.values(), self.repeats.values(), self.pairs.values())
 
     def of(self, number: int, rung: int | None = None) -> list[Training]:
         """List a configuration's finished trainings in a rung (default: LOSO), in fold order."""
         rung = self.loso_rung if rung is None else rung
-        known = self.trainings if rung <= self.loso_rung else self.repeats
+        known = self.known_of(rung)
         found = (known.get((number, rung, fold.index)) for fold in self.folds_of(rung))
         return [training for training in found if training is not None]
 

@@ -20,6 +20,7 @@ from dianet_ray.report.as_others_count import as_others_count
 from dianet_ray.report.champion import Counted, Counts, scores_of
 from dianet_ray.report.fidelity import fidelity
 from dianet_ray.report.importance import N_RESAMPLES, importance
+from dianet_ray.report.nested import nested
 from dianet_ray.report.records import (
     ConfigurationResult,
     Dataset,
@@ -66,6 +67,7 @@ def summarise(standing: Standing, *, n_resamples: int = N_RESAMPLES) -> Report:
         champion=described,
         seeds=seeds(standing, winner.number) if winner else None,
         verdict=verdicts.verdict(described, chance, study.objective) if described else None,
+        nested=nested(standing),
         defaults=champion.defaults(standing, winner, counts[-1], chosen) if winner else None,
         as_others_count=as_others_count(best) if best else {},
         search_curve=search_curve(study, counts),

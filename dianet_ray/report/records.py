@@ -237,6 +237,29 @@ class Seeds(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class Chosen(Record):
+    """What was chosen for a subject by the others alone: a configuration and its point."""
+
+    number: int
+    steps: int
+
+
+@dataclass(frozen=True, slots=True)
+class Nested(Scores):
+    """Nested cross-validation: each subject is tested with what the others alone chose.
+
+    `configurations` had all their trainings, and `chosen` is by subject. `trainings` were needed,
+    and `textbook` would be without sharing.
+    """
+
+    ci95: dict[str, Interval]
+    configurations: int
+    chosen: dict[str, Chosen]
+    trainings: int
+    textbook: int
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict(Record):
     """Whether the champion is above chance by the objective, and a sentence that says it."""
 
@@ -407,12 +430,12 @@ class Report(Record):
     """The report of a study. `chance` is by metric; `champion` is None before any is complete.
 
     `n_trainings_exhaustive` trainings are every LOSO fold of every configuration. No decision,
-    score or report reads the `n_surplus`. `defaults` is None where the space names no settings to
-    begin with, or they are not complete. `seeds` are of the champion's repeats, `verdict` of the
-    champion. `as_others_count` is by way of counting, and empty
-    without a champion. `fidelity` is of each rung below LOSO, and empty before there is a
-    champion. `search_curve` is empty until a configuration is complete. `importance` and
-    `settings_effect` are by setting, of the scores in the first rung. `failures` say why
+    score or report reads the `n_surplus`. `seeds` are of the champion's repeats, `verdict` is of
+    the champion, and `nested` is None unless the study is. `defaults` is None where the space
+    names no settings to begin with, or they are not complete. `as_others_count` is by way of
+    counting, and empty without a champion. `fidelity` is of each rung below LOSO, and empty before
+    there is a champion. `search_curve` is empty until a configuration is complete. `importance`
+    and `settings_effect` are by setting, of the scores in the first rung. `failures` say why
     configurations failed or were lost.
     """
 
@@ -431,6 +454,7 @@ class Report(Record):
     champion: Champion | None
     seeds: Seeds | None
     verdict: Verdict | None
+    nested: Nested | None
     defaults: Defaults | None
     as_others_count: dict[str, Scores]
     search_curve: tuple[SearchPoint, ...]

@@ -98,7 +98,15 @@ def _about(report: Report, champion: Champion) -> list[str]:
         verdicts.CORRECTED if champion.corrected else verdicts.NOT_CORRECTED,
         verdicts.chance(report),
         verdicts.ABOVE_CORRECTED if champion.corrected else verdicts.ABOVE,
-        *filter(None, [verdicts.seeds(report), verdicts.defaults(report), verdicts.curve(report)]),
+        *filter(
+            None,
+            [
+                verdicts.nested(report),
+                verdicts.seeds(report),
+                verdicts.defaults(report),
+                verdicts.curve(report),
+            ],
+        ),
         verdicts.as_others_count(report),
         f"Settings: {', '.join(f'{name} {show(value)}' for name, value in settings)}",
         *filter(None, [verdicts.at_bounds(report)]),

@@ -66,6 +66,22 @@ def seeds(report: Report) -> str:
     )
 
 
+def nested(report: Report) -> str:
+    """Say what nested cross-validation found; empty unless the study is nested."""
+    found, champion = report.nested, report.champion
+    if found is None or champion is None:
+        return ""
+    name = METRIC_NAMES[report.objective]
+    same = sum(one.number == champion.number for one in found.chosen.values())
+    return (
+        f"Nested: {name} {found.of(report.objective):.3f} "
+        f"[{found.ci95[report.objective][0]:.2f}, {found.ci95[report.objective][1]:.2f}] where "
+        f"each subject is tested with the best of {count(found.configurations, 'configuration')} "
+        f"by the other subjects alone, the champion for {same} of {len(found.chosen)}. It took "
+        f"{found.trainings} trainings instead of {found.textbook}."
+    )
+
+
 def _spread(found: Spread) -> str:
     if found.deviation is None:
         return f"{found.mean:.3f}"

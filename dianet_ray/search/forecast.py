@@ -11,6 +11,7 @@ import torch
 from dianet_ray.errors import InputError
 from dianet_ray.model.build import build
 from dianet_ray.progress import count
+from dianet_ray.protocol.folds import nested_costs
 from dianet_ray.protocol.study import Study
 from dianet_ray.search.plan import Plan
 from dianet_ray.search.space import Space
@@ -98,6 +99,13 @@ def describe(
         f"seed {study.identity.seed}; "
         f"{count(len(study.trainings), 'training')} done so far"
     )
+    if n_pairs := plan.most_pairs():
+        most, textbook = nested_costs(plan.n_configs, len(study.folds))
+        say(
+            f"         then {count(n_pairs, 'training')} that hold out two subjects, "
+            f"{len(study.pairs)} done so far: nested, {most} in all, "
+            f"{most / textbook:.2f} of the {textbook} of the textbook"
+        )
     if plan.options.repeats:
         say(
             f"         then LOSO {count(plan.options.repeats, 'time')} again with other seeds: at "

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dianet_ray.artefacts import DRIVER_FOLDER, STUDY_JSON, Objective, to_plain
+from dianet_ray.artefacts import DRIVER_FOLDER, STUDY_JSON, Objective, Protocol, to_plain
 from dianet_ray.errors import InputError, one_line
 from dianet_ray.model.trial_run import check, stack_problem
 from dianet_ray.options import SearchOptions
@@ -27,8 +27,8 @@ from dianet_ray.protocol.ladder import (
 )
 from dianet_ray.protocol.standing import standing_of
 from dianet_ray.protocol.study import Identity, Study, new_study
+from dianet_ray.search.afterwards import missing, most_pairs, most_repeats
 from dianet_ray.search.budget import Budget
-from dianet_ray.search.repeats import missing, most_repeats
 from dianet_ray.search.space import Space
 from dianet_ray.search.start_values import StartValues, start_values
 from dianet_ray.search.study_file import load_study
@@ -101,6 +101,10 @@ class Plan:
         """Bound the trainings of the repeats."""
         return most_repeats(self.study, self.options.repeats)
 
+    def most_pairs(self) -> int:
+        """Bound the trainings of the pairs of a nested study."""
+        return most_pairs(self.study, self.n_configs)
+
     def entering(self, n_configs: int) -> list[int]:
         """Bound how many of n configurations enter each rung."""
         return entering(self.ladder, n_configs, self.study.identity.wave_size)
@@ -131,6 +135,11 @@ def make_plan(images: Images, path: Path, *, space: Space, options: SearchOption
     if options.threads_per_training == "auto" and existing is None:
         settled = replace(settled, threads=_threads(space, images, settled))
     ladder = _ladder(space, options, len({clip.subject for clip in used.clips}))
+    if settled.protocol == "nested" and len(ladder) > 1:
+        raise InputError(
+            "--protocol nested needs --strategy exhaustive: a ladder promotes by the scores of "
+            "every subject"
+        )
     identity = _identity(images, labels, settled, space=space, ladder=ladder)
     if existing is not None:
         _check_identity(existing.identity, identity, path)
@@ -184,7 +193,7 @@ def _identity(
         labels=labels.mapping,
         space=space.identity(),
         ladder=ladder,
-        protocol="loso",
+        protocol=settled.protocol,
         objective=settled.objective,
         seed=settled.seed,
         wave_size=settled.wave_size,
@@ -270,6 +279,7 @@ class _Settled:
     """Options as given, else as the study has them, else their defaults."""
 
     n_asked: int
+    protocol: Protocol
     objective: Objective
     seed: int
     wave_size: int
@@ -283,15 +293,21 @@ def _settled(existing: Study | None, options: SearchOptions) -> _Settled:
     if n_asked < n_drawn:
         raise InputError(f"--configs may only grow: got {n_asked}, {n_drawn} are drawn already")
     if existing is None:
-        default = _Settled(n_asked, "uf1", 0, min(WAVE_SIZE, n_asked), 1)
+        default = _Settled(n_asked, "loso", "uf1", 0, min(WAVE_SIZE, n_asked), 1)
     else:
         before = existing.identity
         default = _Settled(
-            n_asked, before.objective, before.seed, before.wave_size, before.threads_per_training
+            n_asked,
+            before.protocol,
+            before.objective,
+            before.seed,
+            before.wave_size,
+            before.threads_per_training,
         )
     asked = options.threads_per_training
     return _Settled(
         n_asked,
+        protocol=options.protocol or default.protocol,
         objective=options.objective or default.objective,
         seed=default.seed if options.seed is None else options.seed,  # 0 is a seed
         wave_size=options.wave_size or default.wave_size,

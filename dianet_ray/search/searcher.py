@@ -19,12 +19,14 @@ from ray.tune.search import Searcher
 
 from dianet_ray.cluster.deaths import Death, cause_of
 from dianet_ray.model.fit import own_settings
+from dianet_ray.protocol.decisions import Decisions
 from dianet_ray.protocol.results import Training, TrainingResult
 from dianet_ray.protocol.schedule import MAX_ATTEMPTS, Done, DrawWave, Key, Schedule, Train, Wait
 from dianet_ray.protocol.standing import Standing, comparison_of
 from dianet_ray.protocol.study import Configuration, EndOfDrawing, Study
+from dianet_ray.search.afterwards import Afterwards, most_pairs, most_repeats, n_afterwards
 from dianet_ray.search.budget import Extent
-from dianet_ray.search.draw import draw, past_of
+from dianet_ray.search.draw import Past, draw, past_of
 from dianet_ray.search.events import (
     BlockSized,
     DrawingEnded,
@@ -42,12 +44,11 @@ from dianet_ray.search.events import (
 )
 from dianet_ray.search.ledger import Ledger
 from dianet_ray.search.repairs import Repairs
-from dianet_ray.search.repeats import Repeats, most_repeats, n_repeats
 from dianet_ray.search.retention import Retention, kept
 from dianet_ray.search.silence import Silence
 from dianet_ray.search.space import Space
 from dianet_ray.search.study_file import extended
-from dianet_ray.settings import Value
+from dianet_ray.settings import Settings, Value
 
 logger = logging.getLogger(__name__)
 
@@ -82,11 +83,13 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         )
         if study.block is not None:
             self._schedule.stack(study.block, self._shape_of)
-        self._n_repeats = most_repeats(study, extent.n_repeats)
+        self._n_afterwards = most_repeats(study, extent.n_repeats) + most_pairs(
+            study, extent.n_configs
+        )
         self._totals: dict[int, float] = {}  # of the configurations that finished LOSO
         self._silence = Silence()
         self._retention = Retention(path, extent.n_kept)
-        self._repairs, self._repeats = Repairs(), Repeats(extent.n_repeats)
+        self._repairs, self._afterwards = Repairs(), Afterwards(extent.n_repeats)
         self._n_own_deaths: Counter[Key] = Counter()  # of workers that died while their node lived
         self._next: Train | Wait | Done | None = None
         self.best = ""  # the best so far with its interval, for the progress line
@@ -144,18 +147,18 @@ class StudySearcher(Searcher):  # type: ignore[misc]
                 if isinstance(action, Done):
                     # Weights that were made again were written before the ledger was replayed.
                     self._settle()
-                    return self._repeat()
+                    return self._after_the_search()
                 return action
 
-    def _repeat(self) -> Train | Wait | Done:
-        """Go on with the repeats when the search is over."""
+    def _after_the_search(self) -> Train | Wait | Done:
+        """Go on with what is trained when the search is over."""
         standing = Standing(self.study, self._schedule.decisions)
-        self._repeats.list(standing, self.study.block or 1)
-        self._n_repeats = n_repeats(standing, self._extent.n_repeats)
-        self.n_most = sum(self._schedule.most_trainings()) + self._n_repeats
-        if (train := self._repeats.take()) is not None:
+        self._afterwards.list(standing, self.study.block or 1)
+        self._n_afterwards = n_afterwards(standing, self._extent.n_repeats)
+        self.n_most = sum(self._schedule.most_trainings()) + self._n_afterwards
+        if (train := self._afterwards.take()) is not None:
             return train
-        return Wait() if self._repeats.are_in_flight else Done()
+        return Wait() if self._afterwards.are_in_flight else Done()
 
     def on_trial_complete(
         self, trial_id: str, result: Report | None = None, error: bool = False
@@ -206,7 +209,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
             if isinstance(event, TrainingEnded):
                 training = event.training
                 if training.rung > self.study.loso_rung:
-                    self._repeats.finished(training.key)
+                    self._afterwards.finished(training.key)
                     continue
                 self._retention.written(training.number)
                 self._schedule.finished(*training.key, training.outcome)
@@ -232,13 +235,13 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         return len(self._totals)
 
     def _order(self, train: Train) -> Order:
-        drawn, is_repair = self.study.configurations, self._is_repair(train)
-        is_repeat, loso = train.rung > self.study.loso_rung, self.study.loso_rung
+        is_repair = self._is_repair(train)
+        loso = self.study.loso_rung
         members = tuple(
             Member(
                 number,
-                drawn[number].config_id,
-                self._repeats.settings(number) if is_repeat else drawn[number].settings,
+                self.study.configurations[number].config_id,
+                self._settings(number, train.rung),
                 fold,
                 # The other weights of a repaired block are there, and must stay as they are.
                 keeps_weights=not is_repair or self._repairs.is_lost(key),
@@ -253,6 +256,11 @@ class StudySearcher(Searcher):  # type: ignore[misc]
             silence_s=self._silence.limit_s(self.study, min(train.rung, loso)),
             avoid=self.avoided,
         )
+
+    def _settings(self, number: int, rung: int) -> Settings:
+        if rung > self.study.loso_rung:
+            return self._afterwards.settings(number, rung)
+        return self.study.configurations[number].settings
 
     def _draw(self, action: DrawWave) -> None:
         """Draw a wave. What the ledger already holds of it stands, whatever a budget says now."""
@@ -278,7 +286,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
             self.study.identity.seed,
             wave=action.wave,
             n=action.n,
-            history=[past_of(c, decisions, self._comparison) for c in before],
+            history=[self._past(c, decisions) for c in before],
         )
         recorded = [c for c in self.study.configurations if c.wave == action.wave]
         # A driver may have been killed between a wave's first record and its last.
@@ -296,6 +304,13 @@ class StudySearcher(Searcher):  # type: ignore[misc]
             self._end_drawing(action.first + n_drawn, "the space holds no more")
         self._schedule.drawn(action, n_drawn)
         self._replay(recorded)
+
+    def _past(self, configuration: Configuration, decisions: Decisions) -> Past:
+        """Say what a draw may know of an earlier configuration."""
+        if self.study.identity.protocol == "nested":
+            # Scores hold what is tested in the outer loop: draws must not follow them.
+            return Past(configuration.settings, configuration.wave, "running")
+        return past_of(configuration, decisions, self._comparison)
 
     def _replay(self, recorded: list[Configuration]) -> None:
         """Tell the schedule what the ledger already holds of a wave."""
@@ -386,9 +401,9 @@ class StudySearcher(Searcher):  # type: ignore[misc]
             del self._n_own_deaths[key]
         self._giver(train).cut(train)
 
-    def _giver(self, train: Train) -> Schedule | Repeats:
+    def _giver(self, train: Train) -> Schedule | Afterwards:
         """Return what gave a training that is no repair."""
-        return self._repeats if train.rung > self.study.loso_rung else self._schedule
+        return self._afterwards if train.rung > self.study.loso_rung else self._schedule
 
     def _is_repair(self, train: Train) -> bool:
         return any(key in self.study.trainings for key in train.keys)
@@ -414,7 +429,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         if self._totals and (best := kept(self._totals, 1)) != before:
             self.best = f"best {self.study.objective} {standing.score(best[0])}"
         self._retention.delete_surplus(standing)
-        self.n_most = sum(self._schedule.most_trainings()) + self._n_repeats
+        self.n_most = sum(self._schedule.most_trainings()) + self._n_afterwards
         self.failure = self.failure or standing.first_wave_failure()
         self.is_stopping = self.is_stopping or bool(self.failure)
 

@@ -18,7 +18,7 @@ from dianet_ray.artefacts import (
 )
 from dianet_ray.errors import InputError
 from dianet_ray.protocol import leaks
-from dianet_ray.protocol.folds import Clip, Fold
+from dianet_ray.protocol.folds import Clip, Fold, pair_rung
 from dianet_ray.protocol.results import Training
 from dianet_ray.protocol.study import Configuration, Identity, Origin, Span, Study
 from dianet_ray.search.events import (
@@ -132,7 +132,8 @@ class _Growing:
     def __init__(self, study: Study) -> None:
         self._study = study
         self._configurations = list(study.configurations)
-        self._trainings, self._repeats = dict(study.trainings), dict(study.repeats)
+        self._trainings = dict(study.trainings)
+        self._repeats, self._pairs = dict(study.repeats), dict(study.pairs)
         self._spans = list(study.spans)
         self._n_configs, self._end = study.n_configs, study.end_of_drawing
         self._block = study.block
@@ -143,6 +144,7 @@ class _Growing:
             configurations=tuple(self._configurations),
             trainings=self._trainings,
             repeats=self._repeats,
+            pairs=self._pairs,
             spans=tuple(self._spans),
             n_configs=self._n_configs,
             end_of_drawing=self._end,
@@ -189,8 +191,12 @@ class _Growing:
 
     def _end_training(self, training: Training) -> None:
         _check_weights(training)
-        is_repeat = training.rung > self._study.loso_rung
-        (self._repeats if is_repeat else self._trainings)[training.key] = training
+        if training.rung <= self._study.loso_rung:
+            self._trainings[training.key] = training
+        elif training.rung < pair_rung(self._study.rungs):
+            self._repeats[training.key] = training
+        else:
+            self._pairs[training.key] = training
 
     def _replace_weights(self, event: WeightsMade) -> None:
         key = (event.number, self._study.loso_rung, event.fold)

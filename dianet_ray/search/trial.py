@@ -28,7 +28,7 @@ from dianet_ray.model.own_network import trust
 from dianet_ray.model.weights import WeightsFile, weights_file
 from dianet_ray.prepare.images import fingerprint
 from dianet_ray.protocol import leaks
-from dianet_ray.protocol.folds import Fold
+from dianet_ray.protocol.folds import Fold, folds_at
 from dianet_ray.protocol.results import Point, TrainingResult, Weights, WorkerEnvironment
 from dianet_ray.search.events import (
     Answer,
@@ -237,8 +237,7 @@ def _failed(error: Exception, started_at: float, environment: WorkerEnvironment)
 
 
 def _member(material: Material, order: Order, member: Member) -> fitting.Member:
-    folds = material.rungs[min(order.rung, len(material.rungs) - 1)]  # a repeat is one of LOSO
-    held_out = folds[member.fold].test_clips
+    held_out = folds_at(material.rungs, order.rung)[member.fold].test_clips
     test = np.array(held_out, dtype=np.int64)
     return fitting.Member(
         train=np.setdiff1d(np.arange(len(material.labels)), test),

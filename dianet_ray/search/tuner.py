@@ -150,7 +150,7 @@ def _tune(searcher: StudySearcher, plan: Plan, workers: Workers) -> None:
     storage = StorageWait(plan.path)
     progress = Progress(
         "search",
-        plan.most_trainings() + plan.most_repeats(),
+        plan.most_trainings() + plan.most_repeats() + plan.most_pairs(),
         unit="trainings",
         status=lambda: _status(searcher, workers, storage),
     )

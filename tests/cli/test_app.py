@@ -80,7 +80,8 @@ def test_every_command_has_help_and_the_contracts_options():
         "search": {
             *("--space", "--set", "--classes", "--configs", "--wave-size", "--objective"),
             *("--strategy", "--seed", "--enqueue", "--threads-per-training", "--max-workers"),
-            *("--gpus-per-trial", "--folds-per-trial", "--cpus-per-trial", "--keep-weights", "--repeats"),
+            *("--gpus-per-trial", "--folds-per-trial", "--cpus-per-trial", "--keep-weights"),
+            *("--repeats", "--protocol"),
             *("--tracking-uri", "--experiment", "--log-faces", "--dry-run", "--address"),
             "--network",
             *("--ladder", "--keep", "--drop", "--max-trainings", "--max-hours"),

@@ -53,7 +53,7 @@ def test_the_json_has_the_keys_that_scripts_rely_on():
         *("study", "dataset", "strategy", "protocol", "objective"),
         *("n_configs", "n_trainings", "n_surplus", "n_trainings_exhaustive"),
         *("flow", "fidelity", "chance", "champion", "defaults"),
-        *("seeds", "verdict"),
+        *("seeds", "verdict", "nested"),
         *("as_others_count", "search_curve", "importance", "settings_effect"),
         *("configs", "failures", "seconds", "environment"),
     }

@@ -129,3 +129,11 @@ def test_measured_threads_are_part_of_the_study_and_stay_when_it_is_resumed(imag
     assert again.threads == 3
     describe(again, lines.append, n_workers=2, where="2 CPUs", store="db")
     assert "         3 threads per training, as the study has them" in lines
+
+
+def test_a_nested_search_needs_every_configuration_on_every_subject(images, tmp_path):
+    with pytest.raises(InputError, match="--protocol nested needs --strategy exhaustive"):
+        plan(images, tmp_path / "s", protocol="nested", ladder="2*0.5")
+    found = plan(images, tmp_path / "s", protocol="nested", strategy="exhaustive")
+    assert found.study.identity.protocol == "nested"
+    assert plan(images, tmp_path / "s").study.identity.protocol == "loso"

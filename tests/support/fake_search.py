@@ -16,7 +16,7 @@ from dianet_ray.model.weights import WeightsFile
 from dianet_ray.options import SearchOptions
 from dianet_ray.prepare.images import fingerprint
 from dianet_ray.protocol import leaks
-from dianet_ray.protocol.folds import Clip, Fold
+from dianet_ray.protocol.folds import Clip, Fold, folds_at
 from dianet_ray.protocol.ladder import EXHAUSTIVE, Ladder
 from dianet_ray.protocol.results import Point, Seen, TrainingResult, Weights, WorkerEnvironment
 from dianet_ray.protocol.standing import standing_of
@@ -84,8 +84,7 @@ class FakeTrial(FoldTrial):
         self, order: Order, member: Member, started_at: float
     ) -> tuple[TrainingResult, list[WeightsFile]]:
         material = self._material
-        folds = material.rungs[min(order.rung, len(material.rungs) - 1)]
-        fold = folds[member.fold]
+        fold = folds_at(material.rungs, order.rung)[member.fold]
         points = fake_points(order.rung, member, fold, material.labels, material.seed)
         written: list[WeightsFile] = []
         if order.rung == len(material.rungs) - 1 and member.keeps_weights:
@@ -122,7 +121,8 @@ def fake_plan(
 ) -> Plan:
     """Plan a study of `n_subjects` subjects with three clips each.
 
-    `options` are those of a search; `seed` and `wave_size` go into the study's identity.
+    `options` are those of a search; `seed`, `wave_size` and `protocol` go into the study's
+    identity.
     """
     clips = tuple(
         Clip(f"d/s{s:02d}/{c}", f"d/s{s:02d}", c) for s in range(n_subjects) for c in range(3)
@@ -133,7 +133,7 @@ def fake_plan(
         labels={name: name for name in CLASSES},
         space=space.identity(),
         ladder=ladder,
-        protocol="loso",
+        protocol=options.pop("protocol", "loso"),
         objective="uf1",
         seed=options.pop("seed", 0),
         wave_size=options.pop("wave_size", min(4, n_configs)),
