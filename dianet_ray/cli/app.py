@@ -304,6 +304,7 @@ def report(
     as_json: flags.Json = False,
     html: flags.Html = None,
     predictions: flags.PredictionsCsv = None,
+    latex: flags.Latex = None,
     no_faces: flags.NoFaces = False,
     compare: flags.Compare = None,
 ) -> None:
@@ -313,13 +314,14 @@ def report(
     the optimism of choosing the best of many configurations.
     """
     if compare is not None or len(studies) > 1:
-        _compare(studies, compare, files=[html, predictions], as_json=as_json)
+        _compare(studies, compare, files=[html, predictions, latex], as_json=as_json)
         return
     (study,) = studies
     from dianet_ray.cli.publishing import write_page
     from dianet_ray.protocol.standing import standing_of
     from dianet_ray.report.document import summarise
     from dianet_ray.report.held_out import write_predictions
+    from dianet_ray.report.latex import write_latex
     from dianet_ray.report.terminal import render
     from dianet_ray.search.study_file import load_study
 
@@ -330,11 +332,13 @@ def report(
         write_page(found, document, output_path(html), study_path=study, with_faces=not no_faces)
     if predictions is not None:
         write_predictions(found, output_path(predictions))
+    if latex is not None:
+        write_latex(document, output_path(latex))
     if as_json:
         print_json(to_plain(document))
         return
     render(document, table_console())
-    for path in (html, predictions):
+    for path in (html, predictions, latex):
         if path is not None:
             out.print(f"written: {path.absolute()}")
 
@@ -346,7 +350,7 @@ def _compare(
     from dianet_ray.report.terminal import render_contrasts
 
     if any(files):
-        raise InputError("--html and --predictions are of one study without --compare")
+        raise InputError("--html, --predictions and --latex are of one study without --compare")
     found = compare(studies, wanted)
     if as_json:
         print_json(to_plain(found))

@@ -254,6 +254,10 @@ PredictionsCsv = Annotated[
         help="Write the champion's held-out predictions.",
     ),
 ]
+Latex = Annotated[
+    Path | None,
+    Option("--latex", metavar="FILE.tex", help="Write the champion's scores as a LaTeX table."),
+]
 NoFaces = Annotated[bool, Option("--no-faces", help="Put no images of faces on the page.")]
 Compare = Annotated[
     str | None,

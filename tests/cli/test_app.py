@@ -88,7 +88,7 @@ def test_every_command_has_help_and_the_contracts_options():
         },
         "status": {"--json"},
         "track": {"--tracking-uri", "--experiment", "--log-faces"},
-        "report": {"--json", "--html", "--predictions", "--no-faces", "--compare"},
+        "report": {"--json", "--html", "--predictions", "--latex", "--no-faces", "--compare"},
         "collect": {"--study", "--model", "--tracking-uri"},
         "predict": {"--onset", "--apex", "--offset", "--subject", "--json", "--trust-code"},
     }

@@ -6,23 +6,12 @@ import numpy as np
 import pytest
 
 from dianet_ray.artefacts import METRICS
+from dianet_ray.protocol.folds import repeat_rung
 from dianet_ray.protocol.standing import standing_of
 from dianet_ray.report import verdicts
 from dianet_ray.report.seeds import seeds
 from tests.support.reports import report_of
-from tests.support.studies import begun, ending, make_study
-
-
-def repeated(study, number, others):
-    """The same study, with repeats of a configuration: the predictions of other studies."""
-    repeats = {
-        (number, study.repeat_rung(place), fold.index): dataclasses.replace(
-            other.trainings[number, 0, fold.index], rung=study.repeat_rung(place)
-        )
-        for place, other in enumerate(others)
-        for fold in study.folds
-    }
-    return dataclasses.replace(study, repeats={**study.repeats, **repeats})
+from tests.support.studies import begun, ending, make_study, repeated
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +47,7 @@ def test_equal_repeats_differ_between_subjects_alone(study):
 def test_a_repeat_that_lacks_a_fold_is_left_out(study):
     champion = report_of(study).champion.number
     whole = repeated(study, champion, others(2))
-    key = champion, study.repeat_rung(1), 3
+    key = champion, repeat_rung(study.rungs, 1), 3
     without = {k: one for k, one in whole.repeats.items() if k != key}
     failed = {**whole.repeats, key: ending(whole.repeats[key], "failed", "ValueError: bad")}
     for repeats in (without, failed):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from dianet_ray.artefacts import LoggedStep, Recipe, weights_path
 from dianet_ray.options import SearchOptions
 from dianet_ray.protocol import leaks
-from dianet_ray.protocol.folds import Clip
+from dianet_ray.protocol.folds import Clip, repeat_rung
 from dianet_ray.protocol.ladder import EXHAUSTIVE, Rung
 from dianet_ray.protocol.results import (
     Outcome,
@@ -264,3 +265,15 @@ def begun(study: Study, number: int) -> Study:
         )
     space = dataclasses.replace(study.identity.space, first_settings=(first,))
     return dataclasses.replace(study, identity=dataclasses.replace(study.identity, space=space))
+
+
+def repeated(study: Study, number: int, others: Sequence[Study]) -> Study:
+    """The same study, with repeats of a configuration: the predictions of other studies."""
+    repeats = {
+        (number, repeat_rung(study.rungs, place), fold.index): dataclasses.replace(
+            other.trainings[number, 0, fold.index], rung=repeat_rung(study.rungs, place)
+        )
+        for place, other in enumerate(others)
+        for fold in study.folds
+    }
+    return dataclasses.replace(study, repeats={**study.repeats, **repeats})
