@@ -120,8 +120,8 @@ class SearchOptions(Options):
     max_trainings: int | None = Field(
         None,
         ge=1,
-        description="Draw no further wave if the study could then need more trainings. What has "
-        "been drawn is always finished.",
+        description="Draw no further wave if the study could then need more trainings, repeats "
+        "included. What has been drawn is always finished.",
     )
     max_hours: float | None = Field(
         None,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -26,7 +26,7 @@ from dianet_ray.cluster.connection import (
     named_address,
 )
 from dianet_ray.cluster.nodes import Nodes, probed
-from dianet_ray.errors import Stopped, StudyFailed, one_line
+from dianet_ray.errors import InputError, Stopped, StudyFailed, one_line
 from dianet_ray.options import TrackingOptions
 from dianet_ray.prepare.images import Images
 from dianet_ray.processors import processors
@@ -38,6 +38,7 @@ from dianet_ray.search.forecast import describe
 from dianet_ray.search.plan import Plan
 from dianet_ray.search.retention import damaged_weights
 from dianet_ray.search.searcher import StudySearcher
+from dianet_ray.search.study_file import load_study
 from dianet_ray.search.trial import FoldTrial
 from dianet_ray.search.workers import Resources, Workers, make_workers, resources
 from dianet_ray.storage import files
@@ -105,7 +106,11 @@ class Search:
         with ExitStack() as stack:
             with files.writing(path):
                 stack.enter_context(Lock(path / DRIVER_FOLDER, f"the study {path}"))
-            study = self._finish(self.make_plan(), uri)  # another driver may have just finished
+            try:
+                study = self._finish(self.make_plan(), uri)  # another driver may have finished
+            except Stopped:
+                self._publish_champion(path, uri)
+                raise
             standing = standing_of(study)
             self._publish(standing, path=path, uri=uri)
         return standing
@@ -120,6 +125,13 @@ class Search:
             damaged = damaged_weights(plan.path, standing, plan.n_kept)
         is_complete = plan.is_done() and not damaged
         return plan.study if is_complete else self._train(plan, uri, damaged)
+
+    def _publish_champion(self, path: Path, uri: str) -> None:
+        """Publish a study whose search is over: what follows may take longer, and changes none."""
+        with suppress(InputError):  # it was stopped before it began
+            standing = standing_of(load_study(path))
+            if standing.decisions.is_over:
+                self._publish(standing, path=path, uri=uri)
 
     def _publish(self, standing: Standing, *, path: Path, uri: str) -> None:
         try:

@@ -29,7 +29,6 @@ from dianet_ray.protocol.predictions import Interval
 from dianet_ray.protocol.results import Training
 from dianet_ray.protocol.standing import Standing
 from dianet_ray.protocol.study import Study
-from dianet_ray.report.document import summarise
 from dianet_ray.report.records import Report
 from dianet_ray.settings import NetworkFile, Settings
 
@@ -93,11 +92,12 @@ class Card(Record):
     network: NetworkFile | None
 
 
-def make(standing: Standing, fingerprints: Mapping[str, str]) -> Card:
+def make(standing: Standing, report: Report, fingerprints: Mapping[str, str]) -> Card:
     """Describe the champion's fold models.
 
     Args:
         standing: of a study with a champion, whose weights the ledger recorded.
+        report: its report.
         fingerprints: of every clip's images, by clip_id; `predict` does not recognise a clip
             without one.
 
@@ -123,7 +123,7 @@ def make(standing: Standing, fingerprints: Mapping[str, str]) -> Card:
         images_hash=study.identity.images,
         protocol=study.identity.protocol,
         objective=study.objective,
-        metrics=_metrics(summarise(standing, n_resamples=0)),
+        metrics=_metrics(report),
         n_configs=len(study.configurations),
         subjects=tuple(sorted(subject_hash(s) for f in study.folds for s in f.test_subjects)),
         folds=tuple(_fold(study, training, steps) for training in trainings),

@@ -108,6 +108,11 @@ def fingerprint(images: NDArray[np.float16]) -> str:
     return hashlib.sha256(np.ascontiguousarray(whole).tobytes()).hexdigest()
 
 
+def images_hash(images: NDArray[np.float16]) -> str:
+    """Hash all of a clip's dynamic images, (3, H, W, 3), as they are in memory."""
+    return hashlib.sha256(np.ascontiguousarray(images).tobytes()).hexdigest()
+
+
 def write_record(path: Path, record: ImagesRecord) -> None:
     """Write images.json, which declares the folder complete."""
     # Indented, because users open this file to see what IMAGES are.

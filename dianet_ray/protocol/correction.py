@@ -16,10 +16,10 @@ import numpy as np
 
 from dianet_ray.artefacts import METRICS, Record
 from dianet_ray.protocol.metrics import scores
-from dianet_ray.protocol.predictions import COVERAGE, Interval
+from dianet_ray.protocol.predictions import COVERAGE, Interval, jackknife_error
 from dianet_ray.settings import derive_seed
 
-TILT = 0.5
+WEIGHT_VARIANCE = 0.5
 """The variance of the subjects' weights, in parts of that of a bootstrap."""
 
 
@@ -41,8 +41,8 @@ class Choices:
     over all rungs (ties to the lower number), each rung read at the point that is best, and scores
     it, in LOSO, by the mirrored weights. Let d be how much the weights raise a score, less what
     they raise it by on average. The mirrored score is the score on all subjects less
-    d N / (N - 1) / `TILT`. Its error is not correlated with what chose (Oliveira, Lei and
-    Tibshirani 2021, Unbiased risk estimation in the normal means problem via coupled bootstrap
+    d N / (N - 1) / `WEIGHT_VARIANCE`. Its error is not correlated with what chose (Oliveira, Lei
+    and Tibshirani 2021, Unbiased risk estimation in the normal means problem via coupled bootstrap
     techniques, https://arxiv.org/abs/2111.09447).
 
     Under a ladder only promoted configurations have LOSO predictions. They were promoted by
@@ -70,7 +70,7 @@ class Choices:
         n_subjects = next(iter(rungs[-1].values())).shape[1]
         generator = np.random.default_rng(derive_seed(seed, "corrected"))
         drawn = generator.multinomial(n_subjects, np.full(n_subjects, 1 / n_subjects), size=n)
-        weights = 1 + np.sqrt(TILT) * (drawn - 1)
+        weights = 1 + np.sqrt(WEIGHT_VARIANCE) * (drawn - 1)
         weighed = [_Weighed.of(found, weights, objective) for found in rungs]
         means = list(accumulate(weighed, _Weighed.joined))
         winners = means[-1].best(objective)
@@ -95,8 +95,10 @@ class Choices:
     def gain(self, reference: int) -> dict[str, Corrected]:
         """Do the same for the champion's score less that of a configuration that finished LOSO.
 
-        Of the reference only the point was chosen.
+        Of the reference only the point was chosen. Nothing is gained where it is the champion.
         """
+        if reference == self._champion:
+            return dict.fromkeys(METRICS, Corrected(0.0, (0.0, 0.0)))
         (place,) = self._loso.places([reference])
         mine, other = (self._without_each[number] for number in (self._champion, reference))
         return {
@@ -123,14 +125,12 @@ def _without_each(
 def _around(estimate: float, without_each: np.ndarray, *, least: float) -> Corrected:
     """Put an interval around an estimate: Student's t times the jackknife's standard error.
 
-    The replicates' own quantiles would be a third too wide: they score a third of the subjects.
-    Reference: Efron and Tibshirani 1993, An Introduction to the Bootstrap, chapter 11.
+    Quantiles of the replicates would be too wide: mirrored weights double the noise.
     """
     from scipy.special import stdtrit  # takes a moment, which `--help` need not wait for
 
-    n = len(without_each)
-    error = float(np.sqrt((n - 1) * without_each.var()))
-    half = float(stdtrit(n - 1, COVERAGE[1])) * error
+    quantile = float(stdtrit(len(without_each) - 1, COVERAGE[1]))
+    half = quantile * jackknife_error(without_each)
     ends = (max(estimate - half, least), min(estimate + half, 1.0))
     return Corrected(min(max(estimate, least), 1.0), ends)
 
@@ -157,7 +157,7 @@ class _Weighed:
         """
         n_subjects = weights.shape[1]
         everyone = np.ones((1, n_subjects))
-        scale = n_subjects / (n_subjects - 1) / TILT
+        scale = n_subjects / (n_subjects - 1) / WEIGHT_VARIANCE
         columns = []
         for counts in found.values():
             whole, tilted = (_weighted(counts, one) for one in (everyone, weights))

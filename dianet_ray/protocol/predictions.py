@@ -94,6 +94,14 @@ def interval(confusions: np.ndarray, seed: int, *, n: int = 2000) -> dict[str, I
     return {metric: quantiles(scored[metric]) for metric in METRICS}
 
 
+def jackknife_error(without_each: np.ndarray) -> float:
+    """Return the standard error of a score, from its values without each of N subjects, (N,).
+
+    Reference: Efron and Tibshirani 1993, An Introduction to the Bootstrap, chapter 11.
+    """
+    return float(np.sqrt((len(without_each) - 1) * without_each.var()))
+
+
 def quantiles(values: np.ndarray) -> Interval:
     """Return the 2.5 % and the 97.5 % quantile."""
     low, high = np.quantile(values, COVERAGE)

@@ -51,8 +51,9 @@ class Origin(Record):
 
     `apex` is the rule that gave IMAGES their apexes. `prepare` left `n_left_out` clips out.
     `n_unlabelled` clips have a label that is in no class; `other_labels` counts these labels and
-    `dropped_labels` says why a label has no class. `fingerprints` are of the clips' images, in the
-    study's order.
+    `dropped_labels` says why a label has no class. In the study's order,
+    `fingerprints` are those by which `predict` recognises a clip, and `image_hashes` those of all
+    its images.
     """
 
     dataset: str
@@ -65,6 +66,7 @@ class Origin(Record):
     dropped_labels: dict[str, str]
     duplicates: tuple[Duplicate, ...]
     fingerprints: tuple[str, ...]
+    image_hashes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,15 +55,15 @@ def scores_of(confusion: np.ndarray) -> Scores:
     return Scores(**{metric: float(score) for metric, score in scores(confusion).items()})
 
 
-def choices(study: Study, counts: Sequence[Counts], n: int = 1000) -> Choices | None:
-    """Repeat the champion's choice n times, by `counts` of each rung; None if there was none."""
+def choices(study: Study, counts: Sequence[Counts]) -> Choices | None:
+    """Repeat the choice of the champion, by `counts` of each rung; None if there was no choice."""
     # Promotion is a choice too, so the first rung counts, also when one finished LOSO.
     # The points are a choice as well.
     if sum(len(counted.steps) for counted in counts[0].values()) < 2:
         return None
     rungs = [{number: one.counts for number, one in found.items()} for found in counts]
     # docs/decisions.md: Correction under the ladder
-    return Choices(rungs, study.objective, seed=study.identity.seed, n=n)
+    return Choices(rungs, study.objective, seed=study.identity.seed)
 
 
 def defaults(
@@ -71,7 +71,7 @@ def defaults(
 ) -> Defaults | None:
     """Compare the champion with the settings that the search began with, by LOSO `counts`.
 
-    None where the space names none, where they did not finish, and where nothing else was drawn.
+    None where the space names none, where they did not finish, and where there was no choice.
     """
     study, first = standing.study, standing.began_with()
     if first is None or chosen is None:

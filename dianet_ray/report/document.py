@@ -58,6 +58,7 @@ def summarise(standing: Standing, *, n_resamples: int = N_RESAMPLES) -> Report:
         objective=study.objective,
         n_configs=len(study.configurations),
         n_trainings=len(study.trainings),
+        n_after=len(study.repeats) + len(study.pairs),
         n_surplus=sum(map(standing.is_surplus, study.trainings.values())),
         # LOSO of everything drawn, whatever the ladder: savings are stated against it.
         n_trainings_exhaustive=len(study.configurations) * len(study.folds),
@@ -70,7 +71,7 @@ def summarise(standing: Standing, *, n_resamples: int = N_RESAMPLES) -> Report:
         nested=nested(standing),
         defaults=champion.defaults(standing, winner, counts[-1], chosen) if winner else None,
         as_others_count=as_others_count(best) if best else {},
-        search_curve=search_curve(study, counts),
+        search_curve=search_curve(standing, counts, chosen),
         importance=importance(*_first_scores(study, configs), study.identity.seed, n_resamples),
         settings_effect=effects(*_first_scores(study, configs)),
         configs=configs,

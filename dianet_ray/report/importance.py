@@ -18,14 +18,12 @@ from optuna.importance import PedAnovaImportanceEvaluator
 from optuna.trial import FrozenTrial, create_trial
 
 from dianet_ray.protocol.predictions import quantiles
-from dianet_ray.report.records import Importance
+from dianet_ray.report.records import MIN_CONFIGS, Importance
 from dianet_ray.settings import Choice, Dimension, Settings, derive_seed
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)  # else a line per study on stderr
 
 BEST_SHARE = 0.25
-MIN_CONFIGS = 20
-"""With fewer the best quarter holds less than the five that Optuna's documentation asks for."""
 N_RESAMPLES = 100
 
 

@@ -212,20 +212,24 @@ class Champion(Scores):
 class Spread(Record):
     """A score, averaged over seeds, and how far it varies.
 
-    `deviation` is the standard deviation between seeds, None with one seed; `subjects` is the
-    standard error of the mean between subjects.
+    `deviation` is the standard deviation between seeds, None with one seed; `standard_error` is
+    that of the mean, over subjects.
     """
 
     mean: float
     deviation: float | None
-    subjects: float
+    standard_error: float
 
 
 @dataclass(frozen=True, slots=True)
 class Seeds(Record):
-    """LOSO of a configuration with `n` other seeds than that which ranked it."""
+    """LOSO of a configuration with `n` other seeds than that which ranked it.
+
+    With `n_failed` more seeds a training failed or was lost, so they have no score.
+    """
 
     n: int
+    n_failed: int
     accuracy: Spread
     uf1: Spread
     uar: Spread
@@ -337,6 +341,11 @@ Effects = tuple[ValueEffect, ...] | tuple[RangeEffect, ...]
 """What one setting did: its values in order, or the thirds of its range."""
 
 
+MIN_CONFIGS = 20
+"""With fewer configurations nothing is said of importance: the best quarter would hold less than
+the five that Optuna's documentation asks for."""
+
+
 @dataclass(frozen=True, slots=True)
 class Importance(Record):
     """How much a setting mattered: its share in all settings' importance, 0..1.
@@ -429,8 +438,9 @@ class Environment(Record):
 class Report(Record):
     """The report of a study. `chance` is by metric; `champion` is None before any is complete.
 
-    `n_trainings_exhaustive` trainings are every LOSO fold of every configuration. No decision,
-    score or report reads the `n_surplus`. `seeds` are of the champion's repeats, `verdict` is of
+    `n_trainings` are those of the search, and `n_after` those that followed it.
+    `n_trainings_exhaustive` are every LOSO fold of every configuration. No decision, score or
+    report reads the `n_surplus`. `seeds` are of the champion's repeats, `verdict` is of
     the champion, and `nested` is None unless the study is. `defaults` is None where the space
     names no settings to begin with, or they are not complete. `as_others_count` is by way of
     counting, and empty without a champion. `fidelity` is of each rung below LOSO, and empty before
@@ -446,6 +456,7 @@ class Report(Record):
     objective: str
     n_configs: int
     n_trainings: int
+    n_after: int
     n_surplus: int
     n_trainings_exhaustive: int
     flow: Flow

@@ -6,7 +6,7 @@ import numpy as np
 
 from dianet_ray.artefacts import METRICS
 from dianet_ray.protocol.metrics import scores
-from dianet_ray.protocol.predictions import classify, subject_confusions
+from dianet_ray.protocol.predictions import classify, jackknife_error, subject_confusions
 from dianet_ray.protocol.standing import Standing
 from dianet_ray.report.records import Seeds, Spread
 
@@ -14,37 +14,35 @@ from dianet_ray.report.records import Seeds, Spread
 def seeds(standing: Standing, number: int) -> Seeds | None:
     """Score a configuration's repeats; None unless one at least has all its folds.
 
-    The deviation is that of the repeats' scores. The standard error over subjects is a jackknife's
-    (Efron and Tibshirani 1993, An Introduction to the Bootstrap, chapter 11) of their mean.
+    The deviation is that of the repeats' scores, the standard error a jackknife's of their mean.
     """
-    counts = _counts(standing, number)
+    counts, n_failed = _counts(standing, number)
     if not counts:
         return None
     by_subject = np.stack(counts)  # (R, S, C, C)
     of_all = scores(by_subject.sum(axis=1))
-    n_subjects = by_subject.shape[1]
     without_each = scores(by_subject.sum(axis=1, keepdims=True) - by_subject, present_only=True)
     spreads = {
         metric: Spread(
             mean=float(of_all[metric].mean()),
             deviation=float(of_all[metric].std(ddof=1)) if len(counts) > 1 else None,
-            subjects=float(np.sqrt((n_subjects - 1) * without_each[metric].mean(axis=0).var())),
+            standard_error=jackknife_error(without_each[metric].mean(axis=0)),
         )
         for metric in METRICS
     }
-    return Seeds(n=len(counts), **spreads)
+    return Seeds(n=len(counts), n_failed=n_failed, **spreads)
 
 
-def _counts(standing: Standing, number: int) -> list[np.ndarray]:
-    """Count the predictions of each whole repeat by subject, (S, C, C) each."""
+def _counts(standing: Standing, number: int) -> tuple[list[np.ndarray], int]:
+    """Count the predictions of each whole repeat by subject, (S, C, C) each, and failed ones."""
     study, steps = standing.study, standing.best_steps(number)
     found: list[np.ndarray] = []
+    n_failed = 0
     for rung in sorted({rung for one, rung, _ in study.repeats if one == number}):
         trainings = study.of(number, rung)
-        is_whole = len(trainings) == len(study.folds) and all(
-            one.outcome == "ok" and one.points[-1].steps == steps for one in trainings
-        )
-        if is_whole:
+        if any(one.outcome != "ok" for one in trainings):
+            n_failed += 1
+        elif len(trainings) == len(study.folds) and trainings[0].points[-1].steps == steps:
             predicted = classify(study.pooled(number, rung))
             found.append(subject_confusions(study.clips, predicted, len(study.classes))[1])
-    return found
+    return found, n_failed

@@ -96,6 +96,7 @@ def _about(report: Report, champion: Champion) -> list[str]:
     return [
         verdicts.intervals(champion),
         verdicts.CORRECTED if champion.corrected else verdicts.NOT_CORRECTED,
+        *([report.verdict.text] if report.verdict else []),
         verdicts.chance(report),
         verdicts.ABOVE_CORRECTED if champion.corrected else verdicts.ABOVE,
         *filter(

@@ -8,7 +8,7 @@ from dianet_ray.artefacts import METRICS, Objective
 from dianet_ray.progress import count
 from dianet_ray.protocol.predictions import Chance, Interval
 from dianet_ray.report.as_others_count import BOTH, MEAN, POOLED
-from dianet_ray.report.records import Champion, Report, Spread, Verdict
+from dianet_ray.report.records import MIN_CONFIGS, Champion, Report, Spread, Verdict
 from dianet_ray.report.wording import METRIC_NAMES, interval, show
 
 CORRECTED = (
@@ -41,8 +41,8 @@ def verdict(champion: Champion, chance: Mapping[str, Chance], objective: Objecti
     is_above = champion.above_chance[objective]
     text = (
         f"The champion is {'' if is_above else 'not '}above chance: {where}, {interval(judged)}, "
-        f"{'lies above' if is_above else 'reaches down to'} the {name} of {level:.2f} that "
-        "guessing scores."
+        f"{'lies' if is_above else 'does not lie'} above the {name} of {level:.2f} that guessing "
+        f"scores{'' if is_above else ', and this study is no evidence that anything was learnt'}."
     )
     return Verdict(is_above, text)
 
@@ -54,15 +54,17 @@ def seeds(report: Report) -> str:
     found, name = report.seeds.of(report.objective), METRIC_NAMES[report.objective]
     said = (
         f"Trained again with {count(report.seeds.n, 'other seed')}, the champion has {name} "
-        f"{_spread(found)}; the standard error between subjects is {found.subjects:.3f}. With the "
-        f"seed that chose it, it has {report.champion.of(report.objective):.3f}."
+        f"{_spread(found)}; the standard error over subjects is {found.standard_error:.3f}. With "
+        f"the seed that chose it, it has {report.champion.of(report.objective):.3f}."
     )
+    if report.seeds.n_failed:
+        said += f" With {count(report.seeds.n_failed, 'more seed')} a training failed."
     first = report.defaults
     if first is None or first.seeds is None or first.number == report.champion.number:
         return said
     return (
         f"{said} Configuration {first.number}, with which the search began, has "
-        f"{_spread(first.seeds.of(report.objective))} with other seeds."
+        f"{_spread(first.seeds.of(report.objective))} with {count(first.seeds.n, 'other seed')}."
     )
 
 
@@ -185,6 +187,8 @@ def importance(report: Report) -> str:
     if not report.settings_effect:
         return ""
     found, n = report.importance, report.flow.rungs[0].states.get("complete", 0)
+    if not found and n >= MIN_CONFIGS:
+        return ""  # nothing that is searched varied
     mattered = {name: one for name, one in found.items() if one.p <= SURE}
     if not mattered:
         return f"Which settings mattered cannot be told from {count(n, 'configuration')}."

@@ -79,9 +79,13 @@ def failures(report: Report) -> list[str]:
 def trainings(report: Report) -> str:
     """Count the trainings; under one rung there are as many to do as LOSO folds."""
     n, every = report.n_trainings, report.n_trainings_exhaustive
+    after = f", {report.n_after} after the search" if report.n_after else ""
     if len(report.flow.rungs) == 1:
-        return f"{n} of {count(every, 'training')} done"
-    return f"{count(n, 'training')} done (every LOSO fold of every configuration would be {every})"
+        return f"{n} of {count(every, 'training')} done{after}"
+    return (
+        f"{count(n, 'training')} done (every LOSO fold of every configuration would be {every})"
+        f"{after}"
+    )
 
 
 def surplus(report: Report) -> str:

@@ -10,21 +10,32 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from dianet_ray.protocol.folds import pair_rung, repeat_rung
+from dianet_ray.protocol.results import Outcome
 from dianet_ray.protocol.schedule import MAX_ATTEMPTS, Key, Train
 from dianet_ray.protocol.standing import Standing
 from dianet_ray.protocol.study import Study
+from dianet_ray.search.budget import Extent
 from dianet_ray.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
-class Missing:
-    """Folds of a configuration that are still to be trained as a rung after LOSO."""
+class Part:
+    """A configuration that is trained as a rung after LOSO, on `n_folds` folds."""
 
     rung: int
     number: int
-    folds: tuple[int, ...]
+    n_folds: int
+
+    def missing(self, study: Study) -> tuple[int, ...]:
+        """List the folds that are not trained yet; none where one has failed, which ends it."""
+        known = study.known_of(self.rung)
+        found = [known.get((self.number, self.rung, fold)) for fold in range(self.n_folds)]
+        if any(one is not None and one.outcome != "ok" for one in found):
+            return ()
+        return tuple(fold for fold, one in enumerate(found) if one is None)
 
 
 class Afterwards:
@@ -46,19 +57,23 @@ class Afterwards:
         """Whether one is being trained."""
         return bool(self._in_flight)
 
-    def list(self, standing: Standing, block: int) -> None:
-        """List what is missing of a search that is over, in blocks of equal settings."""
-        for one in missing(standing, self._n_repeats):
-            self._settings[one.number, one.rung] = _settings(standing, one)
-            found = [
-                (one.number, fold)
-                for fold in one.folds
-                if (one.number, one.rung, fold) not in self._listed
-            ]
-            for first in range(0, len(found), block):
-                train = Train(one.rung, tuple(found[first : first + block]))
-                self._listed.update(train.keys)
-                self._waiting.append(train)
+    def enqueue(self, standing: Standing, block: int) -> None:
+        """Queue what is missing of a search that is over, in blocks of equal settings."""
+        for part in parts(standing, self._n_repeats):
+            missing = set(part.missing(standing.study))
+            self._settings[part.number, part.rung] = _settings(standing, part)
+            # Cut as at first, also when some of it is known by now.
+            for first in range(0, part.n_folds, block):
+                folds = range(first, min(first + block, part.n_folds))
+                members = tuple(
+                    (part.number, fold)
+                    for fold in folds
+                    if fold in missing and (part.number, part.rung, fold) not in self._listed
+                )
+                if members:
+                    train = Train(part.rung, members)
+                    self._listed.update(train.keys)
+                    self._waiting.append(train)
 
     def settings(self, number: int, rung: int) -> Settings:
         """Return the settings of a configuration that is trained as a rung after LOSO."""
@@ -72,9 +87,16 @@ class Afterwards:
         self._in_flight.update(train.keys)
         return train
 
-    def finished(self, key: Key) -> None:
-        """Take note that one is recorded."""
+    def finished(self, key: Key, outcome: Outcome) -> None:
+        """Take note that one is recorded. Without one of its folds a part is worth nothing."""
         self._in_flight.discard(key)
+        if outcome != "ok":
+            number, rung, _ = key
+            self._waiting = deque(
+                train
+                for train in self._waiting
+                if (train.rung, train.members[0][0]) != (rung, number)
+            )
 
     def lost(self, train: Train) -> bool:
         """Queue a lost block again. False: its attempts are used up, so record it as lost."""
@@ -90,64 +112,80 @@ class Afterwards:
 
     def cut(self, train: Train) -> None:
         """Queue a block again as two halves."""
-        middle = (len(train.members) + 1) // 2
-        for members in (train.members[middle:], train.members[:middle]):
-            self.returned(Train(train.rung, members))
+        self._in_flight.difference_update(train.keys)
+        self._waiting.extendleft(reversed(_cut(train, (len(train.members) + 1) // 2)))
+
+    def split(self, train: Train) -> int:
+        """Queue a block again that does not fit, and cut all that wait: return their size."""
+        size = max(1, len(train.members) // 2)
+        self._in_flight.difference_update(train.keys)
+        waiting = [train, *self._waiting]
+        self._waiting = deque(part for one in waiting for part in _cut(one, size))
+        return size
 
 
-def _settings(standing: Standing, one: Missing) -> Settings:
+def _cut(train: Train, size: int) -> list[Train]:
+    members = train.members
+    return [
+        Train(train.rung, members[first : first + size]) for first in range(0, len(members), size)
+    ]
+
+
+def _settings(standing: Standing, part: Part) -> Settings:
     study = standing.study
-    settings = study.configurations[one.number].settings
-    if one.rung == pair_rung(study.rungs):
+    settings = study.configurations[part.number].settings
+    if part.rung == pair_rung(study.rungs):
         return settings  # which point is best is chosen for each subject
     # What it shows at its best point is what a training of so many steps gives at its end.
-    return settings.model_copy(update={"steps": standing.best_steps(one.number), "points": 1})
+    return settings.model_copy(update={"steps": standing.best_steps(part.number), "points": 1})
 
 
-def missing(standing: Standing, n_repeats: int) -> list[Missing]:
-    """List what is still to be trained; nothing before the search is over."""
-    if not standing.decisions.is_over:
-        return []
-    study, found = standing.study, []
-    for rung, number, n_folds in _wanted(standing, n_repeats):
-        known = study.pairs if rung == pair_rung(study.rungs) else study.repeats
-        folds = tuple(fold for fold in range(n_folds) if (number, rung, fold) not in known)
-        if folds:
-            found.append(Missing(rung, number, folds))
-    return found
+def missing(standing: Standing, n_repeats: int) -> bool:
+    """Say whether anything is still to be trained after the search."""
+    return any(part.missing(standing.study) for part in parts(standing, n_repeats))
 
 
-def _wanted(standing: Standing, n_repeats: int) -> Iterator[tuple[int, int, int]]:
-    """List what is trained after a search: rung, configuration and number of folds."""
+def parts(standing: Standing, n_repeats: int) -> Iterator[Part]:
+    """List what is trained after a search; nothing before it is over."""
     study = standing.study
+    if not standing.decisions.is_over:
+        return
     if study.identity.protocol == "nested":
         rung = pair_rung(study.rungs)
         for configuration in standing.complete():
-            yield rung, configuration.number, len(study.folds_of(rung))
-    for repeat in range(n_repeats):
-        for number in repeated(standing):
-            yield repeat_rung(study.rungs, repeat), number, len(study.folds)
-
-
-def repeated(standing: Standing) -> list[int]:
-    """Number what is repeated: the champion, and what the search began with."""
+            yield Part(rung, configuration.number, len(study.folds_of(rung)))
     champion, first = standing.champion(), standing.began_with()
-    return sorted({one.number for one in (champion, first) if one is not None})
+    repeated = sorted({one.number for one in (champion, first) if one is not None})
+    for repeat in range(n_repeats):
+        for number in repeated:
+            yield Part(repeat_rung(study.rungs, repeat), number, len(study.folds))
 
 
-def n_afterwards(standing: Standing, n_repeats: int) -> int:
-    """Count what is trained after a search that is over."""
-    return sum(n_folds for _, _, n_folds in _wanted(standing, n_repeats))
+class Work(NamedTuple):
+    """Trainings after a search: how many there are at most, and how many of them are done."""
+
+    most: int
+    done: int
+
+
+def work_after(standing: Standing, extent: Extent) -> Work:
+    """Count the trainings after a search, or bound them before it is over."""
+    if not standing.decisions.is_over:
+        return Work(most_after(standing.study, extent, extent.n_configs), 0)
+    wanted = list(parts(standing, extent.n_repeats))
+    most = sum(part.n_folds for part in wanted)
+    return Work(most, most - sum(len(part.missing(standing.study)) for part in wanted))
+
+
+def most_after(study: Study, extent: Extent, n_configs: int) -> int:
+    """Bound the trainings that follow a search of n configurations."""
+    n_pairs = 0
+    if study.identity.protocol == "nested":
+        n_pairs = n_configs * len(study.folds_of(pair_rung(study.rungs)))
+    return n_pairs + most_repeats(study, extent.n_repeats)
 
 
 def most_repeats(study: Study, n_repeats: int) -> int:
     """Bound the trainings of n repeats."""
     n_repeated = 2 if study.identity.space.first_settings else 1
     return n_repeats * n_repeated * len(study.folds)
-
-
-def most_pairs(study: Study, n_configs: int) -> int:
-    """Bound the trainings of the pairs of n configurations; none unless the study is nested."""
-    if study.identity.protocol != "nested":
-        return 0
-    return n_configs * len(study.folds_of(pair_rung(study.rungs)))

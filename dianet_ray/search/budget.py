@@ -7,9 +7,9 @@ configurations.
 from __future__ import annotations
 
 import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dianet_ray.protocol.schedule import Schedule
 from dianet_ray.protocol.study import Asked, Study
 
 
@@ -24,10 +24,8 @@ class Budget:
         """Record the budget with the configurations that were asked for."""
         return Asked(n_configs, self.trainings, self.hours)
 
-    def forbids(
-        self, study: Study, schedule: Schedule, n: int, *, n_workers: int, now: float
-    ) -> str:
-        """Say which limit the next n configurations would exceed; empty for none.
+    def forbids(self, study: Study, most: Sequence[int], *, n_workers: int, now: float) -> str:
+        """Say which limit the next configurations would exceed; empty for none.
 
         Trainings count as if nothing more were dropped, with a LOSO rung for every place that the
         study would have then, one at least. Hours are those of all drivers, and what is left to
@@ -35,21 +33,24 @@ class Budget:
 
         Args:
             study: what is recorded.
-            schedule: what is decided and in flight.
-            n: how many configurations would be drawn.
+            most: bounds of the trainings in each rung if they were drawn, and of those after
+                the search.
             n_workers: how many trainings run at once.
             now: seconds since the epoch.
         """
         if not study.configurations:
             return ""  # the first wave is always drawn; whether it fits is checked at the door
-        most = schedule.most_trainings(n)
         if self.trainings is not None and sum(most) > self.trainings:
             return f"--max-trainings {self.trainings}"
         if self.hours is None:
             return ""
+        done = [sum(key[1] == rung for key in study.trainings) for rung in range(len(most) - 1)]
+        done.append(len(study.repeats) + len(study.pairs))
+        seconds = rung_seconds(study)
+        seconds.append(seconds[-1])  # what follows is LOSO again, or nearly
         left_s = sum(
-            (bound - sum(key[1] == rung for key in study.trainings)) * seconds
-            for rung, (bound, seconds) in enumerate(zip(most, rung_seconds(study), strict=True))
+            max(0, bound - n_done) * each
+            for bound, n_done, each in zip(most, done, seconds, strict=True)
         )
         hours = (elapsed_s(study, now) + left_s / max(1, n_workers)) / 3600
         return f"--max-hours {self.hours:g}" if hours > self.hours else ""

@@ -83,8 +83,7 @@ class Driver(tune.Callback):  # type: ignore[misc]
         self._searcher.tick()
         if self.is_stopped:
             self._searcher.flush()
-        n_done = sum(1 for _ in self._searcher.study.all_trainings())
-        self._progress.set(n_done, self._searcher.n_most)
+        self._progress.set(self._searcher.n_done, self._searcher.n_most)
         if self.is_stopped:
             raise Stopped(STOPPED)
         if self._workers.nodes.look():

@@ -13,6 +13,7 @@ from dianet_ray.model.build import build
 from dianet_ray.progress import count
 from dianet_ray.protocol.folds import nested_costs
 from dianet_ray.protocol.study import Study
+from dianet_ray.search.afterwards import most_repeats
 from dianet_ray.search.plan import Plan
 from dianet_ray.search.space import Space
 from dianet_ray.settings import Settings, own_names
@@ -99,18 +100,8 @@ def describe(
         f"seed {study.identity.seed}; "
         f"{count(len(study.trainings), 'training')} done so far"
     )
-    if n_pairs := plan.most_pairs():
-        most, textbook = nested_costs(plan.n_configs, len(study.folds))
-        say(
-            f"         then {count(n_pairs, 'training')} that hold out two subjects, "
-            f"{len(study.pairs)} done so far: nested, {most} in all, "
-            f"{most / textbook:.2f} of the {textbook} of the textbook"
-        )
-    if plan.options.repeats:
-        say(
-            f"         then LOSO {count(plan.options.repeats, 'time')} again with other seeds: at "
-            f"most {count(plan.most_repeats(), 'training')}, {len(study.repeats)} done so far"
-        )
+    for line in _after_lines(plan):
+        say(line)
     say(f"workers  {n_workers} of {where}")
     if plan.options.threads_per_training == "auto":
         how = "measured" if plan.is_new else "as the study has them"
@@ -120,6 +111,26 @@ def describe(
         enough = -(-n_workers // (2 * n_folds))
         say(f"         two waves cannot feed them and some will idle: --wave-size {enough} would")
     say(f"store    {store}; at most {most_disk_bytes(plan) / 1e6:.0f} MB of weights")
+
+
+def _after_lines(plan: Plan) -> list[str]:
+    """Say what is trained when the search is over."""
+    study, repeats = plan.study, plan.options.repeats
+    n_repeats, n_pairs = most_repeats(study, repeats), plan.most_after()
+    n_pairs -= n_repeats
+    lines = []
+    if n_pairs:
+        most, textbook = nested_costs(plan.n_configs, len(study.folds))
+        lines.append(
+            f"         then {count(n_pairs, 'training')} that hold out two subjects: nested, "
+            f"{most} in all, {most / textbook:.2f} of the {textbook} of the textbook"
+        )
+    if n_repeats:
+        lines.append(
+            f"         then LOSO again with {count(repeats, 'other seed')}: at most "
+            f"{count(n_repeats, 'training')}"
+        )
+    return lines
 
 
 def _clip_lines(study: Study) -> list[str]:

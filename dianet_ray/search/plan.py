@@ -27,8 +27,8 @@ from dianet_ray.protocol.ladder import (
 )
 from dianet_ray.protocol.standing import standing_of
 from dianet_ray.protocol.study import Identity, Study, new_study
-from dianet_ray.search.afterwards import missing, most_pairs, most_repeats
-from dianet_ray.search.budget import Budget
+from dianet_ray.search.afterwards import missing, most_after
+from dianet_ray.search.budget import Budget, Extent
 from dianet_ray.search.space import Space
 from dianet_ray.search.start_values import StartValues, start_values
 from dianet_ray.search.study_file import load_study
@@ -97,13 +97,15 @@ class Plan:
         n_folds = [len(folds) for folds in self.study.rungs]
         return sum(n_in * n for n_in, n in zip(self.entering(n), n_folds, strict=True))
 
-    def most_repeats(self) -> int:
-        """Bound the trainings of the repeats."""
-        return most_repeats(self.study, self.options.repeats)
+    @property
+    def extent(self) -> Extent:
+        """How far to go with the study."""
+        return Extent(self.n_configs, self.budget, self.n_kept, self.options.repeats)
 
-    def most_pairs(self) -> int:
-        """Bound the trainings of the pairs of a nested study."""
-        return most_pairs(self.study, self.n_configs)
+    def most_after(self, n_configs: int | None = None) -> int:
+        """Bound the trainings that follow a search of n configurations, by default of all."""
+        n = self.n_configs if n_configs is None else n_configs
+        return most_after(self.study, self.extent, n)
 
     def entering(self, n_configs: int) -> list[int]:
         """Bound how many of n configurations enter each rung."""
@@ -251,11 +253,11 @@ def _n_configs(study: Study, n_asked: int, options: SearchOptions) -> int:
 def _check_budget(plan: Plan) -> None:
     limit = plan.options.max_trainings
     n = min(plan.study.identity.wave_size, plan.n_asked)
-    least = plan.most_trainings(n)
+    least = plan.most_trainings(n) + plan.most_after(n)
     if limit is not None and limit < least and not plan.study.configurations:
         raise InputError(
-            f"--max-trainings must allow for the first wave and one LOSO rung: {n} configurations "
-            f"can take {least} trainings, got {limit}"
+            "--max-trainings must allow for the first wave, one LOSO rung and its repeats: "
+            f"{n} configurations can take {least} trainings, got {limit}"
         )
 
 

@@ -19,12 +19,13 @@ from ray.tune.search import Searcher
 
 from dianet_ray.cluster.deaths import Death, cause_of
 from dianet_ray.model.fit import own_settings
+from dianet_ray.protocol import leaks
 from dianet_ray.protocol.decisions import Decisions
 from dianet_ray.protocol.results import Training, TrainingResult
 from dianet_ray.protocol.schedule import MAX_ATTEMPTS, Done, DrawWave, Key, Schedule, Train, Wait
 from dianet_ray.protocol.standing import Standing, comparison_of
 from dianet_ray.protocol.study import Configuration, EndOfDrawing, Study
-from dianet_ray.search.afterwards import Afterwards, most_pairs, most_repeats, n_afterwards
+from dianet_ray.search.afterwards import Afterwards, most_after, work_after
 from dianet_ray.search.budget import Extent
 from dianet_ray.search.draw import Past, draw, past_of
 from dianet_ray.search.events import (
@@ -83,9 +84,6 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         )
         if study.block is not None:
             self._schedule.stack(study.block, self._shape_of)
-        self._n_afterwards = most_repeats(study, extent.n_repeats) + most_pairs(
-            study, extent.n_configs
-        )
         self._totals: dict[int, float] = {}  # of the configurations that finished LOSO
         self._silence = Silence()
         self._retention = Retention(path, extent.n_kept)
@@ -93,6 +91,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         self._n_own_deaths: Counter[Key] = Counter()  # of workers that died while their node lived
         self._next: Train | Wait | Done | None = None
         self.best = ""  # the best so far with its interval, for the progress line
+        self.n_done = 0  # trainings of what is wanted
         self.n_most = 0  # trainings that the study can take, as far as is known
         self._settle()
 
@@ -153,9 +152,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
     def _after_the_search(self) -> Train | Wait | Done:
         """Go on with what is trained when the search is over."""
         standing = Standing(self.study, self._schedule.decisions)
-        self._afterwards.list(standing, self.study.block or 1)
-        self._n_afterwards = n_afterwards(standing, self._extent.n_repeats)
-        self.n_most = sum(self._schedule.most_trainings()) + self._n_afterwards
+        self._afterwards.enqueue(standing, self.study.block or 1)
         if (train := self._afterwards.take()) is not None:
             return train
         return Wait() if self._afterwards.are_in_flight else Done()
@@ -209,7 +206,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
             if isinstance(event, TrainingEnded):
                 training = event.training
                 if training.rung > self.study.loso_rung:
-                    self._afterwards.finished(training.key)
+                    self._afterwards.finished(training.key, training.outcome)
                     continue
                 self._retention.written(training.number)
                 self._schedule.finished(*training.key, training.outcome)
@@ -268,9 +265,9 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         limit = ""
         if n_recorded < action.n:
             n_workers, now = self.n_workers or 1, time.time()
-            limit = self._extent.budget.forbids(
-                self.study, self._schedule, action.n, n_workers=n_workers, now=now
-            )
+            most = self._schedule.most_trainings(action.n)
+            most.append(most_after(self.study, self._extent, self._schedule.n_drawn + action.n))
+            limit = self._extent.budget.forbids(self.study, most, n_workers=n_workers, now=now)
         if limit:
             self._end_drawing(action.first + n_recorded, limit)
             action = replace(action, n=n_recorded)
@@ -332,6 +329,8 @@ class StudySearcher(Searcher):  # type: ignore[misc]
             if self._repairs.is_lost(key):
                 self._repaired(train, key, result)
             return
+        if result.outcome == "ok" and result.seen != leaks.expected(self.study, rung, fold):
+            result = replace(result, outcome="failed", error=leaks.RULE, points=(), seen=None)
         name = self.study.configurations[number].config_id
         block = train.members if len(train.members) > 1 else ()
         training = Training(number, name, rung, fold, train.attempt, result, block)
@@ -358,7 +357,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
             self._repairs.died(train)
             return
         self._n_own_deaths.update(train.keys if death.is_own else ())
-        if self._giver(train).lost(train):
+        if self._source_of(train).lost(train):
             return
         if len(train.members) > 1:  # one of them may be the reason; alone it is found
             self._cut(train, "its worker was lost")
@@ -387,10 +386,10 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         """Go on with smaller blocks where memory was short, else with two halves of this one."""
         if self._is_repair(train):  # as another block it would make other weights
             self._not_repaired(train, reason)
-        elif not is_memory or train.rung > self.study.loso_rung:
+        elif not is_memory:
             self._cut(train, reason)
         else:
-            block = self._schedule.split(train)
+            block = self._source_of(train).split(train)
             logger.warning("blocks of %d from now on: %s: %s", block, _place(train), reason)
             self.ledger.append(BlockSized(time.time(), block), is_urgent=True)
 
@@ -399,9 +398,9 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         logger.warning("%s: in two blocks now: %s", _place(train), reason)
         for key in train.keys:
             del self._n_own_deaths[key]
-        self._giver(train).cut(train)
+        self._source_of(train).cut(train)
 
-    def _giver(self, train: Train) -> Schedule | Afterwards:
+    def _source_of(self, train: Train) -> Schedule | Afterwards:
         """Return what gave a training that is no repair."""
         return self._afterwards if train.rung > self.study.loso_rung else self._schedule
 
@@ -413,7 +412,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         if self._is_repair(train):
             self._repairs.returned(train)
         else:
-            self._giver(train).returned(train)
+            self._source_of(train).returned(train)
 
     def _shape_of(self, number: int) -> tuple[Value, ...]:
         """Say what trainings must have in common to be one stack."""
@@ -429,7 +428,9 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         if self._totals and (best := kept(self._totals, 1)) != before:
             self.best = f"best {self.study.objective} {standing.score(best[0])}"
         self._retention.delete_surplus(standing)
-        self.n_most = sum(self._schedule.most_trainings()) + self._n_afterwards
+        n_after = work_after(standing, self._extent)
+        self.n_done = len(self.study.trainings) + n_after.done
+        self.n_most = sum(self._schedule.most_trainings()) + n_after.most
         self.failure = self.failure or standing.first_wave_failure()
         self.is_stopping = self.is_stopping or bool(self.failure)
 

@@ -31,6 +31,7 @@ class Status:
     driver: str
     n_folds: tuple[int, ...]
     n_trainings: int
+    n_after: int
     states: dict[str, int]
     last_s: float | None
     objective: str
@@ -45,6 +46,7 @@ class Status:
             "n_folds": list(self.n_folds),
             "n_drawn": sum(self.states.values()),
             "n_trainings": self.n_trainings,
+            "n_after": self.n_after,
             "states": self.states,
             "seconds_since_last_training": self.last_s,
             "best": self._best_document(),
@@ -69,9 +71,10 @@ class Status:
         if n_crashed := sum(failure.is_crash for failure in self.failures):
             counts += f"; {n_crashed} of the failed crashed their workers"
         running = f"running ({self.driver})" if self.driver else "not running"
+        after = f", {self.n_after} after the search" if self.n_after else ""
         lines = [
             f"study    {self.path}: {running}",
-            f"done     {count(self.n_trainings, 'training')}; configurations: {counts}",
+            f"done     {count(self.n_trainings, 'training')}{after}; configurations: {counts}",
         ]
         if self.last_s is not None and self.driver:
             lines.append(f"last     training {duration(self.last_s)} ago")
@@ -97,6 +100,7 @@ def status_of(standing: Standing, path: Path) -> Status:
         driver=_driver(path),
         n_folds=tuple(len(folds) for folds in study.rungs),
         n_trainings=len(study.trainings),
+        n_after=len(study.repeats) + len(study.pairs),
         states={str(state): states.count(state) for state in sorted(set(states))},
         last_s=time.time() - max(ends) if ends else None,
         objective=study.objective,

@@ -26,7 +26,7 @@ from dianet_ray.errors import InputError, one_line
 from dianet_ray.model import fit as fitting
 from dianet_ray.model.own_network import trust
 from dianet_ray.model.weights import WeightsFile, weights_file
-from dianet_ray.prepare.images import fingerprint
+from dianet_ray.prepare.images import images_hash
 from dianet_ray.protocol import leaks
 from dianet_ray.protocol.folds import Fold, folds_at
 from dianet_ray.protocol.results import Point, TrainingResult, Weights, WorkerEnvironment
@@ -198,7 +198,7 @@ def train(
     )
     environment = describe_worker(len(order.members), device)
     # Of the images themselves, as they are in memory after the training.
-    prints = [fingerprint(images) for images in material.images]
+    hashes = [images_hash(images) for images in material.images]
     results, written = [], []
     for member, asked, fitted in zip(order.members, members, found, strict=True):
         if isinstance(fitted, fitting.NonFiniteLoss):
@@ -218,7 +218,7 @@ def train(
             points=tuple(points),
             history=fitted.history,
             environment=environment,
-            seen=leaks.seen((prints[i] for i in asked.train), (prints[i] for i in asked.test)),
+            seen=leaks.seen((hashes[i] for i in asked.train), (hashes[i] for i in asked.test)),
         )
         results.append(result)
     return Made(tuple(results), tuple(written))

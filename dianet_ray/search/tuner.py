@@ -28,7 +28,6 @@ from dianet_ray.errors import Stopped, StorageAway, StudyFailed, one_line
 from dianet_ray.progress import Progress, count
 from dianet_ray.protocol.study import DriverEnvironment
 from dianet_ray.search.block_size import block_size
-from dianet_ray.search.budget import Extent
 from dianet_ray.search.driver import Driver, NothingRuns
 from dianet_ray.search.events import Ended, Reason, Started
 from dianet_ray.search.plan import Plan
@@ -57,7 +56,7 @@ def make_searcher(plan: Plan, damaged: list[tuple[int, int]]) -> StudySearcher:
         plan.path,
         plan.study,
         space=plan.space,
-        extent=Extent(plan.n_configs, plan.budget, plan.n_kept, plan.options.repeats),
+        extent=plan.extent,
     )
     if damaged:
         n_damaged = count(len(damaged), "weights file")
@@ -150,12 +149,12 @@ def _tune(searcher: StudySearcher, plan: Plan, workers: Workers) -> None:
     storage = StorageWait(plan.path)
     progress = Progress(
         "search",
-        plan.most_trainings() + plan.most_repeats() + plan.most_pairs(),
+        plan.most_trainings() + plan.most_after(),
         unit="trainings",
         status=lambda: _status(searcher, workers, storage),
     )
     driver = Driver(searcher, progress, workers, storage)
-    progress.skip(sum(1 for _ in plan.study.all_trainings()))
+    progress.skip(searcher.n_done)
     with tempfile.TemporaryDirectory(prefix="dianet-tune-") as scratch:
         tuner = tune.Tuner(
             workers.trainable,

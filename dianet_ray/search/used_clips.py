@@ -11,7 +11,7 @@ import numpy as np
 from dianet_ray.datasets.label_sets import LabelSet, label_set, plain_label
 from dianet_ray.errors import InputError
 from dianet_ray.options import SearchOptions
-from dianet_ray.prepare.images import fingerprint
+from dianet_ray.prepare.images import fingerprint, images_hash
 from dianet_ray.protocol.folds import Clip
 from dianet_ray.protocol.study import Origin, Study
 
@@ -80,4 +80,5 @@ def origin_of(images: Images, labels: LabelSet, used: UsedClips) -> Origin:
         dropped_labels=labels.dropped,
         duplicates=record.duplicates,
         fingerprints=tuple(fingerprint(images.images[i]) for i in used.rows),
+        image_hashes=tuple(images_hash(images.images[i]) for i in used.rows),
     )

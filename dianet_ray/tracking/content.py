@@ -119,7 +119,7 @@ def study_run(study: Study, state: State, tags: dict[str, str] | None = None) ->
     params = _identity_params(study.identity)
     params |= {"dataset": study.origin.dataset, "n_clips": str(len(study.clips))}
     params["n_folds"] = ", ".join(str(len(folds)) for folds in study.rungs)
-    ends = [training.result.finished_at for training in study.all_trainings()]
+    ends = [training.result.finished_at for training in study.trainings.values()]
     return RunContent(
         name=study.name,
         tags={KIND: "study", STUDY: study_id(study), **(tags or {})},

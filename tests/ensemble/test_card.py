@@ -25,6 +25,10 @@ def model(study, tmp_path):
     return write_model(study, tmp_path / "model")
 
 
+def made_card(study, fingerprints):
+    return card.make(standing_of(study), report_of(study), fingerprints)
+
+
 def fingerprints_of(study):
     return {clip.clip_id: f"{i:064d}" for i, clip in enumerate(study.clips)}
 
@@ -32,12 +36,12 @@ def fingerprints_of(study):
 @pytest.mark.parametrize("n_configs", [1, 3])
 def test_a_card_comes_back_from_its_json_as_it_was(tmp_path, n_configs):
     study = with_weights(make_study(4, n_configs), tmp_path / "study")
-    made = card.make(standing_of(study), fingerprints_of(study))
+    made = made_card(study, fingerprints_of(study))
     assert from_json(Card, to_json(made), "a card") == made
 
 
 def test_a_card_holds_what_the_report_says_of_the_champion(study):
-    found, said = card.make(standing_of(study), {}), report_of(study)
+    found, said = made_card(study, {}), report_of(study)
     for metric in METRICS:
         score = found.metrics[metric]
         assert score.value == said.champion.of(metric)
@@ -49,7 +53,7 @@ def test_a_card_holds_what_the_report_says_of_the_champion(study):
 
 
 def test_a_card_says_how_the_images_were_made_and_what_trained_the_models(study):
-    found = card.make(standing_of(study), {})
+    found = made_card(study, {})
     assert (found.recipe, found.apex) == (Recipe(image_size=IMAGE_SIZE), "annotated")
     assert found.images_hash == "f" * 64
     assert found.versions == {
@@ -61,7 +65,7 @@ def test_a_card_says_how_the_images_were_made_and_what_trained_the_models(study)
 
 
 def test_nobody_is_named_in_a_card(study):
-    text = to_json(card.make(standing_of(study), fingerprints_of(study)))
+    text = to_json(made_card(study, fingerprints_of(study)))
     assert not re.search(r"sub\d\d", text)
     for clip in study.clips:
         assert clip.subject not in text
@@ -70,7 +74,7 @@ def test_nobody_is_named_in_a_card(study):
 
 def test_a_card_says_which_subjects_each_fold_never_saw_and_whose_each_clip_is(study):
     fingerprints = fingerprints_of(study)
-    found = card.make(standing_of(study), fingerprints)
+    found = made_card(study, fingerprints)
     for fold, described in zip(study.folds, found.folds, strict=True):
         assert described.test_subjects == tuple(map(card.subject_hash, fold.test_subjects))
     for clip in study.clips:
@@ -87,12 +91,12 @@ def test_equal_studies_have_equal_cards_whatever_the_time_and_the_host(study):
         for key, t in study.trainings.items()
     }
     again = replace(study, trainings=later)
-    assert card.make(standing_of(again), {}) == card.make(standing_of(study), {})
+    assert made_card(again, {}) == made_card(study, {})
 
 
 def test_a_study_without_a_complete_configuration_has_no_card(study):
     with pytest.raises(InputError, match=r"complete configuration: none of the 3 .* 0 trainings"):
-        card.make(standing_of(replace(study, trainings={})), {})
+        made_card(replace(study, trainings={}), {})
 
 
 def test_a_champion_without_recorded_weights_has_no_card(study):
@@ -101,11 +105,11 @@ def test_a_champion_without_recorded_weights_has_no_card(study):
         for key, t in study.trainings.items()
     }
     with pytest.raises(InputError, match="weights must be recorded: fold 0 of demo-study"):
-        card.make(standing_of(replace(study, trainings=bare)), {})
+        made_card(replace(study, trainings=bare), {})
 
 
 def test_a_made_card_reads_back(study, model):
-    assert card.read(model) == card.make(standing_of(study), {})
+    assert card.read(model) == made_card(study, {})
 
 
 @pytest.mark.parametrize(

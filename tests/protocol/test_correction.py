@@ -144,6 +144,14 @@ def test_nothing_is_gained_over_a_configuration_that_stands_alone():
     assert Choices(twice, "uf1", seed=0).gain(0)["uf1"] == Corrected(0.0, (0.0, 0.0))
 
 
+def test_the_champion_gains_nothing_over_itself():
+    counts = casme2_like(np.random.default_rng(0))
+    best = int(scores(counts.sum(axis=1))["uf1"].argmax())
+    chosen = Choices(alone(counts), "uf1", seed=0)
+    assert chosen.gain(best) == dict.fromkeys(METRICS, Corrected(0.0, (0.0, 0.0)))
+    assert chosen.gain(best - 1)["uf1"].ci95[0] < 0 < chosen.gain(best - 1)["uf1"].ci95[1]
+
+
 def test_on_noise_the_best_of_many_gains_nothing_over_the_first_though_it_seems_to():
     gains, naive = [], []
     for seed in range(30):

@@ -16,7 +16,7 @@ def test_every_training_of_a_clean_study_saw_what_it_should():
 
 
 def prints_of(study, fold):
-    prints, held_out = study.origin.fingerprints, study.folds[fold].test_clips
+    prints, held_out = study.origin.image_hashes, study.folds[fold].test_clips
     trained = [one for index, one in enumerate(prints) if index not in held_out]
     return trained, [prints[index] for index in held_out]
 
@@ -59,6 +59,17 @@ def test_the_order_of_the_training_clips_does_not_matter():
     study = make_study()
     trained, tested = prints_of(study, 0)
     assert leaks.seen(trained[::-1], tested) == leaks.expected(study, 0, 0)
+
+
+def test_a_ledger_of_another_study_is_one_line():
+    study = make_study()
+    alien = dataclasses.replace(study.trainings[2, 0, 3], fold=99)
+    broken = dataclasses.replace(study, trainings={**study.trainings, (2, 0, 99): alien})
+    with pytest.raises(InputError, match="names folds of its study: got fold 99"):
+        leaks.check(broken)
+    short = dataclasses.replace(study.origin, image_hashes=study.origin.image_hashes[1:])
+    with pytest.raises(InputError, match="a study has a hash for each clip"):
+        leaks.check(dataclasses.replace(study, origin=short))
 
 
 @pytest.mark.parametrize("n", [0, 2])

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from dianet_ray.report import verdicts
-from dianet_ray.report.importance import MIN_CONFIGS, importance
-from dianet_ray.report.records import Importance
+from dianet_ray.report.importance import importance
+from dianet_ray.report.records import MIN_CONFIGS, Importance
 from dianet_ray.settings import Choice, Range, Settings
 from tests.support.reports import report_of
 from tests.support.studies import make_study
@@ -53,11 +53,11 @@ def test_the_setting_that_decides_is_found_alone():
 
 def test_where_nothing_matters_something_seems_to_in_one_of_twenty_searches():
     n_wrong = 0
-    for seed in range(4):
+    for seed in range(10):
         rng = np.random.default_rng(seed)
         points = [(one, float(rng.normal())) for one in drawn(rng, MIN_CONFIGS)]
-        n_wrong += any(one.p <= 0.05 for one in importance(points, SEARCHED, seed, n=40).values())
-    assert n_wrong <= 1
+        n_wrong += any(one.p <= 0.05 for one in importance(points, SEARCHED, seed, n=19).values())
+    assert n_wrong <= 2
 
 
 def test_equal_scores_say_nothing():

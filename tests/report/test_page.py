@@ -46,8 +46,8 @@ def test_the_page_says_in_sentences_what_was_found(study, tmp_path):
     assert f"The champion is configuration {best.number}" in text
     assert f"UF1 {best.uf1:.2f} (95 % interval" in text
     assert f"UF1 {best.corrected['uf1'].estimate:.2f} (95 % interval" in text
-    assert f"Guessing scores UF1 {report.chance['uf1'].level:.2f}" in text
-    assert "the champion is above chance" in text
+    assert f"above the UF1 of {report.chance['uf1'].level:.2f} that guessing scores" in text
+    assert "The champion is above chance" in text
     assert "workers were busy 100.0 % of the time" in text
     assert "started 10.0 s after" in text
     assert text.index("What the settings did") < text.index("learning rate", text.index("hint"))
@@ -58,7 +58,7 @@ def test_guessing_is_called_guessing(tmp_path):
     page = page_of(make_study(n_subjects=8, n_configs=1, seed=3, signal=0), tmp_path)
     assert len(page.alts) == 3  # nothing to rank
     assert "configuration 0, the only complete one" in page.text
-    assert "the champion is not above chance" in page.text
+    assert "The champion is not above chance" in page.text
     assert "Only one configuration was tried" in page.text
 
 
@@ -68,7 +68,7 @@ def test_a_champion_above_chance_by_its_uncorrected_score_only_is_called_so(stud
     said = [verdicts.above(one.champion, "uf1") for one in map(report_of, guessing)]
     lucky = make_study(n_subjects=8, n_configs=30, seed=said.index("score only"), signal=0)
     text = page_of(lucky, tmp_path).text
-    assert "the champion is not above chance" in text
+    assert "The champion is not above chance" in text
     assert "above chance by its uncorrected score only" in text
 
 

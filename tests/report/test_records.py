@@ -51,7 +51,7 @@ def test_the_json_has_the_keys_that_scripts_rely_on():
     report = to_plain(report_of(make_study(n_subjects=8, n_configs=12)))
     assert set(report) == {
         *("study", "dataset", "strategy", "protocol", "objective"),
-        *("n_configs", "n_trainings", "n_surplus", "n_trainings_exhaustive"),
+        *("n_configs", "n_trainings", "n_after", "n_surplus", "n_trainings_exhaustive"),
         *("flow", "fidelity", "chance", "champion", "defaults"),
         *("seeds", "verdict", "nested"),
         *("as_others_count", "search_curve", "importance", "settings_effect"),

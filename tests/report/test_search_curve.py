@@ -17,6 +17,7 @@ def test_the_curve_ends_with_the_champion_and_never_falls_in_what_chooses(study)
     assert [one.configurations for one in points] == [1, 2, 4, 8, 12][-len(points) :]
     assert points[-1].best == report.champion.number
     assert points[-1].score == report.champion.of("uf1")
+    assert points[-1].corrected == report.champion.corrected["uf1"].estimate
     for one in points:
         assert one.best < one.configurations
     if len(report.flow.rungs) == 1:  # under a ladder the sum over the rungs chooses

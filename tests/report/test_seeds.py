@@ -31,7 +31,7 @@ def test_mean_and_deviation_are_those_of_the_repeats_scores(study):
     assert found.n == 3
     assert found.uf1.mean == pytest.approx(np.mean(scored))
     assert found.uf1.deviation == pytest.approx(np.std(scored, ddof=1))
-    assert 0 < found.uf1.subjects < 0.5
+    assert 0 < found.uf1.standard_error < 0.5
 
 
 def test_equal_repeats_differ_between_subjects_alone(study):
@@ -41,7 +41,8 @@ def test_equal_repeats_differ_between_subjects_alone(study):
     for metric in METRICS:
         assert found.of(metric).deviation == 0.0
         assert alone.of(metric).deviation is None
-        assert found.of(metric).subjects == pytest.approx(alone.of(metric).subjects)
+        errors = (one.of(metric).standard_error for one in (found, alone))
+        assert next(errors) == pytest.approx(next(errors))
 
 
 def test_a_repeat_that_lacks_a_fold_is_left_out(study):
@@ -50,16 +51,22 @@ def test_a_repeat_that_lacks_a_fold_is_left_out(study):
     key = champion, repeat_rung(study.rungs, 1), 3
     without = {k: one for k, one in whole.repeats.items() if k != key}
     failed = {**whole.repeats, key: ending(whole.repeats[key], "failed", "ValueError: bad")}
-    for repeats in (without, failed):
+    alone = seeds(standing_of(repeated(study, champion, others(1))), champion)
+    for repeats, n_failed in ((without, 0), (failed, 1)):
         found = seeds(standing_of(dataclasses.replace(whole, repeats=repeats)), champion)
-        assert found == seeds(standing_of(repeated(study, champion, others(1))), champion)
+        assert found == dataclasses.replace(alone, n_failed=n_failed)
 
 
 def test_no_decision_and_no_other_figure_reads_a_repeat(study):
     champion = report_of(study).champion.number
     before, after = report_of(study), report_of(repeated(study, champion, others(2)))
     assert after.seeds.n == 2
-    same = {"seeds": None, "seconds": before.seconds, "environment": before.environment}
+    same = {
+        "seeds": None,
+        "n_after": 0,
+        "seconds": before.seconds,
+        "environment": before.environment,
+    }
     assert dataclasses.replace(after, **same) == before
 
 

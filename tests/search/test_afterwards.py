@@ -107,19 +107,41 @@ def test_without_first_settings_the_champion_alone_is_repeated(tmp_path):
     assert {key[0] for key in study.repeats} == {standing_of(study).champion().number}
 
 
-def test_a_repeat_that_is_lost_three_times_is_recorded_and_the_others_go_on(tmp_path, plain):
+@pytest.mark.parametrize("how", ["lost", "failed"])
+def test_a_repeat_ends_with_its_first_failure_and_the_others_go_on(tmp_path, plain, how):
     def outcome(order):
-        return "lost" if order.rung == 3 and order.only.fold == 1 else "ok"
+        return how if order.rung == 3 and order.only.fold == 1 else "ok"
 
-    play(plan_of(tmp_path, 2), outcome)
+    searcher, _ = play(plan_of(tmp_path, 2), outcome, n_workers=1)
     study = load_study(tmp_path)
-    assert set(study.repeats) == wanted(study, 2)
-    outcomes = {key: one.outcome for key, one in study.repeats.items()}
-    assert {key for key, found in outcomes.items() if found == "lost"} == {
-        key for key in wanted(study, 2) if key[1:] == (3, 1)
+    assert set(study.repeats) == {
+        key for key in wanted(study, 2) if key[1] == 2 or key[2] in (0, 1)
     }
+    assert {one.outcome for key, one in study.repeats.items() if key[1:] == (3, 1)} == {how}
     assert decisions(study) == plain
     assert plan_of(tmp_path, 2).is_done()
+    assert searcher.n_done == searcher.n_most
+    assert play(plan_of(tmp_path, 2))[1] == []
+
+
+@pytest.mark.parametrize("n_then", [1, 3])
+def test_the_progress_counts_what_is_wanted_alone(tmp_path, n_then):
+    searcher, _ = play(plan_of(tmp_path, 2, n_configs=2))
+    assert searcher.n_done == searcher.n_most
+    searcher, _ = play(plan_of(tmp_path, n_then))
+    assert searcher.n_done == searcher.n_most
+    study = load_study(tmp_path)
+    assert searcher.n_done == len(study.trainings) + len(wanted(study, n_then))
+
+
+def test_budgets_hold_with_what_follows_the_search(tmp_path):
+    limit = plan_of(tmp_path / "none", 0, n_configs=12).most_trainings(12)
+    for n, n_drawn in ((0, 12), (2, 8)):
+        path = tmp_path / str(n)
+        play(plan_of(path, n, n_configs=12, max_trainings=limit))
+        study = load_study(path)
+        assert len(study.configurations) == n_drawn
+        assert len(study.trainings) + len(study.repeats) <= limit
 
 
 def test_a_repeat_in_blocks_is_of_one_configuration(tmp_path):

@@ -12,6 +12,7 @@ from ray.tune.search import Searcher
 
 from dianet_ray.artefacts import weights_path
 from dianet_ray.cluster.deaths import Death
+from dianet_ray.protocol import leaks
 from dianet_ray.protocol.results import Weights
 from dianet_ray.protocol.standing import standing_of
 from dianet_ray.search.events import Answer, Results, answer_of, order_of
@@ -64,6 +65,20 @@ def resumed(path, **sizes):
     if plan.is_new:
         return plan
     return replace(plan, study=load_study(path))
+
+
+def test_a_worker_that_saw_other_clips_has_failed(tmp_path):
+    """Its scores may come from networks that were trained on the test subject."""
+    plan = fake_plan(tmp_path, n_configs=2, n_subjects=2, wave_size=1)
+    searcher = searcher_of(plan)
+    order = order_of(searcher.suggest("t"))
+    (result,) = answer_of(answer_to(plan, order)).results
+    other = replace(result, seen=leaks.seen(["a"], ["b"]))
+    searcher.on_trial_complete("t", result=Answer(Results((other,))).report())
+    searcher.flush()
+    found = load_study(tmp_path).trainings[0, 0, 0]
+    assert (found.outcome, found.result.reason) == ("failed", leaks.RULE)
+    assert found.points == ()
 
 
 def test_a_study_that_grows_equals_one_of_that_size(tmp_path, whole):

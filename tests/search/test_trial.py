@@ -6,7 +6,7 @@ import torch
 
 from dianet_ray.artefacts import weights_path
 from dianet_ray.model.build import build
-from dianet_ray.prepare.images import fingerprint
+from dianet_ray.prepare.images import images_hash
 from dianet_ray.protocol import leaks
 from dianet_ray.search import trial
 from dianet_ray.search.events import Refusal, Waiting, answer_of
@@ -66,12 +66,12 @@ def test_a_training_clip_does_change_the_weights(tmp_path):
 @pytest.mark.parametrize("fold", [0, 2])
 def test_a_training_says_which_images_it_saw(tmp_path, fold):
     held_out = FOLDS[fold].test_clips
-    prints = [fingerprint(one) for one in IMAGES]
-    others = [prints[i] for i in range(12) if i not in held_out]
+    hashes = [images_hash(one) for one in IMAGES]
+    others = [hashes[i] for i in range(12) if i not in held_out]
     found = trained(tmp_path, fold=fold).seen
-    assert found == leaks.seen(others, [prints[i] for i in held_out])
+    assert found == leaks.seen(others, [hashes[i] for i in held_out])
     images = IMAGES.copy()
-    images[held_out[0]] += 5
+    images[held_out[0], 0] += 5  # of one phase
     changed = trained(tmp_path, images, fold=fold).seen
     assert changed.trained == found.trained
     assert changed.tested != found.tested

@@ -14,7 +14,7 @@ from dianet_ray.cluster.connection import Bundle, Cluster
 from dianet_ray.cluster.nodes import Nodes
 from dianet_ray.model.weights import WeightsFile
 from dianet_ray.options import SearchOptions
-from dianet_ray.prepare.images import fingerprint
+from dianet_ray.prepare.images import images_hash
 from dianet_ray.protocol import leaks
 from dianet_ray.protocol.folds import Clip, Fold, folds_at
 from dianet_ray.protocol.ladder import EXHAUSTIVE, Ladder
@@ -39,7 +39,6 @@ SPACE = Space(
     (),
     (),
 )
-_BLACK = np.zeros((3, 8, 8, 3), dtype=np.float16)
 WORKER = WorkerEnvironment(device="cpu", torch="2.13.0", threads=1, block=1, host="here")
 
 
@@ -64,9 +63,9 @@ def fake_points(
 
 
 def _seen(images: np.ndarray, fold: Fold) -> Seen:
-    prints = [fingerprint(one) for one in images]
-    others = set(range(len(prints))) - set(fold.test_clips)
-    return leaks.seen((prints[i] for i in others), (prints[i] for i in fold.test_clips))
+    hashes = [images_hash(one) for one in images]
+    others = set(range(len(hashes))) - set(fold.test_clips)
+    return leaks.seen((hashes[i] for i in others), (hashes[i] for i in fold.test_clips))
 
 
 class FakeTrial(FoldTrial):
@@ -163,13 +162,19 @@ def _origin(clips: Sequence[Clip]) -> Origin:
         other_labels={},
         dropped_labels={},
         duplicates=(),
-        fingerprints=(fingerprint(_BLACK),) * len(clips),
+        fingerprints=tuple(clip.clip_id for clip in clips),
+        image_hashes=tuple(images_hash(one) for one in _images(len(clips))),
     )
 
 
 def fake_images(plan: Plan) -> np.ndarray:
-    """Return black dynamic images for every clip."""
-    return np.repeat(_BLACK[None], len(plan.study.clips), axis=0)
+    """Return plain dynamic images for every clip, each of a grey of its own."""
+    return _images(len(plan.study.clips))
+
+
+def _images(n: int) -> np.ndarray:
+    greys = np.arange(n, dtype=np.float16)
+    return np.broadcast_to(greys[:, None, None, None, None], (n, 3, 8, 8, 3)).copy()
 
 
 def searcher_of(plan: Plan) -> StudySearcher:

@@ -15,6 +15,7 @@ from dianet_ray.protocol.standing import standing_of
 from dianet_ray.protocol.study import Study
 from dianet_ray.settings import derive_seed
 from dianet_ray.tracking.champion import ModelCard
+from tests.support.reports import report_of
 from tests.support.studies import with_result
 from tests.support.toy import state_of
 
@@ -51,7 +52,7 @@ def write_model(study: Study, folder: Path, fingerprints: Mapping[str, str] | No
     """
     folder.mkdir()
     decided = standing_of(study)
-    described = card.make(decided, fingerprints or {})
+    described = card.make(decided, report_of(study), fingerprints or {})
     champion = decided.champion()
     assert champion is not None
     for training, fold in zip(study.of(champion.number), described.folds, strict=True):
@@ -65,7 +66,7 @@ def write_model(study: Study, folder: Path, fingerprints: Mapping[str, str] | No
 
 def card_of(study: Study) -> ModelCard:
     """Make the card of a study's champion as it is written to MLflow."""
-    described = card.make(standing_of(study), {})
+    described = card.make(standing_of(study), report_of(study), {})
     return ModelCard(
         to_json(described), described.config_id, described.steps, described.recipe.image_size
     )

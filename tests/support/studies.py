@@ -231,6 +231,7 @@ def _origin(clips: tuple[Clip, ...]) -> Origin:
         dropped_labels={},
         duplicates=(),
         fingerprints=tuple(f"print of {clip.clip_id}" for clip in clips),
+        image_hashes=tuple(f"images of {clip.clip_id}" for clip in clips),
     )
 
 
