@@ -67,7 +67,7 @@ MIN_SUBJECTS_PER_CLASS = 2
 # STUDY: study.json holds the identity; ledger/ is the truth; the rest can be made again.
 STUDY_JSON = "study.json"
 LEDGER_FOLDER = "ledger"  # NNNNNN.jsonl, immutable numbered parts
-WEIGHTS_FOLDER = "weights"  # <config_id>-<steps>/<fold>.safetensors
+WEIGHTS_FOLDER = "weights"  # <config_id>-<steps>[-seed-<n>]/<fold>.safetensors
 DRIVER_FOLDER = "driver"  # who writes the ledger now, with a heartbeat
 
 # A model folder: card.json is written last.
@@ -76,24 +76,31 @@ CARD_JSON = "card.json"
 METRICS = ("accuracy", "uf1", "uar")
 
 
-def weights_folder(config_id: str, steps: int) -> str:
-    """Name the folder of a configuration's weights at one point, relative to STUDY."""
-    return f"{WEIGHTS_FOLDER}/{config_id}-{steps}"
+def weights_folder(config_id: str, steps: int, seed: int = 0) -> str:
+    """Name the folder of a configuration's weights at one point, relative to STUDY.
+
+    `seed` numbers the repeats of LOSO from 1; 0 is LOSO itself.
+    """
+    return f"{WEIGHTS_FOLDER}/{config_id}-{steps}{_suffix(seed)}"
 
 
-def weights_path(config_id: str, steps: int, fold: int) -> str:
-    """Name the weights of one LOSO training at one point, relative to STUDY."""
+def weights_path(config_id: str, steps: int, fold: int, seed: int = 0) -> str:
+    """Name the weights of one LOSO training, or of a repeat, at one point, relative to STUDY."""
     # Relative, so that a study can be moved and its ledger still finds them.
-    return f"{weights_folder(config_id, steps)}/{fold_file(fold)}"
+    return f"{weights_folder(config_id, steps, seed)}/{fold_file(fold)}"
 
 
-def fold_file(fold: int) -> str:
+def fold_file(fold: int, seed: int = 0) -> str:
     """Name the weights file of one fold.
 
-    >>> fold_file(7)
-    'fold-007.safetensors'
+    >>> fold_file(7), fold_file(7, seed=2)
+    ('fold-007.safetensors', 'fold-007-seed-2.safetensors')
     """
-    return f"fold-{fold:03d}.safetensors"
+    return f"fold-{fold:03d}{_suffix(seed)}.safetensors"
+
+
+def _suffix(seed: int) -> str:
+    return f"-seed-{seed}" if seed else ""
 
 
 class Record:

@@ -134,6 +134,16 @@ def test_models_collected_by_study_and_by_alias_are_equal_and_known_subjects_get
         assert prediction["apex_from"] == "spot"
 
 
+def test_models_of_all_seeds_predict_together(folder):
+    n_folds = len(load_study(folder / "study").folds)
+    command("collect", folder / "all-seeds", "--study", folder / "study", "--seeds")
+    assert len(list((folder / "all-seeds").glob("*.safetensors"))) == 2 * n_folds
+    for data, n_models in (("data", 2), ("newcomers", 2 * n_folds)):
+        clip = first_clip(folder / data)
+        found = command("predict", folder / "all-seeds", clip, "--json").stdout
+        assert json.loads(found)[0]["n_models"] == n_models
+
+
 def test_a_held_out_prediction_is_the_one_that_the_study_made(folder):
     """With the annotated apex, the model that never saw the subject predicts as in the study."""
     study = load_study(folder / "study")

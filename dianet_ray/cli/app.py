@@ -363,6 +363,7 @@ def collect(
     folder: flags.NewModel,
     study: flags.OfStudy = None,
     model: flags.OfModel = None,
+    seeds: flags.AllSeeds = False,
     tracking_uri: flags.TrackingUri = None,
 ) -> None:
     """Collect the champion's fold models from MLflow.
@@ -377,6 +378,7 @@ def collect(
         study_path=None if study is None else study.absolute(),
         model=model,
         tracking_uri=tracking_uri,
+        seeds=seeds,
     )
     counted = count(len(card.folds), "fold model")
     out.print(f"{counted} of configuration {card.config_id}: {path}")

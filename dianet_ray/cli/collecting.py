@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from dianet_ray.cli.publishing import model_card
-from dianet_ray.ensemble import collect
+from dianet_ray.ensemble import card, collect
 from dianet_ray.ensemble.card import Card
 from dianet_ray.errors import InputError
+from dianet_ray.protocol.results import Training
 from dianet_ray.protocol.standing import Standing, standing_of
 from dianet_ray.search.study_file import load_study
 from dianet_ray.tracking import store
@@ -22,15 +24,24 @@ logger = logging.getLogger(__name__)
 
 
 def collect_models(
-    out: Path, *, study_path: Path | None, model: str | None, tracking_uri: str | None
+    out: Path,
+    *,
+    study_path: Path | None,
+    model: str | None,
+    tracking_uri: str | None,
+    seeds: bool = False,
 ) -> Card:
     """Fetch a model folder from MLflow, verify it and put it at `out`; return its card.
+
+    With `seeds` it is made from the study's own weights, the repeats' included.
 
     Raises:
         InputError: not exactly one source, nothing there, or a damaged file.
     """
     if (study_path is None) == (model is None):
         raise InputError("collect needs either --study STUDY or --model NAME@champion")
+    if seeds:
+        return _all_seeds(study_path, out)
     uri = store.choose_uri(tracking_uri, study_path)
     # Verified here first: OUT never holds a file that the card does not vouch for.
     with tempfile.TemporaryDirectory(prefix="dianet-collect-") as folder:
@@ -41,6 +52,37 @@ def collect_models(
             return collect.collect(_of_study(uri, standing, Path(folder)), out)
         except InputError as error:
             return _from_own_weights(standing, study_path, out, problem=error)
+
+
+def _all_seeds(study_path: Path | None, out: Path) -> Card:
+    """Collect the champion's fold models of all seeds from the weights in the study."""
+    if study_path is None:
+        raise InputError("--seeds needs --study: MLflow holds the models of one seed")
+    standing = standing_of(load_study(study_path))
+    trainings = card.trainings_of(standing, seeds=True)
+    if len(trainings) == len(standing.study.folds):
+        raise InputError(
+            f"--seeds needs repeats of the champion: {study_path} has none that is whole; run the "
+            "same search again with --repeats"
+        )
+    with _own_folder(standing, study_path, trainings) as fetched:
+        return collect.collect(fetched, out)
+
+
+@contextmanager
+def _own_folder(
+    standing: Standing, study_path: Path, trainings: Sequence[Training]
+) -> Iterator[Path]:
+    """Make a model folder of weights in the study, which the ledger vouches for.
+
+    Raises:
+        InputError: they are missing or damaged.
+    """
+    from dianet_ray.tracking.champion import ModelFiles
+
+    seeds = len(trainings) > len(standing.study.folds)
+    with ModelFiles(study_path, trainings, model_card(standing, seeds=seeds)) as made:
+        yield made.folder()
 
 
 def _of_study(uri: str, standing: Standing, folder: Path) -> Path:
@@ -70,12 +112,10 @@ def _from_own_weights(
     champion = standing.champion()
     if champion is None:
         raise problem
-    from dianet_ray.tracking.champion import ModelFiles
-
+    trainings = standing.study.of(champion.number)
     with ExitStack() as stack:
         try:
-            trainings, card = standing.study.of(champion.number), model_card(standing)
-            fetched = stack.enter_context(ModelFiles(study_path, trainings, card)).folder()
+            fetched = stack.enter_context(_own_folder(standing, study_path, trainings))
         except InputError:
             raise problem from None
         collected = collect.collect(fetched, out)

@@ -277,6 +277,14 @@ OfModel = Annotated[
     Option("--model", metavar="NAME@champion", help="Collect a registered model from MLflow."),
 ]
 
+AllSeeds = Annotated[
+    bool,
+    Option(
+        "--seeds",
+        help="Take the models of all seeds (--repeats), from the study's own weights.",
+    ),
+]
+
 # predict
 
 OnsetFrame = Annotated[

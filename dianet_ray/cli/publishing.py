@@ -56,15 +56,15 @@ def publish(
         writer.finish(standing, model_card(standing))
 
 
-def model_card(standing: Standing) -> ModelCard:
-    """Describe the champion's models; importing MLflow takes a second."""
+def model_card(standing: Standing, *, seeds: bool = False) -> ModelCard:
+    """Describe the champion's models, with `seeds` its repeats too; importing takes a second."""
     from dianet_ray.report.document import summarise
     from dianet_ray.tracking.champion import ModelCard
 
     study = standing.study
     names = [clip.clip_id for clip in study.clips]
     prints = dict(zip(names, study.origin.fingerprints, strict=True))
-    made = card.make(standing, summarise(standing, n_resamples=0), prints)
+    made = card.make(standing, summarise(standing, n_resamples=0), prints, seeds=seeds)
     return ModelCard(to_json(made), made.config_id, made.steps, made.recipe.image_size)
 
 

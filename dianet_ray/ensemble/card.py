@@ -92,17 +92,11 @@ class Card(Record):
     network: NetworkFile | None
 
 
-def make(standing: Standing, report: Report, fingerprints: Mapping[str, str]) -> Card:
-    """Describe the champion's fold models.
-
-    Args:
-        standing: of a study with a champion, whose weights the ledger recorded.
-        report: its report.
-        fingerprints: of every clip's images, by clip_id; `predict` does not recognise a clip
-            without one.
+def trainings_of(standing: Standing, *, seeds: bool) -> list[Training]:
+    """List what makes the champion's ensemble: LOSO, and with `seeds` its whole repeats too.
 
     Raises:
-        InputError: no configuration is complete, or weights are not recorded.
+        InputError: no configuration is complete.
     """
     study, winner = standing.study, standing.champion()
     if winner is None:
@@ -110,7 +104,33 @@ def make(standing: Standing, report: Report, fingerprints: Mapping[str, str]) ->
             f"a model needs a complete configuration: none of the {len(study.configurations)} "
             f"configurations of {study.name} is complete, after {len(study.trainings)} trainings"
         )
-    trainings, steps = study.of(winner.number), standing.best_steps(winner.number)
+    found = study.of(winner.number)
+    if seeds:
+        for rung in sorted({rung for number, rung, _ in study.repeats if number == winner.number}):
+            repeat = study.of(winner.number, rung)
+            if len(repeat) == len(study.folds) and all(one.outcome == "ok" for one in repeat):
+                found += repeat
+    return found
+
+
+def make(
+    standing: Standing, report: Report, fingerprints: Mapping[str, str], *, seeds: bool = False
+) -> Card:
+    """Describe the champion's fold models.
+
+    Args:
+        standing: of a study with a champion, whose weights the ledger recorded.
+        report: its report.
+        fingerprints: of every clip's images, by clip_id; `predict` does not recognise a clip
+            without one.
+        seeds: take the repeats with other seeds as well.
+
+    Raises:
+        InputError: no configuration is complete, or weights are not recorded.
+    """
+    study, trainings = standing.study, trainings_of(standing, seeds=seeds)
+    winner = study.configurations[trainings[0].number]
+    steps = standing.best_steps(winner.number)
     return Card(
         format=CARD_FORMAT,
         dataset=study.origin.dataset,
@@ -170,7 +190,7 @@ def _fold(study: Study, training: Training, steps: int) -> FoldFile:
         )
     subjects = study.folds[training.fold].test_subjects
     return FoldFile(
-        file=fold_file(training.fold),
+        file=fold_file(training.fold, study.seed_of(training)),
         sha256=weights.sha256,
         test_subjects=tuple(sorted(map(subject_hash, subjects))),
     )

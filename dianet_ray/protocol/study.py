@@ -185,6 +185,10 @@ class Study:
         """Return the folds of a rung, of a repeat, or of pairs."""
         return folds_at(self.rungs, rung)
 
+    def seed_of(self, training: Training) -> int:
+        """Number the repeat of LOSO that a training belongs to, from 1; 0 for LOSO itself."""
+        return training.rung - self.loso_rung
+
     def known_of(self, rung: int) -> dict[tuple[int, int, int], Training]:
         """Return what holds the trainings of a rung, of a repeat, or of pairs."""
         if rung <= self.loso_rung:

@@ -51,6 +51,7 @@ class Afterwards:
         self._listed: set[Key] = set()
         self._in_flight: set[Key] = set()
         self._settings: dict[tuple[int, int], Settings] = {}
+        self._with_weights: set[tuple[int, int]] = set()
 
     @property
     def are_in_flight(self) -> bool:
@@ -62,6 +63,8 @@ class Afterwards:
         for part in parts(standing, self._n_repeats):
             missing = set(part.missing(standing.study))
             self._settings[part.number, part.rung] = _settings(standing, part)
+            if _is_of_ensemble(standing, part):
+                self._with_weights.add((part.number, part.rung))
             # Cut as at first, also when some of it is known by now.
             for first in range(0, part.n_folds, block):
                 folds = range(first, min(first + block, part.n_folds))
@@ -78,6 +81,10 @@ class Afterwards:
     def settings(self, number: int, rung: int) -> Settings:
         """Return the settings of a configuration that is trained as a rung after LOSO."""
         return self._settings[number, rung]
+
+    def keeps_weights(self, number: int, rung: int) -> bool:
+        """Say whether the weights are kept: those of the champion's repeats, for `collect`."""
+        return (number, rung) in self._with_weights
 
     def take(self) -> Train | None:
         """Return the next one, if there is any."""
@@ -138,6 +145,12 @@ def _settings(standing: Standing, part: Part) -> Settings:
         return settings  # which point is best is chosen for each subject
     # What it shows at its best point is what a training of so many steps gives at its end.
     return settings.model_copy(update={"steps": standing.best_steps(part.number), "points": 1})
+
+
+def _is_of_ensemble(standing: Standing, part: Part) -> bool:
+    champion = standing.champion()
+    is_repeat = part.rung < pair_rung(standing.study.rungs)
+    return is_repeat and champion is not None and champion.number == part.number
 
 
 def missing(standing: Standing, n_repeats: int) -> bool:

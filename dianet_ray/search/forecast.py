@@ -80,7 +80,7 @@ def most_disk_bytes(plan: Plan) -> int:
     open_waves = 2 * plan.study.identity.wave_size
     n_open = min(n_in_loso, open_waves)
     n_points = max(len(one.shown_at) for one in _candidates(plan.space))
-    n_weights = n_open * n_points + min(n_in_loso - n_open, kept)
+    n_weights = n_open * n_points + min(n_in_loso - n_open, kept) + plan.options.repeats
     return n_weights * len(plan.study.folds) * largest_training_bytes(plan)
 
 

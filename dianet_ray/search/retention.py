@@ -43,6 +43,7 @@ class Retention:
         self._path, self._n_kept = path, n_kept
         self._wanted: set[int] = set()
         self._settled: set[int] = set()  # configurations that have no weights too many
+        self._former: set[int] = set()  # champions whose repeats have no weights any more
 
     def written(self, number: int) -> None:
         """Take note that a training of a configuration may just have written weights."""
@@ -53,6 +54,7 @@ class Retention:
 
         Of the best, delete those at other points than the best one.
         """
+        self._delete_repeats(standing)
         wanted = set(kept(standing.totals(), self._n_kept))
         # A configuration that is overtaken later has still weights to delete.
         self._settled -= self._wanted - wanted
@@ -70,6 +72,21 @@ class Retention:
             # A list, not a generator: all are tried, also after one that cannot be deleted now.
             if all([files.remove(folder) for folder in folders]):
                 self._settled.add(entry.number)
+
+    def _delete_repeats(self, standing: Standing) -> None:
+        """Delete the weights of repeats of configurations that are no longer the champion."""
+        champion = standing.champion()
+        if champion is None or not standing.decisions.is_over:
+            return
+        self._former.discard(champion.number)
+        folders: dict[int, set[Path]] = {}
+        for key, training in standing.study.repeats.items():
+            weights = training.points[-1].weights if training.points else None
+            if weights is not None and key[0] not in {champion.number, *self._former}:
+                folders.setdefault(key[0], set()).add((self._path / weights.path).parent)
+        for number, found in folders.items():
+            if all([files.remove(folder) for folder in found]):
+                self._former.add(number)
 
 
 def _is_whole(path: Path, point: Point) -> bool:

@@ -241,7 +241,11 @@ class StudySearcher(Searcher):  # type: ignore[misc]
                 self._settings(number, train.rung),
                 fold,
                 # The other weights of a repaired block are there, and must stay as they are.
-                keeps_weights=not is_repair or self._repairs.is_lost(key),
+                keeps_weights=(
+                    self._afterwards.keeps_weights(number, train.rung)
+                    if train.rung > loso
+                    else not is_repair or self._repairs.is_lost(key)
+                ),
             )
             for (number, fold), key in zip(train.members, train.keys, strict=True)
         )

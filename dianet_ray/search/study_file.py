@@ -190,7 +190,7 @@ class _Growing:
         )
 
     def _end_training(self, training: Training) -> None:
-        _check_weights(training)
+        self._check_weights(training)
         if training.rung <= self._study.loso_rung:
             self._trainings[training.key] = training
         elif training.rung < pair_rung(self._study.rungs):
@@ -204,7 +204,7 @@ class _Growing:
         pairs = zip(before.points, event.weights, strict=True)
         points = tuple(replace(point, weights=weights) for point, weights in pairs)
         made = replace(before, result=replace(before.result, points=points))
-        _check_weights(made)
+        self._check_weights(made)
         self._trainings[key] = made
 
     def _follow(self, at: float) -> None:
@@ -213,15 +213,15 @@ class _Growing:
             last = max(self._spans[-1].stopped_at, at)
             self._spans[-1] = replace(self._spans[-1], stopped_at=last)
 
-
-def _check_weights(training: Training) -> None:
-    """Refuse a ledger that leads out of its study; it may come from somebody else."""
-    name, fold = training.config_id, training.fold
-    for point in training.points:
-        if point.weights is None:
-            continue
-        if not name.isalnum() or point.weights.path != weights_path(name, point.steps, fold):
-            raise InputError(
-                f"a ledger names weights inside its study: got {point.weights.path!r} for "
-                f"configuration {name!r}, fold {fold}"
-            )
+    def _check_weights(self, training: Training) -> None:
+        """Refuse a ledger that leads out of its study; it may come from somebody else."""
+        name, fold, seed = training.config_id, training.fold, self._study.seed_of(training)
+        for point in training.points:
+            if point.weights is None:
+                continue
+            wanted = weights_path(name, point.steps, fold, max(0, seed))
+            if not name.isalnum() or point.weights.path != wanted:
+                raise InputError(
+                    f"a ledger names weights inside its study: got {point.weights.path!r} for "
+                    f"configuration {name!r}, fold {fold}"
+                )

@@ -185,7 +185,7 @@ def train(
 ) -> Made:
     """Train a block.
 
-    Only LOSO weights are kept: the models of other rungs predict nothing.
+    Only weights of LOSO and its repeats are kept: the models of other rungs predict nothing.
     """
     started_at = time.time()
     members = [_member(material, order, member) for member in order.members]
@@ -207,8 +207,9 @@ def train(
         points = []
         for shown in fitted.shown:
             weights = None
-            if order.rung == len(material.rungs) - 1 and member.keeps_weights:
-                weights, file = _packed(material, member, shown)
+            seed = order.rung - len(material.rungs) + 1
+            if seed >= 0 and member.keeps_weights:
+                weights, file = _packed(material, member, shown, seed)
                 written.append(file)
             points.append(Point(shown.steps, shown.probabilities, weights))
         result = TrainingResult(
@@ -258,10 +259,10 @@ def shortened(settings: Settings, share: float) -> Settings:
 
 
 def _packed(
-    material: Material, member: Member, shown: fitting.Shown
+    material: Material, member: Member, shown: fitting.Shown, seed: int
 ) -> tuple[Weights, WeightsFile]:
     """Make the file of the weights of a LOSO fold at a point, and what the ledger holds of it."""
-    path = weights_path(member.config_id, shown.steps, member.fold)
+    path = weights_path(member.config_id, shown.steps, member.fold, seed)
     about = {"config_id": member.config_id, "fold": str(member.fold), "steps": str(shown.steps)}
     file = weights_file(material.study_path / path, shown.weights, about)
     return Weights(path, len(file.content), file.sha256), file

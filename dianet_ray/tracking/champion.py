@@ -78,8 +78,9 @@ class ModelFiles:
             self._folder = tempfile.TemporaryDirectory(prefix="dianet-model-")
             model = Path(self._folder.name) / "model"
             model.mkdir()
+            loso = self.trainings[0].rung  # the rungs after it are its repeats
             for training in self.trainings:
-                self._copy(training, model / fold_file(training.fold))
+                self._copy(training, model / fold_file(training.fold, training.rung - loso))
             (model / CARD_JSON).write_text(self.card.text, encoding="utf-8")
         return Path(self._folder.name) / "model"
 

@@ -89,7 +89,7 @@ def test_every_command_has_help_and_the_contracts_options():
         "status": {"--json"},
         "track": {"--tracking-uri", "--experiment", "--log-faces"},
         "report": {"--json", "--html", "--predictions", "--latex", "--no-faces", "--compare"},
-        "collect": {"--study", "--model", "--tracking-uri"},
+        "collect": {"--study", "--model", "--seeds", "--tracking-uri"},
         "predict": {"--onset", "--apex", "--offset", "--subject", "--json", "--trust-code"},
     }
     commands = typer.main.get_command(app).commands

@@ -11,7 +11,7 @@ from dianet_ray.errors import InputError
 from dianet_ray.protocol.standing import standing_of
 from tests.support.models import IMAGE_SIZE, edit, with_weights, write_model
 from tests.support.reports import report_of
-from tests.support.studies import make_study, with_environment, with_result
+from tests.support.studies import make_study, repeated, with_environment, with_result
 
 
 @pytest.fixture
@@ -106,6 +106,23 @@ def test_a_champion_without_recorded_weights_has_no_card(study):
     }
     with pytest.raises(InputError, match="weights must be recorded: fold 0 of demo-study"):
         made_card(replace(study, trainings=bare), {})
+
+
+def test_the_ensemble_of_all_seeds_holds_whole_repeats_alone():
+    plain = make_study(n_subjects=4)
+    champion = standing_of(plain).champion().number
+    others = [make_study(n_subjects=4, signal=signal) for signal in (1.5, 2.0)]
+    study = repeated(plain, champion, others)
+    key = next(key for key in study.repeats if key[1] == 2)
+    study = replace(study, repeats={k: one for k, one in study.repeats.items() if k != key})
+    assert card.trainings_of(standing_of(study), seeds=False) == study.of(champion)
+    found = card.make(standing_of(study), report_of(study), {}, seeds=True)
+    assert [fold.file for fold in found.folds] == [
+        *(f"fold-{fold:03d}.safetensors" for fold in range(4)),
+        *(f"fold-{fold:03d}-seed-1.safetensors" for fold in range(4)),
+    ]
+    held_out = [fold.test_subjects for fold in found.folds]
+    assert held_out[:4] == held_out[4:]
 
 
 def test_a_made_card_reads_back(study, model):

@@ -12,6 +12,7 @@ from dianet_ray.protocol.standing import standing_of
 from dianet_ray.search.study_file import load_study
 from dianet_ray.settings import Settings
 from tests.support.fake_search import SPACE, fake_plan
+from tests.support.in_process import Workers, start
 from tests.support.play import decisions, play
 
 BEGINS = (Settings(**SPACE.defaults() | {"learning_rate": 2e-4, "dropout": 0.1}),)
@@ -24,6 +25,12 @@ def plan_of(path, n, **changes):
     """Plan as the same command typed again does."""
     plan = fake_plan(path, repeats=n, **SIZES | changes)
     return plan if plan.is_new else dataclasses.replace(plan, study=load_study(path))
+
+
+def run_here(path, n, **changes):
+    """Search with workers in this process, which write weights."""
+    plan = plan_of(path, n, **changes)
+    Workers(plan).run(start(plan))
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +71,27 @@ def test_every_repeat_has_a_seed_of_its_own_and_trains_to_the_champion_s_point(t
     assert {point.steps for point in shown} == {standing.best_steps(number)}
     for one, other in itertools.pairwise(shown):
         assert not np.array_equal(one.probabilities, other.probabilities)
-    assert all(point.weights is None for point in shown[1:])
+
+
+def files_of(path, study, number):
+    """The weights of a configuration's repeats, as the ledger has them and as files."""
+    named = [one.points[-1].weights for key, one in study.repeats.items() if key[0] == number]
+    return [path / one.path for one in named if one is not None]
+
+
+def test_the_champion_s_repeats_alone_keep_weights_and_only_as_long_as_it_is_one(tmp_path):
+    run_here(tmp_path, 2, n_configs=2)
+    study = load_study(tmp_path)
+    former = standing_of(study).champion().number
+    assert len(files_of(tmp_path, study, former)) == 2 * 4
+    assert all(file.is_file() for file in files_of(tmp_path, study, former))
+    assert sum(len(files_of(tmp_path, study, n)) for n in range(2)) == 2 * 4
+    run_here(tmp_path, 2)
+    study = load_study(tmp_path)
+    champion = standing_of(study).champion().number
+    assert champion != former
+    assert not any(file.exists() for file in files_of(tmp_path, study, former))
+    assert all(file.is_file() for file in files_of(tmp_path, study, champion))
 
 
 @pytest.mark.parametrize("seed", range(8))

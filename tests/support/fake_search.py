@@ -86,8 +86,9 @@ class FakeTrial(FoldTrial):
         fold = folds_at(material.rungs, order.rung)[member.fold]
         points = fake_points(order.rung, member, fold, material.labels, material.seed)
         written: list[WeightsFile] = []
-        if order.rung == len(material.rungs) - 1 and member.keeps_weights:
-            written = [self._file(member, one.steps) for one in points]
+        seed = order.rung - len(material.rungs) + 1
+        if seed >= 0 and member.keeps_weights:
+            written = [self._file(member, one.steps, seed) for one in points]
             points = tuple(map(self._with_weights, points, written))
         result = TrainingResult(
             outcome="ok",
@@ -100,9 +101,9 @@ class FakeTrial(FoldTrial):
         )
         return result, written
 
-    def _file(self, member: Member, steps: int) -> WeightsFile:
-        path = self._material.study_path / weights_path(member.config_id, steps, member.fold)
-        return WeightsFile(path, f"{member.config_id} {steps} {member.fold}".encode())
+    def _file(self, member: Member, steps: int, seed: int) -> WeightsFile:
+        path = self._material.study_path / weights_path(member.config_id, steps, member.fold, seed)
+        return WeightsFile(path, f"{member.config_id} {steps} {member.fold} {seed}".encode())
 
     def _with_weights(self, point: Point, file: WeightsFile) -> Point:
         path = file.path.relative_to(self._material.study_path).as_posix()
