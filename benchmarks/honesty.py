@@ -207,10 +207,11 @@ def _counts(people: People, rung: int, number: int) -> np.ndarray:
 def measure(case: Case) -> Outcome:
     """Search once, and correct the champion's score."""
     with threadpool_limits(1):
-        made = _fitted() if case.source == "recorded" else []
-        people = (
-            like_recorded(made[case.seed % len(made)], case) if made else knowing_or_guessing(case)
-        )
+        if case.source == "recorded":
+            made = _fitted()
+            people = like_recorded(made[case.seed % len(made)], case)
+        else:
+            people = knowing_or_guessing(case)
         finished, champion = search(people, case)
         found = Choices(finished, case.metric, seed=case.seed).score()[case.metric]
         labels = np.array([clip.label for clip in people.clips])
@@ -252,6 +253,9 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
+    paths = asked.paths or sorted(MATRICES.glob("*.npz"))
+    if not paths:
+        raise SystemExit(f"no matrices in {MATRICES}: record one with benchmarks.replay.record")
     rows = list(
         product(
             ("signal", "noise"),
@@ -260,14 +264,13 @@ def main() -> None:
             METRICS,
         )
     )
-    half = asked.searches // 2
+    half = max(2, asked.searches // 2)
     cases = [
         Case(source, *row, seed)
         for seed in range(half)
         for row in rows
         for source in ("recorded", "guessing")
     ]
-    paths = asked.paths or sorted(MATRICES.glob("*.npz"))
     with (
         ProcessPoolExecutor(asked.workers, initializer=_begin, initargs=(paths,)) as pool,
         Progress("honesty", len(cases), unit="searches") as progress,

@@ -9,7 +9,7 @@ import numpy as np
 import optuna
 import pytest
 
-from benchmarks import correction, search_cost
+from benchmarks import honesty, search_cost
 from benchmarks.replay.cluster import simulate
 from benchmarks.replay.generator import calibrate, generate, likeness, mean_likeness
 from benchmarks.replay.margins import Deviations, Fitted, Times, fit
@@ -90,32 +90,48 @@ def run(strategy, drawn, n_workers):
     return simulate(strategy, drawn.seconds(strategy.ladder), n_workers)
 
 
-def test_predictions_of_labels_dealt_anew_score_the_given_truth():
-    matrix = made_up(n_configs=4, n_subjects=30)
-    one_point = {name: rung.at_end() for name, rung in matrix.rungs.items()}
-    matrix = replace(matrix, rungs=one_point)  # the best of several would flatter
-    dealt = [correction.without_signal(matrix, seed) for seed in range(60)]
-    assert all(
-        sorted(c.label for c in one.clips) == sorted(c.label for c in matrix.clips)
-        for one in dealt
-    )
-    found = np.mean([Recorded(one).scores["loso"] for one in dealt], axis=0)
-    assert found == pytest.approx(dealt[0].truth, abs=0.01)
+def case(source, labels, *, strategy="exhaustive", seed=0, n_subjects=40):
+    return honesty.Case(source, labels, n_subjects, strategy, "uf1", seed)
 
 
-@pytest.mark.parametrize("ladder", [EXHAUSTIVE, default_ladder(N_SUBJECTS)])
-def test_a_corrected_search_is_measured_against_the_truth_of_its_champion(ladder):
-    """Quality is the accuracy here, and the classes are equally frequent: near to UF1."""
-    # All about equally good: the best score is luck.
+@pytest.mark.parametrize("labels", ["signal", "noise"])
+@pytest.mark.parametrize("source", ["recorded", "guessing"])
+def test_scores_of_drawn_people_are_those_of_their_truth(source, labels):
+    """In the mean over configurations and draws, nobody having chosen any."""
+    known = fitted(made_up())
+    differences = []
+    for seed in range(8):
+        one = case(source, labels, seed=seed)
+        people = (
+            honesty.like_recorded(known, one)
+            if source == "recorded"
+            else honesty.knowing_or_guessing(one)
+        )
+        truths = [clip.label for clip in people.clips]
+        found = scores(confusion(np.array(truths), people.predicted[-1], people.n_classes))
+        differences.append(np.mean(found["uf1"] - people.truth["uf1"]))
+    assert np.mean(differences) == pytest.approx(0, abs=0.02)
+
+
+@pytest.mark.parametrize("strategy", ["exhaustive", "ladder"])
+def test_a_corrected_search_is_measured_against_the_truth_of_its_champion(strategy):
     found = [
-        correction.measure(made_up(seed=seed, lowest=0.85), ladder, range(N_CONFIGS), seed)
+        honesty.measure(case("guessing", "noise", strategy=strategy, seed=seed, n_subjects=26))
         for seed in range(6)
     ]
     naive, corrected = (
         np.mean([getattr(one, k) for one in found]) for k in ("naive", "corrected")
     )
     assert abs(corrected) < 0.02
-    assert naive > corrected
+    assert naive > corrected + 0.01
+    assert sum(one.is_above_chance for one in found) == 0
+
+
+def test_without_matrices_nothing_is_measured(monkeypatch, tmp_path):
+    monkeypatch.setattr(honesty, "MATRICES", tmp_path)
+    monkeypatch.setattr("sys.argv", ["honesty"])
+    with pytest.raises(SystemExit, match="no matrices in"):
+        honesty.main()
 
 
 @pytest.mark.parametrize("name", NAMES)
