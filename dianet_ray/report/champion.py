@@ -14,6 +14,7 @@ from dianet_ray.protocol.metrics import scores
 from dianet_ray.protocol.predictions import Chance
 from dianet_ray.protocol.standing import Standing
 from dianet_ray.protocol.study import Configuration, Study
+from dianet_ray.report.coverage import coverage
 from dianet_ray.report.per_class import calibration, class_scores
 from dianet_ray.report.records import (
     Champion,
@@ -133,6 +134,7 @@ def describe(
         curve=_curve(standing, winner, counted),
         ci95={metric: found[metric] for metric in METRICS},
         corrected=corrected,
+        coverage=coverage(len(subjects)) if corrected else None,
         above_chance={metric: judged[metric][0] > chance[metric].level for metric in METRICS},
         above_chance_uncorrected={m: found[m][0] > chance[m].level for m in METRICS},
         confusion=tuple(map(tuple, total.tolist())),

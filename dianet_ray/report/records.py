@@ -183,7 +183,8 @@ class Champion(Scores):
     `at_bounds` names the settings that lie at an end of what was searched, so that more of it may
     hold a better one. `curve` is its objective at every point. `ci95`, `corrected` and
     `above_chance` are by metric; `corrected` is None where there was one configuration at one
-    point to choose from. Above chance means that the lower end of the corrected interval is above
+    point to choose from. `coverage` is how often such intervals held the truth in simulations of
+    studies of this size. Above chance means that the lower end of the corrected interval is above
     the level of chance (of `ci95`, where there is no correction); `above_chance_uncorrected` is of
     `ci95`, which is no evidence. `confusion` counts clips by true class (rows) and predicted
     class, in the order of the data set's classes; `recall` and `per_class` are by class,
@@ -198,6 +199,7 @@ class Champion(Scores):
     curve: tuple[PointScore, ...]
     ci95: dict[str, Interval]
     corrected: dict[str, Corrected] | None
+    coverage: float | None
     above_chance: dict[str, bool]
     above_chance_uncorrected: dict[str, bool]
     confusion: tuple[tuple[int, ...], ...]

@@ -64,6 +64,7 @@ def test_the_json_has_the_keys_that_scripts_rely_on():
     assert set(report["environment"]) == {"trainings", "mixed", "driver"}
     assert set(report["champion"]) == {
         *("number", "config_id", "settings", "steps", "curve", *METRICS, "ci95", "corrected"),
+        "coverage",
         *("at_bounds", "above_chance", "above_chance_uncorrected"),
         *("confusion", "recall", "per_class", "calibration", "per_subject", "parts"),
     }
