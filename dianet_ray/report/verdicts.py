@@ -174,7 +174,8 @@ def search_curve(report: Report) -> str:
             "(--configs)."
         )
     else:
-        drawn = count(enough.configurations, "configuration")
+        n = enough.configurations
+        drawn = "configuration" if n == 1 else f"{n} configurations"
         verdict = f"What was drawn after the first {drawn} gained nothing."
     return f"Corrected {name} of the best of the first configurations: {shown}. {verdict}"
 

@@ -60,7 +60,7 @@ def curve(*corrected):
     ("corrected", "verdict"),
     [
         ((0.40, 0.50, 0.498, 0.503), "after the first 2 configurations gained nothing"),
-        ((0.50, 0.40, 0.41, 0.42), "after the first 1 configuration gained nothing"),
+        ((0.50, 0.40, 0.41, 0.42), "after the first configuration gained nothing"),
         ((0.40, 0.50, 0.60), "The last 2 gained 10.0 points: more may find better ones"),
     ],
 )
