@@ -156,7 +156,9 @@ def knowing_or_guessing(case: Case) -> People:
     return People(clips, n_classes, rungs, tuple(predicted), truth)
 
 
-def search(people: People, case: Case) -> tuple[list[dict[int, np.ndarray]], int]:
+def search(
+    people: People, ladder: Ladder, metric: str, seed: int
+) -> tuple[list[dict[int, np.ndarray]], int]:
     """Search; return the counts of what finished each rung, and the champion."""
     answers = np.eye(people.n_classes)
 
@@ -165,14 +167,14 @@ def search(people: People, case: Case) -> tuple[list[dict[int, np.ndarray]], int
         tested = list(people.rungs[rung][fold].test_clips)
         return (answers[people.predicted[rung][number][tested]],)
 
-    ladder, rungs = ladder_of(case), people.rungs
-    basis = Basis(ladder, rungs, people.clips, people.n_classes, case.metric, case.seed)
+    rungs = people.rungs
+    basis = Basis(ladder, rungs, people.clips, people.n_classes, metric, seed)
     decisions = Decisions(
         ladder,
         [len(folds) for folds in rungs],
         Comparison(basis, predictions=probabilities, names=str),
     )
-    for wave in range(N_CONFIGS // WAVE_SIZE):
+    for wave in range(len(people.predicted[0]) // WAVE_SIZE):
         decisions.draw(wave, WAVE_SIZE)
         _train(decisions, rungs)
     decisions.end_drawing()
@@ -212,7 +214,7 @@ def measure(case: Case) -> Outcome:
             people = like_recorded(made[case.seed % len(made)], case)
         else:
             people = knowing_or_guessing(case)
-        finished, champion = search(people, case)
+        finished, champion = search(people, ladder_of(case), case.metric, case.seed)
         found = Choices(finished, case.metric, seed=case.seed).score()[case.metric]
         labels = np.array([clip.label for clip in people.clips])
         level = chance(

@@ -7,8 +7,7 @@ from pathlib import Path
 
 from dianet_ray.errors import InputError
 from dianet_ray.protocol.standing import standing_of
-from dianet_ray.report.contrasts import contrasts, of_champions, of_study
-from dianet_ray.report.records import Contrasts
+from dianet_ray.report.contrasts import Contrasts, contrasts, of_champions, of_study
 from dianet_ray.search.study_file import load_study
 
 

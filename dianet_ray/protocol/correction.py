@@ -16,7 +16,7 @@ import numpy as np
 
 from dianet_ray.artefacts import METRICS, Record
 from dianet_ray.protocol.metrics import scores
-from dianet_ray.protocol.predictions import COVERAGE, Interval, jackknife_error
+from dianet_ray.protocol.predictions import COVERAGE, Interval, draw_subjects, jackknife_error
 from dianet_ray.settings import derive_seed
 
 WEIGHT_VARIANCE = 0.5
@@ -69,13 +69,13 @@ class Choices:
     ) -> None:
         n_subjects = next(iter(rungs[-1].values())).shape[1]
         generator = np.random.default_rng(derive_seed(seed, "corrected"))
-        drawn = generator.multinomial(n_subjects, np.full(n_subjects, 1 / n_subjects), size=n)
+        drawn = draw_subjects(generator, n_subjects, n)
         weights = 1 + np.sqrt(WEIGHT_VARIANCE) * (drawn - 1)
         weighed = [_Weighed.of(found, weights, objective) for found in rungs]
         means = list(accumulate(weighed, _Weighed.joined))
         winners = means[-1].best(objective)
         self._loso = weighed[-1]
-        self._without_each = _without_each(rungs[-1], objective)
+        self._counts, self._objective = rungs[-1], objective
         self._champion = means[-1].champion(objective)
         self._estimates = {}  # by metric
         for metric in METRICS:
@@ -86,7 +86,7 @@ class Choices:
 
     def score(self) -> dict[str, Corrected]:
         """Return, for each of METRICS, the corrected score of the champion."""
-        mine = self._without_each[self._champion]
+        mine = self._without_each(self._champion)
         return {
             metric: _around(estimate, mine[metric], least=0.0)
             for metric, estimate in self._estimates.items()
@@ -100,7 +100,7 @@ class Choices:
         if reference == self._champion:
             return dict.fromkeys(METRICS, Corrected(0.0, (0.0, 0.0)))
         (place,) = self._loso.places([reference])
-        mine, other = (self._without_each[number] for number in (self._champion, reference))
+        mine, other = map(self._without_each, (self._champion, reference))
         return {
             metric: _around(
                 estimate - float(self._loso.mirrored[metric][:, place].mean()),
@@ -110,16 +110,11 @@ class Choices:
             for metric, estimate in self._estimates.items()
         }
 
-
-def _without_each(
-    found: Mapping[int, np.ndarray], objective: str
-) -> dict[int, dict[str, np.ndarray]]:
-    """Score configurations, each at its best point, without each of S subjects: (S,) by metric."""
-    scored = {}
-    for number, counts in found.items():
-        best = counts[int(scores(counts.sum(axis=1))[objective].argmax())]
-        scored[number] = scores(best.sum(axis=0) - best, present_only=True)
-    return scored
+    def _without_each(self, number: int) -> dict[str, np.ndarray]:
+        """Score a configuration, at its best point, without each of S subjects: (S,) by metric."""
+        counts = self._counts[number]
+        best = counts[int(scores(counts.sum(axis=1))[self._objective].argmax())]
+        return scores(best.sum(axis=0) - best, present_only=True)
 
 
 def _around(estimate: float, without_each: np.ndarray, *, least: float) -> Corrected:

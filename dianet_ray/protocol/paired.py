@@ -13,7 +13,7 @@ import numpy as np
 
 from dianet_ray.artefacts import METRICS, Record
 from dianet_ray.protocol.metrics import scores
-from dianet_ray.protocol.predictions import Interval, quantiles
+from dianet_ray.protocol.predictions import Interval, draw_subjects, quantiles
 from dianet_ray.settings import derive_seed
 
 
@@ -49,7 +49,7 @@ def differences(
     """
     n_subjects, n_classes = one.shape[:2]
     generator = np.random.default_rng(derive_seed(seed, "paired"))
-    weights = generator.multinomial(n_subjects, np.full(n_subjects, 1 / n_subjects), size=n)
+    weights = draw_subjects(generator, n_subjects, n)
     swaps = generator.integers(2, size=(n, n_subjects))
     pair = np.stack([one, other]).reshape(2, n_subjects, -1)
 

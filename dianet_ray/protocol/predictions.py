@@ -88,10 +88,15 @@ def interval(confusions: np.ndarray, seed: int, *, n: int = 2000) -> dict[str, I
     """
     n_subjects, n_classes = confusions.shape[:2]
     generator = np.random.default_rng(derive_seed(seed, "interval"))
-    weights = generator.multinomial(n_subjects, np.full(n_subjects, 1 / n_subjects), size=n)
+    weights = draw_subjects(generator, n_subjects, n)
     replicates = weights @ confusions.reshape(n_subjects, -1)
     scored = scores(replicates.reshape(n, n_classes, n_classes), present_only=True)
     return {metric: quantiles(scored[metric]) for metric in METRICS}
+
+
+def draw_subjects(generator: np.random.Generator, n_subjects: int, n: int) -> np.ndarray:
+    """Draw as many subjects as there are, n times: how often each is drawn, (n, subjects)."""
+    return generator.multinomial(n_subjects, np.full(n_subjects, 1 / n_subjects), size=n)
 
 
 def jackknife_error(without_each: np.ndarray) -> float:

@@ -5,17 +5,44 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass, replace
 
-from dianet_ray.artefacts import METRICS
+from dianet_ray.artefacts import METRICS, Record
 from dianet_ray.errors import InputError
 from dianet_ray.progress import count
-from dianet_ray.protocol.paired import differences, holm
+from dianet_ray.protocol.paired import Difference, differences, holm
 from dianet_ray.protocol.standing import Standing
 from dianet_ray.report.champion import scores_of
-from dianet_ray.report.records import Adjusted, Contrast, Contrasts
+from dianet_ray.report.records import Scores
 from dianet_ray.report.wording import show
 from dianet_ray.settings import Value
 
 N_NAMED = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Adjusted(Difference):
+    """A difference beside others; `p_holm` is its `p` adjusted for their number."""
+
+    p_holm: float
+
+
+@dataclass(frozen=True, slots=True)
+class Contrast(Record):
+    """Two configurations over the same subjects: names, scores, and `a` less `b` by metric."""
+
+    a: str
+    b: str
+    scores_a: Scores
+    scores_b: Scores
+    difference: dict[str, Adjusted]
+
+
+@dataclass(frozen=True, slots=True)
+class Contrasts(Record):
+    """The first of several configurations against each of the others, of `subjects` subjects."""
+
+    subjects: int
+    objective: str
+    comparison: tuple[Contrast, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,14 +73,14 @@ def _is_whole(study: Study, number: int) -> bool:
 def _candidates(study: Study, number: int) -> list[_Candidate]:
     """Score a configuration for the choice of each subject, at each of its points."""
     rung, n_classes = pair_rung(study.rungs), len(study.classes)
-    trainings = study.of(number, rung)
+    trainings, pairs = study.of(number, rung), study.folds_of(rung)
     fold_of = {fold.test_subjects[0]: fold.index for fold in study.folds}
     found = []
     for place, point in enumerate(trainings[0].points):
         # What is known of all others when the subject of a fold is left out, (S, C, C).
         others = np.zeros((len(study.folds), n_classes, n_classes), dtype=np.int64)
         for training in trainings:
-            pair = study.folds_of(rung)[training.fold]
+            pair = pairs[training.fold]
             one, other = (fold_of[subject] for subject in pair.test_subjects)
             n_first, shown = len(study.folds[one].test_clips), training.points[place]
             others[other] += _confusion(

@@ -290,33 +290,6 @@ class Defaults(Scores):
 
 
 @dataclass(frozen=True, slots=True)
-class Adjusted(Difference):
-    """A difference beside others; `p_holm` is its `p` adjusted for their number."""
-
-    p_holm: float
-
-
-@dataclass(frozen=True, slots=True)
-class Contrast(Record):
-    """Two configurations over the same subjects: names, scores, and `a` less `b` by metric."""
-
-    a: str
-    b: str
-    scores_a: Scores
-    scores_b: Scores
-    difference: dict[str, Adjusted]
-
-
-@dataclass(frozen=True, slots=True)
-class Contrasts(Record):
-    """The first of several configurations against each of the others, of `subjects` subjects."""
-
-    subjects: int
-    objective: str
-    comparison: tuple[Contrast, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class ValueEffect(Record):
     """The scores of the `n` configurations in which a setting has one value."""
 

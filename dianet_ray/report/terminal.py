@@ -9,7 +9,8 @@ from rich.table import Table
 from dianet_ray.artefacts import METRICS
 from dianet_ray.progress import count, duration
 from dianet_ray.report import verdicts, wording
-from dianet_ray.report.records import Champion, Contrasts, Report, Seconds
+from dianet_ray.report.contrasts import Contrasts
+from dianet_ray.report.records import Champion, Report, Seconds
 from dianet_ray.report.wording import METRIC_NAMES, interval, show
 
 N_ROWS = 10  # as many as on the page; --json lists all

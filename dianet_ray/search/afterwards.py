@@ -38,6 +38,13 @@ class Part:
         return tuple(fold for fold, one in enumerate(found) if one is None)
 
 
+class Work(NamedTuple):
+    """Trainings after a search: how many there are at most, and how many of them are done."""
+
+    most: int
+    done: int
+
+
 class Afterwards:
     """Hands out what is to be trained after everything else.
 
@@ -45,38 +52,39 @@ class Afterwards:
     do in rungs.
     """
 
-    def __init__(self, n_repeats: int) -> None:
-        self._n_repeats = n_repeats
+    def __init__(self, study: Study, extent: Extent) -> None:
+        self._n_repeats = extent.n_repeats
+        self._has_begun = False
         self._waiting: deque[Train] = deque()
-        self._listed: set[Key] = set()
         self._in_flight: set[Key] = set()
         self._settings: dict[tuple[int, int], Settings] = {}
         self._with_weights: set[tuple[int, int]] = set()
+        self.work = Work(most_after(study, extent, extent.n_configs), 0)
 
     @property
     def are_in_flight(self) -> bool:
         """Whether one is being trained."""
         return bool(self._in_flight)
 
-    def enqueue(self, standing: Standing, block: int) -> None:
-        """Queue what is missing of a search that is over, in blocks of equal settings."""
+    def begin(self, standing: Standing, block: int) -> None:
+        """Queue, once, what is missing of a search that is over, in blocks of equal settings."""
+        if self._has_begun or not standing.decisions.is_over:
+            return
+        self._has_begun = True
+        n_most = n_missing = 0
         for part in parts(standing, self._n_repeats):
             missing = set(part.missing(standing.study))
+            n_most, n_missing = n_most + part.n_folds, n_missing + len(missing)
             self._settings[part.number, part.rung] = _settings(standing, part)
             if _is_of_ensemble(standing, part):
                 self._with_weights.add((part.number, part.rung))
             # Cut as at first, also when some of it is known by now.
             for first in range(0, part.n_folds, block):
                 folds = range(first, min(first + block, part.n_folds))
-                members = tuple(
-                    (part.number, fold)
-                    for fold in folds
-                    if fold in missing and (part.number, part.rung, fold) not in self._listed
-                )
+                members = tuple((part.number, fold) for fold in folds if fold in missing)
                 if members:
-                    train = Train(part.rung, members)
-                    self._listed.update(train.keys)
-                    self._waiting.append(train)
+                    self._waiting.append(Train(part.rung, members))
+        self.work = Work(n_most, n_most - n_missing)
 
     def settings(self, number: int, rung: int) -> Settings:
         """Return the settings of a configuration that is trained as a rung after LOSO."""
@@ -97,13 +105,17 @@ class Afterwards:
     def finished(self, key: Key, outcome: Outcome) -> None:
         """Take note that one is recorded. Without one of its folds a part is worth nothing."""
         self._in_flight.discard(key)
+        n_ended = 1
         if outcome != "ok":
             number, rung, _ = key
+            before = sum(len(train.members) for train in self._waiting)
             self._waiting = deque(
                 train
                 for train in self._waiting
                 if (train.rung, train.members[0][0]) != (rung, number)
             )
+            n_ended += before - sum(len(train.members) for train in self._waiting)
+        self.work = Work(self.work.most, self.work.done + n_ended)
 
     def lost(self, train: Train) -> bool:
         """Queue a lost block again. False: its attempts are used up, so record it as lost."""
@@ -172,22 +184,6 @@ def parts(standing: Standing, n_repeats: int) -> Iterator[Part]:
     for repeat in range(n_repeats):
         for number in repeated:
             yield Part(repeat_rung(study.rungs, repeat), number, len(study.folds))
-
-
-class Work(NamedTuple):
-    """Trainings after a search: how many there are at most, and how many of them are done."""
-
-    most: int
-    done: int
-
-
-def work_after(standing: Standing, extent: Extent) -> Work:
-    """Count the trainings after a search, or bound them before it is over."""
-    if not standing.decisions.is_over:
-        return Work(most_after(standing.study, extent, extent.n_configs), 0)
-    wanted = list(parts(standing, extent.n_repeats))
-    most = sum(part.n_folds for part in wanted)
-    return Work(most, most - sum(len(part.missing(standing.study)) for part in wanted))
 
 
 def most_after(study: Study, extent: Extent, n_configs: int) -> int:

@@ -25,7 +25,7 @@ from dianet_ray.protocol.results import Training, TrainingResult
 from dianet_ray.protocol.schedule import MAX_ATTEMPTS, Done, DrawWave, Key, Schedule, Train, Wait
 from dianet_ray.protocol.standing import Standing, comparison_of
 from dianet_ray.protocol.study import Configuration, EndOfDrawing, Study
-from dianet_ray.search.afterwards import Afterwards, most_after, work_after
+from dianet_ray.search.afterwards import Afterwards, most_after
 from dianet_ray.search.budget import Extent
 from dianet_ray.search.draw import Past, draw, past_of
 from dianet_ray.search.events import (
@@ -87,12 +87,11 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         self._totals: dict[int, float] = {}  # of the configurations that finished LOSO
         self._silence = Silence()
         self._retention = Retention(path, extent.n_kept)
-        self._repairs, self._afterwards = Repairs(), Afterwards(extent.n_repeats)
+        self._repairs, self._afterwards = Repairs(), Afterwards(study, extent)
         self._n_own_deaths: Counter[Key] = Counter()  # of workers that died while their node lived
         self._next: Train | Wait | Done | None = None
         self.best = ""  # the best so far with its interval, for the progress line
-        self.n_done = 0  # trainings of what is wanted
-        self.n_most = 0  # trainings that the study can take, as far as is known
+        self._most_searched = 0  # trainings that the search can take, as far as is known
         self._settle()
 
     def repair(self, damaged: list[tuple[int, int]]) -> None:
@@ -152,7 +151,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
     def _after_the_search(self) -> Train | Wait | Done:
         """Go on with what is trained when the search is over."""
         standing = Standing(self.study, self._schedule.decisions)
-        self._afterwards.enqueue(standing, self.study.block or 1)
+        self._afterwards.begin(standing, self.study.block or 1)
         if (train := self._afterwards.take()) is not None:
             return train
         return Wait() if self._afterwards.are_in_flight else Done()
@@ -225,6 +224,16 @@ class StudySearcher(Searcher):  # type: ignore[misc]
     def __reduce__(self) -> tuple[Any, ...]:
         # Tune pickles its searcher to scratch, which is never read. Study and threads stay out.
         return Searcher, ()
+
+    @property
+    def n_done(self) -> int:
+        """How many trainings of what is wanted are recorded."""
+        return len(self.study.trainings) + self._afterwards.work.done
+
+    @property
+    def n_most(self) -> int:
+        """How many trainings the study can take, as far as is known."""
+        return self._most_searched + self._afterwards.work.most
 
     @property
     def n_complete(self) -> int:
@@ -432,9 +441,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         if self._totals and (best := kept(self._totals, 1)) != before:
             self.best = f"best {self.study.objective} {standing.score(best[0])}"
         self._retention.delete_surplus(standing)
-        n_after = work_after(standing, self._extent)
-        self.n_done = len(self.study.trainings) + n_after.done
-        self.n_most = sum(self._schedule.most_trainings()) + n_after.most
+        self._most_searched = sum(self._schedule.most_trainings())
         self.failure = self.failure or standing.first_wave_failure()
         self.is_stopping = self.is_stopping or bool(self.failure)
 

@@ -18,7 +18,7 @@ from dianet_ray.artefacts import (
 )
 from dianet_ray.errors import InputError
 from dianet_ray.protocol import leaks
-from dianet_ray.protocol.folds import Clip, Fold, pair_rung
+from dianet_ray.protocol.folds import Clip, Fold
 from dianet_ray.protocol.results import Training
 from dianet_ray.protocol.study import Configuration, Identity, Origin, Span, Study
 from dianet_ray.search.events import (
@@ -130,10 +130,14 @@ class _Growing:
     """A study while events are added to it."""
 
     def __init__(self, study: Study) -> None:
-        self._study = study
+        # Of its own: the given study stays as it is.
+        self._study = replace(
+            study,
+            trainings=dict(study.trainings),
+            repeats=dict(study.repeats),
+            pairs=dict(study.pairs),
+        )
         self._configurations = list(study.configurations)
-        self._trainings = dict(study.trainings)
-        self._repeats, self._pairs = dict(study.repeats), dict(study.pairs)
         self._spans = list(study.spans)
         self._n_configs, self._end = study.n_configs, study.end_of_drawing
         self._block = study.block
@@ -142,9 +146,6 @@ class _Growing:
         return replace(
             self._study,
             configurations=tuple(self._configurations),
-            trainings=self._trainings,
-            repeats=self._repeats,
-            pairs=self._pairs,
             spans=tuple(self._spans),
             n_configs=self._n_configs,
             end_of_drawing=self._end,
@@ -191,21 +192,16 @@ class _Growing:
 
     def _end_training(self, training: Training) -> None:
         self._check_weights(training)
-        if training.rung <= self._study.loso_rung:
-            self._trainings[training.key] = training
-        elif training.rung < pair_rung(self._study.rungs):
-            self._repeats[training.key] = training
-        else:
-            self._pairs[training.key] = training
+        self._study.known_of(training.rung)[training.key] = training
 
     def _replace_weights(self, event: WeightsMade) -> None:
         key = (event.number, self._study.loso_rung, event.fold)
-        before = self._trainings[key]
+        before = self._study.trainings[key]
         pairs = zip(before.points, event.weights, strict=True)
         points = tuple(replace(point, weights=weights) for point, weights in pairs)
         made = replace(before, result=replace(before.result, points=points))
         self._check_weights(made)
-        self._trainings[key] = made
+        self._study.trainings[key] = made
 
     def _follow(self, at: float) -> None:
         """Extend the last driver's span. Workers' clocks may differ, so it never shrinks."""

@@ -13,6 +13,7 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -46,7 +47,7 @@ from dianet_ray.settings import NetworkFile, Settings, derive_seed
 from dianet_ray.storage import files
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Material:
     """What every training of a study reads.
 
@@ -66,6 +67,11 @@ class Material:
     probed: frozenset[str] = frozenset()
     pretrained: StartValues = field(default_factory=dict)
     network: NetworkFile | None = None
+
+    @cached_property
+    def image_hashes(self) -> tuple[str, ...]:
+        """The hash of each clip's images, as this worker has them."""
+        return tuple(map(images_hash, self.images))
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,8 +203,7 @@ def train(
         on_progress=on_progress,
     )
     environment = describe_worker(len(order.members), device)
-    # Of the images themselves, as they are in memory after the training.
-    hashes = [images_hash(images) for images in material.images]
+    hashes = material.image_hashes
     results, written = [], []
     for member, asked, fitted in zip(order.members, members, found, strict=True):
         if isinstance(fitted, fitting.NonFiniteLoss):

@@ -1,13 +1,10 @@
 """The correction under a ladder, where only promoted configurations have LOSO predictions."""
 
-from functools import cache
-
 import numpy as np
 import pytest
 
-from dianet_ray.protocol.comparison import Basis, Comparison
+from benchmarks import honesty
 from dianet_ray.protocol.correction import Choices
-from dianet_ray.protocol.decisions import Decisions
 from dianet_ray.protocol.folds import Clip
 from dianet_ray.protocol.ladder import KEEP, Rung, default_ladder
 from dianet_ray.protocol.metrics import scores
@@ -17,7 +14,6 @@ COUNTS = np.array([99, 63, 32, 27, 25])
 SHARES = COUNTS / COUNTS.sum()
 N_SUBJECTS = 26
 N_CONFIGS = 64
-WAVE_SIZE = 8
 AGREE = 0.6
 """How often a rung repeats the prediction of the rung below, right or wrong."""
 
@@ -55,42 +51,11 @@ def predict(rng, clips, accuracies, n_rungs):
 
 def search(rng, ladder, accuracies, objective, seed):
     """Search with the real decisions; return what finished each rung, and the champion."""
-    clips = casme2_like(rng)
-    predicted = predict(rng, clips, accuracies, len(ladder))
-    rungs = [rung.folds(clips, "abcde", seed) for rung in ladder]
-
-    @cache  # a comparison remembers by the identity of the arrays
-    def probabilities(number, rung, fold):
-        return (np.eye(5)[predicted[rung][number][list(rungs[rung][fold].test_clips)]],)
-
-    comparison = Comparison(
-        Basis(ladder, tuple(rungs), tuple(clips), 5, objective, seed),
-        predictions=probabilities,
-        names=str,
-    )
-    decisions = Decisions(ladder, [len(folds) for folds in rungs], comparison)
-    for wave in range(len(accuracies) // WAVE_SIZE):
-        decisions.draw(wave, WAVE_SIZE)
-        train(decisions, rungs)
-    decisions.end_drawing()
-    train(decisions, rungs)
-    finished = [
-        {
-            entry.number: subject_confusions(clips, predicted[rung][entry.number], 5)[1][None]
-            for entry in sorted(decisions.complete(rung), key=lambda entry: entry.number)
-        }
-        for rung in range(len(ladder))
-    ]
-    return finished, decisions.champion()
-
-
-def train(decisions, rungs):
-    """Train whatever is in a rung, the lowest first, in fold order."""
-    for rung, folds in enumerate(rungs):
-        for entry in decisions.entries(rung):
-            for fold in range(len(folds)):
-                if entry.needs(fold):
-                    decisions.finished(entry.number, rung, fold, "ok")
+    clips = tuple(casme2_like(rng))
+    predicted = tuple(predict(rng, clips, accuracies, len(ladder)))
+    rungs = tuple(rung.folds(clips, "abcde", seed) for rung in ladder)
+    people = honesty.People(clips, 5, rungs, predicted, truth={})
+    return honesty.search(people, ladder, objective, seed)
 
 
 def true_score(accuracy, metric):

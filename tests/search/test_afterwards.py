@@ -9,6 +9,7 @@ import pytest
 
 from dianet_ray.protocol.ladder import Rung
 from dianet_ray.protocol.standing import standing_of
+from dianet_ray.search.budget import Budget
 from dianet_ray.search.study_file import load_study
 from dianet_ray.settings import Settings
 from tests.support.fake_search import SPACE, fake_plan
@@ -179,3 +180,19 @@ def test_a_repeat_in_blocks_is_of_one_configuration(tmp_path):
     blocks = [one.block for one in study.repeats.values()]
     assert {len(block) for block in blocks} == {3, 0}
     assert all(len({number for number, _ in block}) <= 1 for block in blocks)
+
+
+@pytest.mark.parametrize("has_repeats", [False, True])
+def test_hours_allow_for_what_follows_and_count_what_is_done_of_it(tmp_path, has_repeats):
+    """Every training takes 1 s here, so 16 repeats take 16 s on one worker."""
+    play(plan_of(tmp_path, 2 if has_repeats else 0))
+    study = load_study(tmp_path)
+    n_rungs = [sum(key[1] == rung for key in study.trainings) for rung in range(2)]
+    left_s = 0 if has_repeats else 16
+
+    def forbids(seconds):
+        budget = Budget(hours=seconds / 3600)
+        return budget.forbids(study, [*n_rungs, 16], n_workers=1, now=0.0)  # it started at 0
+
+    assert forbids(left_s - 1 if left_s else -1.0)
+    assert not forbids(left_s + 1)
