@@ -11,7 +11,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 _REMEDY = "fewer workers (--max-workers) leave more to each"
 FOR_MEMORY = f"killed for memory; {_REMEDY}"
-WITHOUT_TRACE = f"it left no trace, as when the system kills for memory; {_REMEDY}"
+WITHOUT_TRACE = f"killed by SIGKILL, it seems: the system sends it when memory runs out; {_REMEDY}"
 SILENT = "it ended itself, silent for too long"
 UNKNOWN = "its process died"
 ANSWER_S = 20.0

@@ -3,7 +3,8 @@
 Some releases put the class into a clip's name or into a folder above it, and people sort clips
 into folders of classes. Where the sheet says another class, one of the two is wrong. What a
 release writes into its names is believed. Other names and folders are believed to carry the class
-if they agree with the sheet for at least half of the clips.
+if they agree with the sheet for at least half of the clips, or if each of them says an emotion: a
+sheet whose rows have slipped agrees with hardly any.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ _WORDS = {
     **{"happy": "happiness", "sad": "sadness", "angry": "anger", "fearful": "fear"},
     **{"surprised": "surprise", "disgusted": "disgust", "repressed": "repression"},
     **{"other": "others", "neg": "negative", "pos": "positive", "sur": "surprise"},
+    **{"ne": "negative", "po": "positive"},
 }
 """Other words for a class, which names of clips and folders use."""
 _CLASSES = frozenset({*_WORDS.values(), "contempt", "neutral"})
@@ -132,10 +134,17 @@ def _claims_of_folders(loaded: Loaded, root: Path, used: Sequence[Row]) -> Claim
 
 
 def _is_believed(guessed: Claims, used: Sequence[Row]) -> bool:
-    """Whether what may be class names agree with the sheet for at least half of the clips."""
+    """Whether what may be class names are class names."""
     # Fewer may be chance: a subject's folder, or a number in a name, that is spelled like a label.
     n_agreeing = sum(_agrees(row.label, guessed[row.clip_id], {}) for row in used)
-    return 2 * n_agreeing >= len(used)
+    return 2 * n_agreeing >= len(used) or _are_emotions(guessed, used)
+
+
+def _are_emotions(guessed: Claims, used: Sequence[Row]) -> bool:
+    """Whether every clip says one of several emotions that the sheet has, too."""
+    # Emotions that the sheet lacks are other classes (positive for happiness), no contradiction.
+    said = set(guessed.values())
+    return len(said) > 1 and said <= _CLASSES & {_plain(row.label) for row in used}
 
 
 def _inside(loaded: Loaded, root: Path, row: Row) -> Path:

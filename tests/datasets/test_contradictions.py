@@ -180,6 +180,17 @@ def test_other_words_for_a_class_are_known(tmp_path, form, by):
     assert said == ("negative", "happiness", f"happiness by its {by}")
 
 
+@pytest.mark.parametrize(
+    "form", ["s{k}_{short}_01", "{word}/c{k}", "p{k}/{word}_{k}", "{k}_{word}/{short}"]
+)
+def test_a_sheet_whose_rows_have_slipped_is_contradicted_by_every_name(tmp_path, form):
+    short = {"negative": "ne", "positive": "po", "surprise": "sur"}
+    named = ["negative", "positive", "surprise"] * 3
+    paths = [form.format(k=k, word=x, short=short[x]) for k, x in enumerate(named)]
+    rows = dict(zip(paths, named[1:] + named[:1], strict=True))
+    assert len(found("table", write_table(tmp_path, rows))) == len(rows)
+
+
 def test_a_folder_of_a_class_that_the_sheet_does_not_have_contradicts_it(tmp_path):
     rows = {"happiness/a": "happiness", "fear/b": "fear", "SADNESS/c": "fear"}
     ((_, said),) = found("table", write_table(tmp_path, rows)).items()
@@ -195,6 +206,9 @@ def test_a_folder_of_a_class_that_the_sheet_does_not_have_contradicts_it(tmp_pat
         {"c1": "2", "c2": "1", "c3": "2", "c4": "1"},
         {"others/joy/a": "joy", "others/fear/b": "fear", "others/joy/c": "joy", "d": "others"},
         {"joy_fear_1": "joy", "joy_fear_2": "fear", "x": "joy"},
+        # Folders of another, coarser label set, and one folder for all.
+        {"positive/a": "happiness", "negative/b": "fear", "negative/c": "disgust"},
+        {"surprise/a": "fear", "surprise/b": "surprise", "surprise/c": "disgust"},
     ],
 )
 def test_names_that_only_look_like_classes_contradict_nothing(tmp_path, rows):
