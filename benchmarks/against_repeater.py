@@ -38,7 +38,8 @@ from dianet_ray.model.fit import LabelledImages, Member, fit
 from dianet_ray.options import SearchOptions
 from dianet_ray.prepare.images import load_images
 from dianet_ray.processors import processors
-from dianet_ray.protocol.predictions import pooled_score
+from dianet_ray.protocol.metrics import confusion, scores
+from dianet_ray.protocol.predictions import classify
 from dianet_ray.protocol.standing import standing_of
 from dianet_ray.search.plan import make_plan
 from dianet_ray.search.space_file import read_space
@@ -114,12 +115,7 @@ def by_search(images: Path, folder: Path, asked: argparse.Namespace) -> dict[str
         "trainings": len(study.trainings),
         "training_s": sum(training.seconds for training in study.trainings.values()),
         "settings": best.settings.model_dump(),
-        "uf1": pooled_score(
-            study.labels(),
-            standing.pooled(best.number),
-            n_classes=len(study.classes),
-            objective="uf1",
-        ),
+        "uf1": _uf1(study.labels(), standing.pooled(best.number)),
     }
 
 
@@ -165,14 +161,13 @@ class FreshScore:
             member = Member(known, fresh, derive_seed(self._seed, "judge", number))
             clips = LabelledImages(self._images, self._labels, len(self._classes))
             (fitted,) = fit(settings, clips, [member])
-            score = pooled_score(
-                self._labels[fresh],
-                fitted.probabilities,
-                n_classes=len(self._classes),
-                objective="uf1",
-            )
-            found.append(score)
+            found.append(_uf1(self._labels[fresh], fitted.probabilities))
         return float(np.mean(found))
+
+
+def _uf1(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    counts = confusion(labels, classify(probabilities), probabilities.shape[1])
+    return float(scores(counts)["uf1"])
 
 
 def measure(folder: Path, asked: argparse.Namespace) -> dict[str, Any]:

@@ -40,7 +40,7 @@ from dianet_ray.protocol.decisions import Decisions
 from dianet_ray.protocol.folds import Clip, Fold
 from dianet_ray.protocol.ladder import EXHAUSTIVE, Ladder, default_ladder
 from dianet_ray.protocol.metrics import confusion, scores
-from dianet_ray.protocol.predictions import chance, subject_confusions
+from dianet_ray.protocol.predictions import chance, classify, shares, subject_confusions
 
 N_CONFIGS, WAVE_SIZE = 64, 8
 POINTS, WIDTH = 100, 130
@@ -50,6 +50,9 @@ MEAN_ACCURACY, ACCURACIES, EASE, LUCK, AGREE = 0.4, 0.05, 0.12, 0.1, 0.6
 """Of those who know or guess: configurations' mean accuracy, the standard deviations of accuracy,
 of a subject's ease and of a configuration's luck with a subject, and how often another rung (or
 another configuration, in its guesses) repeats a prediction."""
+
+SURE = (0.6, 0.4)
+"""The least probability of a class that is predicted, where it is right and where it is wrong."""
 
 
 class Case(NamedTuple):
@@ -77,13 +80,24 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class People:
-    """What K configurations predict of clips in each rung, (K, N), and their truths by metric."""
+    """What K configurations predict of clips in each rung, and their truths by metric.
+
+    `predicted` are probabilities, (K, N, C).
+    """
 
     clips: tuple[Clip, ...]
     n_classes: int
     rungs: tuple[tuple[Fold, ...], ...]
     predicted: tuple[np.ndarray, ...]
     truth: dict[str, np.ndarray]
+
+
+class Searched(NamedTuple):
+    """What finished each rung, counts and shares (1, S, C, C) by number, and the champion."""
+
+    counts: list[dict[int, np.ndarray]]
+    soft: list[dict[int, np.ndarray]]
+    champion: int
 
 
 def ladder_of(case: Case) -> Ladder:
@@ -108,7 +122,8 @@ def like_recorded(fitted: Fitted, case: Case) -> People:
             replace(clip, label=int(label)) for clip, label in zip(clips, dealt, strict=True)
         )
         # The truth is the score of predictions that know nothing of the labels.
-        of_each = [(predicted[-1] == label).mean(axis=1) for label in range(n_classes)]
+        classes = classify(predicted[-1])
+        of_each = [(classes == label).mean(axis=1) for label in range(n_classes)]
         counts = np.bincount(labels, minlength=n_classes)[:, None]
         truth = scores(counts * np.stack(of_each, axis=-1)[:, None, :])
         return People(clips, n_classes, rungs, tuple(predicted), truth)
@@ -116,7 +131,7 @@ def like_recorded(fitted: Fitted, case: Case) -> People:
     everyone = (Fold(0, (), tuple(range(len(others)))),)
     asked = sampler.predictions(others, [(len(fitted.levels) - 1, everyone)] * N_FRESH_MODELS)
     labels = np.array([clip.label for clip in others])
-    found = [scores(confusion(labels, one, n_classes)) for one in asked]
+    found = [scores(confusion(labels, classify(one), n_classes)) for one in asked]
     truth = {metric: np.mean([one[metric] for one in found], axis=0) for metric in METRICS}
     return People(clips, n_classes, rungs, tuple(predicted), truth)
 
@@ -149,26 +164,38 @@ def knowing_or_guessing(case: Case) -> People:
         if predicted:
             found = np.where(rng.random(own.shape) < AGREE, predicted[-1], found)
         predicted.append(found)
+    sure = [_sure(rng, one, labels) for one in predicted]
     ladder = ladder_of(case)
     rungs = tuple(rung.folds(clips, "abcde", case.seed) for rung in ladder)
     known = accuracies[:, None, None] * np.diag(SHARES)
     truth = scores(known + (1 - accuracies)[:, None, None] * np.outer(SHARES, SHARES))
-    return People(clips, n_classes, rungs, tuple(predicted), truth)
+    return People(clips, n_classes, rungs, tuple(sure), truth)
 
 
-def search(
-    people: People, ladder: Ladder, metric: str, seed: int
-) -> tuple[list[dict[int, np.ndarray]], int]:
-    """Search; return the counts of what finished each rung, and the champion."""
-    answers = np.eye(people.n_classes)
+def _sure(rng: np.random.Generator, classes: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Say how sure predictions are, wrong ones a little less: (K, N) to (K, N, C)."""
+    n_classes = len(SHARES)
+    of_class = np.where(classes == labels, *(rng.uniform(low, 1, classes.shape) for low in SURE))
+    rest = (1 - of_class) / (n_classes - 1)
+    found = np.eye(n_classes)[classes] * (of_class - rest)[..., None] + rest[..., None]
+    return np.asarray(found, dtype=np.float32)
+
+
+def certain(classes: np.ndarray, n_classes: int) -> np.ndarray:
+    """Make predictions that are all sure: (K, N) to (K, N, C)."""
+    return np.asarray(np.eye(n_classes, dtype=np.float32)[classes])
+
+
+def search(people: People, ladder: Ladder, metric: str, seed: int) -> Searched:
+    """Search with the product's decisions."""
 
     @cache  # a comparison remembers by the identity of the arrays
     def probabilities(number: int, rung: int, fold: int) -> tuple[np.ndarray, ...]:
         tested = list(people.rungs[rung][fold].test_clips)
-        return (answers[people.predicted[rung][number][tested]],)
+        return (people.predicted[rung][number][tested],)
 
     rungs = people.rungs
-    basis = Basis(ladder, rungs, people.clips, people.n_classes, metric, seed)
+    basis = Basis(ladder, rungs, people.clips, metric, seed)
     decisions = Decisions(
         ladder,
         [len(folds) for folds in rungs],
@@ -180,15 +207,18 @@ def search(
     decisions.end_drawing()
     _train(decisions, rungs)
     finished = [
-        {
-            number: _counts(people, rung, number)
-            for number in sorted(entry.number for entry in decisions.complete(rung))
-        }
-        for rung in range(len(ladder))
+        sorted(entry.number for entry in decisions.complete(rung)) for rung in range(len(ladder))
     ]
+    counts, soft = (
+        [
+            {number: _counted(people, kind(people.predicted[rung][number])) for number in numbers}
+            for rung, numbers in enumerate(finished)
+        ]
+        for kind in (classify, shares)
+    )
     champion = decisions.champion()
     assert champion is not None
-    return finished, champion
+    return Searched(counts, soft, champion)
 
 
 def _train(decisions: Decisions, rungs: Sequence[Sequence[Fold]]) -> None:
@@ -200,9 +230,8 @@ def _train(decisions: Decisions, rungs: Sequence[Sequence[Fold]]) -> None:
                     decisions.finished(entry.number, rung, fold, "ok")
 
 
-def _counts(people: People, rung: int, number: int) -> np.ndarray:
+def _counted(people: People, predicted: np.ndarray) -> np.ndarray:
     """Count predictions by subject, at one point: (1, S, C, C)."""
-    predicted = people.predicted[rung][number]
     return subject_confusions(people.clips, predicted, people.n_classes)[1][None]
 
 
@@ -214,18 +243,18 @@ def measure(case: Case) -> Outcome:
             people = like_recorded(made[case.seed % len(made)], case)
         else:
             people = knowing_or_guessing(case)
-        finished, champion = search(people, ladder_of(case), case.metric, case.seed)
-        found = Choices(finished, case.metric, seed=case.seed).score()[case.metric]
+        counts, soft, champion = search(people, ladder_of(case), case.metric, case.seed)
+        found = Choices(counts, case.metric, soft=soft, seed=case.seed).score()[case.metric]
         labels = np.array([clip.label for clip in people.clips])
         level = chance(
             labels,
-            people.predicted[-1][champion],
+            classify(people.predicted[-1][champion]),
             folds=people.rungs[-1],
             n_classes=people.n_classes,
             seed=case.seed,
         )[case.metric].level
     truth = float(people.truth[case.metric][champion])
-    score = float(scores(finished[-1][champion].sum(axis=(0, 1)))[case.metric])
+    score = float(scores(counts[-1][champion].sum(axis=(0, 1)))[case.metric])
     low, high = found.ci95
     return Outcome(
         case, score - truth, found.estimate - truth, high - low, low <= truth <= high, low > level

@@ -39,7 +39,8 @@ from dianet_ray.model.fit import LabelledImages, Member, fit
 from dianet_ray.options import SearchOptions
 from dianet_ray.prepare.images import load_images
 from dianet_ray.protocol.folds import Fold
-from dianet_ray.protocol.predictions import classify, pooled_score
+from dianet_ray.protocol.metrics import confusion, scores
+from dianet_ray.protocol.predictions import classify
 from dianet_ray.search.plan import Plan, make_plan
 from dianet_ray.search.space import Space, rounded
 from dianet_ray.search.space_file import read_space
@@ -198,7 +199,7 @@ def summary(known: Material, found: Any) -> dict[str, Any]:
         "training_s": float(sum(column(found, "seconds"))),
         "settings": complete(known.space, config).model_dump(),
         "mean_accuracy": float(np.nanmean(column(best, METRIC))),
-        "uf1": pooled_score(known.labels, pooled, n_classes=known.n_classes, objective="uf1"),
+        "uf1": float(scores(confusion(known.labels, classify(pooled), known.n_classes))["uf1"]),
     }
 
 

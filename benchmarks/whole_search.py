@@ -3,10 +3,10 @@
 Three generated data sets of 26 subjects, which differ in seed and number of clips, are each
 searched with two seeds by the shipped command. The champion's fold models then predict about
 1,000 fresh clips of other people, and so do those of the defaults, trained once for each data set
-for one, two and four times their steps. All scores are UF1 in points. Studies are kept in FOLDER; the same command goes
-on from there. `--start` says where the first draws lie: half of them around the defaults, as
-shipped; all of them anywhere; or half around settings that are far from good ones, in a space
-that does not know the defaults either.
+for one, two and four times their steps. All scores are UF1 in points. Studies are kept in FOLDER;
+the same command goes on from there. `--start` says where the first draws lie: half of them around
+the defaults, as shipped; all of them anywhere; or half around settings that are far from good
+ones, in a space that does not know the defaults either.
 
     python -m benchmarks.whole_search FOLDER [--workers 2] [--image-size 64] [--configs 32]
         [--start shipped|anywhere|far] [--set NAME=VALUE ...]

@@ -15,7 +15,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from dianet_ray.errors import InputError, first_problem
 
-STUDY_FORMAT = 7
+STUDY_FORMAT = 8
 """Version of STUDY's layout; a reader refuses another one. CHANGELOG.md says what changed."""
 
 IMAGES_FORMAT = 3

@@ -2,7 +2,8 @@
 
 The fit alone comes close. `calibrate` brings it closer by generating: there must be as many good
 configurations as were recorded, and scores must say as much about the truth. The truth is measured
-on fresh clips of other subjects, as for the recorded matrices. Generated trainings show one point.
+on fresh clips of other subjects, as for the recorded matrices. Generated trainings show one point,
+where a prediction is shared between the true class and one other.
 """
 
 from __future__ import annotations
@@ -18,13 +19,11 @@ from benchmarks.replay.matrix import Matrix, Partition
 from benchmarks.replay.predictions import Recorded
 from dianet_ray.protocol.folds import Clip, Fold, groups, loso
 from dianet_ray.protocol.metrics import confusion, scores
+from dianet_ray.protocol.predictions import classify
 from dianet_ray.settings import derive_seed
 
 N_FRESH_SUBJECTS, N_FRESH_MODELS = 104, 4
 TINY = 1e-9
-SURE = 0.9
-"""Probability of the predicted class; only its rank is read."""
-
 N_ROUNDS, N_CONFIGS, N_SEEDS = 10, 64, 6
 
 
@@ -56,7 +55,7 @@ class Sampler:
     def predictions(
         self, clips: Sequence[Clip], rungs: Sequence[tuple[int, Sequence[Fold]]]
     ) -> list[np.ndarray]:
-        """Draw what every configuration predicts in every rung: (K, N) classes each."""
+        """Draw what every configuration predicts in every rung: (K, N, C) float32 each."""
         fitted, rng, s = self._fitted, self._rng, self._fitted.deviations
         labels = np.array([clip.label for clip in clips])
         subjects = np.unique([clip.subject for clip in clips], return_inverse=True)[1]
@@ -80,11 +79,20 @@ class Sampler:
             margins = (
                 fixed + training + fitted.levels[rung, labels] + self._qualities[rung][:, None]
             )
-            is_right = margins + s.noise * rng.standard_normal(size) > 0
+            odds = fitted.spread * (margins + s.noise * rng.standard_normal(size))
             other = self._wrong(np.broadcast_to(labels, size))
             wrong = np.where(rng.random(size) < fitted.sticky, usual, other)
-            found.append(np.where(is_right, labels, wrong))
+            found.append(self._probabilities(labels, wrong, odds))
         return found
+
+    def _probabilities(
+        self, labels: np.ndarray, wrong: np.ndarray, odds: np.ndarray
+    ) -> np.ndarray:
+        """Share predictions between the true classes (N,) and wrong ones (K, N) by log odds."""
+        of_true = 1 / (1 + np.exp(-odds))[..., None]
+        classes = np.eye(len(self._fitted.wrong))
+        shared = of_true * classes[labels] + (1 - of_true) * classes[wrong]
+        return np.asarray(shared, dtype=np.float32)
 
     def seconds(self, n_folds: Sequence[int], log_std: float | None) -> list[np.ndarray]:
         """Draw training seconds of every rung, with the recorded or another log deviation."""
@@ -137,9 +145,7 @@ def generate(
     predictions = sampler.predictions(clips, list(enumerate(folds)))
     seconds = sampler.seconds([len(one) for one in folds], log_std)
     rungs = {
-        name: Partition(
-            one, rung.points[-1:], _probabilities(predicted, len(recorded.classes)), took
-        )
+        name: Partition(one, rung.points[-1:], predicted[:, None], took)
         for (name, rung), one, predicted, took in zip(
             recorded.rungs.items(), folds, predictions, seconds, strict=True
         )
@@ -158,13 +164,6 @@ def _folds(
     return groups(clips, classes, seed, len(rung.folds))
 
 
-def _probabilities(predicted: np.ndarray, n_classes: int) -> np.ndarray:
-    """Write predicted classes as probabilities at one point, (K, 1, N, C) float32."""
-    rest = (1 - SURE) / (n_classes - 1)
-    is_predicted = np.eye(n_classes, dtype=bool)[predicted[:, None]]
-    return np.where(is_predicted, np.float32(SURE), np.float32(rest))
-
-
 def _truth(sampler: Sampler, fitted: Fitted) -> np.ndarray:
     """Measure UF1 on other subjects, averaged over LOSO models: (K, 1)."""
     clips = sampler.clips(N_FRESH_SUBJECTS)
@@ -172,7 +171,7 @@ def _truth(sampler: Sampler, fitted: Fitted) -> np.ndarray:
     last, n_classes = len(fitted.levels) - 1, len(fitted.wrong)
     labels = np.array([clip.label for clip in clips])
     found = sampler.predictions(clips, [(last, all_clips)] * N_FRESH_MODELS)
-    truths = [scores(confusion(labels, one, n_classes))["uf1"] for one in found]
+    truths = [scores(confusion(labels, classify(one), n_classes))["uf1"] for one in found]
     return np.asarray(np.mean(truths, axis=0))[:, None]
 
 

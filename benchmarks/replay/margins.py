@@ -11,7 +11,8 @@ number of near-best configurations is what makes a search hard. Variances come f
 recorded margins, which are log odds of the true class against the best other one, in units of each
 configuration's own spread. A product over different clips holds what the configuration brings, one
 over different rungs what training again does not change, and so on. Levels come from the
-predictions. Only the last point of a training counts.
+predictions. Only the last point of a training counts. A margin times `spread` is the log odds of
+the true class against the best other one.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ class Fitted:
     it starts as that of LOSO. `recall` is the share of right predictions as a normal quantile
     (rungs + 1, C), `qualities` the covariance (rungs + 1, rungs + 1), `shape` the standardised
     quantiles of the truth, `wrong` the classes of wrong predictions (C, C), `sticky` how often a
-    clip's wrong predictions are one and the same class.
+    clip's wrong predictions are one and the same class, `spread` the mean unit of margins.
     """
 
     recorded: Matrix
@@ -76,6 +77,7 @@ class Fitted:
     deviations: Deviations
     wrong: np.ndarray
     sticky: float
+    spread: float
     times: Times
 
     @property
@@ -89,7 +91,9 @@ def fit(recorded: Matrix) -> Fitted:
     """Fit the margins of a recorded matrix."""
     labels = np.array([clip.label for clip in recorded.clips])
     probabilities = np.stack([rung.probabilities[:, -1] for rung in recorded.rungs.values()])
-    qualities, deviations = _variances(recorded, labels, _margins(probabilities, labels))
+    odds = _log_odds(probabilities, labels)
+    spread = odds.std(axis=-1, keepdims=True)
+    qualities, deviations = _variances(recorded, labels, odds / spread)
     predicted, n_classes = classify(probabilities), len(recorded.classes)
     right = np.array(
         [[(one == labels)[:, labels == c].mean() for c in range(n_classes)] for one in predicted]
@@ -106,6 +110,7 @@ def fit(recorded: Matrix) -> Fitted:
         deviations=deviations,
         wrong=wrong / wrong.sum(axis=1, keepdims=True),
         sticky=_sticky(predicted, labels, n_classes),
+        spread=float(spread.mean()),
         times=_times(recorded),
     )
 
@@ -115,14 +120,13 @@ def _quantiles(shares: np.ndarray) -> np.ndarray:
     return np.asarray(np.vectorize(NormalDist().inv_cdf)(shares))
 
 
-def _margins(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Return log odds of the true class against the best other, (rungs, K, N), unit spread."""
+def _log_odds(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return log odds of the true class against the best other, (rungs, K, N)."""
     logs = np.log(probabilities.astype(np.float64).clip(1e-6))
     clips = np.arange(len(labels))
     true = logs[..., clips, labels]
     logs[..., clips, labels] = -np.inf
-    margins = true - logs.max(axis=-1)
-    return np.asarray(margins / margins.std(axis=-1, keepdims=True))
+    return np.asarray(true - logs.max(axis=-1))
 
 
 def _variances(

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from dianet_ray.protocol.folds import Clip, Fold
-from dianet_ray.protocol.metrics import confusion, scores
-from dianet_ray.protocol.predictions import classify
+from dianet_ray.protocol.metrics import scores
+from dianet_ray.protocol.predictions import soft_score
 from dianet_ray.settings import Settings
 
 SHARES = (0.25, 0.5, 1.0)
@@ -78,9 +78,11 @@ class Matrix:
     def truth(self) -> np.ndarray:
         """How good every configuration is at the point that its LOSO score chooses, (K,)."""
         labels = np.array([clip.label for clip in self.clips])
-        predicted = classify(self.rungs[LOSO].probabilities)
-        uf1 = scores(confusion(labels, predicted, len(self.classes)))["uf1"]  # (K, P)
-        return np.take_along_axis(self.fresh, uf1.argmax(axis=1)[:, None], axis=1)[:, 0]
+        best = [
+            int(np.argmax([soft_score(labels, one, objective="uf1") for one in points]))
+            for points in self.rungs[LOSO].probabilities
+        ]
+        return self.fresh[np.arange(self.n_configs), best]
 
 
 def rung_name(groups: int | None, steps: float) -> str:

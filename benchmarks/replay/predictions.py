@@ -11,8 +11,8 @@ import numpy as np
 from benchmarks.replay.matrix import Matrix, rung_name
 from dianet_ray.protocol.comparison import Basis, Comparison
 from dianet_ray.protocol.ladder import Ladder
-from dianet_ray.protocol.metrics import confusion, scores
-from dianet_ray.protocol.predictions import classify
+from dianet_ray.protocol.metrics import scores
+from dianet_ray.protocol.predictions import classify, shares
 from dianet_ray.protocol.schedule import Key
 
 OBJECTIVE = "uf1"
@@ -53,19 +53,19 @@ class Recorded:
 
     @cached_property
     def prefix_scores(self) -> np.ndarray:
-        """The pooled objective of the first 1, 2, ... folds at the best point, (K, folds)."""
+        """The soft pooled objective of the first 1, 2, ... folds at its best, (K, folds)."""
         return self._prefix_scores("loso")
 
     @cached_property
     def scores(self) -> dict[str, np.ndarray]:
-        """The pooled objective of every recorded rung, by its name, (K,)."""
+        """The soft pooled objective of every recorded rung, by its name, (K,)."""
         return {name: self._prefix_scores(name)[:, -1] for name in self.matrix.rungs}
 
     def _prefix_scores(self, rung: str) -> np.ndarray:
-        recorded, n_classes = self.matrix.rungs[rung], len(self.matrix.classes)
-        predicted = classify(recorded.probabilities)
+        recorded, truth = self.matrix.rungs[rung], np.eye(len(self.matrix.classes), dtype=int)
+        parts = shares(recorded.probabilities)
         held = [list(fold.test_clips) for fold in recorded.folds]
-        counts = [confusion(self.labels[c], predicted[..., c], n_classes) for c in held]
+        counts = [np.einsum("nc,kpnd->kpcd", truth[self.labels[c]], parts[:, :, c]) for c in held]
         by_point = scores(np.cumsum(counts, axis=0))[OBJECTIVE]  # (folds, K, P)
         return np.asarray(by_point.max(axis=-1).T)
 
@@ -88,7 +88,6 @@ class Recorded:
             ladder,
             tuple(rung.folds for rung in recorded),
             tuple(self.matrix.clips),
-            n_classes=len(self.matrix.classes),
             objective=OBJECTIVE,
             seed=0,
         )

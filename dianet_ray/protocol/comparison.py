@@ -1,4 +1,7 @@
-"""Score and compare configurations inside a ladder, from their held-out predictions alone."""
+"""Score and compare configurations inside a ladder, from their held-out predictions alone.
+
+All scores here are soft: docs/decisions.md: Soft scores choose.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ import numpy as np
 from dianet_ray.protocol.folds import Clip, Fold
 from dianet_ray.protocol.ladder import Ladder
 from dianet_ray.protocol.metrics import scores
-from dianet_ray.protocol.predictions import classify, pooled_score
+from dianet_ray.protocol.predictions import shares, soft_score
 from dianet_ray.settings import derive_seed
 
 N_REPLICATES = 1000
@@ -48,9 +51,9 @@ class Comparing(Protocol):
 class Pair:
     """Predictions of a configuration (`mine`) and of its rival on the same N clips.
 
-    `mine`, `rival` and `labels` are (N,) classes, `subjects` (N,) integers from 0. `n_left`
-    subjects will still be tested in this rung. `lead` is the configuration's total score in the
-    rungs below, less the rival's.
+    `mine` and `rival` are (N, C) shares, `labels` (N,) classes, `subjects` (N,) integers from 0.
+    `n_left` subjects will still be tested in this rung. `lead` is the configuration's total score
+    in the rungs below, less the rival's.
     """
 
     mine: np.ndarray
@@ -71,13 +74,12 @@ class Basis:
     ladder: Ladder
     rungs: tuple[tuple[Fold, ...], ...]
     clips: tuple[Clip, ...]
-    n_classes: int
     objective: str
     seed: int
 
 
 class Comparison:
-    """Compares configurations by their pooled objective, each pair of predictions once."""
+    """Compares configurations by their soft pooled objective, each pair of predictions once."""
 
     def __init__(
         self,
@@ -118,10 +120,9 @@ class Comparison:
         # Arrays have no hash. The value holds them, so no other array can take their ids.
         key = ("score", rung, *map(id, found))
         if key not in self._memory:
-            value = pooled_score(
+            value = soft_score(
                 self._labels[self._clips(rung, len(found))],
                 np.concatenate(found),
-                n_classes=self._basis.n_classes,
                 objective=self._basis.objective,
             )
             self._memory[key] = value, found
@@ -141,7 +142,6 @@ class Comparison:
         if key not in self._memory:
             verdict = ends_behind(
                 self._pair(mine, other, self._clips(rung, n_folds), lead),
-                n_classes=basis.n_classes,
                 objective=basis.objective,
                 confidence=basis.ladder[rung].confidence,
                 seed=derive_seed(basis.seed, self._names(number), rung, n_folds),
@@ -163,8 +163,8 @@ class Comparison:
         # Numbered anew from 0, because replicates draw from the tested subjects alone.
         tested, subjects = np.unique(self._subjects[clips], return_inverse=True)
         return Pair(
-            mine=classify(np.concatenate(mine)),
-            rival=classify(np.concatenate(rival)),
+            mine=shares(np.concatenate(mine)),
+            rival=shares(np.concatenate(rival)),
             labels=self._labels[clips],
             subjects=subjects,
             n_left=int(self._subjects.max()) + 1 - len(tested),
@@ -181,9 +181,7 @@ class Comparison:
         return [clip for fold in folds for clip in fold.test_clips]
 
 
-def ends_behind(
-    pair: Pair, *, n_classes: int, objective: str, confidence: float, seed: int
-) -> bool:
+def ends_behind(pair: Pair, *, objective: str, confidence: float, seed: int) -> bool:
     """Say whether the first of a pair ends the rung behind in most replicates of a bootstrap.
 
     A replicate keeps the subjects that are tested and draws those that are not from them, with
@@ -196,7 +194,6 @@ def ends_behind(
 
     Args:
         pair: the configuration and its rival.
-        n_classes: the number of classes that count.
         objective: one of METRICS.
         confidence: the share of replicates that is enough, 0..1.
         seed: seeds the replicates.
@@ -205,7 +202,7 @@ def ends_behind(
     n_subjects = int(pair.subjects.max()) + 1
     if n_subjects < 2:
         return False
-    so_far = _ahead(pair, np.ones((1, len(pair.labels)), dtype=np.int64), n_classes, objective)
+    so_far = _ahead(pair, np.ones((1, len(pair.labels)), dtype=np.int64), objective)
     drawn = generator.multinomial(
         pair.n_left, np.full(n_subjects, 1 / n_subjects), size=N_REPLICATES
     )
@@ -216,7 +213,7 @@ def ends_behind(
     for first in range(0, N_REPLICATES, CHUNK):
         rows = drawn[first : first + CHUNK, pair.subjects]
         weights = 1 + rows * generator.poisson(1.0, size=rows.shape)
-        ahead = _ahead(pair, weights, n_classes, objective)
+        ahead = _ahead(pair, weights, objective)
         n_behind += int((so_far + spread[first : first + CHUNK] * (ahead - so_far) < 0).sum())
         most = n_behind + N_REPLICATES - first - len(rows)
         if n_behind / N_REPLICATES >= confidence or most / N_REPLICATES < confidence:
@@ -224,26 +221,22 @@ def ends_behind(
     return n_behind / N_REPLICATES >= confidence
 
 
-def _ahead(pair: Pair, weights: np.ndarray, n_classes: int, objective: str) -> np.ndarray:
+def _ahead(pair: Pair, weights: np.ndarray, objective: str) -> np.ndarray:
     """Return how far the first of a pair is ahead in each row of weights (B, N): (B,)."""
-    scored = scores(_confusions(pair, weights, n_classes), present_only=True)[objective]
+    scored = scores(_confusions(pair, weights), present_only=True)[objective]
     ahead: np.ndarray = scored[:, 0] + pair.lead - scored[:, 1]
     return ahead
 
 
-def _confusions(pair: Pair, weights: np.ndarray, n_classes: int) -> np.ndarray:
-    """Count weighted clips: (B, N) integers to (B, 2, C, C), for the first and its rival."""
-    n_cells = n_classes * n_classes
-    cells = np.concatenate(
-        [
-            pair.labels * n_classes + pair.mine,
-            pair.labels * n_classes + pair.rival + n_cells,
-        ]
-    )
-    # Sorted by cell, a cell is a stretch of clips. A matrix product would count as fast, but its
-    # threads get in the way of the trainings.
-    order = np.argsort(cells, kind="stable")
-    present, starts = np.unique(cells[order], return_index=True)
-    counts = np.zeros((len(weights), 2 * n_cells), dtype=np.int64)
-    counts[:, present] = np.add.reduceat(weights[:, order % len(pair.labels)], starts, axis=1)
-    return counts.reshape(-1, 2, n_classes, n_classes)
+def _confusions(pair: Pair, weights: np.ndarray) -> np.ndarray:
+    """Sum weighted shares: (B, N) integers to (B, 2, C, C), for the first and its rival."""
+    n_classes = pair.mine.shape[1]
+    # Sorted by label, a row of the matrix is a stretch of clips. A matrix product would count as
+    # fast, but its threads get in the way of the trainings.
+    order = np.argsort(pair.labels, kind="stable")
+    present, starts = np.unique(pair.labels[order], return_index=True)
+    both = np.stack([pair.mine, pair.rival], axis=1)[order]  # (N, 2, C)
+    counts = np.zeros((len(weights), 2, n_classes, n_classes), dtype=np.int64)
+    weighted = weights[:, order, None, None] * both
+    counts[:, :, present] = np.add.reduceat(weighted, starts, axis=1).swapaxes(1, 2)
+    return counts

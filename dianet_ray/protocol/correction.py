@@ -37,10 +37,10 @@ class Corrected(Record):
 class Choices:
     """The choice, repeated on subjects that are weighed at random: a coupled bootstrap.
 
-    Each replicate weighs the subjects anew, chooses the configuration with the best mean score
-    over all rungs (ties to the lower number), each rung read at the point that is best, and scores
-    it, in LOSO, by the mirrored weights. Let d be how much the weights raise a score, less what
-    they raise it by on average. The mirrored score is the score on all subjects less
+    Each replicate weighs the subjects anew, chooses the configuration with the best mean soft
+    score over all rungs (ties to the lower number), each rung read at the point that is best, and
+    scores it, in LOSO, by the mirrored weights. Let d be how much the weights raise a score, less
+    what they raise it by on average. The mirrored score is the score on all subjects less
     d N / (N - 1) / `WEIGHT_VARIANCE`. Its error is not correlated with what chose (Oliveira, Lei
     and Tibshirani 2021, Unbiased risk estimation in the normal means problem via coupled bootstrap
     techniques, https://arxiv.org/abs/2111.09447).
@@ -55,6 +55,7 @@ class Choices:
             (points, S, C, C) counts per subject. The last rung is LOSO. It has at least one
             configuration and two subjects.
         objective: the metric that chooses, one of METRICS.
+        soft: the same of shares, which choose; by default the counts choose as well.
         seed: the study seed.
         n: number of replicates.
     """
@@ -64,24 +65,32 @@ class Choices:
         rungs: Sequence[Mapping[int, np.ndarray]],
         objective: str,
         *,
+        soft: Sequence[Mapping[int, np.ndarray]] | None = None,
         seed: int,
         n: int = 1000,
     ) -> None:
+        soft = rungs if soft is None else soft
         n_subjects = next(iter(rungs[-1].values())).shape[1]
         generator = np.random.default_rng(derive_seed(seed, "corrected"))
         drawn = draw_subjects(generator, n_subjects, n)
         weights = 1 + np.sqrt(WEIGHT_VARIANCE) * (drawn - 1)
-        weighed = [_Weighed.of(found, weights, objective) for found in rungs]
+        weighed = [
+            _Weighed.of(found, shared, weights, objective)
+            for found, shared in zip(rungs, soft, strict=True)
+        ]
         means = list(accumulate(weighed, _Weighed.joined))
-        winners = means[-1].best(objective)
+        winners = means[-1].best()
         self._loso = weighed[-1]
-        self._counts, self._objective = rungs[-1], objective
-        self._champion = means[-1].champion(objective)
+        self._at_best = {
+            number: counts[_best_point(soft[-1][number], objective)]
+            for number, counts in rungs[-1].items()
+        }
+        self._champion = means[-1].champion()
         self._estimates = {}  # by metric
         for metric in METRICS:
             values = self._loso.at(winners, metric)
             for mean, above in pairwise(means):
-                values = values - _optimism(mean, above.numbers, self._loso, objective, metric)
+                values = values - _optimism(mean, above.numbers, self._loso, metric)
             self._estimates[metric] = float(values.mean())
 
     def score(self) -> dict[str, Corrected]:
@@ -112,9 +121,12 @@ class Choices:
 
     def _without_each(self, number: int) -> dict[str, np.ndarray]:
         """Score a configuration, at its best point, without each of S subjects: (S,) by metric."""
-        counts = self._counts[number]
-        best = counts[int(scores(counts.sum(axis=1))[self._objective].argmax())]
+        best = self._at_best[number]
         return scores(best.sum(axis=0) - best, present_only=True)
+
+
+def _best_point(soft: np.ndarray, objective: str) -> int:
+    return int(scores(soft.sum(axis=1))[objective].argmax())
 
 
 def _around(estimate: float, without_each: np.ndarray, *, least: float) -> Corrected:
@@ -132,39 +144,51 @@ def _around(estimate: float, without_each: np.ndarray, *, least: float) -> Corre
 
 @dataclass(frozen=True, slots=True)
 class _Weighed:
-    """Scores of K configurations, by metric, averaged over `n_rungs` rungs.
+    """Scores of K configurations, averaged over `n_rungs` rungs.
 
-    `whole` (K,): on all subjects. `tilted` (B, K): by the weights of each of B replicates.
-    `mirrored` (B, K): by the mirrored weights.
+    By metric, `whole` (K,): on all subjects. `tilted` (B, K): by the weights of each of B
+    replicates. `mirrored` (B, K): by the mirrored weights. What chooses is the soft objective,
+    `soft` (K,) and `tilted_soft` (B, K).
     """
 
     numbers: tuple[int, ...]
     whole: dict[str, np.ndarray]
     tilted: dict[str, np.ndarray]
     mirrored: dict[str, np.ndarray]
+    soft: np.ndarray
+    tilted_soft: np.ndarray
     n_rungs: int = 1
 
     @classmethod
-    def of(cls, found: Mapping[int, np.ndarray], weights: np.ndarray, objective: str) -> _Weighed:
-        """Score a rung's configurations, (P, S, C, C) counts each, by (B, S) weights.
+    def of(
+        cls,
+        found: Mapping[int, np.ndarray],
+        shared: Mapping[int, np.ndarray],
+        weights: np.ndarray,
+        objective: str,
+    ) -> _Weighed:
+        """Score a rung's configurations, (P, S, C, C) counts and shares each, by (B, S) weights.
 
         Each is read at its best point by the weights: the points are a choice as well.
         """
         n_subjects = weights.shape[1]
         everyone = np.ones((1, n_subjects))
         scale = n_subjects / (n_subjects - 1) / WEIGHT_VARIANCE
-        columns = []
-        for counts in found.values():
+        columns, soft = [], []
+        for number, counts in found.items():
             whole, tilted = (_weighted(counts, one) for one in (everyone, weights))
             mirrored = {m: whole[m] - scale * (of - of.mean(axis=0)) for m, of in tilted.items()}
-            best = tilted[objective].argmax(axis=1)
-            column = _at(whole, whole[objective].argmax(axis=1))
-            columns.append((column, _at(tilted, best), _at(mirrored, best)))
+            judged = [_weighted(shared[number], one)[objective] for one in (everyone, weights)]
+            on_all, best = (one.argmax(axis=1) for one in judged)
+            columns.append((_at(whole, on_all), _at(tilted, best), _at(mirrored, best)))
+            soft.append([one.max(axis=1) for one in judged])
         whole, tilted, mirrored = (
             {m: np.stack([one[m] for one in part], axis=1) for m in METRICS}
             for part in zip(*columns, strict=True)
         )
-        return cls(tuple(found), {m: whole[m][0] for m in METRICS}, tilted, mirrored)
+        of_all, tilted_soft = (np.stack(one, axis=1) for one in zip(*soft, strict=True))
+        whole = {m: whole[m][0] for m in METRICS}
+        return cls(tuple(found), whole, tilted, mirrored, of_all[0], tilted_soft)
 
     def places(self, numbers: Sequence[int]) -> list[int]:
         """Return the columns of some configurations."""
@@ -174,27 +198,33 @@ class _Weighed:
         """Average with the next rung, for the configurations that finished it."""
         places, n = self.places(above.numbers), self.n_rungs
 
-        def mean(
+        def mean(mine: np.ndarray, other: np.ndarray) -> np.ndarray:
+            joined: np.ndarray = (n * mine[..., places] + other) / (n + 1)
+            return joined
+
+        def means(
             mine: dict[str, np.ndarray], others: dict[str, np.ndarray]
         ) -> dict[str, np.ndarray]:
-            return {m: (n * mine[m][..., places] + others[m]) / (n + 1) for m in METRICS}
+            return {m: mean(mine[m], others[m]) for m in METRICS}
 
         return _Weighed(
             above.numbers,
-            mean(self.whole, above.whole),
-            mean(self.tilted, above.tilted),
-            mean(self.mirrored, above.mirrored),
+            means(self.whole, above.whole),
+            means(self.tilted, above.tilted),
+            means(self.mirrored, above.mirrored),
+            mean(self.soft, above.soft),
+            mean(self.tilted_soft, above.tilted_soft),
             n + 1,
         )
 
-    def champion(self, objective: str) -> int:
+    def champion(self) -> int:
         """Return the number of the best configuration on all subjects."""
-        return self.numbers[int(self.whole[objective].argmax())]
+        return self.numbers[int(self.soft.argmax())]
 
-    def best(self, objective: str, among: Sequence[int] | None = None) -> np.ndarray:
+    def best(self, among: Sequence[int] | None = None) -> np.ndarray:
         """Return each replicate's best configuration: (B,) columns."""
         places = np.array(self.places(self.numbers if among is None else among))
-        return np.asarray(places[np.argmax(self.tilted[objective][:, places], axis=1)])
+        return np.asarray(places[np.argmax(self.tilted_soft[:, places], axis=1)])
 
     def at(self, places: np.ndarray, metric: str) -> np.ndarray:
         """Return mirrored scores, for one column per replicate: (B,)."""
@@ -215,9 +245,7 @@ def _at(scored: Mapping[str, np.ndarray], points: np.ndarray) -> dict[str, np.nd
     return {metric: values[np.arange(len(points)), points] for metric, values in scored.items()}
 
 
-def _optimism(
-    mean: _Weighed, promoted: Sequence[int], loso: _Weighed, objective: str, metric: str
-) -> np.ndarray:
+def _optimism(mean: _Weighed, promoted: Sequence[int], loso: _Weighed, metric: str) -> np.ndarray:
     """Estimate the optimism that promotion past a rung adds to mirrored LOSO scores: (B,).
 
     In the rung's own scores it is seen directly: a replicate's best promoted configuration has a
@@ -230,8 +258,8 @@ def _optimism(
     (Lavenberg and Welch 1981, https://doi.org/10.1287/mnsc.27.3.322).
     docs/decisions.md: Correction under the ladder.
     """
-    best_promoted = mean.at(mean.best(objective, promoted), metric)
-    best_of_all = mean.at(mean.best(objective), metric)
+    best_promoted = mean.at(mean.best(promoted), metric)
+    best_of_all = mean.at(mean.best(), metric)
     moved = mean.tilted[metric] - mean.whole[metric]
     common = moved.mean(axis=1, keepdims=True)
     own = moved[:, mean.places(loso.numbers)] - common

@@ -32,6 +32,22 @@ def confusion(labels: np.ndarray, predictions: np.ndarray, n_classes: int) -> np
     return counts.reshape(*lead, n_classes, n_classes)
 
 
+def soft_confusion(labels: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """Sum the shares of predicted classes (columns) by true class (rows).
+
+    Args:
+        labels: true classes, (N,) integers.
+        shares: (N, C) integers.
+
+    Returns:
+        (C, C) int64.
+    """
+    n_classes = shares.shape[-1]
+    counts = np.zeros((n_classes, n_classes), dtype=np.int64)
+    np.add.at(counts, labels, shares)
+    return counts
+
+
 def scores(confusions: np.ndarray, *, present_only: bool = False) -> dict[str, np.ndarray]:
     """Score confusion matrices.
 
@@ -40,7 +56,7 @@ def scores(confusions: np.ndarray, *, present_only: bool = False) -> dict[str, n
     2019, https://doi.org/10.1109/FG.2019.8756611. A class without clips and predictions scores 0.
 
     Args:
-        confusions: (..., C, C) counts or weighted counts, rows are true classes.
+        confusions: (..., C, C) counts, weighted or shared, rows are true classes.
         present_only: average over the classes that have clips, not over all: for bootstrap
             replicates, which may miss a rare class by chance.
 

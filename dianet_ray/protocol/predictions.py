@@ -13,9 +13,13 @@ import numpy as np
 
 from dianet_ray.artefacts import METRICS, Record
 from dianet_ray.protocol.folds import Clip, Fold
-from dianet_ray.protocol.metrics import confusion, scores
+from dianet_ray.protocol.metrics import confusion, scores, soft_confusion
 from dianet_ray.settings import derive_seed
 
+PARTS = 10**6
+"""A prediction is shared among the classes in whole parts, so that sums know no order."""
+SHARPNESS = 2
+"""Shares are the probabilities to this power. docs/decisions.md: Soft scores choose"""
 N_PERMUTATIONS = 1000
 COVERAGE = (0.025, 0.975)
 """Quantiles of a 95 % interval."""
@@ -42,19 +46,30 @@ def classify(probabilities: np.ndarray) -> np.ndarray:
     return np.asarray(probabilities.argmax(axis=-1), dtype=np.int64)
 
 
-def pooled_score(
-    labels: np.ndarray, probabilities: np.ndarray, *, n_classes: int, objective: str
-) -> float:
-    """Score pooled held-out probabilities, averaging over all classes: 0..1.
+def shares(probabilities: np.ndarray) -> np.ndarray:
+    """Share each prediction among the classes: (..., C) floats to (..., C) int64, of `PARTS`.
+
+    >>> shares(np.array([0.8, 0.4, 0.0])).tolist()
+    [800000, 200000, 0]
+    """
+    sharp = np.asarray(probabilities, dtype=np.float64) ** SHARPNESS
+    whole: np.ndarray = sharp.sum(axis=-1, keepdims=True)
+    return np.asarray(np.rint(PARTS * sharp / whole), dtype=np.int64)
+
+
+def soft_score(labels: np.ndarray, probabilities: np.ndarray, *, objective: str) -> float:
+    """Score pooled held-out probabilities by the shares of their predictions: 0..1.
+
+    Near a boundary between classes a small change of a network moves a whole prediction, but only
+    little of its shares. So a soft score owes less to luck than the metric itself, and is what
+    chooses.
 
     Args:
         labels: true classes, (N,) integers.
-        probabilities: (N, n_classes), rows in the order of `labels`.
-        n_classes: the number of classes that count.
+        probabilities: (N, C), rows in the order of `labels`; all C classes count.
         objective: one of METRICS.
     """
-    counts = confusion(labels, classify(probabilities), n_classes)
-    return float(scores(counts)[objective])
+    return float(scores(soft_confusion(labels, shares(probabilities)))[objective])
 
 
 def subject_confusions(
@@ -62,15 +77,21 @@ def subject_confusions(
 ) -> tuple[tuple[str, ...], np.ndarray]:
     """Count each subject's clips by true class (rows) and predicted class.
 
+    Args:
+        clips: N of them.
+        predicted: classes, (N,) integers, or the shares of each class, (N, n_classes) integers.
+        n_classes: the number of classes that count.
+
     Returns:
         The subjects in sorted order, and (subjects, n_classes, n_classes) int64.
     """
-    subjects = tuple(sorted({clip.subject for clip in clips}))
-    place = {subject: index for index, subject in enumerate(subjects)}
+    subjects, place = np.unique([clip.subject for clip in clips], return_inverse=True)
+    labels = np.array([clip.label for clip in clips])
+    if predicted.ndim == 1:
+        predicted = np.eye(n_classes, dtype=np.int64)[predicted]
     counts = np.zeros((len(subjects), n_classes, n_classes), dtype=np.int64)
-    for clip, label in zip(clips, predicted, strict=True):
-        counts[place[clip.subject], clip.label, label] += 1
-    return subjects, counts
+    np.add.at(counts, (place, labels), predicted)
+    return tuple(subjects.tolist()), counts
 
 
 def interval(confusions: np.ndarray, seed: int, *, n: int = 2000) -> dict[str, Interval]:

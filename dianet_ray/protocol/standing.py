@@ -15,7 +15,7 @@ from dianet_ray.artefacts import Record
 from dianet_ray.protocol.comparison import Basis, Comparison, Memory
 from dianet_ray.protocol.decisions import Decisions, Entry
 from dianet_ray.protocol.metrics import scores
-from dianet_ray.protocol.predictions import classify, interval, subject_confusions
+from dianet_ray.protocol.predictions import classify, interval, shares, subject_confusions
 from dianet_ray.protocol.results import Training
 from dianet_ray.protocol.study import Configuration, State, Study
 
@@ -76,7 +76,7 @@ class Standing:
         return [self.study.configurations[number] for number in numbers]
 
     def totals(self) -> dict[int, float]:
-        """Return each complete configuration's sum of the objective over its rungs, by number."""
+        """Return each complete configuration's sum of soft scores over its rungs, by number."""
         complete = self.decisions.complete()
         return {entry.number: self.decisions.total(entry.number, entry.rung) for entry in complete}
 
@@ -91,9 +91,9 @@ class Standing:
         return next((c for c in self.complete()[:1] if (c.settings,) == named), None)
 
     def best_steps(self, number: int, rung: int | None = None) -> int:
-        """Return the point at which a configuration scored best in a finished rung, in steps.
+        """Return the point at which a configuration did best in a finished rung, in steps.
 
-        It is chosen by the pooled score, the same for all folds: no fold chooses for itself.
+        It is chosen by the pooled soft score, the same for all folds: no fold chooses for itself.
         """
         rung = self.study.loso_rung if rung is None else rung
         return self.study.points(number, rung)[self.decisions.best_point(number, rung)]
@@ -120,6 +120,12 @@ class Standing:
         study = self.study
         pooled = study.pooled(number, rung, steps or self.best_steps(number, rung))
         return subject_confusions(study.clips, classify(pooled), len(study.classes))[1]
+
+    def shared(self, number: int, rung: int, steps: int) -> np.ndarray:
+        """Sum the shares of held-out predictions, as `confusions` counts predictions."""
+        study = self.study
+        pooled = study.pooled(number, rung, steps)
+        return subject_confusions(study.clips, shares(pooled), len(study.classes))[1]
 
     def is_surplus(self, training: Training) -> bool:
         """Say whether a training is surplus: no decision, score or report reads it."""
@@ -180,7 +186,6 @@ def comparison_of(
         study.ladder,
         study.rungs,
         study.clips,
-        n_classes=len(study.classes),
         objective=study.objective,
         seed=study.identity.seed,
     )

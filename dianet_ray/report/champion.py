@@ -32,12 +32,13 @@ from dianet_ray.report.settings_effect import at_bounds
 class Counted:
     """A configuration's predictions in a rung that it finished, counted.
 
-    `counts` are (points, S, C, C) by true and predicted class, `steps` those of the points, and
-    `best` is the place of the point that scores best.
+    `counts` are (points, S, C, C) by true and predicted class, `soft` the same of shares, `steps`
+    those of the points, and `best` is the place of the point that scores best by shares.
     """
 
     steps: tuple[int, ...]
     counts: np.ndarray
+    soft: np.ndarray
     best: int
 
     @property
@@ -45,6 +46,10 @@ class Counted:
         """The counts at the best point, (S, C, C)."""
         found: np.ndarray = self.counts[self.best]
         return found
+
+    def soft_score(self, objective: str) -> float:
+        """Score the shares at the best point: what ranks configurations."""
+        return float(scores(self.soft[self.best].sum(axis=0))[objective])
 
 
 Counts = dict[int, Counted]
@@ -63,8 +68,9 @@ def choices(study: Study, counts: Sequence[Counts]) -> Choices | None:
     if sum(len(counted.steps) for counted in counts[0].values()) < 2:
         return None
     rungs = [{number: one.counts for number, one in found.items()} for found in counts]
+    soft = [{number: one.soft for number, one in found.items()} for found in counts]
     # docs/decisions.md: Correction under the ladder
-    return Choices(rungs, study.objective, seed=study.identity.seed)
+    return Choices(rungs, study.objective, soft=soft, seed=study.identity.seed)
 
 
 def defaults(

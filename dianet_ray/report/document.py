@@ -89,8 +89,12 @@ def _finished(standing: Standing, rung: int) -> Counts:
 
 def _counted(standing: Standing, number: int, rung: int) -> Counted:
     points = standing.study.points(number, rung)
-    counts = [standing.confusions(number, rung, steps=steps) for steps in points]
-    return Counted(points, np.stack(counts), points.index(standing.best_steps(number, rung)))
+    return Counted(
+        points,
+        np.stack([standing.confusions(number, rung, steps=steps) for steps in points]),
+        np.stack([standing.shared(number, rung, steps) for steps in points]),
+        points.index(standing.best_steps(number, rung)),
+    )
 
 
 def _chance(standing: Standing, winner: Configuration | None) -> dict[str, Chance]:
@@ -137,6 +141,7 @@ def _configuration(
             state=entry.state,
             n_trainings=len(study.of(number, entry.rung)),
             scores=_scores(counts[entry.rung].get(number)),
+            soft=_soft(counts[entry.rung].get(number), study.objective),
             steps=_steps(counts[entry.rung].get(number)),
         )
         for entry in standing.entries(number)
@@ -152,6 +157,10 @@ def _configuration(
 
 def _scores(counted: Counted | None) -> Scores | None:
     return None if counted is None else scores_of(counted.at_best.sum(axis=0))
+
+
+def _soft(counted: Counted | None, objective: str) -> float | None:
+    return None if counted is None else counted.soft_score(objective)
 
 
 def _steps(counted: Counted | None) -> int | None:

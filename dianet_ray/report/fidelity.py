@@ -16,7 +16,7 @@ from dianet_ray.protocol.comparison import Comparison
 from dianet_ray.protocol.decisions import Entry
 from dianet_ray.protocol.standing import Standing, comparison_of
 from dianet_ray.protocol.study import Configuration, Study
-from dianet_ray.report.champion import Counts, scores_of
+from dianet_ray.report.champion import Counts
 from dianet_ray.report.records import Fidelity
 from dianet_ray.report.savings import partition
 
@@ -34,10 +34,7 @@ def fidelity(
         entries = [entry for entry in standing.decisions.entries(place) if entry.is_in]
         rungs = counts[place], counts[study.loso_rung]
         both = sorted(rungs[0].keys() & rungs[1].keys())
-        ranks = [
-            [scores_of(rung[number].at_best.sum(axis=0)).of(study.objective) for number in both]
-            for rung in rungs
-        ]
+        ranks = [[rung[number].soft_score(study.objective) for number in both] for rung in rungs]
         found.append(
             Fidelity(
                 partition=partition(study.ladder[place]),

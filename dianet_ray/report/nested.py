@@ -14,8 +14,8 @@ import numpy as np
 from dianet_ray.artefacts import METRICS
 from dianet_ray.protocol import predictions
 from dianet_ray.protocol.folds import nested_costs, pair_rung
-from dianet_ray.protocol.metrics import confusion, scores
-from dianet_ray.protocol.predictions import classify
+from dianet_ray.protocol.metrics import confusion, scores, soft_confusion
+from dianet_ray.protocol.predictions import classify, shares
 from dianet_ray.protocol.standing import Standing
 from dianet_ray.protocol.study import Study
 from dianet_ray.report.records import Chosen, Nested
@@ -33,9 +33,9 @@ class _Candidate:
 def nested(standing: Standing) -> Nested | None:
     """Score a nested study; None unless a configuration has all its trainings.
 
-    For each subject the configuration and point with the best pooled objective on the others is
-    chosen, ties to the lower number and the earlier point. It is tested by the LOSO training that
-    held the subject out.
+    For each subject the configuration and point with the best soft score on the others is chosen,
+    ties to the lower number and the earlier point. It is tested by the LOSO training that held the
+    subject out.
     """
     study = standing.study
     if study.identity.protocol != "nested":
@@ -50,7 +50,8 @@ def nested(standing: Standing) -> Nested | None:
         one = candidates[place]
         chosen[fold.test_subjects[0]] = Chosen(one.number, one.steps)
         tested = study.trainings[one.number, study.loso_rung, fold.index].at(one.steps)
-        counts.append(_confusion(study, fold.test_clips, tested.probabilities))
+        predicted = classify(tested.probabilities)
+        counts.append(confusion(_labels(study, fold.test_clips), predicted, len(study.classes)))
     by_subject = np.stack(counts)
     found = scores(by_subject.sum(axis=0))
     trainings, textbook = nested_costs(len(numbers), len(study.folds))
@@ -83,17 +84,16 @@ def _candidates(study: Study, number: int) -> list[_Candidate]:
             pair = pairs[training.fold]
             one, other = (fold_of[subject] for subject in pair.test_subjects)
             n_first, shown = len(study.folds[one].test_clips), training.points[place]
-            others[other] += _confusion(
-                study, pair.test_clips[:n_first], shown.probabilities[:n_first]
+            parts = shares(shown.probabilities)
+            others[other] += soft_confusion(
+                _labels(study, pair.test_clips[:n_first]), parts[:n_first]
             )
-            others[one] += _confusion(
-                study, pair.test_clips[n_first:], shown.probabilities[n_first:]
+            others[one] += soft_confusion(
+                _labels(study, pair.test_clips[n_first:]), parts[n_first:]
             )
         found.append(_Candidate(number, point.steps, scores(others)[study.objective]))
     return found
 
 
-def _confusion(study: Study, clips: tuple[int, ...], probabilities: np.ndarray) -> np.ndarray:
-    """Count the predictions of some clips, (C, C)."""
-    labels = np.array([study.clips[index].label for index in clips])
-    return confusion(labels, classify(probabilities), len(study.classes))
+def _labels(study: Study, clips: tuple[int, ...]) -> np.ndarray:
+    return np.array([study.clips[index].label for index in clips])

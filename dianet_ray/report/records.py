@@ -350,13 +350,15 @@ class SearchPoint(Record):
 class RungResult(Record):
     """A configuration in one rung.
 
-    `scores`, and the `steps` of the point at which they are, are None unless it finished the rung.
+    `scores`, the `soft` objective, which ranks configurations, and the `steps` of the point at
+    which they are, are None unless it finished the rung.
     """
 
     partition: str
     state: RungState
     n_trainings: int
     scores: Scores | None
+    soft: float | None
     steps: int | None
 
 
@@ -375,9 +377,10 @@ class ConfigurationResult(Record):
         """The scores in the highest rung that it finished; it finished one at least."""
         return next(rung.scores for rung in reversed(self.rungs) if rung.scores is not None)
 
-    def total(self, metric: str) -> float:
-        """Sum a metric over the rungs that it finished."""
-        return sum(rung.scores.of(metric) for rung in self.rungs if rung.scores is not None)
+    @property
+    def total(self) -> float:
+        """The sum of the soft objective over the rungs that it finished."""
+        return sum(rung.soft for rung in self.rungs if rung.soft is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -455,4 +458,4 @@ class Report(Record):
     def ranking(self) -> list[ConfigurationResult]:
         """The complete configurations by the rule that chooses the champion, best first."""
         complete = [config for config in self.configs if config.state == "complete"]
-        return sorted(complete, key=lambda c: (-c.total(self.objective), c.number))
+        return sorted(complete, key=lambda c: (-c.total, c.number))

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+from scipy.special import softmax
 
 from dianet_ray.protocol.comparison import Basis, Comparison
 from dianet_ray.protocol.ladder import Rung
-from dianet_ray.protocol.predictions import pooled_score
+from dianet_ray.protocol.predictions import soft_score
 from tests.support.studies import CLASSES, make_clips
 
 LADDER = (Rung(3, keep=0.5, drop="bootstrap"), Rung())
@@ -21,7 +22,8 @@ class Case:
         rng = np.random.default_rng(1)
         noise = rng.normal(size=(3, 2, len(self.clips), len(CLASSES)))
         truth = np.eye(len(CLASSES))[self.labels]
-        self.predictions = noise + np.array([6.0, 1.0, 0.0])[:, None, None, None] * truth
+        logits = noise + np.array([6.0, 1.0, 0.0])[:, None, None, None] * truth
+        self.predictions = softmax(logits, axis=-1)
         self.found = {
             (n, r, f.index): self.predictions[n, r][list(f.test_clips)]
             for n in range(3)
@@ -29,7 +31,7 @@ class Case:
             for f in self.rungs[r]
         }
         self.n_asked = 0
-        self.basis = Basis(ladder, tuple(self.rungs), self.clips, len(CLASSES), "uf1", seed)
+        self.basis = Basis(ladder, tuple(self.rungs), self.clips, "uf1", seed)
         self.comparison = Comparison(
             self.basis, predictions=lambda *key: (self.found[key],), names=str, memory=memory
         )
@@ -40,11 +42,8 @@ def test_a_score_pools_the_first_folds_in_their_order():
     for rung, folds in enumerate(case.rungs):
         for n in range(1, len(folds) + 1):
             clips = [clip for fold in folds[:n] for clip in fold.test_clips]
-            expected = pooled_score(
-                case.labels[clips],
-                case.predictions[1, rung][clips],
-                n_classes=len(CLASSES),
-                objective="uf1",
+            expected = soft_score(
+                case.labels[clips], case.predictions[1, rung][clips], objective="uf1"
             )
             assert case.comparison.score(1, rung, n) == expected
 
@@ -53,7 +52,7 @@ def test_a_configuration_is_read_at_the_point_that_is_best_over_all_folds():
     """No fold chooses a point for itself: on the first one another point is best."""
     case = Case()
     points = {
-        (n, r, f): (found if f == 0 else -found, found, -found)
+        (n, r, f): (found if f == 0 else 1 - found, found, 1 - found)
         for (n, r, f), found in case.found.items()
     }
     comparison = Comparison(case.basis, predictions=lambda *key: points[key], names=str)

@@ -5,7 +5,8 @@ from dianet_ray.artefacts import METRICS
 from dianet_ray.protocol.correction import Choices, Corrected
 from dianet_ray.protocol.metrics import scores
 from dianet_ray.protocol.predictions import classify, subject_confusions
-from tests.support.studies import make_study
+from dianet_ray.protocol.standing import standing_of
+from tests.support.studies import laddered, make_study
 
 COUNTS = np.array([99, 63, 32, 27, 25])
 SHARES = COUNTS / COUNTS.sum()
@@ -207,3 +208,41 @@ def test_the_order_of_the_subjects_changes_no_more_than_another_seed_does():
     assert again.estimate == pytest.approx(found.estimate, abs=0.01)
     # Which subject is left out first changes nothing, but for rounding.
     assert np.diff(again.ci95) == pytest.approx(np.diff(found.ci95), abs=1e-9)
+
+
+def test_shares_choose_and_counts_are_scored():
+    counts = casme2_like(np.random.default_rng(0), accuracies=np.linspace(0.2, 0.6, N_CONFIGS))
+    best = int(scores(counts.sum(axis=1))["uf1"].argmax())
+    other = (best + 1) % N_CONFIGS
+    swapped = counts.copy()
+    swapped[[best, other]] = swapped[[other, best]]
+    nothing = dict.fromkeys(METRICS, Corrected(0.0, (0.0, 0.0)))
+    for soft, champion in ((counts, best), (swapped, other)):
+        found = Choices(alone(counts), "uf1", soft=alone(soft), seed=0, n=200)
+        # Nothing is gained by the choice over what was chosen.
+        assert found.gain(champion) == nothing
+        assert found.gain(best + other - champion) != nothing
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("make", [make_study, laddered])
+def test_the_choice_that_is_repeated_is_that_of_the_champion(make, seed):
+    study = make(seed=seed)
+    standing = standing_of(study)
+    rungs = [
+        {
+            entry.number: (
+                standing.confusions(entry.number, rung)[None],
+                standing.shared(entry.number, rung, standing.best_steps(entry.number, rung))[None],
+            )
+            for entry in standing.decisions.complete(rung)
+        }
+        for rung in range(len(study.rungs))
+    ]
+    counts, soft = ([{k: v[place] for k, v in one.items()} for one in rungs] for place in (0, 1))
+    found = Choices(counts, study.objective, soft=soft, seed=seed, n=50)
+    nothing = dict.fromkeys(METRICS, Corrected(0.0, (0.0, 0.0)))
+    gains = {number: found.gain(number) == nothing for number in counts[-1]}
+    assert [number for number, is_nothing in gains.items() if is_nothing] == [
+        standing.champion().number
+    ]

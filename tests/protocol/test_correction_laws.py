@@ -52,7 +52,9 @@ def predict(rng, clips, accuracies, n_rungs):
 def search(rng, ladder, accuracies, objective, seed):
     """Search with the real decisions; return what finished each rung, and the champion."""
     clips = tuple(casme2_like(rng))
-    predicted = tuple(predict(rng, clips, accuracies, len(ladder)))
+    predicted = tuple(
+        honesty.certain(one, 5) for one in predict(rng, clips, accuracies, len(ladder))
+    )
     rungs = tuple(rung.folds(clips, "abcde", seed) for rung in ladder)
     people = honesty.People(clips, 5, rungs, predicted, truth={})
     return honesty.search(people, ladder, objective, seed)
@@ -72,7 +74,7 @@ class Errors:
         for seed in range(n):
             rng = np.random.default_rng(seed)
             accuracies = accuracies_of(rng)
-            finished, champion = search(rng, ladder, accuracies, objective, seed)
+            finished, _, champion = search(rng, ladder, accuracies, objective, seed)
             truth = true_score(accuracies[champion], objective)
             score = scores(finished[-1][champion].sum(axis=(0, 1)))[objective]
             alone, found = (

@@ -22,12 +22,22 @@ def pair(seed, mine, rival, n=80, n_subjects=9, n_left=17, lead=0.0):
     def predict(skill):
         return np.where(rng.random(n) < skill, labels, rng.integers(0, N_CLASSES, n))
 
-    return Pair(predict(mine), predict(rival), labels, np.arange(n) % n_subjects, n_left, lead)
+    mine, rival = certain(predict(mine)), certain(predict(rival))
+    return Pair(mine, rival, labels, np.arange(n) % n_subjects, n_left, lead)
+
+
+def certain(predicted):
+    """Give every clip whole to its predicted class."""
+    return np.eye(N_CLASSES, dtype=np.int64)[predicted]
+
+
+def accuracy(shares, labels):
+    return shares[np.arange(len(labels)), labels].mean()
 
 
 def ask(found, objective="uf1", seed=0, confidence=0.95):
     asked = {"objective": objective, "confidence": confidence, "seed": seed}
-    return ends_behind(found, n_classes=N_CLASSES, **asked)
+    return ends_behind(found, **asked)
 
 
 @pytest.mark.parametrize("confidence", [0.5, 0.9, 0.995])
@@ -64,7 +74,7 @@ def test_those_that_would_have_ended_ahead_are_dropped_as_rarely_as_the_confiden
         whole = pair(seed, 0.6, 0.6, n=240, n_subjects=27)
         first = whole.subjects < 9
         known = (a[first] for a in (whole.mine, whole.rival, whole.labels, whole.subjects))
-        mine, rival = ((a == whole.labels).mean() for a in (whole.mine, whole.rival))
+        mine, rival = (accuracy(a, whole.labels) for a in (whole.mine, whole.rival))
         is_dropped = ask(Pair(*known, n_left=18), objective="accuracy", confidence=confidence)
         n_asked, n_dropped = n_asked + 1, n_dropped + is_dropped
         n_wrong += is_dropped and mine > rival
@@ -76,7 +86,7 @@ def test_what_is_finished_is_certain():
     """With nobody left to test, the side that is behind ends behind, however narrowly."""
     for seed in range(20):
         found = pair(seed, 0.5, 0.5, n_left=0)
-        mine, rival = ((a == found.labels).mean() for a in (found.mine, found.rival))
+        mine, rival = (accuracy(a, found.labels) for a in (found.mine, found.rival))
         for confidence in (0.8, 0.99):
             is_dropped = ask(found, objective="accuracy", confidence=confidence)
             assert is_dropped == (mine < rival)
@@ -105,8 +115,9 @@ def test_the_noise_within_subjects_counts():
     """One subject alone has no spread over subjects: the clips must carry the doubt."""
     labels = np.arange(12) % N_CLASSES
     wrong = (labels + 1) % N_CLASSES
-    rival = np.where(np.arange(12) < 7, labels, wrong)
-    mine = np.where((np.arange(12) >= 3) & (np.arange(12) < 9), labels, wrong)  # 2 won, 3 lost
+    rival = certain(np.where(np.arange(12) < 7, labels, wrong))
+    right = (np.arange(12) >= 3) & (np.arange(12) < 9)  # 2 won, 3 lost
+    mine = certain(np.where(right, labels, wrong))
     found = Pair(mine, rival, labels, np.zeros(12, dtype=int), n_left=2)
     assert not ask(found, objective="accuracy")
 
@@ -121,7 +132,7 @@ def test_few_subjects_who_differ_much_drop_nobody_wrongly():
             labels = rng.integers(0, N_CLASSES, len(subjects))
             skills = rng.random((2, 26))[:, subjects]
             right = rng.random(skills.shape) < skills
-            mine, rival = np.where(right, labels, (labels + 1) % N_CLASSES)
+            mine, rival = certain(np.where(right, labels, (labels + 1) % N_CLASSES))
             first = subjects < n_tested
             known = (a[first] for a in (mine, rival, labels, subjects))
             is_dropped = ask(Pair(*known, n_left=26 - n_tested), "accuracy", confidence=0.995)
@@ -129,3 +140,14 @@ def test_few_subjects_who_differ_much_drop_nobody_wrongly():
             n_wrong += is_dropped and right[0].mean() > right[1].mean()
     assert n_dropped > 0
     assert n_wrong <= 1
+
+
+def test_confidence_decides_between_configurations_that_predict_the_same_classes():
+    """Both are right about the same clips; one of them is surer of these."""
+    for seed in range(5):
+        found = pair(seed, 0.6, 0.6)
+        right = found.mine[np.arange(80), found.labels] == 1
+        unsure = 4 * found.mine + 2
+        sure = np.where(right[:, None], 8 * found.mine, unsure)
+        assert ask(replace(found, mine=unsure, rival=sure))
+        assert not ask(replace(found, mine=sure, rival=unsure))

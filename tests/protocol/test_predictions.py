@@ -2,16 +2,20 @@ import dataclasses
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dianet_ray.artefacts import METRICS
 from dianet_ray.protocol.folds import Fold
 from dianet_ray.protocol.metrics import confusion, scores
 from dianet_ray.protocol.predictions import (
+    PARTS,
     chance,
     classify,
     interval,
     majority_predictions,
-    pooled_score,
+    shares,
+    soft_score,
     subject_confusions,
 )
 from tests.support.studies import make_study
@@ -22,12 +26,38 @@ def test_ties_between_classes_go_to_the_lower_index():
 
 
 @pytest.mark.parametrize("objective", METRICS)
-def test_a_pooled_score_is_the_score_of_all_predictions_together(objective):
+def test_certain_predictions_have_the_soft_score_of_their_classes(objective):
     study = make_study()
-    labels, probabilities = study.labels(), study.pooled(1)
-    counts = confusion(labels, probabilities.argmax(1), 3)
-    found = pooled_score(labels, probabilities, n_classes=3, objective=objective)
-    assert found == float(scores(counts)[objective])
+    labels, predicted = study.labels(), classify(study.pooled(1))
+    found = soft_score(labels, np.eye(3)[predicted], objective=objective)
+    assert found == float(scores(confusion(labels, predicted, 3))[objective])
+
+
+@pytest.mark.parametrize("objective", METRICS)
+@given(st.data())
+def test_a_soft_score_knows_no_order_of_clips_and_no_names_of_classes(objective, data):
+    study = make_study(n_subjects=4)
+    labels, probabilities = study.labels(), study.pooled(0)
+    found = soft_score(labels, probabilities, objective=objective)
+    order = data.draw(st.permutations(range(len(labels))))
+    assert soft_score(labels[order], probabilities[order], objective=objective) == found
+    name = np.array(data.draw(st.permutations(range(3))))
+    renamed = probabilities[:, np.argsort(name)]
+    assert soft_score(name[labels], renamed, objective=objective) == pytest.approx(
+        found, abs=1e-12
+    )
+
+
+def test_a_prediction_counts_more_the_surer_it_is_of_the_true_class():
+    sure = np.linspace(0.05, 0.95, 19)
+    probabilities = np.stack([sure, 1 - sure], axis=1)
+    of_true = shares(probabilities)[:, 0]
+    assert (np.diff(of_true) > 0).all()
+    # The classes that a network hesitates between share a prediction, and it is lost to none.
+    assert (np.abs(shares(probabilities).sum(axis=1) - PARTS) <= 1).all()
+    found = [soft_score(np.array([0]), row[None], objective="accuracy") for row in probabilities]
+    assert found == sorted(found)
+    assert len(set(found)) == len(found)
 
 
 def test_subjects_are_counted_apart_and_add_up():

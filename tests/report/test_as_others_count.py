@@ -26,7 +26,7 @@ def counted(seed=0, n_points=4, n_subjects=12, n_classes=3):
             labels[subject, label] + 1, np.full(n_classes, 1 / n_classes)
         )
     best = scores(counts.sum(axis=1))["uf1"].argmax()
-    return Counted(tuple(range(1, n_points + 1)), counts, int(best))
+    return Counted(tuple(range(1, n_points + 1)), counts, counts, int(best))
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -43,7 +43,7 @@ def test_what_lets_subjects_choose_their_point_flatters(seed):
 
 def test_one_subject_is_scored_over_the_classes_that_it_has():
     counts = np.array([[[[3, 1], [0, 0]], [[0, 0], [0, 2]]]])
-    found = as_others_count(Counted((10,), counts, 0))[MEAN]
+    found = as_others_count(Counted((10,), counts, counts, 0))[MEAN]
     assert found.accuracy == pytest.approx((0.75 + 1) / 2)
     assert found.uar == pytest.approx((0.75 + 1) / 2)
     assert found.uf1 == pytest.approx((2 * 3 / 7 + 1) / 2)

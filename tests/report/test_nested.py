@@ -9,6 +9,7 @@ import pytest
 from dianet_ray.artefacts import METRICS
 from dianet_ray.protocol.folds import loso, nested_costs, pair_rung, pairs
 from dianet_ray.protocol.metrics import confusion, scores
+from dianet_ray.protocol.predictions import shares
 from dianet_ray.protocol.standing import standing_of
 from dianet_ray.report import verdicts
 from dianet_ray.report.nested import nested
@@ -50,7 +51,7 @@ def by_hand(study):
         ranked = []
         for number in range(N_CONFIGS):
             for place in range(2):
-                counts = 0
+                counts = np.zeros((3, 3), dtype=np.int64)
                 for inner in subjects:
                     if inner == outer:
                         continue
@@ -62,9 +63,8 @@ def by_hand(study):
                     ]
                     held = [fold.test_clips[row] for row in rows]
                     point = training.points[place]
-                    counts = counts + confusion(
-                        labels[held], point.probabilities[rows].argmax(axis=1), 3
-                    )
+                    for clip, row in zip(held, rows, strict=True):
+                        counts[labels[clip]] += shares(point.probabilities[row])
                 ranked.append((-float(scores(counts)["uf1"]), number, point.steps))
         _, number, steps = min(ranked)
         chosen[outer] = number, steps

@@ -69,7 +69,7 @@ def test_the_json_has_the_keys_that_scripts_rely_on():
         *("confusion", "recall", "per_class", "calibration", "per_subject", "parts"),
     }
     assert set(report["configs"][0]) == {"number", "config_id", "settings", "rungs", "state"}
-    rung = {"partition", "state", "n_trainings", "scores", "steps"}
+    rung = {"partition", "state", "n_trainings", "scores", "soft", "steps"}
     assert set(report["configs"][0]["rungs"][0]) == rung
     for metric in METRICS:
         assert set(report["chance"][metric]) == {"majority", "shuffled", "level"}
@@ -99,13 +99,13 @@ def test_the_json_of_effects_has_a_value_or_a_range():
     }
 
 
-def configuration(number, state, *uf1):
-    """A configuration that finished so many rungs, with these scores."""
-    rungs = [RungResult("a", "complete", 3, Scores(0.0, score, 0.0), 20) for score in uf1]
+def configuration(number, state, *soft):
+    """A configuration that finished so many rungs, with these soft scores."""
+    rungs = [RungResult("a", "complete", 3, Scores(0.0, 0.0, 0.0), score, 20) for score in soft]
     return ConfigurationResult(number, f"c{number}", Settings(), tuple(rungs), state)
 
 
-def test_the_ranking_sums_the_objective_over_rungs_with_ties_to_the_lower_number():
+def test_the_ranking_sums_soft_scores_over_rungs_with_ties_to_the_lower_number():
     report = report_of(make_study())
     configs = (
         configuration(0, "complete", 0.5, 0.5),
@@ -115,7 +115,6 @@ def test_the_ranking_sums_the_objective_over_rungs_with_ties_to_the_lower_number
     )
     ranked = dataclasses.replace(report, configs=configs).ranking
     assert [config.number for config in ranked] == [2, 0, 3]
-    assert ranked[0].scores.uf1 == 1.0
 
 
 def test_the_first_of_the_ranking_is_the_champion():
