@@ -49,7 +49,7 @@ def _what(report: Report) -> list[str]:
 
 
 def _ranking(report: Report) -> Table:
-    # The objective first: it is what the rows are sorted by.
+    # The objective first: its soft form is what the rows are sorted by.
     metrics = [report.objective, *(metric for metric in METRICS if metric != report.objective)]
     # Two settings fit beside three metrics in 80 columns.
     varied = list(report.settings_effect)[:2]
@@ -57,6 +57,8 @@ def _ranking(report: Report) -> Table:
     title = count(len(rows), "complete configuration")
     if len(rows) > N_ROWS:
         title = f"Best {N_ROWS} of {title}"
+    if len(rows) > 1:
+        title += ", by soft score"
     table = Table(title=title, title_justify="left")
     for name in ("number", "config_id", *(METRIC_NAMES[metric] for metric in metrics), *varied):
         table.add_column(name, justify="left" if name == "config_id" else "right")

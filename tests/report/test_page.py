@@ -84,7 +84,8 @@ def test_a_ladder_is_told_rung_by_rung(tmp_path):
     assert "a ladder of 2 rungs" in text
     assert f"{report.flow.rungs[0].promoted} promoted" in text
     assert "Rung 2 (leave one subject out)" in text
-    assert "ranked by UF1 summed over all rungs" in text
+    assert "ranked by soft UF1" in text
+    assert "summed over all rungs" in text
 
 
 def test_one_dynamic_image_per_phase_of_one_clip_per_class(study, tmp_path):
