@@ -40,7 +40,9 @@ from dianet_ray.protocol.decisions import Decisions
 from dianet_ray.protocol.folds import Clip, Fold
 from dianet_ray.protocol.ladder import EXHAUSTIVE, Ladder, default_ladder
 from dianet_ray.protocol.metrics import confusion, scores
+from dianet_ray.protocol.permutation import p_values
 from dianet_ray.protocol.predictions import chance, classify, shares, subject_confusions
+from dianet_ray.report.champion import is_above
 
 N_CONFIGS, WAVE_SIZE = 64, 8
 POINTS, WIDTH = 100, 130
@@ -252,12 +254,25 @@ def measure(case: Case) -> Outcome:
             folds=people.rungs[-1],
             n_classes=people.n_classes,
             seed=case.seed,
-        )[case.metric].level
+        )[case.metric]
+        p = p_values(
+            [people.predicted[0][number][None] for number in counts[0]],
+            labels,
+            np.unique([clip.subject for clip in people.clips], return_inverse=True)[1],
+            objective=case.metric,
+            seed=case.seed,
+        )
+        level = replace(level, p=p[case.metric] if p else None)
     truth = float(people.truth[case.metric][champion])
     score = float(scores(counts[-1][champion].sum(axis=(0, 1)))[case.metric])
     low, high = found.ci95
     return Outcome(
-        case, score - truth, found.estimate - truth, high - low, low <= truth <= high, low > level
+        case,
+        naive=score - truth,
+        corrected=found.estimate - truth,
+        width=high - low,
+        is_covered=low <= truth <= high,
+        is_above_chance=is_above(found.ci95, level),
     )
 
 

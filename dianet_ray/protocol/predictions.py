@@ -33,12 +33,14 @@ class Chance(Record):
     """What guessing scores in one metric, 0..1; `level` is the larger of the two ways to guess.
 
     `majority`: every fold predicts the commonest class of its training clips. `shuffled`: the
-    champion's predictions against permuted labels, on average; None without a champion.
+    champion's predictions against permuted labels, on average; None without a champion. `p` is
+    that of `permutation.p_values`, None where it cannot be had.
     """
 
     majority: float
     shuffled: float | None
     level: float
+    p: float | None = None
 
 
 def classify(probabilities: np.ndarray) -> np.ndarray:

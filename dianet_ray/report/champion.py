@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from dianet_ray.artefacts import METRICS
-from dianet_ray.protocol import paired, predictions
+from dianet_ray.protocol import paired, permutation, predictions
 from dianet_ray.protocol.correction import Choices
 from dianet_ray.protocol.metrics import scores
-from dianet_ray.protocol.predictions import Chance
+from dianet_ray.protocol.predictions import Chance, Interval
 from dianet_ray.protocol.standing import Standing
 from dianet_ray.protocol.study import Configuration, Study
 from dianet_ray.report.coverage import coverage
@@ -141,7 +141,7 @@ def describe(
         ci95={metric: found[metric] for metric in METRICS},
         corrected=corrected,
         coverage=coverage(len(subjects)) if corrected else None,
-        above_chance={metric: judged[metric][0] > chance[metric].level for metric in METRICS},
+        above_chance={m: is_above(judged[m], chance[m]) for m in METRICS},
         above_chance_uncorrected={m: found[m][0] > chance[m].level for m in METRICS},
         confusion=tuple(map(tuple, total.tolist())),
         recall=dict(zip(study.classes, recall.tolist(), strict=True)),
@@ -150,6 +150,11 @@ def describe(
         per_subject={subject: _subject(one) for subject, one in by_subject.items()},
         parts=_parts(by_subject),
     )
+
+
+def is_above(interval: Interval, chance: Chance) -> bool:
+    """Say whether a score is above chance: its interval is, and no permutation reaches it."""
+    return interval[0] > chance.level and (chance.p is None or chance.p <= permutation.ALPHA)
 
 
 def _curve(standing: Standing, winner: Configuration, counted: Counted) -> tuple[PointScore, ...]:

@@ -7,10 +7,11 @@ the same report.
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 
-from dianet_ray.protocol import predictions
+from dianet_ray.protocol import permutation, predictions
 from dianet_ray.protocol.ladder import EXHAUSTIVE
 from dianet_ray.protocol.predictions import Chance
 from dianet_ray.protocol.standing import Standing
@@ -100,11 +101,29 @@ def _counted(standing: Standing, number: int, rung: int) -> Counted:
 def _chance(standing: Standing, winner: Configuration | None) -> dict[str, Chance]:
     study = standing.study
     predicted = None if winner is None else predictions.classify(standing.pooled(winner.number))
-    return predictions.chance(
+    found = predictions.chance(
         study.labels(),
         predicted,
         folds=study.folds,
         n_classes=len(study.classes),
+        seed=study.identity.seed,
+    )
+    p = _p_values(standing) if winner else None
+    return {m: replace(one, p=p[m]) for m, one in found.items()} if p else found
+
+
+def _p_values(standing: Standing) -> dict[str, float] | None:
+    """Test the best of the first rung, where no choice has been made yet."""
+    study = standing.study
+    numbers = sorted(entry.number for entry in standing.decisions.complete(0))
+    return permutation.p_values(
+        [
+            np.stack([study.pooled(number, 0, steps) for steps in study.points(number, 0)])
+            for number in numbers
+        ],
+        study.labels(),
+        np.unique([clip.subject for clip in study.clips], return_inverse=True)[1],
+        objective=study.objective,
         seed=study.identity.seed,
     )
 

@@ -185,7 +185,8 @@ class Champion(Scores):
     `above_chance` are by metric; `corrected` is None where there was one configuration at one
     point to choose from. `coverage` is how often such intervals held the truth in simulations of
     studies of this size. Above chance means that the lower end of the corrected interval is above
-    the level of chance (of `ci95`, where there is no correction); `above_chance_uncorrected` is of
+    the level of chance (of `ci95`, where there is no correction), and that permuted labels do not
+    reach the score, where they can be permuted; `above_chance_uncorrected` is of
     `ci95`, which is no evidence. `confusion` counts clips by true class (rows) and predicted
     class, in the order of the data set's classes; `recall` and `per_class` are by class,
     `per_subject` by subject and `parts` by data set, empty unless the study is of a composite.

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from dianet_ray.artefacts import METRICS, Objective
 from dianet_ray.progress import count
+from dianet_ray.protocol.permutation import ALPHA, N_PERMUTATIONS
 from dianet_ray.protocol.predictions import Chance, Interval
 from dianet_ray.report.as_others_count import BOTH, MEAN, POOLED
 from dianet_ray.report.records import MIN_CONFIGS, Champion, Report, Spread, Verdict
@@ -39,13 +40,32 @@ def verdict(champion: Champion, chance: Mapping[str, Chance], objective: Objecti
     judged, where = champion.ci95[objective], "the interval of the champion's score"
     if champion.corrected:
         judged, where = champion.corrected[objective].ci95, "the interval of the corrected score"
-    is_above = champion.above_chance[objective]
+    is_above, p = champion.above_chance[objective], chance[objective].p
+    lies = judged[0] > level
     text = (
         f"The champion is {'' if is_above else 'not '}above chance: {where}, {interval(judged)}, "
-        f"{'lies' if is_above else 'does not lie'} above the {name} of {level:.2f} that guessing "
-        f"scores{'' if is_above else ', and this study is no evidence that anything was learnt'}."
+        f"{'lies' if lies else 'does not lie'} above the {name} of {level:.2f} that guessing "
+        "scores"
     )
-    return Verdict(is_above, text)
+    if p is not None:
+        text += (
+            f", {'and' if lies == (p <= ALPHA) else 'but'} with labels dealt anew within each "
+            f"subject the best score is as high {_often(p)}"
+        )
+    if not is_above:
+        text += ". This study is no evidence that anything was learnt"
+    return Verdict(is_above, f"{text}.")
+
+
+def _often(p: float) -> str:
+    """Say how often something happens by luck.
+
+    >>> _often(1 / (N_PERMUTATIONS + 1)), _often(0.25)
+    ('in none of 200 trials (p = 0.005)', 'in 25 % of 200 trials (p = 0.25)')
+    """
+    if p * (N_PERMUTATIONS + 1) < 1.5:
+        return f"in none of {N_PERMUTATIONS} trials (p = {p:.3f})"
+    return f"in {100 * p:.0f} % of {N_PERMUTATIONS} trials (p = {p:.2g})"
 
 
 def seeds(report: Report) -> str:
@@ -102,8 +122,10 @@ def curve(report: Report) -> str:
         for point in champion.curve
     )
     if champion.steps < last.steps:
-        goes = "falls" if last.score < champion.of(report.objective) else "rises no further"
-        verdict = f"It {goes} after {champion.steps} steps, where the champion is read."
+        # The point is chosen by the soft score, so another may be higher here.
+        falls = last.score < champion.of(report.objective)
+        goes = "It falls" if falls else "Its soft score rises no further"
+        verdict = f"{goes} after {champion.steps} steps, where the champion is read."
     else:
         verdict = (
             "It is still rising at the last point, where the champion is read: train longer "
@@ -120,7 +142,7 @@ def defaults(report: Report) -> str:
     if champion.number == first.number:
         return (
             f"The champion is configuration {first.number}, with which the search began: nothing "
-            "that was drawn scored higher."
+            "that was drawn ranked higher."
         )
     name, found = METRIC_NAMES[report.objective], first.difference[report.objective]
     corrected = first.corrected[report.objective]
@@ -281,9 +303,11 @@ def above(champion: Champion, metric: str) -> str:
     return "score only" if champion.above_chance_uncorrected[metric] else "no"
 
 
-ABOVE = "Above chance: the lower end of the interval is above the chance level."
+_PERMUTED = "and permuted labels reach the best score in at most 5 % of trials"
+ABOVE = f"Above chance: the lower end of the interval is above the chance level, {_PERMUTED}."
 ABOVE_CORRECTED = (
-    "Above chance: the lower end of the corrected interval is above the chance level. Score only: "
+    "Above chance: the lower end of the corrected interval is above the chance level, "
+    f"{_PERMUTED}. Score only: "
     "only the interval of the uncorrected score is above it, and the best of many scores often is "
     "where nothing was learnt."
 )

@@ -72,7 +72,7 @@ def test_the_json_has_the_keys_that_scripts_rely_on():
     rung = {"partition", "state", "n_trainings", "scores", "soft", "steps"}
     assert set(report["configs"][0]["rungs"][0]) == rung
     for metric in METRICS:
-        assert set(report["chance"][metric]) == {"majority", "shuffled", "level"}
+        assert set(report["chance"][metric]) == {"majority", "shuffled", "level", "p"}
         assert set(report["champion"]["corrected"][metric]) == {"estimate", "ci95"}
         assert len(report["champion"]["ci95"][metric]) == 2
 
