@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -15,7 +16,7 @@ from matplotlib.ticker import MaxNLocator
 from dianet_ray.imaging.display import png
 from dianet_ray.protocol.predictions import Chance
 from dianet_ray.report.records import Calibration, Champion, SearchPoint, SubjectScore
-from dianet_ray.report.wording import METRIC_NAMES
+from dianet_ray.report.wording import METRIC_NAMES, show
 
 INK, MUTED, BLUE, ORANGE, GREY = "#1f2933", "#7b8794", "#2b6cb0", "#c05621", "#cbd2d9"
 # A dictionary for rc_context: matplotlib's global style stays as the caller has it.
@@ -32,6 +33,9 @@ STYLE = {
     "xtick.labelcolor": INK,
     "ytick.labelcolor": INK,
 }
+N_COLUMNS = 4  # of slices
+N_TICKS = 5  # numbers that are ticked one by one; more are an axis
+WIDE = 20.0  # the ratio of ends from which an axis is logarithmic
 PLAIN_METADATA = {"Date": None, "Creator": None}
 
 
@@ -150,6 +154,47 @@ def _frame_ranking(axes: Axes, n: int) -> None:
     axes.legend(frameon=False, fontsize=8, ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1))
 
 
+def slices(
+    settings: Sequence[Mapping[str, Any]], scores: Sequence[float], names: Sequence[str], best: int
+) -> str:
+    """Draw the score of every configuration against each of some settings, side by side.
+
+    Args:
+        settings: of every configuration.
+        scores: of every configuration.
+        names: of the settings, at least one.
+        best: the place of the champion.
+    """
+
+    def draw(panels: np.ndarray) -> None:
+        for axes, name in zip(panels.flat, names, strict=False):
+            values = [one[name] for one in settings]
+            _slice(axes, values, scores, best)
+            axes.set_xlabel(_literal(name.replace("_", " ")), fontsize=8)
+        for axes in panels.flat[len(names) :]:
+            axes.set_visible(False)
+
+    n_rows = -(-len(names) // N_COLUMNS)
+    return _panels(draw, (n_rows, N_COLUMNS), width=7.5, height=1.8 * n_rows)
+
+
+def _slice(axes: Axes, values: Sequence[Any], scores: Sequence[float], best: int) -> None:
+    is_numeric = not any(isinstance(value, bool | str) for value in values)
+    kinds = sorted(set(values))
+    if is_numeric and len(kinds) > N_TICKS:
+        places = list(values)
+        if kinds[0] > 0 and kinds[-1] / kinds[0] > WIDE:
+            axes.set_xscale("log")
+    else:
+        places = [kinds.index(value) for value in values]
+        axes.set_xticks(range(len(kinds)), [_literal(show(kind)) for kind in kinds])
+        axes.set_xlim(-0.5, len(kinds) - 0.5)
+    axes.plot(places, scores, "o", color=BLUE, markersize=3, alpha=0.6)
+    axes.plot(places[best], scores[best], "o", color=ORANGE, markersize=5)
+    axes.set_ylim(0, 1)
+    axes.tick_params(labelsize=7)
+
+
 def picture(image: np.ndarray, region: np.ndarray | None = None) -> str:
     """Show a dynamic image, (H, W, 3) floats of any scale, with a region (h, w), 0..1, in red."""
     return _uri(png(image, region), "image/png")
@@ -157,11 +202,18 @@ def picture(image: np.ndarray, region: np.ndarray | None = None) -> str:
 
 def _svg(draw: Callable[[Axes], None], *, width: float, height: float) -> str:
     """Draw on one pair of axes, `width` x `height` in inches."""
+    return _panels(lambda panels: draw(panels.item()), (1, 1), width=width, height=height)
+
+
+def _panels(
+    draw: Callable[[np.ndarray], None], shape: tuple[int, int], *, width: float, height: float
+) -> str:
+    """Draw on rows and columns of axes, `width` x `height` in inches together."""
     buffer = io.BytesIO()
     with matplotlib.rc_context(STYLE):
         # No pyplot: it keeps global state and every figure that it makes.
         figure = Figure(figsize=(width, height), layout="constrained")
-        draw(figure.subplots())
+        draw(figure.subplots(*shape, squeeze=False))
         figure.savefig(buffer, format="svg", metadata=PLAIN_METADATA, transparent=True)
     return _uri(buffer.getvalue(), "image/svg+xml")
 

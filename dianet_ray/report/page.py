@@ -134,10 +134,22 @@ def _figures(report: Report) -> dict[str, str]:
     if champion is None:
         return {}
     scores = [config.scores.of(metric) for config in report.ranking]
-    return {
+    drawn = {} if not report.settings_effect else {"slices": _slices(report, champion.number)}
+    return drawn | {
         "ranking": figures.ranking(scores, champion, metric=metric, chance=report.chance),
         "confusion": figures.confusion(champion.confusion, list(report.dataset.classes)),
         "per_subject": figures.per_subject(champion.per_subject, champion.accuracy),
         "calibration": figures.calibration(champion.calibration),
         "search_curve": figures.search_curve(report.search_curve, metric),
     }
+
+
+def _slices(report: Report, champion: int) -> str:
+    """Draw the scores in the first rung against every setting that varied."""
+    found = [
+        (config.number, config.settings.values(), first.of(report.objective))
+        for config in report.configs
+        if (first := config.rungs[0].scores) is not None
+    ]
+    numbers, settings, scores = zip(*found, strict=True)
+    return figures.slices(settings, scores, list(report.settings_effect), numbers.index(champion))

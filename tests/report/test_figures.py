@@ -3,7 +3,7 @@ import base64
 import numpy as np
 import pytest
 
-from dianet_ray.report.figures import confusion, per_subject, picture, ranking
+from dianet_ray.report.figures import confusion, per_subject, picture, ranking, slices
 from tests.support.reports import report_of
 from tests.support.studies import make_study
 
@@ -34,6 +34,21 @@ def test_figures_are_svg_and_repeat_to_the_byte(n_configs):
     for uri in draw():
         assert b"<svg" in content(uri, "image/svg+xml")
     assert draw() == draw()
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        ["concat", "cross_attention", "a$_b$", "concat"],
+        [True, False, False, True],
+        [1, 2, 4, 8],
+        [3e-4, 1e-3, 2e-3, 1e-2],
+    ],
+)
+def test_slices_take_every_kind_of_setting(values):
+    settings = [{"rate": value, "other": place} for place, value in enumerate(values)]
+    uri = slices(settings * 2, [0.1, 0.2, 0.3, 0.4] * 2, ["rate", "other"], best=3)
+    assert b"<svg" in content(uri, "image/svg+xml")
 
 
 def test_names_with_dollars_are_no_formulas():
