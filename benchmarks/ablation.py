@@ -1,57 +1,95 @@
-"""What each default is worth: one setting is changed, all others stay.
+"""What each default is worth, or each ingredient: something is changed, all the rest stays.
 
 Trainings are long enough to be saturated, and are read at several points. Differences to the
 defaults are paired over subjects. Trainings are kept in FOLDER; the same command goes on from
-there.
+there. `--of ingredients` tries what the defaults leave out.
 
-    python -m benchmarks.ablation FOLDER [--workers 2] [--seeds 3] [--image-size 32]
+    python -m benchmarks.ablation FOLDER [--of defaults|ingredients] [--workers 2] [--seeds 3]
+        [--image-size 32]
 """
 
 from __future__ import annotations
+
+import argparse
+from functools import partial
 
 from benchmarks.paired import Counts, Predictions, asked, difference, joined, run, uf1
 from dianet_ray.model.fit import LabelledImages, Member, fit
 from dianet_ray.settings import Settings, Value
 
 BASE = Settings(schedule="averaged", steps=800, points=3)
-CHANGES: tuple[tuple[str, Value], ...] = (
-    ("learning_rate", 1e-3),
-    ("learning_rate", 6e-3),
-    ("weight_decay", 1e-4),
-    ("weight_decay", 1e-1),
-    ("width", 8),
-    ("width", 24),
-    ("embedding", 32),
-    ("embedding", 128),
-    ("heads", 1),
-    ("heads", 8),
-    ("fusion", "concat"),
-    ("normalisation", "minmax"),
-    ("normalisation", "standard"),
-    ("dropout", 0.0),
-    ("dropout", 0.5),
-    ("label_smoothing", 0.0),
-    ("label_smoothing", 0.2),
-    ("shift", 0.0),
-    ("shift", 0.1),
-    ("flip", False),
-    ("erasing", 0.25),
-    ("batch_size", 16),
-    ("batch_size", 64),
-    ("class_weights", False),
-)
+Change = dict[str, Value]
+CHANGES: dict[str, tuple[Change, ...]] = {
+    "defaults": (
+        {"learning_rate": 1e-3},
+        {"learning_rate": 6e-3},
+        {"weight_decay": 1e-4},
+        {"weight_decay": 1e-1},
+        {"width": 8},
+        {"width": 24},
+        {"embedding": 32},
+        {"embedding": 128},
+        {"heads": 1},
+        {"heads": 8},
+        {"fusion": "concat"},
+        {"normalisation": "minmax"},
+        {"normalisation": "standard"},
+        {"dropout": 0.0},
+        {"dropout": 0.5},
+        {"label_smoothing": 0.0},
+        {"label_smoothing": 0.2},
+        {"shift": 0.0},
+        {"shift": 0.1},
+        {"flip": False},
+        {"erasing": 0.25},
+        {"batch_size": 16},
+        {"batch_size": 64},
+        {"class_weights": False},
+    ),
+    "ingredients": (
+        {"backbone": "shallow"},
+        {"shared_streams": True},
+        {"fusion": "sum"},
+        {"fusion": "late"},
+        {"phases": "three"},
+        {"layers": 2},
+        {"gate": True},
+        {"loss": "focal"},
+        {"loss": "class_balanced", "class_weights": False},
+        {"mixup": 0.2},
+        {"rotation": 5.0},
+        {"scale": 0.05},
+        {"optimiser": "sgd", "learning_rate": 3e-2},
+        {"schedule": "one_cycle", "points": 1},
+        {"clip_norm": 1.0},
+        {"backbone_lr": 0.3},
+    ),
+}
 DEFAULTS = "defaults"
 
 
 def main() -> None:
     """Train, print."""
-    _print(run(asked(str(__doc__).splitlines()[0]), "ablation", train_fold))
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
+    parser.add_argument("--of", choices=CHANGES, default=DEFAULTS)
+    given, rest = asked(parser)
+    found = run(given, f"ablation-{rest.of}", partial(train_fold, CHANGES[rest.of]))
+    _print(found, CHANGES[rest.of])
 
 
-def train_fold(clips: LabelledImages, member: Member) -> Predictions:
+def name_of(change: Change) -> str:
+    """Name a change.
+
+    >>> name_of({"loss": "class_balanced", "class_weights": False})
+    'loss: class_balanced, class_weights: False'
+    """
+    return ", ".join(f"{key}: {value}" for key, value in change.items())
+
+
+def train_fold(changes: tuple[Change, ...], clips: LabelledImages, member: Member) -> Predictions:
     """Train one fold by the defaults and every change."""
     ways = {DEFAULTS: BASE}
-    ways |= {f"{k} {value}": BASE.model_copy(update={k: value}) for k, value in CHANGES}
+    ways |= {name_of(change): BASE.model_copy(update=change) for change in changes}
     found: Predictions = {}
     for name, settings in ways.items():
         (fitted,) = fit(settings, clips, [member])
@@ -59,18 +97,19 @@ def train_fold(clips: LabelledImages, member: Member) -> Predictions:
     return found
 
 
-def _print(found: dict[int, Counts]) -> None:
+def _print(found: dict[int, Counts], changes: tuple[Change, ...]) -> None:
     sizes = [f"{n} subjects |" for n in found]
     print("| setting | steps |", *sizes, "mean |")
     for points in BASE.shown_at:
         scores = [f"{uf1(counts[f'{DEFAULTS} {points}']):.1f} |" for counts in found.values()]
         print(f"| {DEFAULTS} | {points} |", *scores, "|")
-    for name, value in CHANGES:
-        for points in BASE.shown_at[1:]:
-            both = f"{name} {value} {points}", f"{DEFAULTS} {points}"
+    for change in changes:
+        name = name_of(change)
+        for points in BASE.model_copy(update=change).shown_at[-2:]:
+            both = f"{name} {points}", f"{DEFAULTS} {points}"
             differences = [difference(counts, *both) for counts in found.values()]
             cells = [f"{each} |" for each in (*differences, joined(differences))]
-            print(f"| {name}: {value} | {points} |", *cells)
+            print(f"| {name} | {points} |", *cells)
 
 
 if __name__ == "__main__":

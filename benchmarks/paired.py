@@ -82,14 +82,14 @@ class Asked:
     image_size: int
 
 
-def asked(description: str) -> Asked:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description=description)
+def asked(parser: argparse.ArgumentParser) -> tuple[Asked, argparse.Namespace]:
+    """Read the command line; what it has beside the shared options is the script's own."""
     parser.add_argument("folder", type=Path)
     parser.add_argument("--workers", type=int, default=processors().n)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--image-size", type=int, default=32)
-    return Asked(**vars(parser.parse_args()))
+    found = parser.parse_args()
+    return Asked(found.folder, found.workers, found.seeds, found.image_size), found
 
 
 def run(given: Asked, kind: str, train: Train) -> dict[int, Counts]:

@@ -17,6 +17,7 @@ FOLDER; the same command goes on from there.
 
 from __future__ import annotations
 
+import argparse
 import copy
 import itertools
 from collections.abc import Iterator
@@ -44,7 +45,8 @@ DECAY = 0.2
 
 def main() -> None:
     """Train, print."""
-    _print(run(asked(str(__doc__).splitlines()[0]), "schedules", train_fold))
+    given, _ = asked(argparse.ArgumentParser(description=str(__doc__).splitlines()[0]))
+    _print(run(given, "schedules", train_fold))
 
 
 class Fold:
