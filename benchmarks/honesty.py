@@ -35,7 +35,7 @@ from benchmarks.search_cost import MATRICES
 from dianet_ray.artefacts import METRICS
 from dianet_ray.progress import Progress
 from dianet_ray.protocol.comparison import Basis, Comparison
-from dianet_ray.protocol.correction import Choices
+from dianet_ray.protocol.correction import Choices, Tally
 from dianet_ray.protocol.decisions import Decisions
 from dianet_ray.protocol.folds import Clip, Fold
 from dianet_ray.protocol.ladder import EXHAUSTIVE, Ladder, default_ladder
@@ -95,10 +95,9 @@ class People:
 
 
 class Searched(NamedTuple):
-    """What finished each rung, counts and shares (1, S, C, C) by number, and the champion."""
+    """What finished each rung, at one point, by number; and the champion."""
 
-    counts: list[dict[int, np.ndarray]]
-    soft: list[dict[int, np.ndarray]]
+    rungs: list[dict[int, Tally]]
     champion: int
 
 
@@ -211,16 +210,13 @@ def search(people: People, ladder: Ladder, metric: str, seed: int) -> Searched:
     finished = [
         sorted(entry.number for entry in decisions.complete(rung)) for rung in range(len(ladder))
     ]
-    counts, soft = (
-        [
-            {number: _counted(people, kind(people.predicted[rung][number])) for number in numbers}
-            for rung, numbers in enumerate(finished)
-        ]
-        for kind in (classify, shares)
-    )
-    champion = decisions.champion()
+    rungs_of = [
+        {number: _tally(people, people.predicted[rung][number]) for number in numbers}
+        for rung, numbers in enumerate(finished)
+    ]
+    champion = decisions.best()
     assert champion is not None
-    return Searched(counts, soft, champion)
+    return Searched(rungs_of, champion)
 
 
 def _train(decisions: Decisions, rungs: Sequence[Sequence[Fold]]) -> None:
@@ -232,9 +228,14 @@ def _train(decisions: Decisions, rungs: Sequence[Sequence[Fold]]) -> None:
                     decisions.finished(entry.number, rung, fold, "ok")
 
 
-def _counted(people: People, predicted: np.ndarray) -> np.ndarray:
-    """Count predictions by subject, at one point: (1, S, C, C)."""
-    return subject_confusions(people.clips, predicted, people.n_classes)[1][None]
+def _tally(people: People, predicted: np.ndarray) -> Tally:
+    """Count predictions by subject, at one point."""
+    return Tally(
+        *(
+            subject_confusions(people.clips, kind(predicted), people.n_classes)[1][None]
+            for kind in (classify, shares)
+        )
+    )
 
 
 def measure(case: Case) -> Outcome:
@@ -245,8 +246,8 @@ def measure(case: Case) -> Outcome:
             people = like_recorded(made[case.seed % len(made)], case)
         else:
             people = knowing_or_guessing(case)
-        counts, soft, champion = search(people, ladder_of(case), case.metric, case.seed)
-        found = Choices(counts, case.metric, soft=soft, seed=case.seed).score()[case.metric]
+        rungs, champion = search(people, ladder_of(case), case.metric, case.seed)
+        found = Choices(rungs, case.metric, seed=case.seed).score()[case.metric]
         labels = np.array([clip.label for clip in people.clips])
         level = chance(
             labels,
@@ -256,7 +257,7 @@ def measure(case: Case) -> Outcome:
             seed=case.seed,
         )[case.metric]
         p = p_values(
-            [people.predicted[0][number][None] for number in counts[0]],
+            [people.predicted[0][number][None] for number in rungs[0]],
             labels,
             np.unique([clip.subject for clip in people.clips], return_inverse=True)[1],
             objective=case.metric,
@@ -264,7 +265,7 @@ def measure(case: Case) -> Outcome:
         )
         level = replace(level, p=p[case.metric] if p else None)
     truth = float(people.truth[case.metric][champion])
-    score = float(scores(counts[-1][champion].sum(axis=(0, 1)))[case.metric])
+    score = float(scores(rungs[-1][champion].hard.sum(axis=(0, 1)))[case.metric])
     low, high = found.ci95
     return Outcome(
         case,

@@ -114,6 +114,10 @@ class Remembering:
         """Return the place of the best point."""
         return self.comparison.best_point(row, rung, n_folds)
 
+    def is_ahead(self, row: int, rival: int) -> bool:
+        """Compare two rows that finished all rungs."""
+        return self.comparison.is_ahead(row, rival)
+
     def is_behind(self, row: int, rung: int, n_folds: int, rival: int) -> bool:
         """Compare two rows on the first folds of a rung."""
         key = row, rung, n_folds, rival
@@ -164,6 +168,10 @@ class DrawnComparison:
     def best_point(self, number: int, rung: int, n_folds: int) -> int:
         """Return the place of the best point."""
         return self.shared.best_point(self.rows[number], rung, n_folds)
+
+    def is_ahead(self, number: int, rival: int) -> bool:
+        """Compare two configurations that finished all rungs."""
+        return self.shared.is_ahead(self.rows[number], self.rows[rival])
 
     def is_behind(self, number: int, rung: int, n_folds: int, rival: int) -> bool:
         """Compare two configurations on the first folds of a rung."""

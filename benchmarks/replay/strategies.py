@@ -60,7 +60,7 @@ class Scheduled:
 
     def champion(self) -> int | None:
         """Ask the schedule."""
-        return self._schedule.decisions.champion()
+        return self._schedule.decisions.best()
 
     def complete(self, rung: int) -> list[int]:
         """List the numbers that finished a rung, in order."""

@@ -14,10 +14,13 @@ import numpy as np
 from dianet_ray.protocol.folds import Clip, Fold
 from dianet_ray.protocol.ladder import Ladder
 from dianet_ray.protocol.metrics import scores
-from dianet_ray.protocol.predictions import shares, soft_score
+from dianet_ray.protocol.predictions import jackknife_error, shares, soft_score
 from dianet_ray.settings import derive_seed
 
 N_REPLICATES = 1000
+AHEAD = 1.0
+"""Standard errors by which others must be ahead of the first settings.
+docs/decisions.md: The first settings win unless another is ahead by a standard error"""
 CHUNK = 100
 """Replicates between two checks whether those that are left can change the verdict."""
 
@@ -44,6 +47,10 @@ class Comparing(Protocol):
 
     def is_behind(self, number: int, rung: int, n_folds: int, rival: int) -> bool:
         """Say whether a configuration is expected to end a rung behind a rival."""
+        ...
+
+    def is_ahead(self, number: int, rival: int) -> bool:
+        """Say whether a configuration ended ahead of a rival by more than a standard error."""
         ...
 
 
@@ -148,6 +155,38 @@ class Comparison:
             )
             self._memory[key] = verdict, (*mine, *other)
         return bool(self._memory[key][0])
+
+    def is_ahead(self, number: int, rival: int) -> bool:
+        """Say whether a configuration is ahead of a rival by more than `AHEAD` standard errors.
+
+        Both have finished all rungs. What counts is the sum of their scores; the standard error is
+        that of the difference, paired over subjects (a jackknife).
+        """
+        found = [
+            [self._best(one, rung, len(folds)) for one in (number, rival)]
+            for rung, folds in enumerate(self._basis.rungs)
+        ]
+        arrays = [array for both in found for one in both for array in one]
+        key = ("ahead", *map(id, arrays))
+        if key not in self._memory:
+            leads = np.sum([self._leads(rung, *both) for rung, both in enumerate(found)], axis=0)
+            self._memory[key] = leads[0] > AHEAD * jackknife_error(leads[1:]), arrays
+        return bool(self._memory[key][0])
+
+    def _leads(
+        self, rung: int, mine: Sequence[np.ndarray], rival: Sequence[np.ndarray]
+    ) -> np.ndarray:
+        """Return how far one is ahead in a rung on all S subjects, then without each: (S + 1,)."""
+        clips, n_subjects = self._clips(rung, len(mine)), int(self._subjects.max()) + 1
+        scored = []
+        for found in (mine, rival):
+            shared = shares(np.concatenate(found))
+            counts = np.zeros((n_subjects, shared.shape[1], shared.shape[1]), dtype=np.int64)
+            np.add.at(counts, (self._subjects[clips], self._labels[clips]), shared)
+            whole = counts.sum(axis=0)
+            rows = np.concatenate([whole[None], whole - counts])
+            scored.append(scores(rows, present_only=True)[self._basis.objective])
+        return np.asarray(scored[0] - scored[1])
 
     def _best(self, number: int, rung: int, n_folds: int) -> tuple[np.ndarray, ...]:
         """Return the predictions of the first folds at the point that scores best on them."""

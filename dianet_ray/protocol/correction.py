@@ -11,10 +11,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
+from typing import NamedTuple
 
 import numpy as np
 
 from dianet_ray.artefacts import METRICS, Record
+from dianet_ray.protocol.comparison import AHEAD
 from dianet_ray.protocol.metrics import scores
 from dianet_ray.protocol.predictions import COVERAGE, Interval, draw_subjects, jackknife_error
 from dianet_ray.settings import derive_seed
@@ -34,12 +36,24 @@ class Corrected(Record):
     ci95: Interval
 
 
+class Tally(NamedTuple):
+    """Predictions of a configuration in a rung, counted by subject at each of its points.
+
+    `hard` are (points, S, C, C) counts, which are scored; `soft` are the same of shares, which
+    choose.
+    """
+
+    hard: np.ndarray
+    soft: np.ndarray
+
+
 class Choices:
     """The choice, repeated on subjects that are weighed at random: a coupled bootstrap.
 
     Each replicate weighs the subjects anew, chooses the configuration with the best mean soft
-    score over all rungs (ties to the lower number), each rung read at the point that is best, and
-    scores it, in LOSO, by the mirrored weights. Let d be how much the weights raise a score, less
+    score over all rungs (ties to the lower number; the first settings, unless it is clearly ahead
+    of them), each rung read at the point that is best, and scores it, in LOSO, by the mirrored
+    weights. Let d be how much the weights raise a score, less
     what they raise it by on average. The mirrored score is the score on all subjects less
     d N / (N - 1) / `WEIGHT_VARIANCE`. Its error is not correlated with what chose (Oliveira, Lei
     and Tibshirani 2021, Unbiased risk estimation in the normal means problem via coupled bootstrap
@@ -51,41 +65,37 @@ class Choices:
     docs/decisions.md: Correction under the ladder.
 
     Args:
-        rungs: for each rung, the configurations that finished it, in number order, with
-            (points, S, C, C) counts per subject. The last rung is LOSO. It has at least one
-            configuration and two subjects.
+        rungs: for each rung, the configurations that finished it, in number order. The last rung
+            is LOSO. It has at least one configuration and two subjects.
         objective: the metric that chooses, one of METRICS.
-        soft: the same of shares, which choose; by default the counts choose as well.
+        first: the number of the first settings, if they finished LOSO.
         seed: the study seed.
         n: number of replicates.
     """
 
     def __init__(
         self,
-        rungs: Sequence[Mapping[int, np.ndarray]],
+        rungs: Sequence[Mapping[int, Tally]],
         objective: str,
         *,
-        soft: Sequence[Mapping[int, np.ndarray]] | None = None,
+        first: int | None = None,
         seed: int,
         n: int = 1000,
     ) -> None:
-        soft = rungs if soft is None else soft
-        n_subjects = next(iter(rungs[-1].values())).shape[1]
+        n_subjects = next(iter(rungs[-1].values())).hard.shape[1]
         generator = np.random.default_rng(derive_seed(seed, "corrected"))
         drawn = draw_subjects(generator, n_subjects, n)
         weights = 1 + np.sqrt(WEIGHT_VARIANCE) * (drawn - 1)
-        weighed = [
-            _Weighed.of(found, shared, weights, objective)
-            for found, shared in zip(rungs, soft, strict=True)
-        ]
+        weighed = [_Weighed.of(found, weights, objective) for found in rungs]
         means = list(accumulate(weighed, _Weighed.joined))
-        winners = means[-1].best()
+        least = _least_leads(rungs, objective, first)
+        winners = means[-1].chosen(least, first)
         self._loso = weighed[-1]
         self._at_best = {
-            number: counts[_best_point(soft[-1][number], objective)]
-            for number, counts in rungs[-1].items()
+            number: tally.hard[_best_point(tally, objective)]
+            for number, tally in rungs[-1].items()
         }
-        self._champion = means[-1].champion()
+        self._champion = means[-1].champion(least, first)
         self._estimates = {}  # by metric
         for metric in METRICS:
             values = self._loso.at(winners, metric)
@@ -125,8 +135,28 @@ class Choices:
         return scores(best.sum(axis=0) - best, present_only=True)
 
 
-def _best_point(soft: np.ndarray, objective: str) -> int:
-    return int(scores(soft.sum(axis=1))[objective].argmax())
+def _least_leads(
+    rungs: Sequence[Mapping[int, Tally]], objective: str, first: int | None
+) -> np.ndarray:
+    """Return by how much each finalist's mean must be ahead of the first settings': (K,)."""
+    if first is None:
+        return np.zeros(len(rungs[-1]))
+    without_each = {
+        number: np.mean([_without_each(rung[number], objective) for rung in rungs], axis=0)
+        for number in rungs[-1]
+    }
+    reference = without_each[first]
+    return np.array([AHEAD * jackknife_error(one - reference) for one in without_each.values()])
+
+
+def _without_each(tally: Tally, objective: str) -> np.ndarray:
+    """Score shares at their best point without each subject: (S,)."""
+    best = tally.soft[_best_point(tally, objective)]
+    return scores(best.sum(axis=0) - best, present_only=True)[objective]
+
+
+def _best_point(tally: Tally, objective: str) -> int:
+    return int(scores(tally.soft.sum(axis=1))[objective].argmax())
 
 
 def _around(estimate: float, without_each: np.ndarray, *, least: float) -> Corrected:
@@ -162,12 +192,11 @@ class _Weighed:
     @classmethod
     def of(
         cls,
-        found: Mapping[int, np.ndarray],
-        shared: Mapping[int, np.ndarray],
+        found: Mapping[int, Tally],
         weights: np.ndarray,
         objective: str,
     ) -> _Weighed:
-        """Score a rung's configurations, (P, S, C, C) counts and shares each, by (B, S) weights.
+        """Score a rung's configurations by (B, S) weights.
 
         Each is read at its best point by the weights: the points are a choice as well.
         """
@@ -175,10 +204,10 @@ class _Weighed:
         everyone = np.ones((1, n_subjects))
         scale = n_subjects / (n_subjects - 1) / WEIGHT_VARIANCE
         columns, soft = [], []
-        for number, counts in found.items():
-            whole, tilted = (_weighted(counts, one) for one in (everyone, weights))
+        for tally in found.values():
+            whole, tilted = (_weighted(tally.hard, one) for one in (everyone, weights))
             mirrored = {m: whole[m] - scale * (of - of.mean(axis=0)) for m, of in tilted.items()}
-            judged = [_weighted(shared[number], one)[objective] for one in (everyone, weights)]
+            judged = [_weighted(tally.soft, one)[objective] for one in (everyone, weights)]
             on_all, best = (one.argmax(axis=1) for one in judged)
             columns.append((_at(whole, on_all), _at(tilted, best), _at(mirrored, best)))
             soft.append([one.max(axis=1) for one in judged])
@@ -217,9 +246,16 @@ class _Weighed:
             n + 1,
         )
 
-    def champion(self) -> int:
-        """Return the number of the best configuration on all subjects."""
-        return self.numbers[int(self.soft.argmax())]
+    def champion(self, least: np.ndarray, first: int | None) -> int:
+        """Return the number of the configuration that is chosen on all subjects."""
+        return self.numbers[int(_chosen(self.soft[None], least, self._place(first))[0])]
+
+    def chosen(self, least: np.ndarray, first: int | None) -> np.ndarray:
+        """Return the configuration that each replicate chooses: (B,) columns."""
+        return _chosen(self.tilted_soft, least, self._place(first))
+
+    def _place(self, number: int | None) -> int | None:
+        return None if number is None else self.numbers.index(number)
 
     def best(self, among: Sequence[int] | None = None) -> np.ndarray:
         """Return each replicate's best configuration: (B,) columns."""
@@ -229,6 +265,15 @@ class _Weighed:
     def at(self, places: np.ndarray, metric: str) -> np.ndarray:
         """Return mirrored scores, for one column per replicate: (B,)."""
         return np.asarray(self.mirrored[metric][np.arange(len(places)), places])
+
+
+def _chosen(soft: np.ndarray, least: np.ndarray, first: int | None) -> np.ndarray:
+    """Choose the best of (B, K) scores, or the first settings unless others lead: (B,)."""
+    if first is not None:
+        leads = soft - soft[:, [first]] > least
+        leads[:, first] = ~leads.any(axis=1)
+        soft = np.where(leads, soft, -1.0)
+    return np.asarray(soft.argmax(axis=1))
 
 
 def _weighted(counts: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:

@@ -126,7 +126,11 @@ class Decisions:
         """Return the place of a configuration's best point in a rung that it finished."""
         return self._comparison.best_point(number, rung, self._n_folds[rung])
 
-    def champion(self) -> int | None:
+    def is_ahead(self, number: int, rival: int) -> bool:
+        """Say whether a complete configuration is clearly ahead of another complete one."""
+        return self._comparison.is_ahead(number, rival)
+
+    def best(self) -> int | None:
         """Return the number with the largest total among those that finished the last rung."""
         ranked = self._ranked([entry.number for entry in self.complete()], len(self._ladder) - 1)
         return ranked[0] if ranked else None

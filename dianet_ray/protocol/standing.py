@@ -75,15 +75,28 @@ class Standing:
         numbers = sorted(entry.number for entry in self.decisions.complete())
         return [self.study.configurations[number] for number in numbers]
 
-    def totals(self) -> dict[int, float]:
-        """Return each complete configuration's sum of soft scores over its rungs, by number."""
-        complete = self.decisions.complete()
-        return {entry.number: self.decisions.total(entry.number, entry.rung) for entry in complete}
+    def ranking(self) -> list[Configuration]:
+        """List the complete configurations, best first, ties to the lower number.
+
+        They are ranked by the sum of their soft scores over all rungs. But the settings that the
+        space names to begin with come before all that are not clearly ahead of them.
+        docs/decisions.md: The first settings win unless another is ahead by a standard error
+        """
+        rung, decisions = self.study.loso_rung, self.decisions
+        totals = {c.number: decisions.total(c.number, rung) for c in self.complete()}
+        ranked = sorted(self.complete(), key=lambda c: (-totals[c.number], c.number))
+        first = self.began_with()
+        if first is None:
+            return ranked
+        # False sorts before True: those that are ahead, the first settings, the others.
+        is_behind = {
+            c.number: not decisions.is_ahead(c.number, first.number) for c in ranked if c != first
+        }
+        return sorted(ranked, key=lambda c: (is_behind.get(c.number, False), c == first))
 
     def champion(self) -> Configuration | None:
-        """Return the complete configuration with the largest total; None while there is none."""
-        number = self.decisions.champion()
-        return None if number is None else self.study.configurations[number]
+        """Return the first of the ranking; None while no configuration is complete."""
+        return next(iter(self.ranking()), None)
 
     def began_with(self) -> Configuration | None:
         """Return the settings that the space names to begin with, once they finished LOSO."""

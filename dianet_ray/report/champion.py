@@ -9,11 +9,11 @@ import numpy as np
 
 from dianet_ray.artefacts import METRICS
 from dianet_ray.protocol import paired, permutation, predictions
-from dianet_ray.protocol.correction import Choices
+from dianet_ray.protocol.correction import Choices, Tally
 from dianet_ray.protocol.metrics import scores
 from dianet_ray.protocol.predictions import Chance, Interval
 from dianet_ray.protocol.standing import Standing
-from dianet_ray.protocol.study import Configuration, Study
+from dianet_ray.protocol.study import Configuration
 from dianet_ray.report.coverage import coverage
 from dianet_ray.report.per_class import calibration, class_scores
 from dianet_ray.report.records import (
@@ -61,16 +61,19 @@ def scores_of(confusion: np.ndarray) -> Scores:
     return Scores(**{metric: float(score) for metric, score in scores(confusion).items()})
 
 
-def choices(study: Study, counts: Sequence[Counts]) -> Choices | None:
+def choices(standing: Standing, counts: Sequence[Counts]) -> Choices | None:
     """Repeat the choice of the champion, by `counts` of each rung; None if there was no choice."""
+    study, first = standing.study, standing.began_with()
     # Promotion is a choice too, so the first rung counts, also when one finished LOSO.
     # The points are a choice as well.
     if sum(len(counted.steps) for counted in counts[0].values()) < 2:
         return None
-    rungs = [{number: one.counts for number, one in found.items()} for found in counts]
-    soft = [{number: one.soft for number, one in found.items()} for found in counts]
+    rungs = [
+        {number: Tally(one.counts, one.soft) for number, one in found.items()} for found in counts
+    ]
     # docs/decisions.md: Correction under the ladder
-    return Choices(rungs, study.objective, soft=soft, seed=study.identity.seed)
+    number = first.number if first and first.number in counts[-1] else None
+    return Choices(rungs, study.objective, first=number, seed=study.identity.seed)
 
 
 def defaults(

@@ -89,7 +89,7 @@ def _named(standing: Standing, name: str) -> Contender:
 
 
 def _with_value(standing: Standing, setting: str, value: str) -> Contender:
-    complete, totals = standing.complete(), standing.totals()
+    complete = standing.ranking()
     values = {one.number: one.settings.values() for one in complete}
     names = {name for one in values.values() for name in one}
     if setting not in names:
@@ -101,8 +101,7 @@ def _with_value(standing: Standing, setting: str, value: str) -> Contender:
             f"--compare: no complete configuration of {standing.study.name} has "
             f"{setting}={value}; the values of {setting} are {_listed(there)}"
         )
-    best = max(found, key=lambda one: (totals[one.number], -one.number))
-    return Contender(f"{setting}={value}", standing, best.number)
+    return Contender(f"{setting}={value}", standing, found[0].number)
 
 
 def _is(value: Value, text: str) -> bool:

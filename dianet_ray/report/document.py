@@ -7,6 +7,7 @@ the same report.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -44,10 +45,11 @@ def summarise(standing: Standing, *, n_resamples: int = N_RESAMPLES) -> Report:
     study, winner = standing.study, standing.champion()
     # Counting predictions is most of the work, so every section reads the same counts.
     counts = [_finished(standing, rung) for rung in range(len(study.rungs))]
-    configs = tuple(_configuration(standing, one, counts) for one in study.configurations)
+    ranks = {one.number: place for place, one in enumerate(standing.ranking(), start=1)}
+    configs = tuple(_configuration(standing, one, counts, ranks) for one in study.configurations)
     chance = _chance(standing, winner)
     best = counts[-1][winner.number] if winner else None
-    chosen = champion.choices(study, counts) if winner else None
+    chosen = champion.choices(standing, counts) if winner else None
     described = (
         champion.describe(standing, winner, best, chance, chosen) if winner and best else None
     )
@@ -151,7 +153,10 @@ def _first_scores(
 
 
 def _configuration(
-    standing: Standing, configuration: Configuration, counts: list[Counts]
+    standing: Standing,
+    configuration: Configuration,
+    counts: list[Counts],
+    ranks: Mapping[int, int],
 ) -> ConfigurationResult:
     study, number = standing.study, configuration.number
     rungs = [
@@ -171,6 +176,7 @@ def _configuration(
         settings=configuration.settings,
         rungs=tuple(rungs),
         state=standing.state(number),
+        rank=ranks.get(number),
     )
 
 

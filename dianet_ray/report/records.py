@@ -365,23 +365,22 @@ class RungResult(Record):
 
 @dataclass(frozen=True, slots=True)
 class ConfigurationResult(Record):
-    """A configuration, and each rung that it reached, from the first."""
+    """A configuration, and each rung that it reached, from the first.
+
+    `rank` is 1 for the champion, and None unless it finished LOSO.
+    """
 
     number: int
     config_id: str
     settings: Settings
     rungs: tuple[RungResult, ...]
     state: State
+    rank: int | None
 
     @property
     def scores(self) -> Scores:
         """The scores in the highest rung that it finished; it finished one at least."""
         return next(rung.scores for rung in reversed(self.rungs) if rung.scores is not None)
-
-    @property
-    def total(self) -> float:
-        """The sum of the soft objective over the rungs that it finished."""
-        return sum(rung.soft for rung in self.rungs if rung.soft is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -458,5 +457,5 @@ class Report(Record):
     @property
     def ranking(self) -> list[ConfigurationResult]:
         """The complete configurations by the rule that chooses the champion, best first."""
-        complete = [config for config in self.configs if config.state == "complete"]
-        return sorted(complete, key=lambda c: (-c.total, c.number))
+        ranked = {config.rank: config for config in self.configs if config.rank is not None}
+        return [ranked[place] for place in sorted(ranked)]

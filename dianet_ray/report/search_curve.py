@@ -15,24 +15,23 @@ def search_curve(
 ) -> tuple[SearchPoint, ...]:
     """Score the best of the first 1, 2, 4, 8, ... configurations in drawing order, and of all.
 
-    Of those that finished LOSO the one with the largest sum over the rungs is the best, as for the
-    champion. A shorter search would have promoted others, so this is an approximation.
+    Of those that finished LOSO the first in the ranking is the best, as for the champion. A
+    shorter search would have promoted others, so this is an approximation.
 
     Args:
         standing: of the study.
         counts: of each rung, by configuration.
         chosen: the choice of the champion, repeated.
     """
-    study, totals = standing.study, standing.totals()
+    study, ranked = standing.study, [one.number for one in standing.ranking()]
     n_drawn, found = len(study.configurations), []
     sizes = {2**power for power in range(n_drawn.bit_length())} | {n_drawn}
     for n in sorted(sizes):
-        known = [number for number in totals if number < n]
-        if not known:
+        best = next((number for number in ranked if number < n), None)
+        if best is None:
             continue
-        best = max(known, key=lambda number: (totals[number], -number))
         first = [{k: one for k, one in rung.items() if k < n} for rung in counts]
-        again = chosen if n == n_drawn else choices(study, first)
+        again = chosen if n == n_drawn else choices(standing, first)
         score = scores_of(counts[-1][best].at_best.sum(axis=0)).of(study.objective)
         corrected = again.score()[study.objective].estimate if again else score
         found.append(SearchPoint(n, best, score, corrected))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from dianet_ray.artefacts import weights_folder
@@ -11,14 +10,9 @@ from dianet_ray.protocol.standing import Standing
 from dianet_ray.storage import files
 
 
-def kept(totals: Mapping[int, float], n: int | None) -> list[int]:
-    """Number the configurations whose weights are kept, best first, ties to the lower number."""
-    return sorted(totals, key=lambda number: (-totals[number], number))[:n]
-
-
 def damaged_weights(path: Path, standing: Standing, n_kept: int | None) -> list[tuple[int, int]]:
     """List (configuration, fold) that are needed, now or soon, and missing or changed."""
-    study, best = standing.study, kept(standing.totals(), n_kept)
+    study, best = standing.study, [one.number for one in standing.ranking()[:n_kept]]
     in_loso = (standing.decisions.entry(c.number, study.loso_rung) for c in study.configurations)
     running = [entry.number for entry in in_loso if entry is not None and entry.state == "running"]
     needed: dict[int, tuple[int, ...]] = {n: (standing.best_steps(n),) for n in best}
@@ -55,7 +49,7 @@ class Retention:
         Of the best, delete those at other points than the best one.
         """
         self._delete_repeats(standing)
-        wanted = set(kept(standing.totals(), self._n_kept))
+        wanted = {one.number for one in standing.ranking()[: self._n_kept]}
         # A configuration that is overtaken later has still weights to delete.
         self._settled -= self._wanted - wanted
         self._wanted = wanted

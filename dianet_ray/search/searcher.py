@@ -45,7 +45,7 @@ from dianet_ray.search.events import (
 )
 from dianet_ray.search.ledger import Ledger
 from dianet_ray.search.repairs import Repairs
-from dianet_ray.search.retention import Retention, kept
+from dianet_ray.search.retention import Retention
 from dianet_ray.search.silence import Silence
 from dianet_ray.search.space import Space
 from dianet_ray.search.study_file import extended
@@ -84,7 +84,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         )
         if study.block is not None:
             self._schedule.stack(study.block, self._shape_of)
-        self._totals: dict[int, float] = {}  # of the configurations that finished LOSO
+        self._ranking: list[Configuration] = []  # of those that finished LOSO, best first
         self._silence = Silence()
         self._retention = Retention(path, extent.n_kept)
         self._repairs, self._afterwards = Repairs(), Afterwards(study, extent)
@@ -238,7 +238,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
     @property
     def n_complete(self) -> int:
         """How many configurations have finished LOSO."""
-        return len(self._totals)
+        return len(self._ranking)
 
     def _order(self, train: Train) -> Order:
         is_repair = self._is_repair(train)
@@ -436,10 +436,10 @@ class StudySearcher(Searcher):  # type: ignore[misc]
     def _settle(self) -> None:
         """Rank the complete configurations, and delete the weights that are no longer needed."""
         standing = Standing(self.study, self._schedule.decisions)
-        before = kept(self._totals, 1)
-        self._totals = standing.totals()
-        if self._totals and (best := kept(self._totals, 1)) != before:
-            self.best = f"best {self.study.objective} {standing.score(best[0])}"
+        before = self._ranking[:1]
+        self._ranking = standing.ranking()
+        if self._ranking and self._ranking[:1] != before:
+            self.best = f"best {self.study.objective} {standing.score(self._ranking[0].number)}"
         self._retention.delete_surplus(standing)
         self._most_searched = sum(self._schedule.most_trainings())
         self.failure = self.failure or standing.first_wave_failure()

@@ -143,8 +143,9 @@ def best_curve(standing: Standing) -> Iterator[MetricValue]:
     and screened configurations have no value of their own.
     """
     best: dict[str, float] = {}
-    best_total, at = -1.0, 0
-    study, totals = standing.study, standing.totals()
+    study, at = standing.study, 0
+    places = {one.number: place for place, one in enumerate(standing.ranking())}
+    best_place = len(places)
     for configuration in study.configurations:
         number = configuration.number
         state = standing.state(number)
@@ -155,8 +156,8 @@ def best_curve(standing: Standing) -> Iterator[MetricValue]:
         at = max(at, _finished_at(standing, number))
         if state != "complete":
             continue
-        if totals[number] > best_total:
-            best, best_total = pooled_scores(standing, number), totals[number]
+        if places[number] < best_place:
+            best, best_place = pooled_scores(standing, number), places[number]
         for metric in METRICS:
             yield MetricValue(f"best/{metric}", best[metric], number, at)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks import honesty
-from dianet_ray.protocol.correction import Choices
+from dianet_ray.protocol.correction import Choices, Tally
 from dianet_ray.protocol.folds import Clip
 from dianet_ray.protocol.ladder import KEEP, Rung, default_ladder
 from dianet_ray.protocol.metrics import scores
@@ -27,6 +27,11 @@ def casme2_like(rng):
     subjects = np.repeat(np.arange(N_SUBJECTS), sizes)
     labels = rng.permutation(np.repeat(np.arange(5), COUNTS))
     return [Clip(f"{n:03d}", f"{subjects[n]:02d}", int(labels[n])) for n in range(len(labels))]
+
+
+def tally(clips, predicted):
+    counts = subject_confusions(clips, predicted, 5)[1][None]
+    return Tally(counts, counts)
 
 
 def predict(rng, clips, accuracies, n_rungs):
@@ -74,9 +79,9 @@ class Errors:
         for seed in range(n):
             rng = np.random.default_rng(seed)
             accuracies = accuracies_of(rng)
-            finished, _, champion = search(rng, ladder, accuracies, objective, seed)
+            finished, champion = search(rng, ladder, accuracies, objective, seed)
             truth = true_score(accuracies[champion], objective)
-            score = scores(finished[-1][champion].sum(axis=(0, 1)))[objective]
+            score = scores(finished[-1][champion].hard.sum(axis=(0, 1)))[objective]
             alone, found = (
                 Choices(rungs, objective, seed=seed, n=300).score()[objective]
                 for rungs in (finished[-1:], finished)
@@ -112,9 +117,7 @@ def test_where_all_are_promoted_only_the_sum_of_the_scores_chooses():
     rng = np.random.default_rng(0)
     clips = casme2_like(rng)
     predicted = predict(rng, clips, rng.uniform(0.2, 0.6, 8), 2)
-    rungs = [
-        {n: subject_confusions(clips, one[n], 5)[1][None] for n in range(8)} for one in predicted
-    ]
+    rungs = [{n: tally(clips, one[n]) for n in range(8)} for one in predicted]
     found = Choices(rungs, "uf1", seed=3).score()
     # With equal rungs, choosing by twice the LOSO score is choosing by the LOSO score.
     once = Choices(rungs[1:], "uf1", seed=3).score()
@@ -130,10 +133,10 @@ def test_a_rung_whose_scores_say_nothing_of_loso_corrects_little():
         clips = casme2_like(rng)
         below, above = (predict(rng, clips, np.zeros(N_CONFIGS), 1)[0] for _ in range(2))
         rungs = [
-            {n: subject_confusions(clips, predicted[n], 5)[1][None] for n in range(N_CONFIGS)}
+            {n: tally(clips, predicted[n]) for n in range(N_CONFIGS)}
             for predicted in (below, above)
         ]
-        best = sorted(rungs[0], key=lambda n: -np.trace(rungs[0][n].sum(axis=(0, 1))))[:4]
+        best = sorted(rungs[0], key=lambda n: -np.trace(rungs[0][n].hard.sum(axis=(0, 1))))[:4]
         rungs[1] = {n: rungs[1][n] for n in sorted(best)}
         loso_alone = Choices(rungs[1:], "accuracy", seed=seed, n=300).score()["accuracy"]
         found = Choices(rungs, "accuracy", seed=seed, n=300).score()["accuracy"]

@@ -121,7 +121,7 @@ def test_one_rung_trains_everything_once(game, n_workers, rng):
     everything = [(n, 0, f) for n in range(game.n_configs) for f in range(4)]
     assert sorted(trained(play.events)) == everything
     best = max(range(game.n_configs), key=lambda n: (Chance(game.seed).score(n, 0, 4), -n))
-    assert schedule.decisions.champion() == best
+    assert schedule.decisions.best() == best
 
 
 @given(GAMES, st.integers(1, 9), st.integers(0, 5), RANDOMS)
@@ -188,7 +188,7 @@ def test_a_promoted_configuration_that_fails_gives_its_place_back():
         (2, 1, 1),
         *((0, 1, f) for f in range(3)),
     ]
-    assert schedule.decisions.champion() == 0
+    assert schedule.decisions.best() == 0
 
 
 class Rising(Chance):

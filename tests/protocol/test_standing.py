@@ -2,16 +2,18 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dianet_ray.artefacts import METRICS
+from dianet_ray.protocol.metrics import scores
 from dianet_ray.protocol.predictions import soft_score
 from dianet_ray.protocol.results import TrainingResult
 from dianet_ray.protocol.standing import standing_of
 from dianet_ray.protocol.study import Study
-from tests.support.studies import laddered, make_study, shown_early
+from tests.support.studies import begun, laddered, make_study, shown_early
 
 
 def score(study: Study, number, rung):
@@ -103,10 +105,9 @@ def test_without_a_complete_configuration_there_is_no_champion():
 def test_a_score_lies_in_its_interval():
     study = make_study(n_subjects=12)
     found = standing_of(study)
-    for number, total in found.totals().items():
+    for number in range(len(study.configurations)):
         one = found.score(number)
         assert one.low < one.value < one.high
-        assert total == score(study, number, 0)  # LOSO is the only rung
         assert str(one) == f"{one.value:.3f} [{one.low:.3f}, {one.high:.3f}]"
 
 
@@ -153,3 +154,49 @@ def test_a_configuration_is_ranked_at_its_best_point(make):
     for other in (c.number for c in found.complete() if c.number != 1):
         assert found.best_steps(other) == 20
         assert found.score(other) == standing_of(study).score(other)
+
+
+# The settings that a space names to begin with
+
+
+def lead(study, number, rival):
+    """How far a configuration's total is ahead, and the jackknife's standard error of that."""
+    leads = np.zeros(1 + len({clip.subject for clip in study.clips}))
+    for rung in range(len(study.rungs)):
+        for sign, one in ((1, number), (-1, rival)):
+            counts = standing_of(study).shared(one, rung, study.points(one, rung)[-1])
+            left = [np.delete(counts, place, axis=0).sum(axis=0) for place in range(len(counts))]
+            scored = scores(np.stack([counts.sum(axis=0), *left]), present_only=True)
+            leads += sign * scored[study.objective]
+    n, deviations = len(leads) - 1, leads[1:] - leads[1:].mean()
+    return leads[0], ((n - 1) / n * (deviations**2).sum()) ** 0.5
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("objective", METRICS)
+@pytest.mark.parametrize("make", [make_study, laddered])
+def test_others_come_before_the_first_settings_only_where_they_lead_by_a_standard_error(
+    make, objective, seed
+):
+    study = make(seed=seed)
+    study = dataclasses.replace(
+        study, identity=dataclasses.replace(study.identity, objective=objective)
+    )
+    by_total = [c.number for c in standing_of(study).ranking()]
+    first = by_total[-1] if seed % 2 else by_total[len(by_total) // 2]
+    known = begun(study, first)
+    by_total = [{0: first, first: 0}.get(k, k) for k in by_total]  # they change places
+    ahead = [k for k in by_total if k and lead(known, k, 0)[0] > lead(known, k, 0)[1]]
+    rest = [k for k in by_total if k and k not in ahead]
+    assert [c.number for c in standing_of(known).ranking()] == [*ahead, 0, *rest]
+
+
+def test_only_a_clear_lead_displaces_the_first_settings():
+    weak, strong = make_study(20, 2, signal=0), make_study(20, 2, signal=4)
+    for first, champion in ((weak, 1), (strong, 0)):
+        other = strong if first is weak else weak
+        trainings = {
+            key: (first if key[0] == 0 else other).trainings[key] for key in strong.trainings
+        }
+        study = begun(dataclasses.replace(strong, trainings=trainings), 0)
+        assert standing_of(study).champion().number == champion

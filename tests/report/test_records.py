@@ -7,13 +7,10 @@ import pytest
 
 from dianet_ray.artefacts import METRICS, from_json, to_json, to_plain
 from dianet_ray.errors import InputError
+from dianet_ray.protocol.standing import standing_of
 from dianet_ray.report.records import (
-    ConfigurationResult,
     Report,
-    RungResult,
-    Scores,
 )
-from dianet_ray.settings import Settings
 from tests.support.reports import report_of
 from tests.support.studies import laddered, make_study
 
@@ -68,7 +65,9 @@ def test_the_json_has_the_keys_that_scripts_rely_on():
         *("at_bounds", "above_chance", "above_chance_uncorrected"),
         *("confusion", "recall", "per_class", "calibration", "per_subject", "parts"),
     }
-    assert set(report["configs"][0]) == {"number", "config_id", "settings", "rungs", "state"}
+    assert set(report["configs"][0]) == {
+        *("number", "config_id", "settings", "rungs", "state", "rank")
+    }
     rung = {"partition", "state", "n_trainings", "scores", "soft", "steps"}
     assert set(report["configs"][0]["rungs"][0]) == rung
     for metric in METRICS:
@@ -99,25 +98,9 @@ def test_the_json_of_effects_has_a_value_or_a_range():
     }
 
 
-def configuration(number, state, *soft):
-    """A configuration that finished so many rungs, with these soft scores."""
-    rungs = [RungResult("a", "complete", 3, Scores(0.0, 0.0, 0.0), score, 20) for score in soft]
-    return ConfigurationResult(number, f"c{number}", Settings(), tuple(rungs), state)
-
-
-def test_the_ranking_sums_soft_scores_over_rungs_with_ties_to_the_lower_number():
-    report = report_of(make_study())
-    configs = (
-        configuration(0, "complete", 0.5, 0.5),
-        configuration(1, "screened", 0.9),
-        configuration(2, "complete", 0.25, 1.0),
-        configuration(3, "complete", 0.75, 0.25),
-    )
-    ranked = dataclasses.replace(report, configs=configs).ranking
-    assert [config.number for config in ranked] == [2, 0, 3]
-
-
-def test_the_first_of_the_ranking_is_the_champion():
+def test_the_ranking_is_that_of_the_study_and_begins_with_the_champion():
     for study in (make_study(n_configs=6), laddered()):
         report = report_of(study)
+        ranked = [one.number for one in standing_of(study).ranking()]
+        assert [config.number for config in report.ranking] == ranked
         assert report.ranking[0].number == report.champion.number

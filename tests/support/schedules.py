@@ -37,6 +37,9 @@ class Chance:
         """Return the only point."""
         return 0
 
+    def is_ahead(self, number: int, rival: int) -> bool:
+        raise AssertionError("no schedule asks this")
+
     def is_behind(self, number: int, rung: int, n_folds: int, rival: int) -> bool:
         assert number != rival
         key = f"{self.seed} {number} {rung} {n_folds} {rival}"
@@ -190,4 +193,4 @@ def decisions(schedule: Schedule, game: Game) -> tuple[list[tuple[Any, ...]], in
         for rung in range(len(game.ladder))
     ]
     states = [(r.number, r.rung, r.wave, r.state, r.n_decided) for r in entries if r is not None]
-    return states, schedule.decisions.champion()
+    return states, schedule.decisions.best()

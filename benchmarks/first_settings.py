@@ -1,0 +1,133 @@
+"""What it is worth to keep the first settings unless another configuration is clearly ahead.
+
+    python -m benchmarks.first_settings [MATRIX.npz ...] [--resamples 200] [--configs 32]
+
+Searches of recorded configurations, one of which is near the defaults and comes first. The three
+best of the group rung finish LOSO, and the first. The subjects are drawn anew each time. A
+champion must be ahead of the first settings by so many standard errors of the difference, paired
+over subjects; its gain is over the first settings, on about 1,000 fresh clips of other people.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+from threadpoolctl import threadpool_limits
+
+from benchmarks.replay.matrix import LOSO, Matrix, load, rung_name
+from benchmarks.search_cost import MATRICES, N_GROUPS
+from dianet_ray.protocol.metrics import scores
+from dianet_ray.protocol.predictions import draw_subjects, shares, subject_confusions
+from dianet_ray.settings import Settings
+
+ERRORS = (0.0, 0.5, 1.0, 1.5, 2.0)
+N_FINALISTS, N_FIRST = 3, 4
+POINTS = 100
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
+    parser.add_argument("matrices", type=Path, nargs="*")
+    parser.add_argument("--resamples", type=int, default=200)
+    parser.add_argument("--configs", type=int, default=32)
+    asked = parser.parse_args()
+    paths = asked.matrices or sorted(MATRICES.glob("*.npz"))
+    matrices = [matrix for path in paths for matrix in load(path)]
+    table = Table(
+        "standard errors",
+        *(matrix.name for matrix in matrices),
+        title="Gain over the first settings in points, and how often they are displaced",
+    )
+    with threadpool_limits(1):
+        columns = [_gains(matrix, asked.resamples, asked.configs) for matrix in matrices]
+    for place, errors in enumerate(ERRORS):
+        found = [column[:, place] for column in columns]
+        cells = (f"{POINTS * one[:, 0].mean():+.1f}, {one[:, 1].mean():.2f}" for one in found)
+        table.add_row(f"{errors:g}", *cells)
+    Console(width=110).print(table)
+
+
+@dataclass(frozen=True)
+class _Rung:
+    """Shares of a rung by subject, (K, P, S, C, C)."""
+
+    shared: np.ndarray
+
+    @classmethod
+    def of(cls, matrix: Matrix, name: str) -> _Rung:
+        n_classes = len(matrix.classes)
+        return cls(
+            np.array(
+                [
+                    [subject_confusions(matrix.clips, one, n_classes)[1] for one in shares(points)]
+                    for points in matrix.rungs[name].probabilities
+                ]
+            )
+        )
+
+    def scores(self, weights: np.ndarray) -> np.ndarray:
+        """Score by weights of subjects, (S,): (K, P)."""
+        weighed = np.einsum("s,kpsij->kpij", weights, self.shared)
+        return np.asarray(scores(weighed, present_only=True)["uf1"])
+
+    def without_each(self, row: int, point: int, weights: np.ndarray) -> np.ndarray:
+        """Score a configuration without each of the drawn subjects."""
+        mine = self.shared[row, point]
+        total = np.einsum("s,sij->ij", weights, mine)
+        return scores(total - mine[np.repeat(np.arange(len(mine)), weights)], present_only=True)[
+            "uf1"
+        ]
+
+
+def _gains(matrix: Matrix, n_resamples: int, n_configs: int) -> np.ndarray:
+    """Search on subjects drawn anew: (resamples, errors, 2), gain and whether displaced."""
+    rungs = _Rung.of(matrix, rung_name(N_GROUPS, 0.5)), _Rung.of(matrix, LOSO)
+    generator = np.random.default_rng(0)
+    near, n_subjects = _near_defaults(matrix), rungs[0].shared.shape[2]
+    found = []
+    for weights in draw_subjects(generator, n_subjects, n_resamples):
+        by_point = [rung.scores(weights) for rung in rungs]
+        best = [one.argmax(axis=1) for one in by_point]
+        group, loso = (one.max(axis=1) for one in by_point)
+        first = int(generator.choice(near))
+        others = np.delete(np.arange(matrix.n_configs), first)
+        drawn = generator.choice(others, n_configs - 1, replace=False)
+        finalists = drawn[np.argsort(-group[drawn])[:N_FINALISTS]]
+        champion = int(finalists[np.argmax((group + loso)[finalists])])
+        lead = (group + loso)[champion] - (group + loso)[first]
+        left = np.sum(
+            [
+                rung.without_each(champion, points[champion], weights)
+                - rung.without_each(first, points[first], weights)
+                for rung, points in zip(rungs, best, strict=True)
+            ],
+            axis=0,
+        )
+        error = float(np.sqrt((n_subjects - 1) * np.var(left)))
+        truth = matrix.fresh[np.arange(matrix.n_configs), best[1]]
+        row = [
+            (truth[champion] - truth[first], 1.0) if lead > k * error else (0.0, 0.0)
+            for k in ERRORS
+        ]
+        found.append(row)
+    return np.array(found)
+
+
+def _near_defaults(matrix: Matrix) -> np.ndarray:
+    """List the configurations in which fewest settings differ from what draws lie around."""
+    centre = Settings().model_dump() | {"width": 8, "batch_size": 16}
+    n_moved = [
+        sum(value != centre.get(name, value) for name, value in one.items())
+        for one in matrix.about["settings"]
+    ]
+    return np.argsort(n_moved, kind="stable")[:N_FIRST]
+
+
+if __name__ == "__main__":
+    main()
