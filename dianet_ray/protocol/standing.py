@@ -88,11 +88,10 @@ class Standing:
         first = self.began_with()
         if first is None:
             return ranked
-        # False sorts before True: those that are ahead, the first settings, the others.
-        is_behind = {
-            c.number: not decisions.is_ahead(c.number, first.number) for c in ranked if c != first
-        }
-        return sorted(ranked, key=lambda c: (is_behind.get(c.number, False), c == first))
+        higher = ranked[: ranked.index(first)]
+        ahead = {c.number for c in higher if decisions.is_ahead(c.number, first.number)}
+        # A stable sort: those that are ahead, the first settings, the others.
+        return sorted(ranked, key=lambda c: (c.number not in ahead, c != first))
 
     def champion(self) -> Configuration | None:
         """Return the first of the ranking; None while no configuration is complete."""
