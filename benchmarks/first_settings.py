@@ -4,8 +4,8 @@
 
 Searches of recorded configurations, one of which is near the defaults and comes first. The three
 best of the group rung finish LOSO, and the first. The subjects are drawn anew each time. A
-champion must be ahead of the first settings by so many standard errors of the difference, paired
-over subjects; its gain is over the first settings, on about 1,000 fresh clips of other people.
+champion must be ahead of the first settings in LOSO by so many standard errors of the difference,
+paired over subjects; its gain is over them, on about 1,000 fresh clips of other people.
 """
 
 from __future__ import annotations
@@ -100,15 +100,9 @@ def _gains(matrix: Matrix, n_resamples: int, n_configs: int) -> np.ndarray:
         drawn = generator.choice(others, n_configs - 1, replace=False)
         finalists = drawn[np.argsort(-group[drawn])[:N_FINALISTS]]
         champion = int(finalists[np.argmax((group + loso)[finalists])])
-        lead = (group + loso)[champion] - (group + loso)[first]
-        left = np.sum(
-            [
-                rung.without_each(champion, points[champion], weights)
-                - rung.without_each(first, points[first], weights)
-                for rung, points in zip(rungs, best, strict=True)
-            ],
-            axis=0,
-        )
+        lead = loso[champion] - loso[first]
+        left = rungs[1].without_each(champion, best[1][champion], weights)
+        left = left - rungs[1].without_each(first, best[1][first], weights)
         error = float(np.sqrt((n_subjects - 1) * np.var(left)))
         truth = matrix.fresh[np.arange(matrix.n_configs), best[1]]
         row = [

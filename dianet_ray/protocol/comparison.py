@@ -159,24 +159,23 @@ class Comparison:
     def is_ahead(self, number: int, rival: int) -> bool:
         """Say whether a configuration is ahead of a rival by more than `AHEAD` standard errors.
 
-        Both have finished all rungs. What counts is the sum of their scores; the standard error is
-        that of the difference, paired over subjects (a jackknife).
+        Both have finished the last rung, and it alone counts: with fewer steps, or other subjects
+        to learn from, fast learners lead. The standard error is that of the difference, paired
+        over subjects (a jackknife).
         """
-        found = [
-            [self._best(one, rung, len(folds)) for one in (number, rival)]
-            for rung, folds in enumerate(self._basis.rungs)
-        ]
-        arrays = [array for both in found for one in both for array in one]
-        key = ("ahead", *map(id, arrays))
+        rung = len(self._basis.rungs) - 1
+        n_folds = len(self._basis.rungs[rung])
+        mine, other = (self._best(one, rung, n_folds) for one in (number, rival))
+        key = ("ahead", *map(id, (*mine, *other)))
         if key not in self._memory:
-            leads = np.sum([self._leads(rung, *both) for rung, both in enumerate(found)], axis=0)
-            self._memory[key] = leads[0] > AHEAD * jackknife_error(leads[1:]), arrays
+            leads = self._leads(rung, mine, other)
+            self._memory[key] = leads[0] > AHEAD * jackknife_error(leads[1:]), (*mine, *other)
         return bool(self._memory[key][0])
 
     def _leads(
         self, rung: int, mine: Sequence[np.ndarray], rival: Sequence[np.ndarray]
     ) -> np.ndarray:
-        """Return how far one is ahead in a rung on all S subjects, then without each: (S + 1,)."""
+        """Return how far one is ahead on all S subjects, then without each of them: (S + 1,)."""
         clips, n_subjects = self._clips(rung, len(mine)), int(self._subjects.max()) + 1
         scored = []
         for found in (mine, rival):

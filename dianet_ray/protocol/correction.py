@@ -52,12 +52,12 @@ class Choices:
 
     Each replicate weighs the subjects anew, chooses the configuration with the best mean soft
     score over all rungs (ties to the lower number; the first settings, unless it is clearly ahead
-    of them), each rung read at the point that is best, and scores it, in LOSO, by the mirrored
-    weights. Let d be how much the weights raise a score, less
-    what they raise it by on average. The mirrored score is the score on all subjects less
-    d N / (N - 1) / `WEIGHT_VARIANCE`. Its error is not correlated with what chose (Oliveira, Lei
-    and Tibshirani 2021, Unbiased risk estimation in the normal means problem via coupled bootstrap
-    techniques, https://arxiv.org/abs/2111.09447).
+    of them in LOSO), each rung read at the point that is best, and scores it, in LOSO, by the
+    mirrored weights. Let d be how much the weights raise a score, less what they raise it by on
+    average. The mirrored score is the score on all subjects less d N / (N - 1) /
+    `WEIGHT_VARIANCE`. Its error is not correlated with what chose (Oliveira, Lei and Tibshirani
+    2021, Unbiased risk estimation in the normal means problem via coupled bootstrap techniques,
+    https://arxiv.org/abs/2111.09447).
 
     Under a ladder only promoted configurations have LOSO predictions. They were promoted by
     unweighed scores, from which mirrored ones are not free. `_optimism` estimates what that adds
@@ -88,14 +88,15 @@ class Choices:
         weights = 1 + np.sqrt(WEIGHT_VARIANCE) * (drawn - 1)
         weighed = [_Weighed.of(found, weights, objective) for found in rungs]
         means = list(accumulate(weighed, _Weighed.joined))
-        least = _least_leads(rungs, objective, first)
-        winners = means[-1].chosen(least, first)
         self._loso = weighed[-1]
+        rule = _Rule.of(rungs[-1], objective, first)
+        winners = rule.choose(means[-1].tilted_soft, self._loso.tilted_soft)
         self._at_best = {
             number: tally.hard[_best_point(tally, objective)]
             for number, tally in rungs[-1].items()
         }
-        self._champion = means[-1].champion(least, first)
+        (place,) = rule.choose(means[-1].soft[None], self._loso.soft[None])
+        self._champion = self._loso.numbers[place]
         self._estimates = {}  # by metric
         for metric in METRICS:
             values = self._loso.at(winners, metric)
@@ -135,18 +136,33 @@ class Choices:
         return scores(best.sum(axis=0) - best, present_only=True)
 
 
-def _least_leads(
-    rungs: Sequence[Mapping[int, Tally]], objective: str, first: int | None
-) -> np.ndarray:
-    """Return by how much each finalist's mean must be ahead of the first settings': (K,)."""
-    if first is None:
-        return np.zeros(len(rungs[-1]))
-    without_each = {
-        number: np.mean([_without_each(rung[number], objective) for rung in rungs], axis=0)
-        for number in rungs[-1]
-    }
-    reference = without_each[first]
-    return np.array([AHEAD * jackknife_error(one - reference) for one in without_each.values()])
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """How one of K finalists is chosen.
+
+    `first` is the column of the first settings, None without any; `least` (K,) is by how much
+    others must lead them in LOSO.
+    """
+
+    first: int | None
+    least: np.ndarray
+
+    @classmethod
+    def of(cls, loso: Mapping[int, Tally], objective: str, first: int | None) -> _Rule:
+        """Make the rule of a study; `first` is a number."""
+        if first is None:
+            return cls(None, np.zeros(len(loso)))
+        without_each = {number: _without_each(one, objective) for number, one in loso.items()}
+        errors = [jackknife_error(one - without_each[first]) for one in without_each.values()]
+        return cls(list(loso).index(first), AHEAD * np.array(errors))
+
+    def choose(self, means: np.ndarray, in_loso: np.ndarray) -> np.ndarray:
+        """Choose by (B, K) means of soft scores over all rungs, and those in LOSO: (B,)."""
+        if self.first is not None:
+            leads = in_loso - in_loso[:, [self.first]] > self.least
+            leads[:, self.first] = ~leads.any(axis=1)
+            means = np.where(leads, means, -1.0)
+        return np.asarray(means.argmax(axis=1))
 
 
 def _without_each(tally: Tally, objective: str) -> np.ndarray:
@@ -246,17 +262,6 @@ class _Weighed:
             n + 1,
         )
 
-    def champion(self, least: np.ndarray, first: int | None) -> int:
-        """Return the number of the configuration that is chosen on all subjects."""
-        return self.numbers[int(_chosen(self.soft[None], least, self._place(first))[0])]
-
-    def chosen(self, least: np.ndarray, first: int | None) -> np.ndarray:
-        """Return the configuration that each replicate chooses: (B,) columns."""
-        return _chosen(self.tilted_soft, least, self._place(first))
-
-    def _place(self, number: int | None) -> int | None:
-        return None if number is None else self.numbers.index(number)
-
     def best(self, among: Sequence[int] | None = None) -> np.ndarray:
         """Return each replicate's best configuration: (B,) columns."""
         places = np.array(self.places(self.numbers if among is None else among))
@@ -265,15 +270,6 @@ class _Weighed:
     def at(self, places: np.ndarray, metric: str) -> np.ndarray:
         """Return mirrored scores, for one column per replicate: (B,)."""
         return np.asarray(self.mirrored[metric][np.arange(len(places)), places])
-
-
-def _chosen(soft: np.ndarray, least: np.ndarray, first: int | None) -> np.ndarray:
-    """Choose the best of (B, K) scores, or the first settings unless others lead: (B,)."""
-    if first is not None:
-        leads = soft - soft[:, [first]] > least
-        leads[:, first] = ~leads.any(axis=1)
-        soft = np.where(leads, soft, -1.0)
-    return np.asarray(soft.argmax(axis=1))
 
 
 def _weighted(counts: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:

@@ -79,7 +79,7 @@ class Standing:
         """List the complete configurations, best first, ties to the lower number.
 
         They are ranked by the sum of their soft scores over all rungs. But the settings that the
-        space names to begin with come before all that are not clearly ahead of them.
+        space names to begin with come before all that are not clearly ahead of them in LOSO.
         docs/decisions.md: The first settings win unless another is ahead by a standard error
         """
         rung, decisions = self.study.loso_rung, self.decisions
@@ -88,8 +88,9 @@ class Standing:
         first = self.began_with()
         if first is None:
             return ranked
-        higher = ranked[: ranked.index(first)]
-        ahead = {c.number for c in higher if decisions.is_ahead(c.number, first.number)}
+        ahead = {
+            c.number for c in ranked if c != first and decisions.is_ahead(c.number, first.number)
+        }
         # A stable sort: those that are ahead, the first settings, the others.
         return sorted(ranked, key=lambda c: (c.number not in ahead, c != first))
 

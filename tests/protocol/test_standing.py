@@ -160,14 +160,13 @@ def test_a_configuration_is_ranked_at_its_best_point(make):
 
 
 def lead(study, number, rival):
-    """How far a configuration's total is ahead, and the jackknife's standard error of that."""
+    """How far a configuration is ahead in LOSO, and the jackknife's standard error of that."""
     leads = np.zeros(1 + len({clip.subject for clip in study.clips}))
-    for rung in range(len(study.rungs)):
-        for sign, one in ((1, number), (-1, rival)):
-            counts = standing_of(study).shared(one, rung, study.points(one, rung)[-1])
-            left = [np.delete(counts, place, axis=0).sum(axis=0) for place in range(len(counts))]
-            scored = scores(np.stack([counts.sum(axis=0), *left]), present_only=True)
-            leads += sign * scored[study.objective]
+    for sign, one in ((1, number), (-1, rival)):
+        counts = standing_of(study).shared(one, study.loso_rung, study.points(one)[-1])
+        left = [np.delete(counts, place, axis=0).sum(axis=0) for place in range(len(counts))]
+        scored = scores(np.stack([counts.sum(axis=0), *left]), present_only=True)
+        leads += sign * scored[study.objective]
     n, deviations = len(leads) - 1, leads[1:] - leads[1:].mean()
     return leads[0], ((n - 1) / n * (deviations**2).sum()) ** 0.5
 
