@@ -18,9 +18,9 @@ from dianet_ray.protocol.predictions import jackknife_error, shares, soft_score
 from dianet_ray.settings import derive_seed
 
 N_REPLICATES = 1000
-AHEAD = 1.0
+AHEAD = 2.0
 """Standard errors by which others must be ahead of the first settings.
-docs/decisions.md: The first settings win unless another is ahead by a standard error"""
+docs/decisions.md: The first settings win unless another is clearly ahead"""
 CHUNK = 100
 """Replicates between two checks whether those that are left can change the verdict."""
 
@@ -50,7 +50,7 @@ class Comparing(Protocol):
         ...
 
     def is_ahead(self, number: int, rival: int) -> bool:
-        """Say whether a configuration ended ahead of a rival by more than a standard error."""
+        """Say whether a configuration ended LOSO clearly ahead of a rival."""
         ...
 
 

@@ -80,7 +80,7 @@ class Standing:
 
         They are ranked by the sum of their soft scores over all rungs. But the settings that the
         space names to begin with come before all that are not clearly ahead of them in LOSO.
-        docs/decisions.md: The first settings win unless another is ahead by a standard error
+        docs/decisions.md: The first settings win unless another is clearly ahead
         """
         rung, decisions = self.study.loso_rung, self.decisions
         totals = {c.number: decisions.total(c.number, rung) for c in self.complete()}
