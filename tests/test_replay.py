@@ -21,6 +21,7 @@ from benchmarks.replay.strategies import ceiling, strategies
 from dianet_ray.protocol.folds import Clip, groups, loso
 from dianet_ray.protocol.ladder import EXHAUSTIVE, Rung, default_ladder
 from dianet_ray.protocol.metrics import confusion, scores
+from dianet_ray.protocol.predictions import classify
 
 CLASSES = ("disgust", "happiness", "surprise")
 N_SUBJECTS, N_CONFIGS, WAVE_SIZE = 10, 24, 4
@@ -67,6 +68,7 @@ def fitted(recorded) -> Fitted:
         deviations=Deviations(0.1, 0.1, 0.45, 0.1, 0.8, 0.15, 0.4),
         wrong=np.array([[0, 0.3, 0.7], [0.5, 0, 0.5], [0.2, 0.8, 0]]),
         sticky=0.3,
+        spread=2.0,
         times=Times(np.array([-0.5, 0.1, 0.2]), 0.4, 0.07),
     )
 
@@ -108,7 +110,8 @@ def test_scores_of_drawn_people_are_those_of_their_truth(source, labels):
             else honesty.knowing_or_guessing(one)
         )
         truths = [clip.label for clip in people.clips]
-        found = scores(confusion(np.array(truths), people.predicted[-1], people.n_classes))
+        predicted = classify(people.predicted[-1])
+        found = scores(confusion(np.array(truths), predicted, people.n_classes))
         differences.append(np.mean(found["uf1"] - people.truth["uf1"]))
     assert np.mean(differences) == pytest.approx(0, abs=0.02)
 
@@ -117,14 +120,14 @@ def test_scores_of_drawn_people_are_those_of_their_truth(source, labels):
 def test_a_corrected_search_is_measured_against_the_truth_of_its_champion(strategy):
     found = [
         honesty.measure(case("guessing", "noise", strategy=strategy, seed=seed, n_subjects=26))
-        for seed in range(6)
+        for seed in range(12)
     ]
     naive, corrected = (
         np.mean([getattr(one, k) for one in found]) for k in ("naive", "corrected")
     )
     assert abs(corrected) < 0.02
     assert naive > corrected + 0.01
-    assert sum(one.is_above_chance for one in found) == 0
+    assert sum(one.is_above_chance for one in found) <= 1
 
 
 def test_without_matrices_nothing_is_measured(monkeypatch, tmp_path):
