@@ -22,7 +22,12 @@ from threadpoolctl import threadpool_limits
 from benchmarks.replay.matrix import LOSO, Matrix, load, rung_name
 from benchmarks.search_cost import MATRICES, N_GROUPS
 from dianet_ray.protocol.metrics import scores
-from dianet_ray.protocol.predictions import draw_subjects, shares, subject_confusions
+from dianet_ray.protocol.predictions import (
+    draw_subjects,
+    jackknife_error,
+    shares,
+    subject_confusions,
+)
 from dianet_ray.settings import Settings
 
 ERRORS = (0.0, 0.5, 1.0, 1.5, 2.0)
@@ -103,7 +108,7 @@ def _gains(matrix: Matrix, n_resamples: int, n_configs: int) -> np.ndarray:
         lead = loso[champion] - loso[first]
         left = rungs[1].without_each(champion, best[1][champion], weights)
         left = left - rungs[1].without_each(first, best[1][first], weights)
-        error = float(np.sqrt((n_subjects - 1) * np.var(left)))
+        error = jackknife_error(left)
         truth = matrix.fresh[np.arange(matrix.n_configs), best[1]]
         row = [
             (truth[champion] - truth[first], 1.0) if lead > k * error else (0.0, 0.0)

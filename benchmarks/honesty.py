@@ -182,11 +182,6 @@ def _sure(rng: np.random.Generator, classes: np.ndarray, labels: np.ndarray) -> 
     return np.asarray(found, dtype=np.float32)
 
 
-def certain(classes: np.ndarray, n_classes: int) -> np.ndarray:
-    """Make predictions that are all sure: (K, N) to (K, N, C)."""
-    return np.asarray(np.eye(n_classes, dtype=np.float32)[classes])
-
-
 def search(people: People, ladder: Ladder, metric: str, seed: int) -> Searched:
     """Search with the product's decisions."""
 

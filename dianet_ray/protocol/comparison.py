@@ -14,7 +14,13 @@ import numpy as np
 from dianet_ray.protocol.folds import Clip, Fold
 from dianet_ray.protocol.ladder import Ladder
 from dianet_ray.protocol.metrics import scores
-from dianet_ray.protocol.predictions import jackknife_error, shares, soft_score
+from dianet_ray.protocol.predictions import (
+    jackknife_error,
+    shares,
+    soft_score,
+    subject_confusions,
+    without_each,
+)
 from dianet_ray.settings import derive_seed
 
 N_REPLICATES = 1000
@@ -168,24 +174,15 @@ class Comparison:
         mine, other = (self._best(one, rung, n_folds) for one in (number, rival))
         key = ("ahead", *map(id, (*mine, *other)))
         if key not in self._memory:
-            leads = self._leads(rung, mine, other)
-            self._memory[key] = leads[0] > AHEAD * jackknife_error(leads[1:]), (*mine, *other)
+            clips = [self._basis.clips[place] for place in self._clips(rung, n_folds)]
+            shared = [shares(np.concatenate(found)) for found in (mine, other)]
+            counts = [subject_confusions(clips, one, one.shape[1])[1] for one in shared]
+            objective = self._basis.objective
+            whole = [scores(one.sum(axis=0), present_only=True)[objective] for one in counts]
+            left = [without_each(one)[objective] for one in counts]
+            verdict = whole[0] - whole[1] > AHEAD * jackknife_error(left[0] - left[1])
+            self._memory[key] = verdict, (*mine, *other)
         return bool(self._memory[key][0])
-
-    def _leads(
-        self, rung: int, mine: Sequence[np.ndarray], rival: Sequence[np.ndarray]
-    ) -> np.ndarray:
-        """Return how far one is ahead on all S subjects, then without each of them: (S + 1,)."""
-        clips, n_subjects = self._clips(rung, len(mine)), int(self._subjects.max()) + 1
-        scored = []
-        for found in (mine, rival):
-            shared = shares(np.concatenate(found))
-            counts = np.zeros((n_subjects, shared.shape[1], shared.shape[1]), dtype=np.int64)
-            np.add.at(counts, (self._subjects[clips], self._labels[clips]), shared)
-            whole = counts.sum(axis=0)
-            rows = np.concatenate([whole[None], whole - counts])
-            scored.append(scores(rows, present_only=True)[self._basis.objective])
-        return np.asarray(scored[0] - scored[1])
 
     def _best(self, number: int, rung: int, n_folds: int) -> tuple[np.ndarray, ...]:
         """Return the predictions of the first folds at the point that scores best on them."""

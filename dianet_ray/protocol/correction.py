@@ -18,7 +18,13 @@ import numpy as np
 from dianet_ray.artefacts import METRICS, Record
 from dianet_ray.protocol.comparison import AHEAD
 from dianet_ray.protocol.metrics import scores
-from dianet_ray.protocol.predictions import COVERAGE, Interval, draw_subjects, jackknife_error
+from dianet_ray.protocol.predictions import (
+    COVERAGE,
+    Interval,
+    draw_subjects,
+    jackknife_error,
+    without_each,
+)
 from dianet_ray.settings import derive_seed
 
 WEIGHT_VARIANCE = 0.5
@@ -106,7 +112,7 @@ class Choices:
 
     def score(self) -> dict[str, Corrected]:
         """Return, for each of METRICS, the corrected score of the champion."""
-        mine = self._without_each(self._champion)
+        mine = without_each(self._at_best[self._champion])
         return {
             metric: _around(estimate, mine[metric], least=0.0)
             for metric, estimate in self._estimates.items()
@@ -120,7 +126,7 @@ class Choices:
         if reference == self._champion:
             return dict.fromkeys(METRICS, Corrected(0.0, (0.0, 0.0)))
         (place,) = self._loso.places([reference])
-        mine, other = map(self._without_each, (self._champion, reference))
+        mine, other = (without_each(self._at_best[k]) for k in (self._champion, reference))
         return {
             metric: _around(
                 estimate - float(self._loso.mirrored[metric][:, place].mean()),
@@ -129,11 +135,6 @@ class Choices:
             )
             for metric, estimate in self._estimates.items()
         }
-
-    def _without_each(self, number: int) -> dict[str, np.ndarray]:
-        """Score a configuration, at its best point, without each of S subjects: (S,) by metric."""
-        best = self._at_best[number]
-        return scores(best.sum(axis=0) - best, present_only=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +153,11 @@ class _Rule:
         """Make the rule of a study; `first` is a number."""
         if first is None:
             return cls(None, np.zeros(len(loso)))
-        without_each = {number: _without_each(one, objective) for number, one in loso.items()}
-        errors = [jackknife_error(one - without_each[first]) for one in without_each.values()]
+        left = {
+            number: without_each(one.soft[_best_point(one, objective)])[objective]
+            for number, one in loso.items()
+        }
+        errors = [jackknife_error(one - left[first]) for one in left.values()]
         return cls(list(loso).index(first), AHEAD * np.array(errors))
 
     def choose(self, means: np.ndarray, in_loso: np.ndarray) -> np.ndarray:
@@ -163,12 +167,6 @@ class _Rule:
             leads[:, self.first] = ~leads.any(axis=1)
             means = np.where(leads, means, -1.0)
         return np.asarray(means.argmax(axis=1))
-
-
-def _without_each(tally: Tally, objective: str) -> np.ndarray:
-    """Score shares at their best point without each subject: (S,)."""
-    best = tally.soft[_best_point(tally, objective)]
-    return scores(best.sum(axis=0) - best, present_only=True)[objective]
 
 
 def _best_point(tally: Tally, objective: str) -> int:

@@ -122,6 +122,11 @@ def draw_subjects(generator: np.random.Generator, n_subjects: int, n: int) -> np
     return generator.multinomial(n_subjects, np.full(n_subjects, 1 / n_subjects), size=n)
 
 
+def without_each(counts: np.ndarray) -> dict[str, np.ndarray]:
+    """Score (S, C, C) counts without each of the subjects: (S,) for each of METRICS."""
+    return scores(counts.sum(axis=0) - counts, present_only=True)
+
+
 def jackknife_error(without_each: np.ndarray) -> float:
     """Return the standard error of a score, from its values without each of N subjects, (N,).
 

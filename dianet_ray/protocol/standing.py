@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -47,7 +48,7 @@ class Failure(Record):
         return f"configuration {self.number} ({self.config_id}): {self.reason}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Standing:
     """Where every configuration of a study stands."""
 
@@ -75,6 +76,7 @@ class Standing:
         numbers = sorted(entry.number for entry in self.decisions.complete())
         return [self.study.configurations[number] for number in numbers]
 
+    @cached_property
     def ranking(self) -> list[Configuration]:
         """List the complete configurations, best first, ties to the lower number.
 
@@ -96,7 +98,7 @@ class Standing:
 
     def champion(self) -> Configuration | None:
         """Return the first of the ranking; None while no configuration is complete."""
-        return next(iter(self.ranking()), None)
+        return next(iter(self.ranking), None)
 
     def began_with(self) -> Configuration | None:
         """Return the settings that the space names to begin with, once they finished LOSO."""

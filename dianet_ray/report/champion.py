@@ -156,7 +156,7 @@ def describe(
 
 
 def is_above(interval: Interval, chance: Chance) -> bool:
-    """Say whether a score is above chance: its interval is, and no permutation reaches it."""
+    """Say whether a score is above chance: its interval is, and few permutations reach it."""
     return interval[0] > chance.level and (chance.p is None or chance.p <= permutation.ALPHA)
 
 

@@ -89,7 +89,7 @@ def _named(standing: Standing, name: str) -> Contender:
 
 
 def _with_value(standing: Standing, setting: str, value: str) -> Contender:
-    complete = standing.ranking()
+    complete = standing.ranking
     values = {one.number: one.settings.values() for one in complete}
     names = {name for one in values.values() for name in one}
     if setting not in names:

@@ -45,7 +45,7 @@ def summarise(standing: Standing, *, n_resamples: int = N_RESAMPLES) -> Report:
     study, winner = standing.study, standing.champion()
     # Counting predictions is most of the work, so every section reads the same counts.
     counts = [_finished(standing, rung) for rung in range(len(study.rungs))]
-    ranks = {one.number: place for place, one in enumerate(standing.ranking(), start=1)}
+    ranks = {one.number: place for place, one in enumerate(standing.ranking, start=1)}
     configs = tuple(_configuration(standing, one, counts, ranks) for one in study.configurations)
     chance = _chance(standing, winner)
     best = counts[-1][winner.number] if winner else None

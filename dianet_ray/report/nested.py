@@ -45,13 +45,13 @@ def nested(standing: Standing) -> Nested | None:
         return None
     candidates = [one for number in numbers for one in _candidates(study, number)]
     best = np.stack([one.scores for one in candidates]).argmax(axis=0)
-    counts, chosen = [], {}
+    counts, chosen, labels = [], {}, study.labels()
     for fold, place in zip(study.folds, best, strict=True):
         one = candidates[place]
         chosen[fold.test_subjects[0]] = Chosen(one.number, one.steps)
         tested = study.trainings[one.number, study.loso_rung, fold.index].at(one.steps)
         predicted = classify(tested.probabilities)
-        counts.append(confusion(_labels(study, fold.test_clips), predicted, len(study.classes)))
+        counts.append(confusion(labels[list(fold.test_clips)], predicted, len(study.classes)))
     by_subject = np.stack(counts)
     found = scores(by_subject.sum(axis=0))
     trainings, textbook = nested_costs(len(numbers), len(study.folds))
@@ -75,6 +75,7 @@ def _candidates(study: Study, number: int) -> list[_Candidate]:
     """Score a configuration for the choice of each subject, at each of its points."""
     rung, n_classes = pair_rung(study.rungs), len(study.classes)
     trainings, pairs = study.of(number, rung), study.folds_of(rung)
+    labels = study.labels()
     fold_of = {fold.test_subjects[0]: fold.index for fold in study.folds}
     found = []
     for place, point in enumerate(trainings[0].points):
@@ -84,16 +85,8 @@ def _candidates(study: Study, number: int) -> list[_Candidate]:
             pair = pairs[training.fold]
             one, other = (fold_of[subject] for subject in pair.test_subjects)
             n_first, shown = len(study.folds[one].test_clips), training.points[place]
-            parts = shares(shown.probabilities)
-            others[other] += soft_confusion(
-                _labels(study, pair.test_clips[:n_first]), parts[:n_first]
-            )
-            others[one] += soft_confusion(
-                _labels(study, pair.test_clips[n_first:]), parts[n_first:]
-            )
+            tested, parts = labels[list(pair.test_clips)], shares(shown.probabilities)
+            others[other] += soft_confusion(tested[:n_first], parts[:n_first])
+            others[one] += soft_confusion(tested[n_first:], parts[n_first:])
         found.append(_Candidate(number, point.steps, scores(others)[study.objective]))
     return found
-
-
-def _labels(study: Study, clips: tuple[int, ...]) -> np.ndarray:
-    return np.array([study.clips[index].label for index in clips])

@@ -23,7 +23,7 @@ def search_curve(
         counts: of each rung, by configuration.
         chosen: the choice of the champion, repeated.
     """
-    study, ranked = standing.study, [one.number for one in standing.ranking()]
+    study, ranked = standing.study, [one.number for one in standing.ranking]
     n_drawn, found = len(study.configurations), []
     sizes = {2**power for power in range(n_drawn.bit_length())} | {n_drawn}
     for n in sorted(sizes):

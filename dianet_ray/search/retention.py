@@ -12,7 +12,7 @@ from dianet_ray.storage import files
 
 def damaged_weights(path: Path, standing: Standing, n_kept: int | None) -> list[tuple[int, int]]:
     """List (configuration, fold) that are needed, now or soon, and missing or changed."""
-    study, best = standing.study, [one.number for one in standing.ranking()[:n_kept]]
+    study, best = standing.study, [one.number for one in standing.ranking[:n_kept]]
     in_loso = (standing.decisions.entry(c.number, study.loso_rung) for c in study.configurations)
     running = [entry.number for entry in in_loso if entry is not None and entry.state == "running"]
     needed: dict[int, tuple[int, ...]] = {n: (standing.best_steps(n),) for n in best}
@@ -49,7 +49,7 @@ class Retention:
         Of the best, delete those at other points than the best one.
         """
         self._delete_repeats(standing)
-        wanted = {one.number for one in standing.ranking()[: self._n_kept]}
+        wanted = {one.number for one in standing.ranking[: self._n_kept]}
         # A configuration that is overtaken later has still weights to delete.
         self._settled -= self._wanted - wanted
         self._wanted = wanted

@@ -437,7 +437,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         """Rank the complete configurations, and delete the weights that are no longer needed."""
         standing = Standing(self.study, self._schedule.decisions)
         before = self._ranking[:1]
-        self._ranking = standing.ranking()
+        self._ranking = standing.ranking
         if self._ranking and self._ranking[:1] != before:
             self.best = f"best {self.study.objective} {standing.score(self._ranking[0].number)}"
         self._retention.delete_surplus(standing)

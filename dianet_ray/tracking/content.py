@@ -144,7 +144,7 @@ def best_curve(standing: Standing) -> Iterator[MetricValue]:
     """
     best: dict[str, float] = {}
     study, at = standing.study, 0
-    places = {one.number: place for place, one in enumerate(standing.ranking())}
+    places = {one.number: place for place, one in enumerate(standing.ranking)}
     best_place = len(places)
     for configuration in study.configurations:
         number = configuration.number

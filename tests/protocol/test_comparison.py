@@ -104,3 +104,13 @@ def test_what_is_remembered_belongs_to_the_predictions_it_came_from(changed):
     swapped.found[changed, 0, 0] = case.predictions[2 - changed, 0][list(first.test_clips)]
     assert swapped.comparison.score(changed, 0, 1) != before
     assert not swapped.comparison.is_behind(2, 0, 1, rival=0)
+
+
+def test_who_is_ahead_is_decided_by_loso_alone():
+    case = Case()
+    for fold in case.rungs[0]:
+        best, worst = (0, 0, fold.index), (2, 0, fold.index)
+        case.found[best], case.found[worst] = case.found[worst], case.found[best]
+    assert case.comparison.is_ahead(0, 2)
+    assert not case.comparison.is_ahead(2, 0)
+    assert not case.comparison.is_ahead(0, 0)

@@ -261,3 +261,17 @@ def test_on_noise_the_first_settings_mostly_stay_and_nothing_is_gained():
         n_stayed += best != 0 and gains[-1] == 0.0
     assert n_stayed > 5
     assert np.mean(gains) == pytest.approx(0, abs=0.015)
+
+
+def test_a_clear_lead_in_loso_displaces_first_settings_with_the_higher_sum():
+    good, fair, bad = casme2_like(
+        np.random.default_rng(0), accuracies=[*[0.9, 0.6, 0.1], *[0.1] * (N_CONFIGS - 3)]
+    )[:3]
+    rungs = [
+        {k: Tally(one[None], one[None]) for k, one in enumerate(pair)}
+        for pair in ((good, bad), (bad, fair))
+    ]
+    nothing = dict.fromkeys(METRICS, Corrected(0.0, (0.0, 0.0)))
+    assert Choices(rungs, "uf1", first=0, seed=0, n=100).gain(1) == nothing
+    # Without the rule the sum decides.
+    assert Choices(rungs, "uf1", seed=0, n=100).gain(0) == nothing

@@ -181,13 +181,13 @@ def test_others_come_before_the_first_settings_only_where_they_lead_by_two_stand
     study = dataclasses.replace(
         study, identity=dataclasses.replace(study.identity, objective=objective)
     )
-    by_total = [c.number for c in standing_of(study).ranking()]
+    by_total = [c.number for c in standing_of(study).ranking]
     first = by_total[-1] if seed % 2 else by_total[len(by_total) // 2]
     known = begun(study, first)
     by_total = [{0: first, first: 0}.get(k, k) for k in by_total]  # they change places
     ahead = [k for k in by_total if k and lead(known, k, 0)[0] > 2 * lead(known, k, 0)[1]]
     rest = [k for k in by_total if k and k not in ahead]
-    assert [c.number for c in standing_of(known).ranking()] == [*ahead, 0, *rest]
+    assert [c.number for c in standing_of(known).ranking] == [*ahead, 0, *rest]
 
 
 def test_only_a_clear_lead_displaces_the_first_settings():

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from dianet_ray.artefacts import METRICS
+from dianet_ray.protocol.predictions import Chance
 from dianet_ray.protocol.standing import standing_of
+from dianet_ray.report import champion as champion_section
 from dianet_ray.report import verdicts
 from tests.support.reports import report_of
 from tests.support.studies import begun, ending, laddered, make_study, shown_early
@@ -206,3 +208,24 @@ def test_a_search_that_found_nothing_better_says_so(study, report):
 def test_nothing_is_said_where_the_space_names_no_settings_to_begin_with(report):
     assert report.defaults is None
     assert verdicts.defaults(report) == ""
+
+
+@pytest.mark.parametrize(
+    ("low", "p", "above"),
+    [(0.3, 0.05, True), (0.3, None, True), (0.3, 0.06, False), (0.2, 0.01, False)],
+)
+def test_above_chance_needs_the_interval_and_the_permutations(low, p, above):
+    assert champion_section.is_above((low, 0.9), Chance(0.2, 0.1, 0.2, p)) == above
+
+
+@pytest.mark.parametrize(("p", "said"), [(1 / 201, "and with labels"), (0.25, "but with labels")])
+def test_the_verdict_says_what_permuted_labels_score(study, p, said):
+    report = report_of(study)
+    chance = {m: dataclasses.replace(one, p=p) for m, one in report.chance.items()}
+    champion = dataclasses.replace(
+        report.champion, above_chance=dict.fromkeys(report.chance, p <= 0.05)
+    )
+    found = verdicts.verdict(champion, chance, report.objective)
+    assert found.above_chance == (p <= 0.05)
+    assert f", {said} dealt anew within each subject" in found.text
+    assert ("no evidence" in found.text) == (p > 0.05)

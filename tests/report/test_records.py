@@ -101,6 +101,6 @@ def test_the_json_of_effects_has_a_value_or_a_range():
 def test_the_ranking_is_that_of_the_study_and_begins_with_the_champion():
     for study in (make_study(n_configs=6), laddered()):
         report = report_of(study)
-        ranked = [one.number for one in standing_of(study).ranking()]
+        ranked = [one.number for one in standing_of(study).ranking]
         assert [config.number for config in report.ranking] == ranked
         assert report.ranking[0].number == report.champion.number

@@ -221,7 +221,7 @@ def test_configurations_that_complete_in_one_flush_keep_the_best_weights(tmp_pat
         searcher.on_trial_complete(str(i), result=answer_to(plan, order))
     searcher.flush()
     standing = standing_of(searcher.study)
-    ranked = [one.number for one in standing.ranking()]
+    ranked = [one.number for one in standing.ranking]
     assert len(ranked) == searcher.n_complete == 6
     best = ranked[:2]
     left = {path.name for path in (tmp_path / "weights").iterdir()}
