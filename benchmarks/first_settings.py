@@ -21,12 +21,14 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.replay.matrix import LOSO, Matrix, load, rung_name
 from benchmarks.search_cost import MATRICES, N_GROUPS
+from dianet_ray.protocol.choosing import point_read
 from dianet_ray.protocol.metrics import scores
 from dianet_ray.protocol.predictions import (
     draw_subjects,
     jackknife_error,
     shares,
     subject_confusions,
+    without_each,
 )
 from dianet_ray.settings import Settings
 
@@ -76,18 +78,11 @@ class _Rung:
             )
         )
 
-    def scores(self, weights: np.ndarray) -> np.ndarray:
-        """Score by weights of subjects, (S,): (K, P)."""
-        weighed = np.einsum("s,kpsij->kpij", weights, self.shared)
-        return np.asarray(scores(weighed, present_only=True)["uf1"])
-
-    def without_each(self, row: int, point: int, weights: np.ndarray) -> np.ndarray:
-        """Score a configuration without each of the drawn subjects."""
-        mine = self.shared[row, point]
-        total = np.einsum("s,sij->ij", weights, mine)
-        return scores(total - mine[np.repeat(np.arange(len(mine)), weights)], present_only=True)[
-            "uf1"
-        ]
+    def drawn(self, subjects: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Read every configuration by drawn subjects, (S,): points (K,), shares (K, S, C, C)."""
+        shared = self.shared[:, :, subjects]
+        points = np.array([point_read(one, "uf1") for one in shared])
+        return points, shared[np.arange(len(shared)), points]
 
 
 def _gains(matrix: Matrix, n_resamples: int, n_configs: int) -> np.ndarray:
@@ -97,19 +92,18 @@ def _gains(matrix: Matrix, n_resamples: int, n_configs: int) -> np.ndarray:
     near, n_subjects = _near_defaults(matrix), rungs[0].shared.shape[2]
     found = []
     for weights in draw_subjects(generator, n_subjects, n_resamples):
-        by_point = [rung.scores(weights) for rung in rungs]
-        best = [one.argmax(axis=1) for one in by_point]
-        group, loso = (one.max(axis=1) for one in by_point)
+        drawn_subjects = np.repeat(np.arange(n_subjects), weights)
+        (_, in_groups), (points, in_loso) = (rung.drawn(drawn_subjects) for rung in rungs)
+        group, loso = (scores(one.sum(axis=1))["uf1"] for one in (in_groups, in_loso))
         first = int(generator.choice(near))
         others = np.delete(np.arange(matrix.n_configs), first)
         drawn = generator.choice(others, n_configs - 1, replace=False)
         finalists = drawn[np.argsort(-group[drawn])[:N_FINALISTS]]
         champion = int(finalists[np.argmax((group + loso)[finalists])])
         lead = loso[champion] - loso[first]
-        left = rungs[1].without_each(champion, best[1][champion], weights)
-        left = left - rungs[1].without_each(first, best[1][first], weights)
-        error = jackknife_error(left)
-        truth = matrix.fresh[np.arange(matrix.n_configs), best[1]]
+        left = without_each(in_loso[[champion, first]])["uf1"]
+        error = jackknife_error(left[0] - left[1])
+        truth = matrix.fresh[np.arange(matrix.n_configs), points]
         row = [
             (truth[champion] - truth[first], 1.0) if lead > k * error else (0.0, 0.0)
             for k in ERRORS

@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from dianet_ray.protocol.choosing import point_read
 from dianet_ray.protocol.folds import Clip, Fold
 from dianet_ray.protocol.metrics import scores
-from dianet_ray.protocol.predictions import soft_score
+from dianet_ray.protocol.predictions import shares, subject_confusions
 from dianet_ray.settings import Settings
 
 SHARES = (0.25, 0.5, 1.0)
@@ -76,13 +77,12 @@ class Matrix:
 
     @cached_property
     def truth(self) -> np.ndarray:
-        """How good every configuration is at the point that its LOSO score chooses, (K,)."""
-        labels = np.array([clip.label for clip in self.clips])
-        best = [
-            int(np.argmax([soft_score(labels, one, objective="uf1") for one in points]))
-            for points in self.rungs[LOSO].probabilities
-        ]
-        return self.fresh[np.arange(self.n_configs), best]
+        """How good every configuration is at the point that its LOSO predictions choose, (K,)."""
+        n_classes, read = len(self.classes), []
+        for points in shares(self.rungs[LOSO].probabilities):
+            counts = [subject_confusions(self.clips, one, n_classes)[1] for one in points]
+            read.append(point_read(np.stack(counts), "uf1"))
+        return self.fresh[np.arange(self.n_configs), read]
 
 
 def rung_name(groups: int | None, steps: float) -> str:

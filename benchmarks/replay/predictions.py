@@ -10,9 +10,8 @@ import numpy as np
 
 from benchmarks.replay.matrix import Matrix, rung_name
 from dianet_ray.protocol.comparison import Basis, Comparison
-from dianet_ray.protocol.ladder import Ladder
-from dianet_ray.protocol.metrics import scores
-from dianet_ray.protocol.predictions import classify, shares
+from dianet_ray.protocol.ladder import EXHAUSTIVE, Ladder
+from dianet_ray.protocol.predictions import classify
 from dianet_ray.protocol.schedule import Key
 
 OBJECTIVE = "uf1"
@@ -53,30 +52,35 @@ class Recorded:
 
     @cached_property
     def prefix_scores(self) -> np.ndarray:
-        """The soft pooled objective of the first 1, 2, ... folds at its best, (K, folds)."""
-        return self._prefix_scores("loso")
+        """The soft pooled objective of the first 1, 2, ... folds, (K, folds)."""
+        return self._scores("loso")
 
     @cached_property
     def scores(self) -> dict[str, np.ndarray]:
         """The soft pooled objective of every recorded rung, by its name, (K,)."""
-        return {name: self._prefix_scores(name)[:, -1] for name in self.matrix.rungs}
+        return {name: self._scores(name)[:, -1] for name in self.matrix.rungs}
 
-    def _prefix_scores(self, rung: str) -> np.ndarray:
-        recorded, truth = self.matrix.rungs[rung], np.eye(len(self.matrix.classes), dtype=int)
-        parts = shares(recorded.probabilities)
-        held = [list(fold.test_clips) for fold in recorded.folds]
-        counts = [np.einsum("nc,kpnd->kpcd", truth[self.labels[c]], parts[:, :, c]) for c in held]
-        by_point = scores(np.cumsum(counts, axis=0))[OBJECTIVE]  # (folds, K, P)
-        return np.asarray(by_point.max(axis=-1).T)
+    def _scores(self, name: str) -> np.ndarray:
+        """Score the first 1, 2, ... folds of a rung, (K, folds)."""
+        comparison = self._comparison_of([name], EXHAUSTIVE)
+        n_folds = len(self.matrix.rungs[name].folds)
+        return np.array(
+            [
+                [comparison.score(row, 0, n) for n in range(1, n_folds + 1)]
+                for row in range(self.matrix.n_configs)
+            ]
+        )
 
     def comparison(self, ladder: Ladder) -> Remembering:
         """Find the comparison of a ladder; repetitions share what it has found."""
         if ladder not in self._comparisons:
-            self._comparisons[ladder] = Remembering(self._new_comparison(ladder))
+            self._comparisons[ladder] = Remembering(
+                self._comparison_of(rung_names(ladder), ladder)
+            )
         return self._comparisons[ladder]
 
-    def _new_comparison(self, ladder: Ladder) -> Comparison:
-        recorded = [self.matrix.rungs[name] for name in rung_names(ladder)]
+    def _comparison_of(self, names: Sequence[str], ladder: Ladder) -> Comparison:
+        recorded = [self.matrix.rungs[name] for name in names]
         held = [
             [
                 [tuple(points) for points in rung.probabilities[:, :, list(fold.test_clips)]]
@@ -110,9 +114,9 @@ class Remembering:
             self._found[key] = self.comparison.score(row, rung, n_folds)
         return self._found[key]
 
-    def best_point(self, row: int, rung: int, n_folds: int) -> int:
-        """Return the place of the best point."""
-        return self.comparison.best_point(row, rung, n_folds)
+    def point_read(self, row: int, rung: int, n_folds: int) -> int:
+        """Return the place of the point that is read."""
+        return self.comparison.point_read(row, rung, n_folds)
 
     def is_ahead(self, row: int, rival: int) -> bool:
         """Compare two rows that finished all rungs."""
@@ -165,9 +169,9 @@ class DrawnComparison:
         """Score the first folds of a rung."""
         return self.shared.score(self.rows[number], rung, n_folds)
 
-    def best_point(self, number: int, rung: int, n_folds: int) -> int:
-        """Return the place of the best point."""
-        return self.shared.best_point(self.rows[number], rung, n_folds)
+    def point_read(self, number: int, rung: int, n_folds: int) -> int:
+        """Return the place of the point that is read."""
+        return self.shared.point_read(self.rows[number], rung, n_folds)
 
     def is_ahead(self, number: int, rival: int) -> bool:
         """Compare two configurations that finished all rungs."""

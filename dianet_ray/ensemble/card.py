@@ -130,7 +130,7 @@ def make(
     """
     study, trainings = standing.study, trainings_of(standing, seeds=seeds)
     winner = study.configurations[trainings[0].number]
-    steps = standing.best_steps(winner.number)
+    steps = standing.steps_read(winner.number)
     return Card(
         format=CARD_FORMAT,
         dataset=study.origin.dataset,

@@ -55,7 +55,7 @@ def _weights(
     standing: Standing, path: Path, champion: Configuration, fold: int
 ) -> dict[str, Tensor] | None:
     """Read the weights of a fold model at the best point; None when they are gone or damaged."""
-    steps = standing.best_steps(champion.number)
+    steps = standing.steps_read(champion.number)
     training = next(t for t in standing.study.of(champion.number) if t.fold == fold)
     recorded = training.at(steps).weights
     if recorded is None:

@@ -11,22 +11,14 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from dianet_ray.protocol.choosing import Rule, point_read
 from dianet_ray.protocol.folds import Clip, Fold
 from dianet_ray.protocol.ladder import Ladder
 from dianet_ray.protocol.metrics import scores
-from dianet_ray.protocol.predictions import (
-    jackknife_error,
-    shares,
-    soft_score,
-    subject_confusions,
-    without_each,
-)
+from dianet_ray.protocol.predictions import shares, soft_score, subject_confusions
 from dianet_ray.settings import derive_seed
 
 N_REPLICATES = 1000
-AHEAD = 2.0
-"""Standard errors by which others must be ahead of the first settings.
-docs/decisions.md: The first settings win unless another is clearly ahead"""
 CHUNK = 100
 """Replicates between two checks whether those that are left can change the verdict."""
 
@@ -44,11 +36,11 @@ class Comparing(Protocol):
     """What decisions ask of predictions: scores and comparisons on the first folds of a rung."""
 
     def score(self, number: int, rung: int, n_folds: int) -> float:
-        """Score a configuration on the first folds of a rung, pooled, at its best point: 0..1."""
+        """Score a configuration on the first folds of a rung, pooled, where it is read: 0..1."""
         ...
 
-    def best_point(self, number: int, rung: int, n_folds: int) -> int:
-        """Return the place of the point with the best score; the earliest of equal ones."""
+    def point_read(self, number: int, rung: int, n_folds: int) -> int:
+        """Return the place of the point at which it is read: the last, unless one is better."""
         ...
 
     def is_behind(self, number: int, rung: int, n_folds: int, rival: int) -> bool:
@@ -117,13 +109,17 @@ class Comparison:
         self._memory = {} if memory is None else memory
 
     def score(self, number: int, rung: int, n_folds: int) -> float:
-        """Score a configuration on the first folds of a rung, pooled, at its best point: 0..1."""
-        return max(self.curve(number, rung, n_folds))
+        """Score a configuration on the first folds of a rung, pooled, where it is read: 0..1."""
+        return self._score(self._read(number, rung, n_folds), rung)
 
-    def best_point(self, number: int, rung: int, n_folds: int) -> int:
-        """Return the place of the point with the best score; the earliest of equal ones."""
-        curve = self.curve(number, rung, n_folds)
-        return curve.index(max(curve))
+    def point_read(self, number: int, rung: int, n_folds: int) -> int:
+        """Return the place of the point at which it is read: the last, unless one is better."""
+        points = self._found(number, rung, n_folds)
+        key = ("point", rung, *(id(one) for point in points for one in point))
+        if key not in self._memory:
+            counts = np.stack([self._counts(point, rung) for point in points])
+            self._memory[key] = point_read(counts, self._basis.objective), points
+        return int(self._memory[key][0])
 
     def curve(self, number: int, rung: int, n_folds: int) -> tuple[float, ...]:
         """Score a configuration on the first folds of a rung, pooled, at each of its points."""
@@ -146,7 +142,7 @@ class Comparison:
         basis = self._basis
         if basis.ladder[rung].drop == "none":
             return False
-        mine, other = (self._best(one, rung, n_folds) for one in (number, rival))
+        mine, other = (self._read(one, rung, n_folds) for one in (number, rival))
         lead = sum(
             self.score(number, below, len(folds)) - self.score(rival, below, len(folds))
             for below, folds in enumerate(basis.rungs[:rung])
@@ -163,30 +159,32 @@ class Comparison:
         return bool(self._memory[key][0])
 
     def is_ahead(self, number: int, rival: int) -> bool:
-        """Say whether a configuration is ahead of a rival by more than `AHEAD` standard errors.
+        """Say whether a configuration is clearly ahead of a rival, by `choosing.AHEAD`.
 
         Both have finished the last rung, and it alone counts: with fewer steps, or other subjects
-        to learn from, fast learners lead. The standard error is that of the difference, paired
-        over subjects (a jackknife).
+        to learn from, fast learners lead.
         """
         rung = len(self._basis.rungs) - 1
         n_folds = len(self._basis.rungs[rung])
-        mine, other = (self._best(one, rung, n_folds) for one in (number, rival))
+        mine, other = (self._read(one, rung, n_folds) for one in (number, rival))
         key = ("ahead", *map(id, (*mine, *other)))
         if key not in self._memory:
-            clips = [self._basis.clips[place] for place in self._clips(rung, n_folds)]
-            shared = [shares(np.concatenate(found)) for found in (mine, other)]
-            counts = [subject_confusions(clips, one, one.shape[1])[1] for one in shared]
+            counts = np.stack([self._counts(found, rung) for found in (mine, other)])
             objective = self._basis.objective
-            whole = [scores(one.sum(axis=0), present_only=True)[objective] for one in counts]
-            left = [without_each(one)[objective] for one in counts]
-            verdict = whole[0] - whole[1] > AHEAD * jackknife_error(left[0] - left[1])
-            self._memory[key] = verdict, (*mine, *other)
+            scored = scores(counts.sum(axis=1), present_only=True)[objective]
+            (chosen,) = Rule.of(counts, objective, kept=1).choose(scored[None])
+            self._memory[key] = chosen == 0, (*mine, *other)
         return bool(self._memory[key][0])
 
-    def _best(self, number: int, rung: int, n_folds: int) -> tuple[np.ndarray, ...]:
-        """Return the predictions of the first folds at the point that scores best on them."""
-        return self._found(number, rung, n_folds)[self.best_point(number, rung, n_folds)]
+    def _counts(self, found: Sequence[np.ndarray], rung: int) -> np.ndarray:
+        """Sum shares of the first folds by subject, (tested subjects, C, C)."""
+        clips = [self._basis.clips[place] for place in self._clips(rung, len(found))]
+        shared = shares(np.concatenate(found))
+        return subject_confusions(clips, shared, shared.shape[1])[1]
+
+    def _read(self, number: int, rung: int, n_folds: int) -> tuple[np.ndarray, ...]:
+        """Return the predictions of the first folds at the point that they are read at."""
+        return self._found(number, rung, n_folds)[self.point_read(number, rung, n_folds)]
 
     def _pair(
         self,

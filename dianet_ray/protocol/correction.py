@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dianet_ray.artefacts import METRICS, Record
-from dianet_ray.protocol.comparison import AHEAD
+from dianet_ray.protocol.choosing import Rule, point_read, point_rule
 from dianet_ray.protocol.metrics import scores
 from dianet_ray.protocol.predictions import (
     COVERAGE,
@@ -58,10 +58,10 @@ class Choices:
 
     Each replicate weighs the subjects anew, chooses the configuration with the best mean soft
     score over all rungs (ties to the lower number; the first settings, unless it is clearly ahead
-    of them in LOSO), each rung read at the point that is best, and scores it, in LOSO, by the
-    mirrored weights. Let d be how much the weights raise a score, less what they raise it by on
-    average. The mirrored score is the score on all subjects less d N / (N - 1) /
-    `WEIGHT_VARIANCE`. Its error is not correlated with what chose (Oliveira, Lei and Tibshirani
+    of them in LOSO), each rung read at its end unless another point is clearly ahead, and scores
+    it, in LOSO, by the mirrored weights. Let d be how much the weights raise a score, less what
+    they raise it by on average. The mirrored score is the score on all subjects less d N / (N - 1)
+    / `WEIGHT_VARIANCE`. Its error is not correlated with what chose (Oliveira, Lei and Tibshirani
     2021, Unbiased risk estimation in the normal means problem via coupled bootstrap techniques,
     https://arxiv.org/abs/2111.09447).
 
@@ -95,12 +95,11 @@ class Choices:
         weighed = [_Weighed.of(found, weights, objective) for found in rungs]
         means = list(accumulate(weighed, _Weighed.joined))
         self._loso = weighed[-1]
-        rule = _Rule.of(rungs[-1], objective, first)
+        read = {number: _read(tally, objective) for number, tally in rungs[-1].items()}
+        kept = None if first is None else self._loso.numbers.index(first)
+        rule = Rule.of(np.stack([one.soft for one in read.values()]), objective, kept)
         winners = rule.choose(means[-1].tilted_soft, self._loso.tilted_soft)
-        self._at_best = {
-            number: tally.hard[_best_point(tally, objective)]
-            for number, tally in rungs[-1].items()
-        }
+        self._as_read = {number: one.hard for number, one in read.items()}
         (place,) = rule.choose(means[-1].soft[None], self._loso.soft[None])
         self._champion = self._loso.numbers[place]
         self._estimates = {}  # by metric
@@ -112,7 +111,7 @@ class Choices:
 
     def score(self) -> dict[str, Corrected]:
         """Return, for each of METRICS, the corrected score of the champion."""
-        mine = without_each(self._at_best[self._champion])
+        mine = without_each(self._as_read[self._champion])
         return {
             metric: _around(estimate, mine[metric], least=0.0)
             for metric, estimate in self._estimates.items()
@@ -126,7 +125,7 @@ class Choices:
         if reference == self._champion:
             return dict.fromkeys(METRICS, Corrected(0.0, (0.0, 0.0)))
         (place,) = self._loso.places([reference])
-        mine, other = (without_each(self._at_best[k]) for k in (self._champion, reference))
+        mine, other = (without_each(self._as_read[k]) for k in (self._champion, reference))
         return {
             metric: _around(
                 estimate - float(self._loso.mirrored[metric][:, place].mean()),
@@ -137,40 +136,10 @@ class Choices:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class _Rule:
-    """How one of K finalists is chosen.
-
-    `first` is the column of the first settings, None without any; `least` (K,) is by how much
-    others must lead them in LOSO.
-    """
-
-    first: int | None
-    least: np.ndarray
-
-    @classmethod
-    def of(cls, loso: Mapping[int, Tally], objective: str, first: int | None) -> _Rule:
-        """Make the rule of a study; `first` is a number."""
-        if first is None:
-            return cls(None, np.zeros(len(loso)))
-        left = {
-            number: without_each(one.soft[_best_point(one, objective)])[objective]
-            for number, one in loso.items()
-        }
-        errors = [jackknife_error(one - left[first]) for one in left.values()]
-        return cls(list(loso).index(first), AHEAD * np.array(errors))
-
-    def choose(self, means: np.ndarray, in_loso: np.ndarray) -> np.ndarray:
-        """Choose by (B, K) means of soft scores over all rungs, and those in LOSO: (B,)."""
-        if self.first is not None:
-            leads = in_loso - in_loso[:, [self.first]] > self.least
-            leads[:, self.first] = ~leads.any(axis=1)
-            means = np.where(leads, means, -1.0)
-        return np.asarray(means.argmax(axis=1))
-
-
-def _best_point(tally: Tally, objective: str) -> int:
-    return int(scores(tally.soft.sum(axis=1))[objective].argmax())
+def _read(tally: Tally, objective: str) -> Tally:
+    """Return the counts at the point that is read, (S, C, C) each."""
+    place = point_read(tally.soft, objective)
+    return Tally(tally.hard[place], tally.soft[place])
 
 
 def _around(estimate: float, without_each: np.ndarray, *, least: float) -> Corrected:
@@ -212,7 +181,7 @@ class _Weighed:
     ) -> _Weighed:
         """Score a rung's configurations by (B, S) weights.
 
-        Each is read at its best point by the weights: the points are a choice as well.
+        Each is read at a point that the weights choose: the points are a choice as well.
         """
         n_subjects = weights.shape[1]
         everyone = np.ones((1, n_subjects))
@@ -221,10 +190,12 @@ class _Weighed:
         for tally in found.values():
             whole, tilted = (_weighted(tally.hard, one) for one in (everyone, weights))
             mirrored = {m: whole[m] - scale * (of - of.mean(axis=0)) for m, of in tilted.items()}
-            judged = [_weighted(tally.soft, one)[objective] for one in (everyone, weights)]
-            on_all, best = (one.argmax(axis=1) for one in judged)
+            judged = [_weighted(tally.soft, one) for one in (everyone, weights)]
+            rule = point_rule(tally.soft, objective)
+            on_all, best = (rule.choose(one[objective]) for one in judged)
             columns.append((_at(whole, on_all), _at(tilted, best), _at(mirrored, best)))
-            soft.append([one.max(axis=1) for one in judged])
+            pairs = zip(judged, (on_all, best), strict=True)
+            soft.append([_at(one, points)[objective] for one, points in pairs])
         whole, tilted, mirrored = (
             {m: np.stack([one[m] for one in part], axis=1) for m in METRICS}
             for part in zip(*columns, strict=True)

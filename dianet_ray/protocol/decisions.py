@@ -122,9 +122,9 @@ class Decisions:
         """Sum a configuration's scores over the rungs up to this one, which it finished."""
         return sum(self._comparison.score(number, r, self._n_folds[r]) for r in range(rung + 1))
 
-    def best_point(self, number: int, rung: int) -> int:
-        """Return the place of a configuration's best point in a rung that it finished."""
-        return self._comparison.best_point(number, rung, self._n_folds[rung])
+    def point_read(self, number: int, rung: int) -> int:
+        """Return the place of the point at which a configuration is read in a finished rung."""
+        return self._comparison.point_read(number, rung, self._n_folds[rung])
 
     def is_ahead(self, number: int, rival: int) -> bool:
         """Say whether a complete configuration is clearly ahead of another complete one."""

@@ -123,16 +123,16 @@ def draw_subjects(generator: np.random.Generator, n_subjects: int, n: int) -> np
 
 
 def without_each(counts: np.ndarray) -> dict[str, np.ndarray]:
-    """Score (S, C, C) counts without each of the subjects: (S,) for each of METRICS."""
-    return scores(counts.sum(axis=0) - counts, present_only=True)
+    """Score (..., S, C, C) counts without each subject: (..., S) for each of METRICS."""
+    return scores(counts.sum(axis=-3, keepdims=True) - counts, present_only=True)
 
 
-def jackknife_error(without_each: np.ndarray) -> float:
-    """Return the standard error of a score, from its values without each of N subjects, (N,).
+def jackknife_error(without_each: np.ndarray) -> np.ndarray:
+    """Return standard errors of scores, (...,), from those without each subject, (..., S).
 
     Reference: Efron and Tibshirani 1993, An Introduction to the Bootstrap, chapter 11.
     """
-    return float(np.sqrt((len(without_each) - 1) * without_each.var()))
+    return np.asarray(np.sqrt((without_each.shape[-1] - 1) * without_each.var(axis=-1)))
 
 
 def quantiles(values: np.ndarray) -> Interval:

@@ -105,20 +105,22 @@ class Standing:
         named = self.study.identity.space.first_settings[:1]
         return next((c for c in self.complete()[:1] if (c.settings,) == named), None)
 
-    def best_steps(self, number: int, rung: int | None = None) -> int:
-        """Return the point at which a configuration did best in a finished rung, in steps.
+    def steps_read(self, number: int, rung: int | None = None) -> int:
+        """Return the point at which a configuration is read in a finished rung, in steps.
 
-        It is chosen by the pooled soft score, the same for all folds: no fold chooses for itself.
+        It is the last, unless others are clearly ahead by the pooled soft score. It is the same
+        for all folds: no fold chooses for itself.
+        docs/decisions.md: The end of a training
         """
         rung = self.study.loso_rung if rung is None else rung
-        return self.study.points(number, rung)[self.decisions.best_point(number, rung)]
+        return self.study.points(number, rung)[self.decisions.point_read(number, rung)]
 
     def pooled(self, number: int, rung: int | None = None) -> np.ndarray:
-        """Pool held-out probabilities of a finished rung, as `Study.pooled`, at its best point."""
-        return self.study.pooled(number, rung, self.best_steps(number, rung))
+        """Pool held-out probabilities of a finished rung, as `Study.pooled`, where it is read."""
+        return self.study.pooled(number, rung, self.steps_read(number, rung))
 
     def score(self, number: int, steps: int | None = None) -> Score:
-        """Score a complete configuration by the objective, at a point (default: its best)."""
+        """Score a complete configuration by the objective, at a point (default: as read)."""
         study, counts = self.study, self.confusions(number, steps=steps)
         value = float(scores(counts.sum(axis=0))[study.objective])
         low, high = interval(counts, study.identity.seed, n=N_QUICK_REPLICATES)[study.objective]
@@ -130,10 +132,10 @@ class Standing:
         """Count held-out predictions of a finished rung by subject: (S, C, C) int64.
 
         Subjects are in sorted order, classes true (rows) and predicted. By default of LOSO, at
-        the best point.
+        the point that is read.
         """
         study = self.study
-        pooled = study.pooled(number, rung, steps or self.best_steps(number, rung))
+        pooled = study.pooled(number, rung, steps or self.steps_read(number, rung))
         return subject_confusions(study.clips, classify(pooled), len(study.classes))[1]
 
     def shared(self, number: int, rung: int, steps: int) -> np.ndarray:

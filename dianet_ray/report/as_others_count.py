@@ -38,7 +38,7 @@ def as_others_count(counted: Counted) -> dict[str, Scores]:
     subjects = np.arange(counted.counts.shape[1])
     pooled = counted.counts[n_right.argmax(axis=0), subjects].sum(axis=0)
     return {
-        MEAN: _by_metric(lambda metric: each[metric][counted.best].mean()),
+        MEAN: _by_metric(lambda metric: each[metric][counted.read].mean()),
         POOLED: scores_of(pooled),
         BOTH: _by_metric(lambda metric: each[metric].max(axis=0).mean()),
     }

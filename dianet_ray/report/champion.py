@@ -33,23 +33,23 @@ class Counted:
     """A configuration's predictions in a rung that it finished, counted.
 
     `counts` are (points, S, C, C) by true and predicted class, `soft` the same of shares, `steps`
-    those of the points, and `best` is the place of the point that scores best by shares.
+    those of the points, and `read` is the place of the point at which the configuration is read.
     """
 
     steps: tuple[int, ...]
     counts: np.ndarray
     soft: np.ndarray
-    best: int
+    read: int
 
     @property
-    def at_best(self) -> np.ndarray:
-        """The counts at the best point, (S, C, C)."""
-        found: np.ndarray = self.counts[self.best]
+    def as_read(self) -> np.ndarray:
+        """The counts at the point that is read, (S, C, C)."""
+        found: np.ndarray = self.counts[self.read]
         return found
 
     def soft_score(self, objective: str) -> float:
-        """Score the shares at the best point: what ranks configurations."""
-        return float(scores(self.soft[self.best].sum(axis=0))[objective])
+        """Score the shares at the point that is read: what ranks configurations."""
+        return float(scores(self.soft[self.read].sum(axis=0))[objective])
 
 
 Counts = dict[int, Counted]
@@ -87,16 +87,16 @@ def defaults(
     if first is None or chosen is None:
         return None
     mine = counts[first.number]
-    of_all = scores_of(mine.at_best.sum(axis=0))
-    best = counts[winner.number].at_best
+    of_all = scores_of(mine.as_read.sum(axis=0))
+    best = counts[winner.number].as_read
     return Defaults(
         accuracy=of_all.accuracy,
         uf1=of_all.uf1,
         uar=of_all.uar,
         number=first.number,
         config_id=first.config_id,
-        steps=mine.steps[mine.best],
-        difference=paired.differences(best, mine.at_best, study.identity.seed),
+        steps=mine.steps[mine.read],
+        difference=paired.differences(best, mine.as_read, study.identity.seed),
         corrected=chosen.gain(first.number),
         seeds=seeds(standing, first.number),
     )
@@ -119,7 +119,7 @@ def describe(
         chosen: the choice, repeated; None with one configuration at one point.
     """
     study = standing.study
-    mine = counted.at_best
+    mine = counted.as_read
     total = mine.sum(axis=0)
     # Subjects are resampled, not clips: clips of one subject resemble each other.
     found = predictions.interval(mine, study.identity.seed)
@@ -139,7 +139,7 @@ def describe(
         config_id=winner.config_id,
         settings=winner.settings,
         at_bounds=at_bounds(winner.settings, study.identity.space.search),
-        steps=counted.steps[counted.best],
+        steps=counted.steps[counted.read],
         curve=_curve(standing, winner, counted),
         ci95={metric: found[metric] for metric in METRICS},
         corrected=corrected,

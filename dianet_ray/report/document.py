@@ -96,7 +96,7 @@ def _counted(standing: Standing, number: int, rung: int) -> Counted:
         points,
         np.stack([standing.confusions(number, rung, steps=steps) for steps in points]),
         np.stack([standing.shared(number, rung, steps) for steps in points]),
-        points.index(standing.best_steps(number, rung)),
+        points.index(standing.steps_read(number, rung)),
     )
 
 
@@ -181,7 +181,7 @@ def _configuration(
 
 
 def _scores(counted: Counted | None) -> Scores | None:
-    return None if counted is None else scores_of(counted.at_best.sum(axis=0))
+    return None if counted is None else scores_of(counted.as_read.sum(axis=0))
 
 
 def _soft(counted: Counted | None, objective: str) -> float | None:
@@ -189,4 +189,4 @@ def _soft(counted: Counted | None, objective: str) -> float | None:
 
 
 def _steps(counted: Counted | None) -> int | None:
-    return None if counted is None else counted.steps[counted.best]
+    return None if counted is None else counted.steps[counted.read]

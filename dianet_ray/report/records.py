@@ -178,7 +178,7 @@ class AtBound(Record):
 
 @dataclass(frozen=True, slots=True)
 class Champion(Scores):
-    """The champion and its LOSO scores, read after `steps` steps, its best point.
+    """The champion and its LOSO scores, read after `steps` steps.
 
     `at_bounds` names the settings that lie at an end of what was searched, so that more of it may
     hold a better one. `curve` is its objective at every point. `ci95`, `corrected` and

@@ -32,7 +32,7 @@ def search_curve(
             continue
         first = [{k: one for k, one in rung.items() if k < n} for rung in counts]
         again = chosen if n == n_drawn else choices(standing, first)
-        score = scores_of(counts[-1][best].at_best.sum(axis=0)).of(study.objective)
+        score = scores_of(counts[-1][best].as_read.sum(axis=0)).of(study.objective)
         corrected = again.score()[study.objective].estimate if again else score
         found.append(SearchPoint(n, best, score, corrected))
     return tuple(found)

@@ -35,7 +35,7 @@ def seeds(standing: Standing, number: int) -> Seeds | None:
 
 def _counts(standing: Standing, number: int) -> tuple[list[np.ndarray], int]:
     """Count the predictions of each whole repeat by subject, (S, C, C) each, and failed ones."""
-    study, steps = standing.study, standing.best_steps(number)
+    study, steps = standing.study, standing.steps_read(number)
     found: list[np.ndarray] = []
     n_failed = 0
     for rung in sorted({rung for one, rung, _ in study.repeats if one == number}):

@@ -156,7 +156,7 @@ def _settings(standing: Standing, part: Part) -> Settings:
     if part.rung == pair_rung(study.rungs):
         return settings  # which point is best is chosen for each subject
     # What it shows at its best point is what a training of so many steps gives at its end.
-    return settings.model_copy(update={"steps": standing.best_steps(part.number), "points": 1})
+    return settings.model_copy(update={"steps": standing.steps_read(part.number), "points": 1})
 
 
 def _is_of_ensemble(standing: Standing, part: Part) -> bool:

@@ -15,7 +15,7 @@ def damaged_weights(path: Path, standing: Standing, n_kept: int | None) -> list[
     study, best = standing.study, [one.number for one in standing.ranking[:n_kept]]
     in_loso = (standing.decisions.entry(c.number, study.loso_rung) for c in study.configurations)
     running = [entry.number for entry in in_loso if entry is not None and entry.state == "running"]
-    needed: dict[int, tuple[int, ...]] = {n: (standing.best_steps(n),) for n in best}
+    needed: dict[int, tuple[int, ...]] = {n: (standing.steps_read(n),) for n in best}
     # Which point is best is not known before the last fold.
     needed |= {number: study.points(number) for number in running if study.of(number)}
     return [
@@ -56,7 +56,7 @@ class Retention:
         for entry in standing.decisions.entries(standing.study.loso_rung):
             if entry.number in self._settled or (entry.is_in and entry.state == "running"):
                 continue
-            best = standing.best_steps(entry.number) if entry.number in wanted else None
+            best = standing.steps_read(entry.number) if entry.number in wanted else None
             configuration = standing.study.configurations[entry.number]
             folders = [
                 self._path / weights_folder(configuration.config_id, steps)

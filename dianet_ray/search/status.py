@@ -110,7 +110,7 @@ def status_of(standing: Standing, path: Path) -> Status:
 
 
 def _best(standing: Standing, winner: Configuration) -> tuple[Configuration, int, Score]:
-    return winner, standing.best_steps(winner.number), standing.score(winner.number)
+    return winner, standing.steps_read(winner.number), standing.score(winner.number)
 
 
 def _driver(path: Path) -> str:

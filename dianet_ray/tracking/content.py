@@ -170,7 +170,7 @@ def pooled_scores(
     They are those of the point that is given in steps, else of the best one.
     """
     study = standing.study
-    predicted = classify(study.pooled(number, rung, steps or standing.best_steps(number, rung)))
+    predicted = classify(study.pooled(number, rung, steps or standing.steps_read(number, rung)))
     found = scores(confusion(study.labels(), predicted, len(study.classes)))
     return {metric: float(found[metric]) for metric in METRICS}
 
@@ -220,7 +220,7 @@ def _loso_values(standing: Standing, number: int, at: int) -> Iterator[MetricVal
     for steps in study.points(number):
         for metric, value in pooled_scores(standing, number, steps=steps).items():
             yield MetricValue(f"curve/{metric}", value, steps, at)
-    best = standing.best_steps(number)
+    best = standing.steps_read(number)
     seconds = sum(training.seconds for training in standing.needed(number))
     yield MetricValue("seconds/training", seconds, 0, at)
     # Folds are steps of one metric: a run per fold of every configuration would drown the UI.

@@ -34,7 +34,7 @@ def weights_file(standing, path, example):
     study, champion = standing.study, standing.champion()
     place = [clip.clip_id for clip in study.clips].index(example.clip_id)
     (fold,) = [fold.index for fold in study.folds if place in fold.test_clips]
-    point = study.of(champion.number)[fold].at(standing.best_steps(champion.number))
+    point = study.of(champion.number)[fold].at(standing.steps_read(champion.number))
     return path / point.weights.path
 
 

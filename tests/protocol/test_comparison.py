@@ -56,11 +56,11 @@ def test_a_configuration_is_read_at_the_point_that_is_best_over_all_folds():
         for (n, r, f), found in case.found.items()
     }
     comparison = Comparison(case.basis, predictions=lambda *key: points[key], names=str)
-    assert comparison.best_point(0, 0, 3) == 1
+    assert comparison.point_read(0, 0, 3) == 1
     assert comparison.score(0, 0, 3) == case.comparison.score(0, 0, 3)
     assert comparison.curve(0, 0, 3)[1] == comparison.score(0, 0, 3)
     # Of equal points the earliest counts: the shorter training.
-    assert comparison.best_point(0, 0, 1) == 0
+    assert comparison.point_read(0, 0, 1) == 0
 
 
 def test_the_worst_is_hopeless_against_the_best_and_not_the_other_way_round():

@@ -149,10 +149,10 @@ def test_a_configuration_is_ranked_at_its_best_point(make):
     study = make()
     found = standing_of(shown_early(study, good=1))
     assert found.champion().number == 1
-    assert found.best_steps(1) == 10
+    assert found.steps_read(1) == 10
     assert found.score(1).value == 1.0
     for other in (c.number for c in found.complete() if c.number != 1):
-        assert found.best_steps(other) == 20
+        assert found.steps_read(other) == 20
         assert found.score(other) == standing_of(study).score(other)
 
 

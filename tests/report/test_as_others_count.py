@@ -53,7 +53,7 @@ def test_with_one_point_nothing_can_be_chosen():
     one = counted(n_points=1)
     found = as_others_count(one)
     assert found[MEAN] == found[BOTH]
-    ours = scores(one.at_best.sum(axis=0))
+    ours = scores(one.as_read.sum(axis=0))
     assert found[POOLED].uf1 == pytest.approx(float(ours["uf1"]))
 
 

@@ -42,6 +42,19 @@ def pair_of(study, number, *subjects):
     raise AssertionError(subjects)
 
 
+def pooled(counts, without=None):
+    total = sum(one for subject, one in counts.items() if subject != without)
+    return float(scores(total, present_only=True)["uf1"])
+
+
+def read_at(shown):
+    """Of two points: the end, unless the first is two standard errors ahead of it."""
+    early, end = shown.values()
+    leads = np.array([pooled(early, one) - pooled(end, one) for one in early])
+    error = ((len(leads) - 1) * leads.var()) ** 0.5
+    return min(shown) if pooled(early) - pooled(end) > 2 * error else max(shown)
+
+
 def by_hand(study):
     """The textbook, subject by subject: what is chosen, and the pooled counts."""
     subjects = sorted({clip.subject for clip in study.clips})
@@ -50,8 +63,9 @@ def by_hand(study):
     for outer in subjects:
         ranked = []
         for number in range(N_CONFIGS):
+            shown = {}
             for place in range(2):
-                counts = np.zeros((3, 3), dtype=np.int64)
+                counts = {}  # by inner subject
                 for inner in subjects:
                     if inner == outer:
                         continue
@@ -63,9 +77,12 @@ def by_hand(study):
                     ]
                     held = [fold.test_clips[row] for row in rows]
                     point = training.points[place]
+                    counts[inner] = np.zeros((3, 3), dtype=np.int64)
                     for clip, row in zip(held, rows, strict=True):
-                        counts[labels[clip]] += shares(point.probabilities[row])
-                ranked.append((-float(scores(counts)["uf1"]), number, point.steps))
+                        counts[inner][labels[clip]] += shares(point.probabilities[row])
+                shown[point.steps] = counts
+            steps = read_at(shown)
+            ranked.append((-pooled(shown[steps]), number, steps))
         _, number, steps = min(ranked)
         chosen[outer] = number, steps
         fold = next(f for f in study.folds if f.test_subjects == (outer,))

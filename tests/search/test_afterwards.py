@@ -67,9 +67,9 @@ def test_every_repeat_has_a_seed_of_its_own_and_trains_to_the_champion_s_point(t
     study = load_study(tmp_path)
     standing = standing_of(study)
     number = standing.champion().number
-    shown = [study.trainings[number, 1, 0].at(standing.best_steps(number))]
+    shown = [study.trainings[number, 1, 0].at(standing.steps_read(number))]
     shown += [study.repeats[number, 2 + r, 0].points[-1] for r in range(2)]
-    assert {point.steps for point in shown} == {standing.best_steps(number)}
+    assert {point.steps for point in shown} == {standing.steps_read(number)}
     for one, other in itertools.pairwise(shown):
         assert not np.array_equal(one.probabilities, other.probabilities)
 

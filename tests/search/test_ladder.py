@@ -56,7 +56,7 @@ def test_only_loso_trainings_have_weights_and_only_the_best_are_kept(plan):
     assert all((p.weights is not None) == (t.rung == 1) for t in trainings for p in t.points)
     standing = standing_of(study)
     champion = standing.champion()
-    best = f"{champion.config_id}-{standing.best_steps(champion.number)}"
+    best = f"{champion.config_id}-{standing.steps_read(champion.number)}"
     folders = {path.name for path in (plan.path / "weights").iterdir()}
     assert best in folders
     assert len(folders) == 3
@@ -76,7 +76,7 @@ def test_what_finishes_after_its_configuration_was_dropped_leaves_no_weights(tmp
         Workers(plan, n=6, seed=seed).run(start(plan))
         study = load_study(plan.path)
         found = standing_of(study)
-        finished = {f"{c.config_id}-{found.best_steps(c.number)}" for c in found.complete()}
+        finished = {f"{c.config_id}-{found.steps_read(c.number)}" for c in found.complete()}
         assert {path.name for path in (plan.path / "weights").iterdir()} <= finished
         n_dropped += sum(entry.state == "dropped" for entry in found.decisions.entries(1))
     assert n_dropped > 0

@@ -226,7 +226,7 @@ def test_configurations_that_complete_in_one_flush_keep_the_best_weights(tmp_pat
     best = ranked[:2]
     left = {path.name for path in (tmp_path / "weights").iterdir()}
     assert left == {
-        f"{searcher.study.configurations[number].config_id}-{standing.best_steps(number)}"
+        f"{searcher.study.configurations[number].config_id}-{standing.steps_read(number)}"
         for number in best
     }
 

@@ -33,7 +33,7 @@ class Chance:
     def score(self, number: int, rung: int, n_folds: int) -> float:
         return random.Random(f"{self.seed} {number} {rung} {n_folds}").randrange(6) / 6
 
-    def best_point(self, number: int, rung: int, n_folds: int) -> int:
+    def point_read(self, number: int, rung: int, n_folds: int) -> int:
         """Return the only point."""
         return 0
 
