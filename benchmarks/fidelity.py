@@ -2,7 +2,7 @@
 
     python -m benchmarks.fidelity [MATRIX.npz ...] [--orders 100] [--configs 48]
 
-A rung reads a configuration at its best point, or every configuration at the end. Correlations are
+A rung is read by the rule for points, or at the end of every training. Correlations are
 Spearman's, of the rung's scores with the truth: among all configurations, and among the quarter
 that is best in truth, from which a search has to choose. Trainings, seconds and regret are those
 of the whole ladder, replayed on one worker.
@@ -29,7 +29,7 @@ from dianet_ray.progress import Progress
 from dianet_ray.protocol.ladder import EXHAUSTIVE, KEEP, Ladder, Rung
 from dianet_ray.report.fidelity import rank_correlation
 
-READINGS = ("best point", "end")
+READINGS = ("by the rule", "end")
 BEST_SHARE = 0.25
 WAVE_SIZE = 8
 
@@ -65,7 +65,7 @@ def _table(matrices: list[Matrix], *, n_orders: int, n_configs: int) -> Table:
             )
     whole = found["exhaustive"]
     table.add_row(
-        *("exhaustive", "best point", "", "", f"{whole['trainings']:.0f}", "1.0x", "1.0x"),
+        *("exhaustive", "by the rule", "", "", f"{whole['trainings']:.0f}", "1.0x", "1.0x"),
         f"{whole['regret']:.2f} ± {whole['se']['regret']:.2f}",
     )
     return table
@@ -73,7 +73,7 @@ def _table(matrices: list[Matrix], *, n_orders: int, n_configs: int) -> Table:
 
 def _read(matrix: Matrix, reading: str) -> Matrix:
     """Read the groups at their end alone, or leave them; LOSO keeps all its points."""
-    if reading == "best point":
+    if reading == "by the rule":
         return matrix
     rungs = {
         name: rung if name == rung_name(None, 1.0) else rung.at_end()

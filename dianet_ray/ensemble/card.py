@@ -62,7 +62,7 @@ class FoldFile(Record):
 class Card(Record):
     """Everything that is known of a model folder, as its card.json holds it.
 
-    The models are as they were after `steps` steps, the configuration's best point.
+    The models are as they were after `steps` steps, where the configuration is read.
     `recipe` and `apex` (annotated, midpoint or spot) say how the images that it was trained on
     were made, `images_hash` which they were; the statistics that normalise images are in each
     weights file. `metrics` is by metric. `subjects` are hashes; `clips` holds a subject's hash by

@@ -54,7 +54,7 @@ def _explained(
 def _weights(
     standing: Standing, path: Path, champion: Configuration, fold: int
 ) -> dict[str, Tensor] | None:
-    """Read the weights of a fold model at the best point; None when they are gone or damaged."""
+    """Read the weights of a fold model, where it is read; None when they are gone or damaged."""
     steps = standing.steps_read(champion.number)
     training = next(t for t in standing.study.of(champion.number) if t.fold == fold)
     recorded = training.at(steps).weights

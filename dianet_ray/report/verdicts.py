@@ -121,11 +121,18 @@ def curve(report: Report) -> str:
         f"{point.score:.3f} [{point.ci95[0]:.2f}, {point.ci95[1]:.2f}] after {point.steps}"
         for point in champion.curve
     )
+    best = max(champion.curve, key=lambda point: point.score)
     if champion.steps < last.steps:
-        # The point is chosen by the soft score, so another may be higher here.
-        falls = last.score < champion.of(report.objective)
-        goes = "It falls" if falls else "Its soft score rises no further"
-        verdict = f"{goes} after {champion.steps} steps, where the champion is read."
+        # By its soft score, which chooses, it falls; by the metric itself it may go on.
+        falls = (
+            "It falls" if last.score < champion.of(report.objective) else "Its soft score falls"
+        )
+        verdict = f"{falls} after {champion.steps} steps, where the champion is read."
+    elif best.steps < last.steps:
+        verdict = (
+            f"No more is gained after {best.steps} steps, but nothing is clearly lost either: the "
+            "champion is read at the end."
+        )
     else:
         verdict = (
             "It is still rising at the last point, where the champion is read: train longer "

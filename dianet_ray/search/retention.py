@@ -30,7 +30,7 @@ class Retention:
     """Deletes the fold weights that are no longer needed, as a search goes on.
 
     `n_kept` of the configurations that finished LOSO keep their weights, the best ones; None
-    for all. They keep those of their best point.
+    for all. They keep those of the point that is read.
     """
 
     def __init__(self, path: Path, n_kept: int | None) -> None:

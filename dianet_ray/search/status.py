@@ -22,7 +22,7 @@ class Status:
     """How far a study is. `driver` names the process that writes it now, if one does.
 
     `n_folds` are those of each rung; `last_s` is how many seconds ago the last training ended;
-    `best` is the champion so far, with its best point in steps; `failures` say why configurations
+    `best` is the champion so far, with its steps; `failures` say why configurations
     failed or were lost.
     """
 

@@ -29,7 +29,7 @@ FACES_TAG = "dianet.faces"
 class ModelCard:
     """The champion's card: the text of its file, and what MLflow shows of it.
 
-    `steps` is the configuration's best point, `image_size` the side of a dynamic image in pixels.
+    `steps` is where the configuration is read, `image_size` the side of a dynamic image in pixels.
     """
 
     text: str

@@ -237,7 +237,7 @@ def fold_run(study: Study, training: Training, steps: int, tags: dict[str, str])
     Args:
         study: the study.
         training: an ok training of the champion's LOSO rung.
-        steps: the champion's best point.
+        steps: where the champion is read.
         tags: further tags, such as the hash of the card.
     """
     result, fold, weights = training.result, training.fold, training.at(steps).weights
