@@ -72,6 +72,9 @@ def load_space(name_or_file: str, network: Path | None = None) -> Space:
         )
     text = read_yaml(path)
     file = _network_file(text, path, network)
+    if file is not None:
+        # What needs no network file is refused before somebody's code runs.
+        _Reading(text.where, path.parent, Settings).parse(text.content, SpaceForm)
     kind = Settings if file is None else trust(file).kind
     reading = _Reading(text.where, path.parent, kind)
     form = reading.parse(text.content)
@@ -97,7 +100,8 @@ def load_space(name_or_file: str, network: Path | None = None) -> Space:
 def _network_file(text: YamlText, path: Path, given: Path | None) -> NetworkFile | None:
     """Read the network file that the command or the space names; None for DIANet."""
     named = text.content.get("network") if isinstance(text.content, dict) else None
-    if given is None and not isinstance(named, str):
+    is_default = named == Settings.model_fields["network"].default
+    if given is None and (is_default or not isinstance(named, str)):
         return None  # something else than a path is refused with the form
     where = "--network" if given else f"{text.where('network')}: network"
     file = given or path.parent / str(named)
@@ -185,10 +189,10 @@ class _Reading:
         self._where = where
         self._kind = kind
 
-    def parse(self, content: Any) -> SpaceForm:
-        """Validate the content of a file, or what stands for one."""
+    def parse(self, content: Any, form: type[SpaceForm] | None = None) -> SpaceForm:
+        """Validate the content of a file, or what stands for one; by default all of it."""
         try:
-            return space_form(self._kind).model_validate(content, context=self.weights)
+            return (form or space_form(self._kind)).model_validate(content, context=self.weights)
         except ValidationError as error:
             raise InputError(self._message(error)) from None
 

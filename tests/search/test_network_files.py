@@ -92,6 +92,28 @@ def test_errors_name_the_line_and_what_is_known(tmp_path, space, words):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("rest", "words"),
+    [
+        ("sampler: best\n", "sampler"),
+        ("serch: {}\n", "did you mean search"),
+        ("prior: 3\n", "prior"),
+    ],
+)
+def test_a_space_with_another_mistake_is_refused_before_the_network_runs(tmp_path, rest, words):
+    network = NETWORK + f"\nopen({str(tmp_path / 'ran')!r}, 'w').close()\n"
+    with pytest.raises(InputError, match=words):
+        load_space(write_space(tmp_path, f"network: net.py\n{rest}", network=network))
+    assert not (tmp_path / "ran").exists()
+    load_space(write_space(tmp_path, "network: net.py\n", network=network))
+    assert (tmp_path / "ran").exists()
+
+
+def test_the_default_network_may_be_named(tmp_path):
+    (tmp_path / "dianet").write_text("raise SystemExit")
+    assert load_space(write_space(tmp_path, "network: dianet\n")).network is None
+
+
 def test_enqueued_settings_may_be_those_of_the_file(tmp_path):
     space = load_space(write_space(tmp_path))
     (tmp_path / "points.yaml").write_text("- {channels: 8}\n")
