@@ -6,10 +6,11 @@ searched with two seeds by the shipped command. The champion's fold models then 
 for one, two and four times their steps. All scores are UF1 in points. Studies are kept in FOLDER;
 the same command goes on from there. `--start` says where the first draws lie: half of them around
 the defaults, as shipped; all of them anywhere; or half around settings that are far from good
-ones, in a space that does not know the defaults either.
+ones, in a space that does not know the defaults either. With `--null` labels mean nothing, and no
+defaults are trained: what does the report say of such searches?
 
     python -m benchmarks.whole_search FOLDER [--workers 2] [--image-size 64] [--configs 32]
-        [--start shipped|anywhere|far] [--set NAME=VALUE ...]
+        [--start shipped|anywhere|far] [--null] [--set NAME=VALUE ...]
 """
 
 from __future__ import annotations
@@ -68,7 +69,16 @@ class Asked:
     image_size: int
     start: Start
     configs: int
+    null: bool
     set: list[str]
+
+    def known(self, data_seed: int) -> str:
+        """Name the clips of a data set that are searched."""
+        return f"{'null' if self.null else 'known'}-{data_seed}"
+
+    def fresh(self, data_seed: int) -> str:
+        """Name the clips of other people."""
+        return f"fresh-{self.known(data_seed)}"
 
 
 @dataclass(frozen=True)
@@ -97,14 +107,12 @@ def main() -> None:
     """Make the data, search, train the defaults, print."""
     asked = _arguments()
     for seed, n_clips in DATA_SETS.items():
-        _make(asked, f"known-{seed}", n_subjects=N_SUBJECTS, n_clips=n_clips, seed=seed)
-        fresh = derive_seed(seed, "fresh") % 10**6
-        _make(
-            asked, f"fresh-{seed}", n_subjects=N_FRESH_SUBJECTS, n_clips=N_FRESH_CLIPS, seed=fresh
-        )
+        _make(asked, asked.known(seed), n_subjects=N_SUBJECTS, n_clips=n_clips, seed=seed)
+        others = {"n_subjects": N_FRESH_SUBJECTS, "n_clips": N_FRESH_CLIPS}
+        _make(asked, asked.fresh(seed), **others, seed=derive_seed(seed, "fresh") % 10**6)
     rows = []
     for data_seed in DATA_SETS:
-        trained = _defaults(asked, data_seed)
+        trained = [] if asked.null else _defaults(asked, data_seed)
         for seed in STUDY_SEEDS:
             rows.append((f"{data_seed}, {seed}", _search(asked, data_seed, seed), trained))
             _print_row(*rows[-1])
@@ -118,6 +126,7 @@ def _arguments() -> Asked:
     parser.add_argument("--image-size", type=int, default=64)
     parser.add_argument("--start", choices=get_args(Start), default="shipped")
     parser.add_argument("--configs", type=int, default=32)
+    parser.add_argument("--null", action="store_true")
     parser.add_argument("--set", action="append", default=[])
     return Asked(**vars(parser.parse_args()))
 
@@ -133,7 +142,7 @@ def _make(asked: Asked, name: str, *, n_subjects: int, n_clips: int, seed: int) 
     if (images / "images.json").exists():
         return
     size = ("--subjects", n_subjects, "--clips", n_clips, "--seed", seed)
-    _dianet_ray("synth", data, *size)
+    _dianet_ray("synth", data, *size, *(["--null"] if asked.null else []))
     _dianet_ray("prepare", "casme2", data, images, "--image-size", asked.image_size)
 
 
@@ -166,11 +175,11 @@ def _load(images: Path) -> Data:
 
 def _search(asked: Asked, data_seed: int, seed: int) -> Found:
     """Search, or go on, and measure the champion."""
-    study_path = asked.folder / f"study-{asked.start}-{data_seed}-{seed}"
+    study_path = asked.folder / f"study-{asked.start}-{asked.known(data_seed)}-{seed}"
     given = [word for text in asked.set for word in ("--set", text)]
     started_at = time.perf_counter()
     _dianet_ray(
-        *("search", asked.folder / f"known-{data_seed}", study_path, "--space", _space(asked)),
+        *("search", asked.folder / asked.known(data_seed), study_path, "--space", _space(asked)),
         *("--configs", asked.configs, "--seed", seed, "--classes", CLASSES),
         *("--max-workers", asked.workers, "--repeats", 0, *given),
     )
@@ -180,7 +189,8 @@ def _search(asked: Asked, data_seed: int, seed: int) -> Found:
     n_moved = {k: v for k, v in champion["settings"].items() if v != Settings().model_dump()[k]}
     print(
         f"study {data_seed}, {seed}: {minutes:.0f} min, {report['n_trainings']} trainings, "
-        f"champion at {champion['steps']} steps: {n_moved}",
+        f"champion at {champion['steps']} steps: {n_moved}, p {report['chance']['uf1']['p']:.3f}, "
+        f"above chance {champion['above_chance']['uf1']}",
         flush=True,
     )
     study = load_study(study_path)
@@ -190,7 +200,7 @@ def _search(asked: Asked, data_seed: int, seed: int) -> Found:
         for fold in study.rungs[study.loso_rung]
     ]
     weights = [load_weights(file) for file in files]
-    fresh = _load(asked.folder / f"fresh-{data_seed}")
+    fresh = _load(asked.folder / asked.fresh(data_seed))
     n_classes = len(study.classes)
     probabilities = predict(settings, weights, fresh.images, n_classes=n_classes)
     counts = [confusion(fresh.labels, one.argmax(axis=1), n_classes) for one in probabilities]
@@ -209,11 +219,11 @@ def _uf1(counts: np.ndarray) -> float:
 
 def _defaults(asked: Asked, data_seed: int) -> list[Trained]:
     """Train the defaults for one, two and four times their steps, unless that is done."""
-    known = _load(asked.folder / f"known-{data_seed}")
+    known = _load(asked.folder / asked.known(data_seed))
     folds = loso(known.clips, [str(k) for k in range(_n_classes(known))], data_seed)
     path = asked.folder / f"defaults-{data_seed}.npz"
     if not path.exists():
-        train = partial(_train_fold, asked.folder, data_seed)
+        train = partial(_train_fold, asked, data_seed)
         with (
             Progress(f"defaults {data_seed}", len(folds), unit="folds") as progress,
             ProcessPoolExecutor(asked.workers, mp_context=get_context("spawn")) as pool,
@@ -238,10 +248,11 @@ def _n_classes(data: Data) -> int:
     return int(data.labels.max()) + 1
 
 
-def _train_fold(folder: Path, data_seed: int, fold: int) -> np.ndarray:
+def _train_fold(asked: Asked, data_seed: int, fold: int) -> np.ndarray:
     """Count what one fold's model predicts: (points, 2, C, C)."""
     torch.set_num_threads(1)
-    known, fresh = (_load(folder / f"{which}-{data_seed}") for which in ("known", "fresh"))
+    names = asked.known(data_seed), asked.fresh(data_seed)
+    known, fresh = (_load(asked.folder / name) for name in names)
     n_classes, n_known = _n_classes(known), len(known.clips)
     folds = loso(known.clips, [str(k) for k in range(n_classes)], data_seed)
     test = np.array(folds[fold].test_clips)
@@ -275,7 +286,7 @@ def _print_means(rows: list[Row]) -> None:
         for _, found, trained in rows
     ]
     print("| mean |", *(f"{cell:.1f} |" for cell in np.mean(columns, axis=0)))
-    for times, place in zip(LONGER, range(len(LONGER)), strict=True):
+    for place, times in enumerate(LONGER[: len(rows[0][2])]):
         gains = [found.fresh - trained[place].fresh for _, found, trained in rows]
         print(
             f"champion less defaults with {times}x their steps, fresh: {np.mean(gains):+.1f} "
