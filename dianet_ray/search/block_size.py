@@ -30,7 +30,7 @@ def block_size(plan: Plan, workers: Workers) -> int:
         return asked
     if plan.study.block is not None:
         return plan.study.block
-    if not workers.needs.gpus:
+    if plan.study.trainings or not workers.needs.gpus:  # what began one by one goes on so
         return 1
     needs = workers.needs
     task = ray.remote(num_cpus=needs.cpus, num_gpus=needs.gpus)(_measure).options(

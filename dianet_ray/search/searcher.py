@@ -101,12 +101,13 @@ class StudySearcher(Searcher):  # type: ignore[misc]
     def stack(self, block: int) -> None:
         """Train blocks of so many as one stack; a study that has a size may only get a smaller."""
         before = self.study.block or 1
-        if block < before or (self.study.block is None and block > 1):
+        is_open = self.study.block is None and not self.study.trainings
+        if block < before or (is_open and block > 1):
             self.ledger.append(BlockSized(time.time(), block))
             self.flush()
             self._schedule.stack(block, self._shape_of)
         elif block > before:
-            logger.warning("blocks of %d, as the study has them", self.study.block)
+            logger.warning("blocks of %d, as the study has them", before)
 
     def has_work(self) -> bool:
         """Replay the ledger, and say whether anything is left to train."""

@@ -152,6 +152,15 @@ def test_a_smaller_size_may_be_asked_for_and_a_larger_one_not(tmp_path, caplog):
     assert len(order_of(searcher.suggest("a")).members) == 1
 
 
+def test_what_began_one_by_one_goes_on_so(tmp_path, caplog):
+    Workers(fake_plan(tmp_path, **SIZES)).run(started(tmp_path, block=1), stop_after=3)
+    searcher = searcher_of(resumed(tmp_path))
+    searcher.stack(8)
+    assert "blocks of 1, as the study has them" in caplog.text
+    Workers(resumed(tmp_path)).run(searcher)
+    assert not any(training.block for training in load_study(tmp_path).trainings.values())
+
+
 def test_the_member_that_kills_its_worker_is_found_and_fails_alone(tmp_path):
     plan = stacked(tmp_path, block=8)
 
