@@ -107,8 +107,9 @@ def describe(
         how = "measured" if plan.is_new else "as the study has them"
         say(f"         {count(plan.threads, 'thread')} per training, {how}")
     wave_size, n_folds = study.identity.wave_size, len(study.rungs[0])
-    if 2 * wave_size * n_folds < n_workers and wave_size < plan.n_configs:
-        enough = -(-n_workers // (2 * n_folds))
+    needed = n_workers * (study.block or 1)  # trainings that two waves must have
+    if 2 * wave_size * n_folds < needed and wave_size < plan.n_configs:
+        enough = -(-needed // (2 * n_folds))
         say(f"         two waves cannot feed them and some will idle: --wave-size {enough} would")
     say(f"store    {store}; at most {most_disk_bytes(plan) / 1e6:.0f} MB of weights")
 

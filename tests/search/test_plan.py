@@ -106,6 +106,10 @@ def test_a_wave_size_too_small_for_the_workers_is_named_with_one_that_is_enough(
     said.clear()
     describe(found, said.append, n_workers=40, where="here", store="there")
     assert any("--wave-size 5" in line for line in said)
+    said.clear()
+    blocks = replace(found, study=replace(found.study, block=8))
+    describe(blocks, said.append, n_workers=4, where="here", store="there")
+    assert any("--wave-size 4" in line for line in said)
 
 
 def test_the_first_configuration_is_promoted_where_the_space_lists_one(images, tmp_path):
