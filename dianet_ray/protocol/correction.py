@@ -150,7 +150,7 @@ def _around(estimate: float, without_each: np.ndarray, *, least: float) -> Corre
     from scipy.special import stdtrit  # takes a moment, which `--help` need not wait for
 
     quantile = float(stdtrit(len(without_each) - 1, COVERAGE[1]))
-    half = quantile * jackknife_error(without_each)
+    half = quantile * float(jackknife_error(without_each))
     ends = (max(estimate - half, least), min(estimate + half, 1.0))
     return Corrected(min(max(estimate, least), 1.0), ends)
 

@@ -6,7 +6,12 @@ import numpy as np
 
 from dianet_ray.artefacts import METRICS
 from dianet_ray.protocol.metrics import scores
-from dianet_ray.protocol.predictions import classify, jackknife_error, subject_confusions
+from dianet_ray.protocol.predictions import (
+    classify,
+    jackknife_error,
+    subject_confusions,
+    without_each,
+)
 from dianet_ray.protocol.standing import Standing
 from dianet_ray.report.records import Seeds, Spread
 
@@ -21,12 +26,12 @@ def seeds(standing: Standing, number: int) -> Seeds | None:
         return None
     by_subject = np.stack(counts)  # (R, S, C, C)
     of_all = scores(by_subject.sum(axis=1))
-    without_each = scores(by_subject.sum(axis=1, keepdims=True) - by_subject, present_only=True)
+    left = without_each(by_subject)
     spreads = {
         metric: Spread(
             mean=float(of_all[metric].mean()),
             deviation=float(of_all[metric].std(ddof=1)) if len(counts) > 1 else None,
-            standard_error=jackknife_error(without_each[metric].mean(axis=0)),
+            standard_error=float(jackknife_error(left[metric].mean(axis=0))),
         )
         for metric in METRICS
     }

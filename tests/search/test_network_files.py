@@ -96,7 +96,7 @@ def test_errors_name_the_line_and_what_is_known(tmp_path, space, words):
     ("rest", "words"),
     [
         ("sampler: best\n", "sampler"),
-        ("serch: {}\n", "did you mean search"),
+        ("fixedd: {}\n", "did you mean fixed"),
         ("prior: 3\n", "prior"),
     ],
 )
