@@ -1,9 +1,10 @@
 """What it is worth to keep the first settings unless another configuration is clearly ahead.
 
     python -m benchmarks.first_settings [MATRIX.npz ...] [--resamples 200] [--configs 32]
+        [--finalists 3]
 
-Searches of recorded configurations, one of which is near the defaults and comes first. The three
-best of the group rung finish LOSO, and the first. The subjects are drawn anew each time. A
+Searches of recorded configurations, one of which is near the defaults and comes first. The best
+of the group rung finish LOSO, and the first. The subjects are drawn anew each time. A
 champion must be ahead of the first settings in LOSO by so many standard errors of the difference,
 paired over subjects; its gain is over them, on about 1,000 fresh clips of other people.
 """
@@ -33,7 +34,7 @@ from dianet_ray.protocol.predictions import (
 from dianet_ray.settings import Settings
 
 ERRORS = (0.0, 0.5, 1.0, 1.5, 2.0)
-N_FINALISTS, N_FIRST = 3, 4
+N_FIRST = 4
 POINTS = 100
 
 
@@ -43,6 +44,7 @@ def main() -> None:
     parser.add_argument("matrices", type=Path, nargs="*")
     parser.add_argument("--resamples", type=int, default=200)
     parser.add_argument("--configs", type=int, default=32)
+    parser.add_argument("--finalists", type=int, default=3)
     asked = parser.parse_args()
     paths = asked.matrices or sorted(MATRICES.glob("*.npz"))
     matrices = [matrix for path in paths for matrix in load(path)]
@@ -52,7 +54,7 @@ def main() -> None:
         title="Gain over the first settings in points, and how often they are displaced",
     )
     with threadpool_limits(1):
-        columns = [_gains(matrix, asked.resamples, asked.configs) for matrix in matrices]
+        columns = [_gains(matrix, asked) for matrix in matrices]
     for place, errors in enumerate(ERRORS):
         found = [column[:, place] for column in columns]
         cells = (f"{POINTS * one[:, 0].mean():+.1f}, {one[:, 1].mean():.2f}" for one in found)
@@ -85,20 +87,20 @@ class _Rung:
         return points, shared[np.arange(len(shared)), points]
 
 
-def _gains(matrix: Matrix, n_resamples: int, n_configs: int) -> np.ndarray:
+def _gains(matrix: Matrix, asked: argparse.Namespace) -> np.ndarray:
     """Search on subjects drawn anew: (resamples, errors, 2), gain and whether displaced."""
     rungs = _Rung.of(matrix, rung_name(N_GROUPS, 0.5)), _Rung.of(matrix, LOSO)
     generator = np.random.default_rng(0)
     near, n_subjects = _near_defaults(matrix), rungs[0].shared.shape[2]
     found = []
-    for weights in draw_subjects(generator, n_subjects, n_resamples):
+    for weights in draw_subjects(generator, n_subjects, asked.resamples):
         drawn_subjects = np.repeat(np.arange(n_subjects), weights)
         (_, in_groups), (points, in_loso) = (rung.drawn(drawn_subjects) for rung in rungs)
         group, loso = (scores(one.sum(axis=1))["uf1"] for one in (in_groups, in_loso))
         first = int(generator.choice(near))
         others = np.delete(np.arange(matrix.n_configs), first)
-        drawn = generator.choice(others, n_configs - 1, replace=False)
-        finalists = drawn[np.argsort(-group[drawn])[:N_FINALISTS]]
+        drawn = generator.choice(others, asked.configs - 1, replace=False)
+        finalists = drawn[np.argsort(-group[drawn])[: asked.finalists]]
         champion = int(finalists[np.argmax((group + loso)[finalists])])
         lead = loso[champion] - loso[first]
         left = without_each(in_loso[[champion, first]])["uf1"]

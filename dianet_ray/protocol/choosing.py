@@ -14,8 +14,11 @@ import numpy as np
 from dianet_ray.protocol.metrics import scores
 from dianet_ray.protocol.predictions import jackknife_error, without_each
 
-AHEAD = 2.0
-"""Standard errors of the difference, paired over subjects, that are clearly ahead."""
+AHEAD_OF_END = 2.0
+"""Standard errors of the difference, paired over subjects, that a point must be ahead of the end
+of its training."""
+AHEAD_OF_FIRST = 1.0
+"""The same for configurations, ahead of the first settings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +33,17 @@ class Rule:
     least: np.ndarray
 
     @classmethod
-    def of(cls, counts: np.ndarray, objective: str, kept: int | None) -> Rule:
-        """Make the rule for K soft confusion matrices by subject, (K, S, C, C)."""
+    def of(cls, counts: np.ndarray, objective: str, kept: int | None, *, ahead: float) -> Rule:
+        """Make the rule for K soft confusion matrices by subject, (K, S, C, C).
+
+        Others must be ahead of the kept one by more than `ahead` standard errors.
+        """
         if kept is None:
             return cls(None, np.zeros(len(counts)))
         if counts.shape[1] < 2:  # one subject does not tell how much subjects differ
             return cls(kept, np.full(len(counts), np.inf))
         left = without_each(counts)[objective]
-        return cls(kept, AHEAD * jackknife_error(left - left[kept]))
+        return cls(kept, ahead * jackknife_error(left - left[kept]))
 
     def choose(self, totals: np.ndarray, judged: np.ndarray | None = None) -> np.ndarray:
         """Choose in each of B rows, (B,): the best of `totals`, ties to the earlier place.
@@ -54,9 +60,14 @@ class Rule:
         return np.asarray(totals.argmax(axis=1))
 
 
+def first_rule(counts: np.ndarray, objective: str, first: int | None) -> Rule:
+    """Make the rule for K configurations, by (K, S, C, C) in LOSO; `first` are those kept."""
+    return Rule.of(counts, objective, first, ahead=AHEAD_OF_FIRST)
+
+
 def point_rule(counts: np.ndarray, objective: str) -> Rule:
     """Make the rule for the points of a training, by (points, S, C, C): the end is kept."""
-    return Rule.of(counts, objective, len(counts) - 1)
+    return Rule.of(counts, objective, len(counts) - 1, ahead=AHEAD_OF_END)
 
 
 def point_read(counts: np.ndarray, objective: str) -> int:

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from dianet_ray.protocol.choosing import Rule, point_read
+from dianet_ray.protocol.choosing import first_rule, point_read
 from dianet_ray.protocol.folds import Clip, Fold
 from dianet_ray.protocol.ladder import Ladder
 from dianet_ray.protocol.metrics import scores
@@ -159,7 +159,7 @@ class Comparison:
         return bool(self._memory[key][0])
 
     def is_ahead(self, number: int, rival: int) -> bool:
-        """Say whether a configuration is clearly ahead of a rival, by `choosing.AHEAD`.
+        """Say whether a configuration is clearly ahead of a rival, as of the first settings.
 
         Both have finished the last rung, and it alone counts: with fewer steps, or other subjects
         to learn from, fast learners lead.
@@ -172,7 +172,7 @@ class Comparison:
             counts = np.stack([self._counts(found, rung) for found in (mine, other)])
             objective = self._basis.objective
             scored = scores(counts.sum(axis=1), present_only=True)[objective]
-            (chosen,) = Rule.of(counts, objective, kept=1).choose(scored[None])
+            (chosen,) = first_rule(counts, objective, 1).choose(scored[None])
             self._memory[key] = chosen == 0, (*mine, *other)
         return bool(self._memory[key][0])
 

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dianet_ray.artefacts import METRICS, Record
-from dianet_ray.protocol.choosing import Rule, point_read, point_rule
+from dianet_ray.protocol.choosing import first_rule, point_read, point_rule
 from dianet_ray.protocol.metrics import scores
 from dianet_ray.protocol.predictions import (
     COVERAGE,
@@ -97,7 +97,7 @@ class Choices:
         self._loso = weighed[-1]
         read = {number: _read(tally, objective) for number, tally in rungs[-1].items()}
         kept = None if first is None else self._loso.numbers.index(first)
-        rule = Rule.of(np.stack([one.soft for one in read.values()]), objective, kept)
+        rule = first_rule(np.stack([one.soft for one in read.values()]), objective, kept)
         winners = rule.choose(means[-1].tilted_soft, self._loso.tilted_soft)
         self._as_read = {number: one.hard for number, one in read.items()}
         (place,) = rule.choose(means[-1].soft[None], self._loso.soft[None])

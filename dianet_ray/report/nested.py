@@ -11,7 +11,7 @@ import numpy as np
 
 from dianet_ray.artefacts import METRICS
 from dianet_ray.protocol import predictions
-from dianet_ray.protocol.choosing import Rule, point_read
+from dianet_ray.protocol.choosing import first_rule, point_read
 from dianet_ray.protocol.folds import nested_costs, pair_rung
 from dianet_ray.protocol.metrics import confusion, scores, soft_confusion
 from dianet_ray.protocol.predictions import classify, shares
@@ -68,7 +68,7 @@ def _choose(others: list[np.ndarray], objective: str, kept: int | None) -> tuple
     points = [point_read(counts, objective) for counts in others]
     as_read = np.stack([counts[point] for counts, point in zip(others, points, strict=True)])
     scored = scores(as_read.sum(axis=1), present_only=True)[objective]
-    place = int(Rule.of(as_read, objective, kept).choose(scored[None])[0])
+    place = int(first_rule(as_read, objective, kept).choose(scored[None])[0])
     return place, points[place]
 
 

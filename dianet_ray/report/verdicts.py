@@ -149,7 +149,7 @@ def defaults(report: Report) -> str:
     if champion.number == first.number:
         return (
             f"The champion is configuration {first.number}, with which the search began: nothing "
-            "that was drawn is clearly ahead of it, by two standard errors."
+            "that was drawn is clearly ahead of it, by a standard error."
         )
     name, found = METRIC_NAMES[report.objective], first.difference[report.objective]
     corrected = first.corrected[report.objective]

@@ -66,10 +66,10 @@ def test_equal_points_are_read_at_the_end():
 def test_what_is_clearly_ahead_is_ranked_by_the_totals():
     counts = counted(np.random.default_rng(0), [0.2, 0.8, 0.9, 0.1])
     judged = scores(counts.sum(axis=1))["uf1"][None]
-    rule = Rule.of(counts, "uf1", 0)
+    rule = Rule.of(counts, "uf1", 0, ahead=1.0)
     assert rule.choose(judged).tolist() == [2]
     assert rule.choose(np.array([[0.5, 0.7, 0.6, 0.9]]), judged).tolist() == [1]
     assert rule.choose(np.array([[0.5, 0.6, 0.6, 0.9]]), judged).tolist() == [1]
     # Nobody is kept: the highest total wins, ties go to the earlier place.
-    free = Rule.of(counts, "uf1", None)
+    free = Rule.of(counts, "uf1", None, ahead=1.0)
     assert free.choose(np.array([[0.5, 0.7, 0.9, 0.9]]), judged).tolist() == [2]

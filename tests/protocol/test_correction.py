@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from dianet_ray.artefacts import METRICS
+from dianet_ray.protocol import choosing
 from dianet_ray.protocol.correction import Choices, Corrected, Tally
 from dianet_ray.protocol.metrics import scores
 from dianet_ray.protocol.predictions import classify, subject_confusions
@@ -125,8 +126,9 @@ def test_the_estimate_depends_on_the_seed_alone():
     assert first != other
 
 
-def test_points_are_a_choice_like_configurations():
+def test_points_are_a_choice_like_configurations(monkeypatch):
     """Eight points, of which the end is kept, are as eight settings of which the last is."""
+    monkeypatch.setattr(choosing, "AHEAD_OF_FIRST", choosing.AHEAD_OF_END)
     moved = 0
     for seed in range(20):
         counts = casme2_like(np.random.default_rng(seed))[:8]

@@ -47,10 +47,10 @@ def pooled(counts, without=None):
     return float(scores(total, present_only=True)["uf1"])
 
 
-def is_ahead(one, other):
-    """Say whether counts lead others by two standard errors of a jackknife."""
+def is_ahead(one, other, errors):
+    """Say whether counts lead others by so many standard errors of a jackknife."""
     leads = np.array([pooled(one, subject) - pooled(other, subject) for subject in one])
-    return pooled(one) - pooled(other) > 2 * ((len(leads) - 1) * leads.var()) ** 0.5
+    return pooled(one) - pooled(other) > errors * ((len(leads) - 1) * leads.var()) ** 0.5
 
 
 def by_hand(study, first=None):
@@ -80,11 +80,11 @@ def by_hand(study, first=None):
                         counts[inner][labels[clip]] += shares(point.probabilities[row])
                 shown[point.steps] = counts
             early, end = shown
-            steps = early if is_ahead(shown[early], shown[end]) else end
+            steps = early if is_ahead(shown[early], shown[end], 2) else end
             ranked.append((-pooled(shown[steps]), number, steps, shown[steps]))
         if first is not None:
             kept = ranked[first]
-            ranked = [one for one in ranked if is_ahead(one[-1], kept[-1])] or [kept]
+            ranked = [one for one in ranked if is_ahead(one[-1], kept[-1], 1)] or [kept]
         _, number, steps, _ = min(ranked, key=lambda one: one[:2])
         chosen[outer] = number, steps
         fold = next(f for f in study.folds if f.test_subjects == (outer,))
