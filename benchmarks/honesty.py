@@ -130,7 +130,9 @@ def like_recorded(fitted: Fitted, case: Case) -> People:
         return People(clips, n_classes, rungs, tuple(predicted), truth)
     others = sampler.clips(N_FRESH_SUBJECTS)
     everyone = (Fold(0, (), tuple(range(len(others)))),)
-    asked = sampler.predictions(others, [(len(fitted.levels) - 1, everyone)] * N_FRESH_MODELS)
+    # As good as in LOSO. The fit has other qualities for its fresh clips, as if configurations
+    # suited all people there better or worse, however many are asked; no sample could tell that.
+    asked = sampler.predictions(others, [(places[-1], everyone)] * N_FRESH_MODELS)
     labels = np.array([clip.label for clip in others])
     found = [scores(confusion(labels, classify(one), n_classes)) for one in asked]
     truth = {metric: np.mean([one[metric] for one in found], axis=0) for metric in METRICS}
