@@ -39,7 +39,7 @@ def centre(box):
     return np.array([box.x + box.width / 2, box.y + box.height / 2])
 
 
-# A detector keeps no law: one scene in a thousand is off by more. So scenes are the same each time.
+# A detector keeps no law: one scene in a thousand is off by more. So they are the same each time.
 @settings(deadline=None, max_examples=25, derandomize=True)
 @given(subject=subjects, data=st.data())
 def test_the_box_holds_the_face_and_lies_in_the_frame(subject, data):
