@@ -75,7 +75,5 @@ def point_read(counts: np.ndarray, objective: str) -> int:
 
     It is the last one, unless others are clearly ahead of it: then the best of those.
     """
-    if len(counts) == 1:
-        return 0
     scored = scores(counts.sum(axis=1), present_only=True)[objective]
     return int(point_rule(counts, objective).choose(scored[None])[0])

@@ -15,7 +15,7 @@ from dianet_ray.protocol.choosing import first_rule, point_read
 from dianet_ray.protocol.folds import Clip, Fold
 from dianet_ray.protocol.ladder import Ladder
 from dianet_ray.protocol.metrics import scores
-from dianet_ray.protocol.predictions import shares, soft_score, subject_confusions
+from dianet_ray.protocol.predictions import shares, soft_score
 from dianet_ray.settings import derive_seed
 
 N_REPLICATES = 1000
@@ -115,9 +115,11 @@ class Comparison:
     def point_read(self, number: int, rung: int, n_folds: int) -> int:
         """Return the place of the point at which it is read: the last, unless one is better."""
         points = self._found(number, rung, n_folds)
+        if len(points) == 1:
+            return 0
         key = ("point", rung, *(id(one) for point in points for one in point))
         if key not in self._memory:
-            counts = np.stack([self._counts(point, rung) for point in points])
+            counts = self._counts(points, rung)
             self._memory[key] = point_read(counts, self._basis.objective), points
         return int(self._memory[key][0])
 
@@ -169,18 +171,23 @@ class Comparison:
         mine, other = (self._read(one, rung, n_folds) for one in (number, rival))
         key = ("ahead", *map(id, (*mine, *other)))
         if key not in self._memory:
-            counts = np.stack([self._counts(found, rung) for found in (mine, other)])
+            counts = self._counts((mine, other), rung)
             objective = self._basis.objective
             scored = scores(counts.sum(axis=1), present_only=True)[objective]
             (chosen,) = first_rule(counts, objective, 1).choose(scored[None])
             self._memory[key] = chosen == 0, (*mine, *other)
         return bool(self._memory[key][0])
 
-    def _counts(self, found: Sequence[np.ndarray], rung: int) -> np.ndarray:
-        """Sum shares of the first folds by subject, (tested subjects, C, C)."""
-        clips = [self._basis.clips[place] for place in self._clips(rung, len(found))]
-        shared = shares(np.concatenate(found))
-        return subject_confusions(clips, shared, shared.shape[1])[1]
+    def _counts(self, several: Sequence[Sequence[np.ndarray]], rung: int) -> np.ndarray:
+        """Sum the shares of K predictions of the first folds by subject, (K, tested, C, C)."""
+        clips = self._clips(rung, len(several[0]))
+        tested, places = np.unique(self._subjects[clips], return_inverse=True)
+        shared = shares(np.stack([np.concatenate(found) for found in several]))
+        n_classes = shared.shape[-1]
+        counts = np.zeros((len(several), len(tested), n_classes, n_classes), dtype=np.int64)
+        rows = np.arange(len(several))[:, None]
+        np.add.at(counts, (rows, places, self._labels[clips]), shared)
+        return counts
 
     def _read(self, number: int, rung: int, n_folds: int) -> tuple[np.ndarray, ...]:
         """Return the predictions of the first folds at the point that they are read at."""

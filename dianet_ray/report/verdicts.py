@@ -17,6 +17,8 @@ CORRECTED = (
     "score takes that off (a coupled bootstrap over subjects): it is what to expect on new "
     "subjects."
 )
+CLEARLY = "by more than a standard error of the difference"
+"""How far others must be ahead of the settings that a search began with: AHEAD_OF_FIRST."""
 NOT_CORRECTED = "Only one configuration was tried, so no choice has to be discounted."
 
 
@@ -149,7 +151,7 @@ def defaults(report: Report) -> str:
     if champion.number == first.number:
         return (
             f"The champion is configuration {first.number}, with which the search began: nothing "
-            "that was drawn is clearly ahead of it, by a standard error."
+            f"that was drawn is clearly ahead of it, {CLEARLY}."
         )
     name, found = METRIC_NAMES[report.objective], first.difference[report.objective]
     corrected = first.corrected[report.objective]

@@ -154,7 +154,7 @@ def _settings(standing: Standing, part: Part) -> Settings:
     study = standing.study
     settings = study.configurations[part.number].settings
     if part.rung == pair_rung(study.rungs):
-        return settings  # which point is best is chosen for each subject
+        return settings  # which point is read is chosen for each subject
     # What it shows where it is read is what a training of so many steps gives at its end.
     return settings.model_copy(update={"steps": standing.steps_read(part.number), "points": 1})
 

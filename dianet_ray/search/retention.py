@@ -16,7 +16,7 @@ def damaged_weights(path: Path, standing: Standing, n_kept: int | None) -> list[
     in_loso = (standing.decisions.entry(c.number, study.loso_rung) for c in study.configurations)
     running = [entry.number for entry in in_loso if entry is not None and entry.state == "running"]
     needed: dict[int, tuple[int, ...]] = {n: (standing.steps_read(n),) for n in best}
-    # Which point is best is not known before the last fold.
+    # Which point is read is not known before the last fold.
     needed |= {number: study.points(number) for number in running if study.of(number)}
     return [
         (number, training.fold)
@@ -46,7 +46,7 @@ class Retention:
     def delete_surplus(self, standing: Standing) -> None:
         """Delete the weights of configurations that ended and are not among the best.
 
-        Of the best, delete those at other points than the best one.
+        Of the best, delete those at other points than the one that is read.
         """
         self._delete_repeats(standing)
         wanted = {one.number for one in standing.ranking[: self._n_kept]}

@@ -99,7 +99,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         self._repairs.add(self.study, damaged)
 
     def stack(self, block: int) -> None:
-        """Train blocks of so many as one stack; a study that has a size may only get a smaller."""
+        """Train blocks of so many as one stack; what has trained may only get smaller ones."""
         before = self.study.block or 1
         is_open = self.study.block is None and not self.study.trainings
         if block < before or (is_open and block > 1):

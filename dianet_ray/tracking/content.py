@@ -167,7 +167,7 @@ def pooled_scores(
 ) -> dict[str, float]:
     """Score the pooled predictions of a finished rung (default: LOSO) with every metric.
 
-    They are those of the point that is given in steps, else of the best one.
+    They are those of the point that is given in steps, else of the one that is read.
     """
     study = standing.study
     predicted = classify(study.pooled(number, rung, steps or standing.steps_read(number, rung)))

@@ -202,7 +202,8 @@ def test_tuning_is_said_to_have_helped_where_it_surely_did(study):
 
 def test_a_search_that_found_nothing_better_says_so(study, report):
     best = begun(study, report.champion.number)
-    assert "nothing that was drawn is clearly ahead of it" in verdicts.defaults(report_of(best))
+    said = f"nothing that was drawn is clearly ahead of it, {verdicts.CLEARLY}"
+    assert said in verdicts.defaults(report_of(best))
 
 
 def test_nothing_is_said_where_the_space_names_no_settings_to_begin_with(report):

@@ -7,7 +7,14 @@ from dianet_ray.report import verdicts
 from dianet_ray.report.page import examples, write
 from tests.support.pages import Page
 from tests.support.reports import report_of
-from tests.support.studies import ending, laddered, make_study, shown_early, with_environment
+from tests.support.studies import (
+    begun,
+    ending,
+    laddered,
+    make_study,
+    shown_early,
+    with_environment,
+)
 
 
 @pytest.fixture(scope="module")
@@ -140,3 +147,11 @@ def test_the_curve_over_points_is_on_the_page_where_there_is_one(study, tmp_path
     assert "falls after 10 steps" in page_of(shown_early(study, good=1), tmp_path).text
     alone = shown_early(make_study(n_subjects=8, n_configs=1), good=0)
     assert "falls after 10 steps" in page_of(alone, tmp_path).text
+
+
+def test_the_page_says_as_the_terminal_does_when_others_come_before_the_first_settings(
+    study, tmp_path
+):
+    assert "with which the search began" not in page_of(study, tmp_path).text
+    text = page_of(begun(study, 0), tmp_path).text
+    assert f"comes before all that are not clearly ahead of it, {verdicts.CLEARLY}." in text

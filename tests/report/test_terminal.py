@@ -5,6 +5,7 @@ import pytest
 from rich.console import Console
 
 from dianet_ray.protocol.standing import Failure
+from dianet_ray.report.records import PointScore
 from dianet_ray.report.terminal import render
 from tests.support.reports import report_of
 from tests.support.studies import laddered, make_study, shown_early, with_environment
@@ -114,6 +115,15 @@ def test_names_are_printed_as_they_are(study):
     assert "[red]x[/red]:smile:" in text
     assert "[a]" in text
     assert ":heart:" in text
+
+
+def test_a_champion_that_was_higher_before_but_not_clearly_is_not_said_to_rise(study):
+    report = report_of(study)
+    curve = tuple(PointScore(steps, score, (0.2, 0.9)) for steps, score in [(10, 0.62), (20, 0.6)])
+    champion = dataclasses.replace(report.champion, steps=20, curve=curve)
+    text = words(dataclasses.replace(report, champion=champion))
+    assert "No more is gained after 10 steps" in text
+    assert "still rising" not in text
 
 
 @pytest.mark.parametrize(
