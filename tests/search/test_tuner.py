@@ -80,11 +80,12 @@ class NamedTrial(FakeTrial):
         return replace(made, results=(replace(result, environment=environment),))
 
 
-def test_a_worker_that_starts_later_is_not_killed_by_one_that_is_free(
-    ray_local, tmp_path, monkeypatch
-):
-    """Trainings are shorter than the start of an actor, and one actor is up before the other."""
-    plan = fake_plan(tmp_path, n_subjects=6, n_configs=16, wave_size=8, gpus_per_trial=0.0)
+def test_a_worker_that_starts_later_is_not_killed_by_one_that_is_free(ray_local, tmp_path):
+    """Trainings are shorter than the start of an actor, and one actor is up before the other.
+
+    There are so many that the second actor is up before they end on a busy machine, too.
+    """
+    plan = fake_plan(tmp_path, n_subjects=6, n_configs=64, wave_size=8, gpus_per_trial=0.0)
     searcher = tune(plan, NamedTrial)
     pids = [t.result.environment.host for t in searcher.study.trainings.values()]
     assert len(set(pids)) == 2
