@@ -21,13 +21,14 @@ import argparse
 import copy
 import itertools
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 import torch
 from torch.nn import functional
 
 from benchmarks.paired import Counts, Predictions, asked, difference, joined, run, uf1
-from dianet_ray.model.batches import Batch, Pixels, batches, steps
+from dianet_ray.model.batches import Batch, Pixels, batch_of, steps
 from dianet_ray.model.build import Network
 from dianet_ray.model.fit import LabelledImages, Member, fit, predict, start
 from dianet_ray.model.inputs import phase_numbers
@@ -71,7 +72,8 @@ class Fold:
         n_features, place = self.network().n_features, torch.device("cpu")
         plan = steps([self.settings], self.known, n_features=n_features, device=place)
         chosen = itertools.islice(plan, first - 1, None)
-        return batches(self.settings, chosen, pixels=self.pixels, labels=self.labels)
+        made = partial(batch_of, self.settings, pixels=self.pixels, labels=self.labels)
+        return map(made, chosen)
 
     def backward(self, network: Network, batch: Batch) -> None:
         """Compute the gradients of one step."""
@@ -138,8 +140,8 @@ def _decayed(
     branch = optimiser_of(fold.settings, network)
     branch.load_state_dict(copy.deepcopy(optimiser.state_dict()))
     rate = branch.param_groups[0]["lr"]
-    batch_of = fold.batches(begin + 1)
-    for step, batch in zip(range(begin + 1, length + 1), batch_of, strict=False):
+    rest = fold.batches(begin + 1)
+    for step, batch in zip(range(begin + 1, length + 1), rest, strict=False):
         # 1 - sqrt, the best of the shapes that the paper compares.
         _set_rate(branch, rate * (1 - ((step - begin) / (length - begin)) ** 0.5))
         fold.backward(network, batch)

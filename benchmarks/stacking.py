@@ -13,18 +13,19 @@ import argparse
 import statistics
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
 
-from dianet_ray.model.batches import Batch, Pixels, batches, steps
+from dianet_ray.model.batches import Batch, Pixels, batch_of, steps
 from dianet_ray.model.build import build, lay_out
 from dianet_ray.model.fit import repeatable
 from dianet_ray.model.inputs import phase_numbers
 from dianet_ray.model.stack import trainee_of
-from dianet_ray.model.training import Log, targets, train
+from dianet_ray.model.training import Log, optimiser_step, targets, train
 from dianet_ray.settings import Settings
 
 N_CLIPS, N_CLASSES, N_WARM = 250, 5, 3
@@ -51,25 +52,27 @@ def make_run(
     classes = torch.from_numpy(labels).to(device)
     known = [(torch.arange(N_CLIPS), seed) for seed in range(n_members)]
     plan = steps(every, known, n_features=networks[0].n_features, device=device)
-    stream = _laid_out(batches(settings, plan, pixels=pixels, labels=classes), layout)
     tables = torch.stack([targets(settings, labels, N_CLASSES)] * n_members).to(device)
+    made = partial(batch_of, settings, pixels=pixels, labels=classes)
+    do = optimiser_step(
+        settings, trainee, tables=tables, batch=lambda step: _laid_out(made(step), layout)
+    )
 
     def run() -> float:
         log = Log(settings.steps, n_members, lambda step: None)
         started_at = time.perf_counter()
         with repeatable(device):  # as in fit
             # The log waits for the device at the last step.
-            deque(train(every, trainee, batches=stream, tables=tables, log=log), maxlen=0)
+            deque(train(every, trainee, plan=plan, do=do, log=log), maxlen=0)
         return (time.perf_counter() - started_at) / settings.steps * 1e3
 
     return run
 
 
-def _laid_out(stream: Iterator[Batch], layout: torch.memory_format) -> Iterator[Batch]:
+def _laid_out(batch: Batch, layout: torch.memory_format) -> Batch:
     """Copy the images where they shall not lie as convolutions like them best."""
-    for batch in stream:
-        is_best = layout is torch.channels_last
-        yield batch if is_best else replace(batch, images=batch.images.contiguous())
+    is_best = layout is torch.channels_last
+    return batch if is_best else replace(batch, images=batch.images.contiguous())
 
 
 def in_turn(runs: list[Callable[[], float]], n_rounds: int) -> list[float]:

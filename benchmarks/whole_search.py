@@ -25,7 +25,7 @@ from dataclasses import astuple, dataclass
 from functools import cache, partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -39,8 +39,11 @@ from dianet_ray.model.weights import load_weights
 from dianet_ray.prepare.images import load_images
 from dianet_ray.processors import processors
 from dianet_ray.progress import Progress
+from dianet_ray.protocol.choosing import AHEAD_OF_FIRST, first_rule
 from dianet_ray.protocol.folds import Clip, loso
 from dianet_ray.protocol.metrics import confusion, scores
+from dianet_ray.protocol.standing import Standing, standing_of
+from dianet_ray.protocol.study import Configuration
 from dianet_ray.search.study_file import load_study
 from dianet_ray.settings import Settings, derive_seed
 
@@ -58,6 +61,10 @@ FAR = {
 }
 """Settings at bounds, and choices that do worse than the defaults."""
 LONGER = (1, 2, 4)
+COLUMNS = (
+    *("data, study", "lead", "in errors", "LOSO", "corrected", "fresh"),
+    *("first settings: LOSO", "fresh", "gain"),
+)
 
 
 @dataclass(frozen=True)
@@ -82,25 +89,32 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Found:
-    """The champion of a study: UF1 in points.
+class Scored:
+    """The fold models of one configuration: UF1 in points.
 
-    `loso` is its own score, `corrected` what the report gives, `fresh` the mean of its fold models
-    on fresh clips, `ensemble` what they reach together.
+    `loso` is of held-out clips together, `fresh` the mean of the models on fresh clips.
     """
 
     loso: float
-    corrected: float
     fresh: float
-    ensemble: float
 
 
 @dataclass(frozen=True)
-class Trained:
-    """The defaults, trained for one number of steps: UF1 in points, as in `Found`."""
+class Found:
+    """What a search found.
 
-    loso: float
-    fresh: float
+    `first` are the settings that it began with, None if the space names none. `lead` is how far
+    the highest sum is ahead of them in LOSO by soft scores: points, standard errors.
+    """
+
+    champion: Scored
+    corrected: float
+    first: Scored | None
+    lead: tuple[float, float]
+
+    def gain(self) -> float:
+        """Return what the search gained on fresh people: points."""
+        return self.champion.fresh - self.first.fresh if self.first else float("nan")
 
 
 def main() -> None:
@@ -111,6 +125,7 @@ def main() -> None:
         others = {"n_subjects": N_FRESH_SUBJECTS, "n_clips": N_FRESH_CLIPS}
         _make(asked, asked.fresh(seed), **others, seed=derive_seed(seed, "fresh") % 10**6)
     rows = []
+    print(f"| {' | '.join(COLUMNS)} | the defaults, trained apart: LOSO, fresh |")
     for data_seed in DATA_SETS:
         trained = [] if asked.null else _defaults(asked, data_seed)
         for seed in STUDY_SEEDS:
@@ -193,31 +208,51 @@ def _search(asked: Asked, data_seed: int, seed: int) -> Found:
         f"above chance {champion['above_chance']['uf1']}",
         flush=True,
     )
-    study = load_study(study_path)
-    settings = Settings(**champion["settings"])
+    standing = standing_of(load_study(study_path))
+    fresh = _load(asked.folder / asked.fresh(data_seed))
+    first, best = standing.began_with(), standing.champion()
+    assert best is not None, "a search that ends without an error has a champion"
+    return Found(
+        _scored(study_path, standing, best, fresh),
+        100 * champion["corrected"]["uf1"]["estimate"],
+        _scored(study_path, standing, first, fresh) if first else None,
+        _lead(standing, first) if first else (float("nan"), float("nan")),
+    )
+
+
+def _scored(path: Path, standing: Standing, config: Configuration, fresh: Data) -> Scored:
+    """Score the fold models of a study in `path` at the point where a configuration is read."""
+    study, steps = standing.study, standing.steps_read(config.number)
     files = [
-        study_path / weights_path(champion["config_id"], champion["steps"], fold.index)
+        path / weights_path(config.config_id, steps, fold.index)
         for fold in study.rungs[study.loso_rung]
     ]
-    weights = [load_weights(file) for file in files]
-    fresh = _load(asked.folder / asked.fresh(data_seed))
     n_classes = len(study.classes)
-    probabilities = predict(settings, weights, fresh.images, n_classes=n_classes)
+    weights = [load_weights(file) for file in files]
+    probabilities = predict(config.settings, weights, fresh.images, n_classes=n_classes)
     counts = [confusion(fresh.labels, one.argmax(axis=1), n_classes) for one in probabilities]
-    together = confusion(fresh.labels, probabilities.mean(axis=0).argmax(axis=1), n_classes)
-    return Found(
-        100 * champion["uf1"],
-        100 * champion["corrected"]["uf1"]["estimate"],
-        float(np.mean([_uf1(one) for one in counts])),
-        _uf1(together),
+    pooled = standing.confusions(config.number).sum(axis=0)
+    return Scored(_uf1(pooled), float(np.mean([_uf1(one) for one in counts])))
+
+
+def _lead(standing: Standing, first: Configuration) -> tuple[float, float]:
+    """Compare the highest sum of the others with the first settings, in LOSO."""
+    rung, objective = standing.study.loso_rung, standing.study.objective
+    others = [c for c in standing.complete() if c != first]
+    best = max(others, key=lambda c: standing.decisions.total(c.number, rung))
+    counts = np.stack(
+        [standing.shared(c.number, rung, standing.steps_read(c.number)) for c in (first, best)]
     )
+    mine, theirs = scores(counts.sum(axis=1))[objective]
+    error = first_rule(counts, objective, 0).least[1] / AHEAD_OF_FIRST
+    return float(100 * (theirs - mine)), float((theirs - mine) / error)
 
 
 def _uf1(counts: np.ndarray) -> float:
     return float(100 * scores(counts)["uf1"])
 
 
-def _defaults(asked: Asked, data_seed: int) -> list[Trained]:
+def _defaults(asked: Asked, data_seed: int) -> list[Scored]:
     """Train the defaults for one, two and four times their steps, unless that is done."""
     known = _load(asked.folder / asked.known(data_seed))
     folds = loso(known.clips, [str(k) for k in range(_n_classes(known))], data_seed)
@@ -236,7 +271,7 @@ def _defaults(asked: Asked, data_seed: int) -> list[Trained]:
     with np.load(path) as file:
         counts = file["counts"]  # (folds, points, 2: held out and fresh, C, C)
     return [
-        Trained(
+        Scored(
             _uf1(counts[:, point, 0].sum(axis=0)),
             float(np.mean([_uf1(one) for one in counts[:, point, 1]])),
         )
@@ -272,27 +307,30 @@ def _train_fold(asked: Asked, data_seed: int, fold: int) -> np.ndarray:
     return np.array(counts)
 
 
-Row = tuple[str, Found, list[Trained]]
+Row = tuple[str, Found, list[Scored]]
 
 
-def _print_row(name: str, found: Found, trained: list[Trained]) -> None:
-    cells = [*astuple(found), *(value for one in trained for value in astuple(one))]
-    print(f"| {name} |", *(f"{cell:.1f} |" for cell in cells), flush=True)
+def _cells(found: Found, trained: list[Scored]) -> list[float]:
+    first = found.first or Scored(float("nan"), float("nan"))
+    champion = (found.champion.loso, found.corrected, found.champion.fresh)
+    longer = (value for one in trained for value in astuple(one))
+    return [*found.lead, *champion, *astuple(first), found.gain(), *longer]
+
+
+def _print_row(name: str, found: Found, trained: list[Scored]) -> None:
+    print(f"| {name} |", *(f"{cell:.1f} |" for cell in _cells(found, trained)), flush=True)
 
 
 def _print_means(rows: list[Row]) -> None:
-    columns: list[Any] = [
-        [*astuple(found), *(value for one in trained for value in astuple(one))]
-        for _, found, trained in rows
-    ]
+    columns = [_cells(found, trained) for _, found, trained in rows]
     print("| mean |", *(f"{cell:.1f} |" for cell in np.mean(columns, axis=0)))
     for place, times in enumerate(LONGER[: len(rows[0][2])]):
-        gains = [found.fresh - trained[place].fresh for _, found, trained in rows]
+        gains = [found.champion.fresh - trained[place].fresh for _, found, trained in rows]
         print(
             f"champion less defaults with {times}x their steps, fresh: {np.mean(gains):+.1f} "
             f"({', '.join(f'{gain:+.1f}' for gain in gains)})"
         )
-    errors = [found.corrected - found.fresh for _, found, _ in rows]
+    errors = [found.corrected - found.champion.fresh for _, found, _ in rows]
     print(f"corrected less fresh: {np.mean(errors):+.1f}")
 
 

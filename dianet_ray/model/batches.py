@@ -8,7 +8,7 @@ stays on the device. This module knows nothing of networks or losses.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -222,16 +222,13 @@ class Pixels:
         return values.view(-1, *pixels.shape, values.shape[-1]).permute(4, 1, 0, 5, 2, 3)
 
 
-def batches(
-    settings: Settings, plan: Iterable[Step], *, pixels: Pixels, labels: Tensor
-) -> Iterator[Batch]:
-    """Yield the batch of each step; `labels` are those of all clips, (N,) int64, on the device."""
-    for step in plan:
-        images = pixels.gather(step.clips, settings, step.draws)
-        if settings.mixup:
-            before = pixels.gather(step.clips.roll(1, 1), settings, step.draws.roll(1, 1))
-            images = before.lerp(images, step.own[:, :, None, None, None, None])
-        yield Batch(images, labels[step.clips], step.keep, step.own)
+def batch_of(settings: Settings, step: Step, *, pixels: Pixels, labels: Tensor) -> Batch:
+    """Make the batch of a step; `labels` are those of all clips, (N,) int64, on the device."""
+    images = pixels.gather(step.clips, settings, step.draws)
+    if settings.mixup:
+        before = pixels.gather(step.clips.roll(1, 1), settings, step.draws.roll(1, 1))
+        images = before.lerp(images, step.own[:, :, None, None, None, None])
+    return Batch(images, labels[step.clips], step.keep, step.own)
 
 
 def _shift(uniform: Tensor, share: float, side: int) -> Tensor:

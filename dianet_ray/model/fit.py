@@ -12,19 +12,20 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from dianet_ray.artefacts import LoggedStep
-from dianet_ray.model.batches import Pixels, batches, steps
+from dianet_ray.model.batches import Pixels, batch_of, steps
 from dianet_ray.model.build import Network, build
 from dianet_ray.model.inputs import phase_numbers
 from dianet_ray.model.network import DIANet
 from dianet_ray.model.pretrained import put
 from dianet_ray.model.stack import State, trainee_of
-from dianet_ray.model.training import Log, NonFiniteLoss, targets, train
+from dianet_ray.model.training import Log, NonFiniteLoss, optimiser_step, targets, train
 from dianet_ray.settings import Settings, derive_seed
 
 __all__ = ["Fitted", "LabelledImages", "Member", "NonFiniteLoss", "fit", "predict", "repeatable"]
@@ -277,13 +278,14 @@ def _train(
             if isinstance(network, DIANet) and common.pretrained != "none":
                 put(network.streams, member.pretrained or {}, common.pretrained)
         plan = steps(settings, known, n_features=networks[0].n_features, device=device)
-        way = train(
-            settings,
-            trainee_of([network.to(device) for network in networks], settings),
-            batches=batches(common, plan, pixels=pixels, labels=labels),
+        trainee = trainee_of([network.to(device) for network in networks], settings)
+        do = optimiser_step(
+            common,
+            trainee,
             tables=torch.stack(tables).to(device),
-            log=log,
+            batch=partial(batch_of, common, pixels=pixels, labels=labels),
         )
+        way = train(settings, trainee, plan=plan, do=do, log=log)
         shown = [states() for step, states in way if step in points]
     if len(log.failures) == len(members):
         return []

@@ -38,11 +38,14 @@ def most_members(
 def _peak(
     settings: Settings, clips: LabelledImages, members: Sequence[Member], device: str
 ) -> int:
-    """Return the peak memory of a stack's first step, in bytes."""
+    """Return the peak memory of a stack's first step, in bytes.
+
+    Reserved, not allocated: a recorded step keeps its memory between replays.
+    """
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats(device)
     fit_block(settings, clips, members, device=device)
-    return torch.cuda.max_memory_allocated(device)
+    return torch.cuda.max_memory_reserved(device)
 
 
 def that_fit(free: int, two: int, four: int) -> int:

@@ -7,7 +7,6 @@ each member has a rate and a decay of its own.
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -52,6 +51,11 @@ def is_of_stream(name: str) -> bool:
     return name.startswith(("streams.", "network.streams."))
 
 
+def on_device(device: torch.device) -> bool:
+    """Say whether an optimiser reads its rates from a device, as recorded steps must."""
+    return device.type == "cuda"
+
+
 def optimiser_of(settings: Settings, network: nn.Module) -> torch.optim.Optimizer:
     """Make the optimiser of one network."""
     decay = decaying(network)
@@ -64,11 +68,20 @@ def optimiser_of(settings: Settings, network: nn.Module) -> torch.optim.Optimize
         }
         for kind in itertools.product((True, False), (True, False))
     ]
+    rate, device = settings.learning_rate, next(network.parameters()).device
+    is_recorded = on_device(device)
     # Fused makes one call for all parameters. It is elementwise, so it repeats to the bit.
-    rate = settings.learning_rate
+    made: torch.optim.Optimizer
     if settings.optimiser == "adamw":
-        return torch.optim.AdamW(groups, lr=rate, betas=BETAS, eps=EPSILON, fused=True)
-    return torch.optim.SGD(groups, lr=rate, momentum=MOMENTUM, nesterov=True, fused=True)
+        made = torch.optim.AdamW(
+            groups, lr=rate, betas=BETAS, eps=EPSILON, fused=True, capturable=is_recorded
+        )
+    else:
+        made = torch.optim.SGD(groups, lr=rate, momentum=MOMENTUM, nesterov=True, fused=True)
+    if is_recorded:
+        for group in made.param_groups:
+            group["lr"] = torch.zeros((), device=device)
+    return made
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,20 +100,26 @@ class Updated:
 
 
 class StackedAdamW:
-    """AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101) with a rate and a decay per member."""
+    """AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101) with a rate and a decay per member.
+
+    `memory` is what it changes beside the parameters; all of it begins at 0.
+    """
 
     def __init__(self, parameters: Sequence[Updated]) -> None:
         """Take what it changes."""
         self._parameters = parameters
         self._means = [torch.zeros_like(one.value) for one in parameters]
         self._squares = [torch.zeros_like(one.value) for one in parameters]
-        self._n_steps = 0
+        # On the device, because a recorded step counts by itself.
+        device = parameters[0].value.device
+        self._n_steps = torch.zeros((), dtype=torch.float64, device=device)
+        self.memory = [*self._means, *self._squares, self._n_steps]
 
     @torch.no_grad()
     def step(self, gradients: Sequence[Tensor], rates: Tensor) -> None:
         """Update every parameter by its gradient; `rates` is (M,)."""
         self._n_steps += 1
-        first, second = (1 - beta**self._n_steps for beta in BETAS)
+        first, second = (1 - torch.pow(beta, self._n_steps) for beta in BETAS)
         rows = zip(self._parameters, gradients, self._means, self._squares, strict=True)
         for one, gradient, mean, square in rows:
             parameter, rate = one.value, _per_member(rates * one.share, one.value)
@@ -108,20 +127,22 @@ class StackedAdamW:
                 parameter.mul_(1 - rate * _per_member(one.decay, parameter))
             mean.lerp_(gradient, 1 - BETAS[0])
             square.mul_(BETAS[1]).addcmul_(gradient, gradient, value=1 - BETAS[1])
-            scale = (square.sqrt() / math.sqrt(second)).add_(EPSILON)
+            scale = (square.sqrt() / second.sqrt()).add_(EPSILON)
             parameter.addcdiv_(mean * (-rate / first), scale)
 
 
 class StackedSgd:
     """Gradient descent with Nesterov's momentum and a rate and a decay per member.
 
-    Sutskever et al. 2013, with the decay added to the gradient, as torch does both.
+    Sutskever et al. 2013, with the decay added to the gradient, as torch does both. `memory` is as
+    in `StackedAdamW`.
     """
 
     def __init__(self, parameters: Sequence[Updated]) -> None:
         """Take what it changes."""
         self._parameters = parameters
         self._momenta = [torch.zeros_like(one.value) for one in parameters]
+        self.memory = self._momenta
 
     @torch.no_grad()
     def step(self, gradients: Sequence[Tensor], rates: Tensor) -> None:

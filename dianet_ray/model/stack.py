@@ -45,8 +45,16 @@ class Trainee(Protocol):
         """Classify each member's batch (M, B, P, C, H, W): logits (M, B, classes)."""
         ...
 
-    def update(self, loss: Tensor, rates: Sequence[float]) -> None:
-        """Do an optimiser step on the sum of the members' losses, each at its own rate."""
+    def set_rates(self, rates: Sequence[float]) -> None:
+        """Take each member's learning rate for the steps from now on."""
+        ...
+
+    def update(self, loss: Tensor) -> None:
+        """Do an optimiser step on the sum of the members' losses."""
+        ...
+
+    def changed(self) -> list[Tensor]:
+        """List all that a step changes. What the optimiser adds in its first step begins at 0."""
         ...
 
     def states(self, tensors: Sequence[Tensor] | None = None) -> list[State]:
@@ -77,21 +85,35 @@ class Alone:
         self._named = dict(network.named_parameters()) | _float_buffers(network)
         self.tensors = list(self._named.values())
         self._optimiser = optimiser_of(settings, network)
+        self.set_rates([settings.learning_rate])
 
     def __call__(self, images: Tensor, keep: Tensor) -> Tensor:
         """Classify the only batch."""
         logits: Tensor = self.network(images[0], keep[0])
         return logits.unsqueeze(0)
 
-    def update(self, loss: Tensor, rates: Sequence[float]) -> None:
-        """Do a step of torch's optimiser."""
+    def set_rates(self, rates: Sequence[float]) -> None:
+        """Take the only rate."""
         for group in self._optimiser.param_groups:
-            group["lr"] = rates[0] * group["share"]
+            rate = rates[0] * group["share"]
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(rate)
+            else:
+                group["lr"] = rate
+
+    def update(self, loss: Tensor) -> None:
+        """Do a step of torch's optimiser."""
         self._optimiser.zero_grad()
         torch.autograd.backward(loss)
         if self._clip_norm:
             nn.utils.clip_grad_norm_(self.network.parameters(), self._clip_norm)
         self._optimiser.step()
+
+    def changed(self) -> list[Tensor]:
+        """List parameters, buffers and what torch's optimiser remembers."""
+        memory = (value for state in self._optimiser.state.values() for value in state.values())
+        own = [*self.network.parameters(), *self.network.buffers()]
+        return own + [value for value in memory if isinstance(value, Tensor)]
 
     def states(self, tensors: Sequence[Tensor] | None = None) -> list[State]:
         """Copy the state dict."""
@@ -134,6 +156,7 @@ class Stack:
             ]
         )
         self._clip_norm = settings[0].clip_norm
+        self._rates = torch.zeros(self._n, dtype=torch.float64, device=device)
 
     def _call(self, parameters: State, buffers: State, images: Tensor, keep: Tensor) -> Any:
         return functional_call(self._structure, (parameters, buffers), (images, keep))
@@ -143,14 +166,21 @@ class Stack:
         logits: Tensor = self._forward(self._parameters, self._buffers, images.contiguous(), keep)
         return logits
 
-    def update(self, loss: Tensor, rates: Sequence[float]) -> None:
+    def set_rates(self, rates: Sequence[float]) -> None:
+        """Take a rate per member."""
+        self._rates.copy_(torch.tensor(rates, dtype=torch.float64))
+
+    def update(self, loss: Tensor) -> None:
         """Do a step for all members at once."""
         gradients = torch.autograd.grad(loss, self._trained)
         if self._clip_norm:
             gradients = clipped(gradients, self._clip_norm)
-        self._optimiser.step(
-            gradients, torch.tensor(rates, device=loss.device, dtype=torch.float64)
-        )
+        self._optimiser.step(gradients, self._rates)
+
+    def changed(self) -> list[Tensor]:
+        """List parameters, buffers and what the optimiser remembers."""
+        own = [*self._parameters.values(), *self._buffers.values()]
+        return own + self._optimiser.memory
 
     def states(self, tensors: Sequence[Tensor] | None = None) -> list[State]:
         """Copy each member out of the stack."""

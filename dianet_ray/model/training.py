@@ -16,7 +16,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from dianet_ray.artefacts import LoggedStep
-from dianet_ray.model.batches import Batch
+from dianet_ray.model.batches import Batch, Step
+from dianet_ray.model.recording import recorded
 from dianet_ray.model.stack import Average, Networks, Trainee
 from dianet_ray.settings import Settings
 
@@ -66,13 +67,13 @@ class Log:
         """Whether every member has failed."""
         return len(self.failures) == len(self.histories)
 
-    def add(self, step: int, losses: Tensor, hits: Tensor, rates: Sequence[float]) -> None:
-        """Record a step's losses (M,), its accuracies `hits` (M,) and its learning rates.
+    def add(self, step: int, outcome: Tensor, rates: Sequence[float]) -> None:
+        """Record a step's losses and accuracies, `outcome` (2, M), and its learning rates.
 
         When values are fetched, a member with a loss that is not finite goes to `failures`, with
         the first such step.
         """
-        self._waiting.append(torch.stack([losses, hits]))
+        self._waiting.append(outcome.clone())  # the next step may write there
         is_logged = step % self._log_every == 0 or step == self._n_steps
         if not is_logged and step % self._look_every:
             return
@@ -164,46 +165,71 @@ def learning_rate(settings: Settings, step: int) -> float:
     return settings.learning_rate * (1 + math.cos(math.pi * done)) / 2
 
 
+def optimiser_step(
+    settings: Settings, trainee: Trainee, *, tables: Tensor, batch: Callable[[Step], Batch]
+) -> Callable[[Step], Tensor]:
+    """Return a function that does one step, and answers losses and accuracies, (2, M).
+
+    It is a function of tensors on the device alone, so that a GPU can replay it.
+
+    Args:
+        settings: the common ones.
+        trainee: the members, on their device; changed in place.
+        tables: each member's `targets`, stacked: (M, n_classes, n_classes).
+        batch: makes the batch of a step.
+    """
+    stack = torch.arange(len(tables), device=tables.device).unsqueeze(1)
+    is_short = settings.precision == "bfloat16"
+
+    def do(step: Step) -> Tensor:
+        seen = batch(step)
+        with torch.autocast(tables.device.type, torch.bfloat16, enabled=is_short):
+            logits = trainee(seen.images, seen.keep).to(tables.dtype)
+        wanted = tables[stack, seen.labels]
+        if settings.mixup:
+            own = seen.own.unsqueeze(-1)
+            wanted = own * wanted + (1 - own) * wanted.roll(1, 1)
+        of_members = losses(settings, logits, wanted)
+        # The sum, not the mean: a member's gradient must not depend on how many it has beside it.
+        trainee.update(of_members.sum())
+        hits = (logits.argmax(dim=-1) == seen.labels).to(of_members.dtype).mean(dim=-1)
+        return torch.stack([of_members.detach(), hits])
+
+    return do
+
+
 def train(
     settings: Sequence[Settings],
     trainee: Trainee,
     *,
-    batches: Iterator[Batch],
-    tables: Tensor,
+    plan: Iterator[Step],
+    do: Callable[[Step], Tensor],
     log: Log,
 ) -> Iterator[tuple[int, Networks]]:
     """Train networks for the number of steps in their settings.
 
     Args:
         settings: of each member; they differ in what a stack may differ in (`fit.Member`).
-        trainee: the members, on their device; changed in place.
-        batches: at least one per step.
-        tables: each member's `targets`, stacked: (M, n_classes, n_classes).
+        trainee: the members.
+        plan: at least one for each step.
+        do: the `optimiser_step` of the trainee.
         log: receives each step's losses and accuracies.
 
     Yields:
         After each step its number, and the networks as they are shown there: averaged where the
         schedule says so. The next step changes them.
     """
-    stack = torch.arange(len(settings), device=tables.device).unsqueeze(1)
     common = settings[0]
-    is_averaged, is_short = common.schedule == "averaged", common.precision == "bfloat16"
+    is_averaged = common.schedule == "averaged"
     average = Average(trainee.tensors, AVERAGE_POWER) if is_averaged else None
-    for step, batch in zip(range(1, common.steps + 1), batches, strict=False):
-        with torch.autocast(tables.device.type, torch.bfloat16, enabled=is_short):
-            logits = trainee(batch.images, batch.keep).to(tables.dtype)
-        wanted = tables[stack, batch.labels]
-        if common.mixup:
-            own = batch.own.unsqueeze(-1)
-            wanted = own * wanted + (1 - own) * wanted.roll(1, 1)
-        of_members = losses(common, logits, wanted)
-        rates = [learning_rate(one, step) for one in settings]
-        # The sum, not the mean: a member's gradient must not depend on how many it has beside it.
-        trainee.update(of_members.sum(), rates)
-        hits = (logits.argmax(dim=-1) == batch.labels).float().mean(dim=-1)
-        log.add(step, of_members.detach(), hits, rates)
+    for number, step in zip(range(1, common.steps + 1), plan, strict=False):
+        rates = [learning_rate(one, number) for one in settings]
+        trainee.set_rates(rates)
+        if number == 1:
+            do = recorded(do, trainee, step)
+        log.add(number, do(step), rates)
         if average is not None:
-            average.add(step)
-        yield step, partial(trainee.states, None if average is None else average.tensors)
+            average.add(number)
+        yield number, partial(trainee.states, None if average is None else average.tensors)
         if log.is_over:
             return

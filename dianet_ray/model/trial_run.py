@@ -122,7 +122,7 @@ def stack_problem(settings: Settings, n_classes: int, image_size: int) -> str:
     keep = torch.ones(2, _N_CLIPS, networks[0].n_features)
     try:
         stack = trainee_of(networks, [settings] * 2)
-        stack.update(stack(images, keep).float().square().sum(), [1e-3] * 2)
+        stack.update(stack(images, keep).float().square().sum())
         stack.states()
     except Exception as error:
         name = settings.network.rpartition("@")[0]

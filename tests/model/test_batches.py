@@ -15,7 +15,7 @@ from dianet_ray.model.batches import (
     N_DRAWS,
     STEPS_AT_ONCE,
     Pixels,
-    batches,
+    batch_of,
     index_stream,
     steps,
 )
@@ -199,19 +199,18 @@ def test_a_stack_augments_each_member_as_it_would_alone():
     images, labels = toy_images(20, size=8)
     members = [(torch.arange(9), 5), (torch.arange(3, 20), 6)]
     tables = {"pixels": pixels_of(images), "labels": torch.from_numpy(labels)}
-    together = list(batches(BUSY, take(members, 3, BUSY), **tables))
+    together = take(members, 3, BUSY)
     for number, member in enumerate(members):
-        for batch, alone in zip(
-            together, batches(BUSY, take([member], 3, BUSY), **tables), strict=True
-        ):
-            assert torch.equal(batch.images[number], alone.images[0])
+        for step, alone in zip(together, take([member], 3, BUSY), strict=True):
+            mine = batch_of(BUSY, step, **tables).images[number]
+            assert torch.equal(mine, batch_of(BUSY, alone, **tables).images[0])
 
 
 def test_mixup_blends_a_clip_with_the_one_before_it():
     images, labels = toy_images(9, size=8)
     values = PLAIN.model_copy(update={"mixup": 0.4})
     (step,) = take([(torch.arange(9), 5)], 1, values)
-    (batch,) = batches(values, [step], pixels=pixels_of(images), labels=torch.from_numpy(labels))
+    batch = batch_of(values, step, pixels=pixels_of(images), labels=torch.from_numpy(labels))
     x = torch.from_numpy(images[:, :2].astype(np.float32)).permute(0, 1, 4, 2, 3)[step.clips[0]]
     own = step.own[0].view(-1, 1, 1, 1, 1)
     assert own.min() >= 0
@@ -244,9 +243,9 @@ def test_a_batch_brings_the_labels_of_its_clips():
     images, labels = toy_images(9, size=8)
     plan = take([(torch.arange(9), 5), (torch.arange(4), 6)], 2)
     truth = torch.from_numpy(labels)
-    for step, batch in zip(
-        plan, batches(TINY, plan, pixels=pixels_of(images), labels=truth), strict=True
-    ):
+    assert len(plan) == 2
+    for step in plan:
+        batch = batch_of(TINY, step, pixels=pixels_of(images), labels=truth)
         assert torch.equal(batch.labels, truth[step.clips])
         assert batch.images.shape == (2, 6, 2, 3, 8, 8)
         # The streams take their input from it without a copy.

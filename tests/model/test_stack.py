@@ -91,7 +91,8 @@ def train(settings, n_steps, only=None):
     for step in range(1, n_steps + 1):
         images, keep, labels = (each[list(chosen)] for each in batch_of(settings, step))
         of_members = losses(mine[0], trainee(images, keep), table[members, labels])
-        trainee.update(of_members.sum(), [one.learning_rate for one in mine])
+        trainee.set_rates([one.learning_rate for one in mine])
+        trainee.update(of_members.sum())
         found.append(of_members.detach())
     return torch.stack(found, dim=1), trainee.states()
 
@@ -162,7 +163,7 @@ def test_with_one_member_the_network_itself_trains():
     assert isinstance(trainee, Alone)
     before = network.classifier.weight.detach().clone()
     images, keep, _ = batch_of(different(1), 1)
-    trainee.update(trainee(images, keep).square().sum(), [1e-3])
+    trainee.update(trainee(images, keep).square().sum())
     assert not torch.equal(network.classifier.weight, before)
 
 
@@ -171,7 +172,8 @@ def test_states_are_copies():
     stack = Stack(networks_of(settings), settings)
     (one, _), kept = stack.states(), stack.states()[0]
     images, keep, _ = batch_of(settings, 1)
-    stack.update(stack(images, keep).square().sum(), [1e-3, 1e-3])
+    stack.set_rates([1e-3, 1e-3])
+    stack.update(stack(images, keep).square().sum())
     for name, value in one.items():
         assert torch.equal(value, kept[name])
         assert value.is_contiguous()

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from dianet_ray.model.batches import Batch
+from dianet_ray.model.batches import N_DRAWS, Batch, Step
 from dianet_ray.model.build import build
 from dianet_ray.model.optimisers import optimiser_of
 from dianet_ray.model.stack import trainee_of
@@ -20,8 +20,8 @@ from dianet_ray.model.training import (
     class_weights,
     learning_rate,
     losses,
+    optimiser_step,
     targets,
-    train,
 )
 from tests.support.toy import TINY, toy_images
 
@@ -157,7 +157,7 @@ def test_a_log_reports_often_and_keeps_about_fifteen_steps(n_steps):
     reported = []
     log = Log(n_steps, 2, reported.append)
     for step in range(1, n_steps + 1):
-        log.add(step, torch.tensor([step, 1.0]), torch.tensor([0.5, 0.0]), [0.1, 0.2])
+        log.add(step, torch.tensor([[step, 1.0], [0.5, 0.0]]), [0.1, 0.2])
     assert reported[-1] == n_steps
     assert max(np.diff([0, *reported])) <= max(1, min(10, n_steps // 100))
     first, second = log.histories
@@ -174,15 +174,15 @@ def test_a_log_names_the_first_step_whose_loss_is_not_a_number(bad):
     log = Log(1000, 2, lambda step: None)
     for step in range(1, 20):
         loss = torch.tensor([1.0, bad if step >= 13 else 1.0])
-        log.add(step, loss, torch.zeros(2), [0.1, 0.1])
-    log.add(20, torch.ones(2), torch.zeros(2), [0.1, 0.1])
+        log.add(step, torch.stack([loss, torch.zeros(2)]), [0.1, 0.1])
+    log.add(20, torch.tensor([[1.0, 1.0], [0.0, 0.0]]), [0.1, 0.1])
     (failed,) = log.failures
     failure = log.failures[failed]
     assert (failed, failure.step) == (1, 13)
     assert "at step 13" in str(failure)
     assert pickle.loads(pickle.dumps(failure)).step == 13  # it crosses processes
     assert not log.is_over
-    log.add(30, torch.tensor([bad, bad]), torch.zeros(2), [0.1, 0.1])
+    log.add(30, torch.tensor([[bad, bad], [0.0, 0.0]]), [0.1, 0.1])
     assert log.is_over
     assert log.failures[1].step == 13
 
@@ -196,11 +196,13 @@ def first_loss(values, labels, own):
         torch.ones(1, 8, build(values, 3, 32).n_features),
         torch.full((1, 8), own),
     )
-    log = Log(1, 1, lambda step: None)
     trainee = trainee_of([build(values, 3, 32)], [values])
     tables = targets(values, np.array([0, 1, 2]), 3).unsqueeze(0)
-    list(train([values], trainee, batches=iter([batch]), tables=tables, log=log))
-    return log.histories[0][0].loss
+    step = Step(
+        torch.zeros(1, 8, dtype=torch.int64), torch.zeros(1, 8, N_DRAWS), batch.keep, batch.own
+    )
+    do = optimiser_step(values, trainee, tables=tables, batch=lambda step: batch)
+    return float(do(step)[0, 0])
 
 
 def test_mixup_blends_the_targets_as_it_blends_the_clips():
