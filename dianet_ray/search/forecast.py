@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import math
+import operator
+import random
 from collections.abc import Callable, Iterator
 
+import numpy as np
 import torch
 
 from dianet_ray.errors import InputError
@@ -16,10 +20,11 @@ from dianet_ray.protocol.study import Study
 from dianet_ray.search.afterwards import most_repeats
 from dianet_ray.search.plan import Plan
 from dianet_ray.search.space import Space
-from dianet_ray.settings import Settings, own_names
+from dianet_ray.settings import Settings, Value, own_names
 
-MOST_CANDIDATES = 256
-"""Networks that are sized: a space of many choices is sized by the first of them."""
+MOST_CANDIDATES, MOST_TRIED = 256, 4096
+"""Networks that are sized, and combinations of choices that are tried to find so many. Of a space
+with more they are taken at random."""
 
 
 def largest_training_bytes(plan: Plan) -> int:
@@ -64,10 +69,21 @@ def _largest(space: Space) -> Iterator[Settings]:
         largest["schedule"] = "averaged"  # the only one that is shown more than once
     shapes = ("backbone", "shared_streams", "phases", "fusion", "gate", "pretrained")
     names = (*shapes, *own_names(space.kind))
-    for values in itertools.product(*map(space.values, names)):
+    choices = [_ends(space.values(name)) for name in names]
+    lengths = tuple(map(len, choices))
+    n = math.prod(lengths)
+    for place in random.Random(0).sample(range(n), min(n, MOST_TRIED)):
+        values = map(operator.getitem, choices, np.unravel_index(place, lengths))
         found = space.settings(largest | dict(zip(names, values, strict=True)))
         if found is not None:  # else they do not go together
             yield found
+
+
+def _ends(values: tuple[Value, ...]) -> tuple[Value, ...]:
+    """Keep the smallest and the largest of numbers, and all of other values."""
+    if all(type(value) in (int, float) for value in values):
+        return tuple({min(values), max(values)})
+    return values
 
 
 def most_disk_bytes(plan: Plan) -> int:

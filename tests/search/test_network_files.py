@@ -177,6 +177,17 @@ def test_a_plan_sizes_only_what_the_space_allows(images, tmp_path):
     assert largest_training_bytes(planned) > 0
 
 
+def test_a_plan_sizes_the_largest_of_many_networks(images, tmp_path):
+    """More can be made than are sized: the file's own number has 300 values."""
+    numbers = list(range(3, 303))
+    space = (
+        f"network: net.py\nsearch: {{channels: {numbers}, fusion: [concat, sum, late], "
+        "gate: [true, false], shared_streams: [true, false], phases: [both, three]}\n"
+    )
+    planned = plan_of(images, tmp_path, tmp_path / "study", space=space)
+    assert largest_training_bytes(planned) >= 302 * 6 * 9 * 4
+
+
 def test_a_byte_order_mark_changes_nothing(tmp_path):
     plain = load_space(write_space(tmp_path / "a"))
     path = write_space(tmp_path / "b")
