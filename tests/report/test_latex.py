@@ -66,6 +66,7 @@ def test_names_of_classes_are_printed_as_they_are():
     [
         ("a_b", r"a\_b"),
         ("^~\\", r"\textasciicircum{}\textasciitilde{}\textbackslash{}"),
+        ("a<b>|c", r"a\textless{}b\textgreater{}\textbar{}c"),
         ("plain", "plain"),
     ],
 )
