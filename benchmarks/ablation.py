@@ -2,10 +2,11 @@
 
 Trainings are long enough to be saturated, and are read at several points. Differences to the
 defaults are paired over subjects. Trainings are kept in FOLDER; the same command goes on from
-there. `--of ingredients` tries what the defaults leave out.
+there. `--of ingredients` tries what the defaults leave out, `--of bounds` what lies at or beyond
+the ends of the space `dianet`.
 
-    python -m benchmarks.ablation FOLDER [--of defaults|ingredients] [--workers 2] [--seeds 3]
-        [--image-size 32]
+    python -m benchmarks.ablation FOLDER [--of defaults|ingredients|bounds] [--workers 2]
+        [--seeds 3] [--image-size 32]
 """
 
 from __future__ import annotations
@@ -63,6 +64,12 @@ CHANGES: dict[str, tuple[Change, ...]] = {
         {"schedule": "one_cycle", "points": 1},
         {"clip_norm": 1.0},
         {"backbone_lr": 0.3},
+    ),
+    "bounds": (
+        {"learning_rate": 1e-2},
+        {"width": 32},
+        {"embedding": 16},
+        {"batch_size": 128},
     ),
 }
 DEFAULTS = "defaults"
