@@ -24,6 +24,7 @@ from dianet_ray.model.batches import Batch, Pixels, batch_of, steps
 from dianet_ray.model.build import build, lay_out
 from dianet_ray.model.fit import repeatable
 from dianet_ray.model.inputs import phase_numbers
+from dianet_ray.model.recording import recorded
 from dianet_ray.model.stack import trainee_of
 from dianet_ray.model.training import Log, optimiser_step, targets, train
 from dianet_ray.settings import Settings
@@ -58,10 +59,13 @@ def make_run(
         settings, trainee, tables=tables, batch=lambda step: _laid_out(made(step), layout)
     )
 
+    with repeatable(device):  # as in fit
+        do = recorded(do, trainee, next(plan))
+
     def run() -> float:
         log = Log(settings.steps, n_members, lambda step: None)
         started_at = time.perf_counter()
-        with repeatable(device):  # as in fit
+        with repeatable(device):
             # The log waits for the device at the last step.
             deque(train(every, trainee, plan=plan, do=do, log=log), maxlen=0)
         return (time.perf_counter() - started_at) / settings.steps * 1e3

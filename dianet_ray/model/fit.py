@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 
 import numpy as np
 import torch
@@ -24,6 +25,7 @@ from dianet_ray.model.build import Network, build
 from dianet_ray.model.inputs import phase_numbers
 from dianet_ray.model.network import DIANet
 from dianet_ray.model.pretrained import put
+from dianet_ray.model.recording import recorded
 from dianet_ray.model.stack import State, trainee_of
 from dianet_ray.model.training import Log, NonFiniteLoss, optimiser_step, targets, train
 from dianet_ray.settings import Settings, derive_seed
@@ -285,7 +287,14 @@ def _train(
             tables=torch.stack(tables).to(device),
             batch=partial(batch_of, common, pixels=pixels, labels=labels),
         )
-        way = train(settings, trainee, plan=plan, do=do, log=log)
+        first = next(plan)
+        way = train(
+            settings,
+            trainee,
+            plan=chain([first], plan),
+            do=recorded(do, trainee, first),
+            log=log,
+        )
         shown = [states() for step, states in way if step in points]
     if len(log.failures) == len(members):
         return []

@@ -35,7 +35,7 @@ def recorded(do: Do, trainee: Trainee, step: Step) -> Do:
 
     Args:
         do: does one step and answers with a tensor; it must not depend on values of tensors.
-        trainee: what it trains, with its learning rates set; it is the same afterwards.
+        trainee: what it trains; it is the same afterwards.
         step: any step, for its shapes.
     """
     record = recorder_on(step.clips.device)

@@ -157,6 +157,7 @@ class Stack:
         )
         self._clip_norm = settings[0].clip_norm
         self._rates = torch.zeros(self._n, dtype=torch.float64, device=device)
+        self.set_rates([one.learning_rate for one in settings])
 
     def _call(self, parameters: State, buffers: State, images: Tensor, keep: Tensor) -> Any:
         return functional_call(self._structure, (parameters, buffers), (images, keep))

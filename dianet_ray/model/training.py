@@ -17,7 +17,6 @@ from torch.nn import functional
 
 from dianet_ray.artefacts import LoggedStep
 from dianet_ray.model.batches import Batch, Step
-from dianet_ray.model.recording import recorded
 from dianet_ray.model.stack import Average, Networks, Trainee
 from dianet_ray.settings import Settings
 
@@ -225,8 +224,6 @@ def train(
     for number, step in zip(range(1, common.steps + 1), plan, strict=False):
         rates = [learning_rate(one, number) for one in settings]
         trainee.set_rates(rates)
-        if number == 1:
-            do = recorded(do, trainee, step)
         log.add(number, do(step), rates)
         if average is not None:
             average.add(number)
