@@ -31,6 +31,7 @@ def most_members(
     short = settings.model_copy(update={"steps": 1, "points": 1})
     # Not one member, which trains without a stack and in another memory layout.
     two, four = (_peak(short, clips, [member] * n, device) for n in (2, 4))
+    torch.cuda.empty_cache()
     free, _ = torch.cuda.mem_get_info(device)
     return that_fit(int(SHARE * share * free), two, four)
 

@@ -6,9 +6,12 @@ docs/decisions.md: Steps that are recorded
 
 from __future__ import annotations
 
+import functools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, fields
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -17,11 +20,9 @@ from dianet_ray.errors import one_line
 from dianet_ray.model.batches import Step
 from dianet_ray.model.stack import Trainee
 
-WARM_UPS = 3
-"""Steps before a recording, in which libraries choose kernels and allocate what they keep."""
-
 _N_TRIED = 2  # the loss of the second step tells whether the first one has trained anything
-_LARGEST_ERROR = 0.1  # as a share of the way that the networks went
+_TRIED_RATE = 2e-3
+_LARGEST_ERROR = 0.05  # of any tensor, as a share of the way that it went
 
 log = logging.getLogger(__name__)
 
@@ -30,113 +31,166 @@ Replay = Callable[[], Tensor]
 """Does the recorded step, and returns its outcome, always in the same memory."""
 
 
+class Recorder(Protocol):
+    """Records steps of one device; `has_failed` once it could not, and then asks no more."""
+
+    has_failed: bool
+
+    def aside(self) -> AbstractContextManager[None]:
+        """Work where recordings are made."""
+        ...
+
+    def record(self, do: Replay) -> Replay:
+        """Record a step that has been done before."""
+        ...
+
+
 def recorded(do: Do, trainee: Trainee, step: Step) -> Do:
     """Return a function that does what `do` does, on a GPU by replaying a recording of it.
 
     Args:
         do: does one step and answers with a tensor; it must not depend on values of tensors.
-        trainee: what it trains; it is the same afterwards.
+        trainee: what it trains, before its first step; only its learning rates are others
+            afterwards.
         step: any step, for its shapes.
     """
-    record = recorder_on(step.clips.device)
-    if record is None:
+    recorder = recorder_on(step.clips.device)
+    if recorder is None or recorder.has_failed:
         return do
     inputs = Step(*(value.clone() for value in _parts(step)))
-    start = _Start(trainee)
-    wanted = start.after(lambda: do(inputs))  # first, so that its memory serves the recording
+    # What is tried differs from what is recorded, so that a number which was fixed shows.
+    other = Step(*(value.roll(1, 1) for value in _parts(step)))
+    start = [value.detach().clone() for value in trainee.changed()]
+    restore = trainee.snapshot()
     try:
-        replay = record(lambda: do(inputs))
-        problem = _problem(start.networks(), wanted, start.after(replay))
+        with recorder.aside():
+            _set_rates(trainee, step, _TRIED_RATE)
+            wanted = _tried(do, trainee, other)
+            is_kept = restore()
+            _set_rates(trainee, step, _TRIED_RATE / 2)
+            again = _Again(inputs, recorder.record(lambda: do(inputs)))
+            restore()  # whether a recording has done its step or not
+            _set_rates(trainee, step, _TRIED_RATE)
+            found = _tried(again, trainee, other)
+        problem = _difference(start, wanted, found)
+        if not is_kept:
+            problem = "the network replaces its buffers as it trains"
     except torch.OutOfMemoryError:
-        raise
+        if len(step.clips) > 1:
+            raise  # fewer of them may fit
+        problem = "the memory does not suffice"
     except RuntimeError as error:
-        problem = one_line(error)
+        recorder.has_failed = True
+        problem = one_line(_first(error))
     finally:
-        start.restore()
+        restore()
     if problem:
         log.warning("steps are not recorded, which makes them slower: %s", problem)
         return do
-
-    def again(step: Step) -> Tensor:
-        for mine, theirs in zip(_parts(inputs), _parts(step), strict=True):
-            mine.copy_(theirs)
-        return replay()
-
     return again
 
 
-def recorder_on(device: torch.device) -> Callable[[Replay], Replay] | None:
-    """Return what records a step on a device; None where steps are done as they are."""
-    return _on_gpu if device.type == "cuda" else None
+class _Again:
+    """Does a recorded step with other inputs."""
+
+    def __init__(self, inputs: Step, replay: Replay) -> None:
+        self._inputs, self._replay = _parts(inputs), replay
+
+    def __call__(self, step: Step) -> Tensor:
+        for mine, theirs in zip(self._inputs, _parts(step), strict=True):
+            mine.copy_(theirs)
+        return self._replay()
 
 
-def _on_gpu(do: Replay) -> Replay:
-    """Record a step as a CUDA graph."""
-    side: torch.cuda.Stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-    side.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side):
-        for _ in range(WARM_UPS):
-            do()
-    torch.cuda.current_stream().wait_stream(side)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-        outcome = do()
-
-    def replay() -> Tensor:
-        graph.replay()
-        return outcome
-
-    return replay
+def _set_rates(trainee: Trainee, step: Step, rate: float) -> None:
+    trainee.set_rates([rate * (1 + member) for member in range(len(step.clips))])
 
 
 @dataclass(frozen=True)
 class _Tried:
-    """Where a few steps lead: the `networks` as one vector, and what the steps answered."""
+    """Where a few steps led: what they changed, and what they answered."""
 
-    networks: Tensor
+    values: list[Tensor]
     answers: Tensor
 
 
-class _Start:
-    """A trainee as it is now, to come back to after steps that are only tried."""
-
-    def __init__(self, trainee: Trainee) -> None:
-        self._trainee = trainee
-        self._kept = [(value, value.detach().clone()) for value in trainee.changed()]
-
-    @torch.no_grad()
-    def restore(self) -> None:
-        known = {id(value) for value, _ in self._kept}
-        for value in self._trainee.changed():
-            if id(value) not in known:
-                value.zero_()
-        for value, kept in self._kept:
-            value.copy_(kept)
-
-    def after(self, do: Replay) -> _Tried:
-        """Try some steps from the start."""
-        self.restore()
-        answers = torch.stack([do().clone() for _ in range(_N_TRIED)])
-        return _Tried(self._joined(), answers)
-
-    def networks(self) -> Tensor:
-        """Return the networks at the start."""
-        self.restore()
-        return self._joined()
-
-    def _joined(self) -> Tensor:
-        return torch.cat([value.detach().flatten().double() for value in self._trainee.tensors])
+def _tried(do: Do, trainee: Trainee, step: Step) -> _Tried:
+    answers = torch.stack([do(step).clone() for _ in range(_N_TRIED)])
+    return _Tried([value.detach().clone() for value in trainee.changed()], answers)
 
 
-def _problem(start: Tensor, wanted: _Tried, found: _Tried) -> str:
+def _difference(start: Sequence[Tensor], wanted: _Tried, found: _Tried) -> str:
     """Compare a recording with the steps themselves; say what is wrong, nothing if all is well."""
-    way = float((wanted.networks - start).norm())
-    error = float((wanted.networks - found.networks).norm())
-    if not error <= _LARGEST_ERROR * way:
-        return f"a recorded step leads elsewhere: {error:.2g} off after {way:.2g}"
-    if not torch.allclose(wanted.answers, found.answers, rtol=1e-3, atol=1e-3):
+    if not torch.allclose(wanted.answers, found.answers, rtol=1e-3, atol=1e-3, equal_nan=True):
         return "a recorded step has other losses"
-    return ""
+    n_wrong = 0
+    for place, (right, mine) in enumerate(zip(wanted.values, found.values, strict=True)):
+        # What the optimiser has added since begins at 0.
+        began = start[place] if place < len(start) else torch.zeros_like(right)
+        way, error = (_length(right - one) for one in (began, mine))
+        n_wrong += error > _LARGEST_ERROR * way
+    return f"a recorded step changes {n_wrong} tensors in another way" if n_wrong else ""
+
+
+def _length(difference: Tensor) -> float:
+    return float(difference.double().nan_to_num().norm())
+
+
+def _first(error: BaseException) -> BaseException:
+    """Return the error that began it: those after it say that a recording has ended."""
+    return error if error.__context__ is None else _first(error.__context__)
+
+
+class CudaRecorder:
+    """Records steps as CUDA graphs, each on a stream of its own."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.has_failed = False
+        self._device = device
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Work on a new stream, where whatever waits for the device is refused.
+
+        The stream is that of the recording: what libraries keep by stream is there by then, and
+        goes with the graph.
+        """
+        with torch.cuda.device(self._device):
+            torch.cuda.empty_cache()  # an earlier recording may still have its memory
+            stream: torch.cuda.Stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+            stream.wait_stream(torch.cuda.current_stream())
+            mode = torch.cuda.get_sync_debug_mode()
+            torch.cuda.set_sync_debug_mode("error")
+            try:
+                with torch.cuda.stream(stream):
+                    yield
+            finally:
+                torch.cuda.set_sync_debug_mode(mode)
+            torch.cuda.current_stream().wait_stream(stream)
+
+    def record(self, do: Replay) -> Replay:
+        """Record a step that has been done on this stream."""
+        graph = torch.cuda.CUDAGraph()
+        stream = torch.cuda.current_stream()
+        with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
+            outcome = do()
+
+        def replay(_kept: object = do) -> Tensor:
+            # A graph knows addresses alone: what it reads must live as long as it does.
+            graph.replay()
+            return outcome
+
+        return replay
+
+
+@functools.cache
+def _of_gpu(device: torch.device) -> CudaRecorder:
+    return CudaRecorder(device)
+
+
+def recorder_on(device: torch.device) -> Recorder | None:
+    """Return what records steps on a device; None where steps are done as they are."""
+    return _of_gpu(device) if device.type == "cuda" else None
 
 
 def _parts(step: Step) -> list[Tensor]:

@@ -57,6 +57,13 @@ class Trainee(Protocol):
         """List all that a step changes. What the optimiser adds in its first step begins at 0."""
         ...
 
+    def snapshot(self) -> Callable[[], bool]:
+        """Return a function that takes back all steps; called before the first one.
+
+        The function says whether steps changed tensors in place, as a recorded step must.
+        """
+        ...
+
     def states(self, tensors: Sequence[Tensor] | None = None) -> list[State]:
         """Copy each member's state dict, with other values of `tensors` where they are given."""
         ...
@@ -111,9 +118,31 @@ class Alone:
 
     def changed(self) -> list[Tensor]:
         """List parameters, buffers and what torch's optimiser remembers."""
-        memory = (value for state in self._optimiser.state.values() for value in state.values())
-        own = [*self.network.parameters(), *self.network.buffers()]
-        return own + [value for value in memory if isinstance(value, Tensor)]
+        return [*self.network.parameters(), *self.network.buffers(), *self._memory()]
+
+    def snapshot(self) -> Callable[[], bool]:
+        """Keep parameters and buffers; the optimiser's memory begins at 0."""
+        restore = _keeping(self.changed())
+        modules = [(module, dict(module._buffers)) for module in self.network.modules()]
+
+        def back() -> bool:
+            is_in_place = True
+            for module, buffers in modules:
+                now = [(name, id(value)) for name, value in module._buffers.items()]
+                is_in_place &= now == [(name, id(value)) for name, value in buffers.items()]
+                module._buffers = dict(buffers)
+            restore()
+            for value in self._memory():
+                value.zero_()
+            return is_in_place
+
+        return back
+
+    def _memory(self) -> list[Tensor]:
+        """List the tensors of the optimiser, which are made in its first step."""
+        states = self._optimiser.state.values()
+        found = (value for state in states for value in state.values())
+        return [value for value in found if isinstance(value, Tensor)]
 
     def states(self, tensors: Sequence[Tensor] | None = None) -> list[State]:
         """Copy the state dict."""
@@ -133,8 +162,13 @@ class Stack:
         self._parameters, self._buffers = stack_module_state(list(networks))
         self._names = first_names(networks[0])
         # Only the structure is needed; its own values are never read.
-        self._structure = copy.deepcopy(networks[0]).to("meta")
-        self._forward = vmap(self._call)
+        structure = copy.deepcopy(networks[0]).to("meta")
+
+        # A closure, not a method, which would keep the stack alive until garbage is collected.
+        def call(parameters: State, buffers: State, images: Tensor, keep: Tensor) -> Any:
+            return functional_call(structure, (parameters, buffers), (images, keep))
+
+        self._forward = vmap(call)
         self._n = len(networks)
         floats = {name: self._buffers[name] for name in _float_buffers(networks[0])}
         self._named = self._parameters | floats
@@ -159,9 +193,6 @@ class Stack:
         self._rates = torch.zeros(self._n, dtype=torch.float64, device=device)
         self.set_rates([one.learning_rate for one in settings])
 
-    def _call(self, parameters: State, buffers: State, images: Tensor, keep: Tensor) -> Any:
-        return functional_call(self._structure, (parameters, buffers), (images, keep))
-
     def __call__(self, images: Tensor, keep: Tensor) -> Tensor:
         """Classify each member's batch by its own parameters."""
         logits: Tensor = self._forward(self._parameters, self._buffers, images.contiguous(), keep)
@@ -169,7 +200,10 @@ class Stack:
 
     def set_rates(self, rates: Sequence[float]) -> None:
         """Take a rate per member."""
-        self._rates.copy_(torch.tensor(rates, dtype=torch.float64))
+        # From pinned memory, because another copy to a GPU would wait for it.
+        is_gpu = self._rates.device.type == "cuda"
+        values = torch.tensor(rates, dtype=torch.float64, pin_memory=is_gpu)
+        self._rates.copy_(values, non_blocking=True)
 
     def update(self, loss: Tensor) -> None:
         """Do a step for all members at once."""
@@ -183,6 +217,11 @@ class Stack:
         own = [*self._parameters.values(), *self._buffers.values()]
         return own + self._optimiser.memory
 
+    def snapshot(self) -> Callable[[], bool]:
+        """Keep all of it: a stack changes tensors in place."""
+        restore = _keeping(self.changed())
+        return lambda: restore() is None
+
     def states(self, tensors: Sequence[Tensor] | None = None) -> list[State]:
         """Copy each member out of the stack."""
         found = self._parameters | self._buffers
@@ -192,6 +231,18 @@ class Stack:
             {name: _copied(found[first][member]) for name, first in self._names.items()}
             for member in range(self._n)
         ]
+
+
+def _keeping(tensors: Sequence[Tensor]) -> Callable[[], None]:
+    """Copy tensors; return a function that puts the copies back."""
+    kept = [(value, value.detach().clone()) for value in tensors]
+
+    @torch.no_grad()
+    def restore() -> None:
+        for value, copied in kept:
+            value.copy_(copied)
+
+    return restore
 
 
 def first_names(network: nn.Module) -> dict[str, str]:
