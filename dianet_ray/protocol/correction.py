@@ -151,8 +151,8 @@ def _around(estimate: float, without_each: np.ndarray, *, least: float) -> Corre
 
     quantile = float(stdtrit(len(without_each) - 1, COVERAGE[1]))
     half = quantile * float(jackknife_error(without_each))
-    ends = (max(estimate - half, least), min(estimate + half, 1.0))
-    return Corrected(min(max(estimate, least), 1.0), ends)
+    low, middle, high = np.clip([estimate - half, estimate, estimate + half], least, 1.0).tolist()
+    return Corrected(middle, (low, high))
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,6 +66,15 @@ def pairs(folds: tuple[Fold, ...]) -> tuple[Fold, ...]:
     )
 
 
+def check_pairs(clips: Sequence[Clip], classes: Sequence[str]) -> None:
+    """Check that a network learns every class without any two subjects.
+
+    Raises:
+        InputError: a class has fewer than three subjects.
+    """
+    _check_classes(clips, classes, MIN_SUBJECTS_PER_CLASS + 1, "of a nested study ")
+
+
 def nested_costs(n_configs: int, n_subjects: int) -> tuple[int, int]:
     """Count the trainings of a nested study, and those that it takes by the textbook.
 
@@ -178,12 +187,17 @@ def _folds(clips: Sequence[Clip], subjects_of: Sequence[tuple[str, ...]]) -> tup
     )
 
 
-def _check_classes(clips: Sequence[Clip], classes: Sequence[str]) -> None:
+def _check_classes(
+    clips: Sequence[Clip],
+    classes: Sequence[str],
+    least: int = MIN_SUBJECTS_PER_CLASS,
+    where: str = "",
+) -> None:
     for label, name in enumerate(classes):
         subjects = {clip.subject for clip in clips if clip.label == label}
-        if len(subjects) < MIN_SUBJECTS_PER_CLASS:
+        if len(subjects) < least:
             found = ", ".join(sorted(subjects)) or "none"
             raise InputError(
-                f"a class needs at least {MIN_SUBJECTS_PER_CLASS} subjects: "
+                f"a class {where}needs at least {least} subjects: "
                 f"{name} has {len(subjects)} ({found})"
             )

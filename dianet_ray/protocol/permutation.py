@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -41,11 +42,10 @@ def p_values(
         seed: the study seed.
 
     Returns:
-        For each of METRICS p, from 1 / (N_PERMUTATIONS + 1) to 1. None where no subject shows two
-        classes, because then nothing can be dealt.
+        For each of METRICS p, from 1 / (N_PERMUTATIONS + 1) to 1. None where labels can be dealt
+        in so few ways that p could not be ALPHA, as where hardly a subject shows two classes.
     """
-    pairs = np.unique(np.stack([subjects, labels]), axis=1)[0]
-    if len(np.unique(pairs)) == len(pairs):
+    if _n_deals(labels, subjects) < 1 / ALPHA:
         return None
     generator = np.random.default_rng(derive_seed(seed, "permutations"))
     dealt = np.concatenate([labels[None], _dealt(labels, subjects, generator)])
@@ -54,6 +54,15 @@ def p_values(
     predicted = classify(stacked)[best]  # (permutations, N)
     found = scores(confusion(dealt, predicted, stacked.shape[-1]))
     return {metric: float(np.mean(found[metric] >= found[metric][0])) for metric in METRICS}
+
+
+def _n_deals(labels: np.ndarray, subjects: np.ndarray) -> float:
+    """Count the ways to deal the labels of each subject among its clips."""
+    log_n = 0.0
+    for subject in np.unique(subjects):
+        counts = np.bincount(labels[subjects == subject])
+        log_n += math.lgamma(counts.sum() + 1) - sum(math.lgamma(n + 1) for n in counts)
+    return math.exp(min(log_n, 700))
 
 
 def _dealt(labels: np.ndarray, subjects: np.ndarray, generator: np.random.Generator) -> np.ndarray:

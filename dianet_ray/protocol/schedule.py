@@ -176,7 +176,8 @@ class Schedule:
 
     def drawn(self, draw: DrawWave, n: int) -> None:
         """Add the n drawn settings of a wave. Fewer than asked for end the drawing."""
-        self._decisions.draw(draw.wave, n)
+        if n:  # a wave without any is none: the ledger knows nothing of it
+            self._decisions.draw(draw.wave, n)
         if n < draw.n:
             self._n_configs = self.n_drawn
         self._after_drawing()

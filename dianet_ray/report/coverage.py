@@ -9,11 +9,27 @@ MEASURED = {12: 0.93, 26: 0.95, 68: 0.88}
 search. The mean over three metrics and both strategies."""
 
 
-def coverage(n_subjects: int) -> float:
-    """Return the measured coverage of 95 % intervals for the most similar number of subjects.
+MOST_APART = 2
+"""Studies of more than so many times more or fewer subjects are not told of any coverage."""
 
-    >>> coverage(5), coverage(26), coverage(200)
-    (0.93, 0.95, 0.88)
+
+def most_similar(n_subjects: int) -> int:
+    """Return the simulated number of subjects that is most similar.
+
+    >>> most_similar(5), most_similar(30)
+    (12, 26)
     """
-    nearest = min(MEASURED, key=lambda size: abs(math.log(size / n_subjects)))
-    return MEASURED[nearest]
+    return min(MEASURED, key=lambda size: abs(math.log(size / n_subjects)))
+
+
+def coverage(n_subjects: int) -> float | None:
+    """Return the measured coverage of 95 % intervals for a similar number of subjects.
+
+    None where no similar number was simulated.
+
+    >>> coverage(5), coverage(26), coverage(100)
+    (None, 0.95, 0.88)
+    """
+    nearest = most_similar(n_subjects)
+    is_similar = nearest / MOST_APART <= n_subjects <= nearest * MOST_APART
+    return MEASURED[nearest] if is_similar else None

@@ -32,7 +32,7 @@ from dianet_ray.report.records import (
     Scores,
 )
 from dianet_ray.report.search_curve import search_curve
-from dianet_ray.report.seeds import seeds
+from dianet_ray.report.seeds import n_failed, seeds
 from dianet_ray.report.settings_effect import Searched, effects
 from dianet_ray.settings import Settings
 
@@ -70,6 +70,7 @@ def summarise(standing: Standing, *, n_resamples: int = N_RESAMPLES) -> Report:
         chance=chance,
         champion=described,
         seeds=seeds(standing, winner.number) if winner else None,
+        n_failed_repeats=n_failed(standing, winner.number) if winner else 0,
         verdict=verdicts.verdict(described, chance, study.objective) if described else None,
         nested=nested(standing),
         defaults=champion.defaults(standing, winner, counts[-1], chosen) if winner else None,

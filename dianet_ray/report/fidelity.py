@@ -44,6 +44,7 @@ def fidelity(
                     entry.number
                     for entry in entries
                     if standing.decisions.entry(entry.number, place + 1) is None
+                    and standing.state(entry.number) in ("screened", "dropped")
                     and _passes(study, comparison, entry, champion.number)
                 ),
             )

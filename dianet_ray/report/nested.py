@@ -46,13 +46,13 @@ def nested(standing: Standing) -> Nested | None:
         counts.append(confusion(labels[list(fold.test_clips)], predicted, len(study.classes)))
     by_subject = np.stack(counts)
     found = scores(by_subject.sum(axis=0))
-    trainings, textbook = nested_costs(len(numbers), len(study.folds))
+    _, textbook = nested_costs(len(study.configurations), len(study.folds))
     return Nested(
         **{metric: float(found[metric]) for metric in METRICS},
         ci95=predictions.interval(by_subject, study.identity.seed),
         configurations=len(numbers),
         chosen=dict(sorted(chosen.items())),
-        trainings=trainings,
+        trainings=len(study.trainings) + len(study.pairs),
         textbook=textbook,
     )
 

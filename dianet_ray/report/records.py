@@ -418,13 +418,13 @@ class Report(Record):
 
     `n_trainings` are those of the search, and `n_after` those that followed it.
     `n_trainings_exhaustive` are every LOSO fold of every configuration. No decision, score or
-    report reads the `n_surplus`. `seeds` are of the champion's repeats, `verdict` is of
-    the champion, and `nested` is None unless the study is. `defaults` is None where the space
-    names no settings to begin with, or they are not complete. `as_others_count` is by way of
-    counting, and empty without a champion. `fidelity` is of each rung below LOSO, and empty before
-    there is a champion. `search_curve` is empty until a configuration is complete. `importance`
-    and `settings_effect` are by setting, of the scores in the first rung. `failures` say why
-    configurations failed or were lost.
+    report reads the `n_surplus`. `seeds` are of the champion's repeats, of which
+    `n_failed_repeats` failed; `verdict` is of the champion, and `nested` is None unless the study
+    is. `defaults` is None where the space names no settings to begin with, or they are not
+    complete. `as_others_count` is by way of counting, and empty without a champion. `fidelity` is
+    of each rung below LOSO, and empty before there is a champion. `search_curve` is empty until a
+    configuration is complete. `importance` and `settings_effect` are by setting, of the scores in
+    the first rung. `failures` say why configurations failed or were lost.
     """
 
     study: str
@@ -442,6 +442,7 @@ class Report(Record):
     chance: dict[str, Chance]
     champion: Champion | None
     seeds: Seeds | None
+    n_failed_repeats: int
     verdict: Verdict | None
     nested: Nested | None
     defaults: Defaults | None

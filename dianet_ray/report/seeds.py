@@ -38,6 +38,11 @@ def seeds(standing: Standing, number: int) -> Seeds | None:
     return Seeds(n=len(counts), n_failed=n_failed, **spreads)
 
 
+def n_failed(standing: Standing, number: int) -> int:
+    """Count the repeats of a configuration in which a training failed or was lost."""
+    return _counts(standing, number)[1]
+
+
 def _counts(standing: Standing, number: int) -> tuple[list[np.ndarray], int]:
     """Count the predictions of each whole repeat by subject, (S, C, C) each, and failed ones."""
     study, steps = standing.study, standing.steps_read(number)

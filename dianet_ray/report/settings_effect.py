@@ -113,6 +113,8 @@ def _at_bound(value: float, dimension: Dimension) -> AtBound | None:
         low, high = min(values), max(values)
         is_near = len(values) >= FEWEST_VALUES and value in (low, high)
         return AtBound(value, low, high) if is_near else None
+    if not dimension.low <= value <= dimension.high:
+        return None  # a listed point, beyond what is searched
     ends = [dimension.low, dimension.high, value]
     low, high, place = map(math.log, ends) if dimension.log else ends
     share = (place - low) / (high - low)

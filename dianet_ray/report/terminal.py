@@ -58,7 +58,7 @@ def _ranking(report: Report) -> Table:
     if len(rows) > N_ROWS:
         title = f"Best {N_ROWS} of {title}"
     if len(rows) > 1:
-        title += ", by soft score"
+        title += ", in the order in which they would be champion"
     table = Table(title=title, title_justify="left")
     for name in ("number", "config_id", *(METRIC_NAMES[metric] for metric in metrics), *varied):
         table.add_column(name, justify="left" if name == "config_id" else "right")
@@ -89,7 +89,7 @@ def _result(report: Report, champion: Champion) -> Table:
             interval(champion.ci95[metric]),
             *((f"{expected.estimate:.3f}", interval(expected.ci95)) if expected else ()),
             f"{report.chance[metric].level:.3f}",
-            verdicts.above(champion, metric),
+            verdicts.above(report, metric),
         )
     return table
 
@@ -98,10 +98,10 @@ def _about(report: Report, champion: Champion) -> list[str]:
     settings = champion.settings.values().items()
     return [
         verdicts.intervals(champion),
-        verdicts.CORRECTED if champion.corrected else verdicts.NOT_CORRECTED,
+        verdicts.CORRECTED if champion.corrected else verdicts.not_corrected(report),
         *([report.verdict.text] if report.verdict else []),
         verdicts.chance(report),
-        verdicts.ABOVE_CORRECTED if champion.corrected else verdicts.ABOVE,
+        verdicts.above_legend(report),
         *filter(
             None,
             [

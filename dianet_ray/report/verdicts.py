@@ -9,6 +9,7 @@ from dianet_ray.progress import count
 from dianet_ray.protocol.permutation import ALPHA, N_PERMUTATIONS
 from dianet_ray.protocol.predictions import Chance, Interval
 from dianet_ray.report.as_others_count import BOTH, MEAN, POOLED
+from dianet_ray.report.coverage import most_similar
 from dianet_ray.report.records import MIN_CONFIGS, Champion, Report, Spread, Verdict
 from dianet_ray.report.wording import METRIC_NAMES, interval, show
 
@@ -19,7 +20,23 @@ CORRECTED = (
 )
 CLEARLY = "by more than a standard error of the difference"
 """How far others must be ahead of the settings that a search began with: AHEAD_OF_FIRST."""
-NOT_CORRECTED = "Only one configuration was tried, so no choice has to be discounted."
+
+
+def not_corrected(report: Report) -> str:
+    """Say why the score is not corrected."""
+    tried = "was tried" if len(report.configs) == 1 else "has been scored"
+    return f"Only one configuration {tried}, so no choice has to be discounted."
+
+
+def rank(report: Report) -> str:
+    """Say how the champion compares with the other complete configurations."""
+    n = len(report.ranking)
+    if n == 1:
+        return "the only complete one"
+    first, champion = report.defaults, report.champion
+    if first is not None and champion is not None and first.number == champion.number:
+        return f"with which the search began: of {n} complete ones none is ahead of it {CLEARLY}"
+    return f"the best of {n} complete ones"
 
 
 def intervals(champion: Champion) -> str:
@@ -31,8 +48,9 @@ def intervals(champion: Champion) -> str:
     if champion.coverage is None:
         return f"{found}."
     return (
-        f"{found}, those of corrected scores from a jackknife; in simulations of studies of this "
-        f"size the latter held the truth in {100 * champion.coverage:.0f} % of searches."
+        f"{found}, those of corrected scores from a jackknife; in simulations of studies of "
+        f"{most_similar(len(champion.per_subject))} subjects the latter held the truth in "
+        f"{100 * champion.coverage:.0f} % of searches."
     )
 
 
@@ -72,16 +90,19 @@ def _often(p: float) -> str:
 
 def seeds(report: Report) -> str:
     """Say how the champion scores with other seeds; empty without repeats."""
-    if report.seeds is None or report.champion is None:
+    n_failed = report.n_failed_repeats
+    if report.champion is None or (report.seeds is None and not n_failed):
         return ""
+    if report.seeds is None:
+        return f"With {count(n_failed, 'other seed')} a training of the champion failed."
     found, name = report.seeds.of(report.objective), METRIC_NAMES[report.objective]
     said = (
         f"Trained again with {count(report.seeds.n, 'other seed')}, the champion has {name} "
         f"{_spread(found)}; the standard error over subjects is {found.standard_error:.3f}. With "
         f"the seed that chose it, it has {report.champion.of(report.objective):.3f}."
     )
-    if report.seeds.n_failed:
-        said += f" With {count(report.seeds.n_failed, 'more seed')} a training failed."
+    if n_failed:
+        said += f" With {count(n_failed, 'more seed')} a training failed."
     first = report.defaults
     if first is None or first.seeds is None or first.number == report.champion.number:
         return said
@@ -305,21 +326,42 @@ def datasets(champion: Champion) -> list[str]:
     ]
 
 
-def above(champion: Champion, metric: str) -> str:
-    """Say whether a metric is above chance; "score only" where that is so before correction."""
+SCORE_ONLY, INTERVAL_ONLY = "score only", "interval only"
+
+
+def above(report: Report, metric: str) -> str:
+    """Say whether the champion is above chance by a metric, or what alone is."""
+    champion = report.champion
+    assert champion is not None
     if champion.above_chance[metric]:
         return "yes"
-    return "score only" if champion.above_chance_uncorrected[metric] else "no"
+    corrected = champion.corrected
+    low = (corrected[metric].ci95 if corrected else champion.ci95[metric])[0]
+    if low > report.chance[metric].level:
+        return INTERVAL_ONLY
+    return SCORE_ONLY if champion.above_chance_uncorrected[metric] else "no"
 
 
-_PERMUTED = "and permuted labels reach the best score in at most 5 % of trials"
-ABOVE = f"Above chance: the lower end of the interval is above the chance level, {_PERMUTED}."
-ABOVE_CORRECTED = (
-    "Above chance: the lower end of the corrected interval is above the chance level, "
-    f"{_PERMUTED}. Score only: "
-    "only the interval of the uncorrected score is above it, and the best of many scores often is "
-    "where nothing was learnt."
-)
+def above_legend(report: Report) -> str:
+    """Explain the answers of `above` that this report can give."""
+    is_corrected = report.champion is not None and report.champion.corrected is not None
+    text = (
+        f"Above chance: the lower end of the {'corrected ' if is_corrected else ''}interval is "
+        "above the chance level"
+    )
+    if report.chance[report.objective].p is None:
+        text += "."
+    else:
+        text += (
+            ", and permuted labels reach the best score in at most 5 % of trials. Interval only: "
+            "they reach it more often."
+        )
+    if is_corrected:
+        text += (
+            " Score only: only the interval of the uncorrected score is above it, and the best of "
+            "many scores often is where nothing was learnt."
+        )
+    return text
 
 
 def chance(report: Report) -> str:

@@ -16,6 +16,7 @@ from dianet_ray.errors import InputError, one_line
 from dianet_ray.model.trial_run import check, stack_problem
 from dianet_ray.options import SearchOptions
 from dianet_ray.processors import processors
+from dianet_ray.protocol.folds import check_pairs
 from dianet_ray.protocol.ladder import (
     EXHAUSTIVE,
     N_GROUPS,
@@ -152,6 +153,8 @@ def make_plan(images: Images, path: Path, *, space: Space, options: SearchOption
         clips=used.clips,
         classes=tuple(labels.classes),
     )
+    if settled.protocol == "nested":
+        check_pairs(study.clips, study.classes)
     if space.network is not None:
         _check_network(space, study, stacks=options.folds_per_trial not in ("auto", 1))
     n_configs = _n_configs(study, settled.n_asked, options)

@@ -278,3 +278,18 @@ def test_a_clear_lead_in_loso_displaces_first_settings_with_the_higher_sum():
     assert Choices(rungs, "uf1", first=0, seed=0, n=100).gain(1) == nothing
     # Without the rule the sum decides.
     assert Choices(rungs, "uf1", seed=0, n=100).gain(0) == nothing
+
+
+@pytest.mark.parametrize("n_subjects", [2, 3])
+def test_an_interval_holds_its_estimate_within_the_scale(n_subjects):
+    """With so few subjects, and soft scores that choose otherwise, estimates leave the scale."""
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        found = {}
+        for number in range(6):
+            hard = np.stack([np.diag(rng.integers(1, 5, 2)) for _ in range(n_subjects)])
+            hard[rng.integers(n_subjects), 0, 1] += rng.integers(0, 3)
+            found[number] = Tally(hard[None], rng.integers(1, 5, (1, *hard.shape)))
+        for corrected in Choices([found], "uf1", seed=seed, n=50).score().values():
+            low, high = corrected.ci95
+            assert 0 <= low <= corrected.estimate <= high <= 1

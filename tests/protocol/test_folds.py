@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dianet_ray.errors import InputError
-from dianet_ray.protocol.folds import Clip, groups, loso
+from dianet_ray.protocol.folds import Clip, check_pairs, groups, loso
 from tests.support.studies import CLASSES, make_clips
 
 
@@ -154,3 +154,14 @@ def test_a_class_that_no_deal_puts_into_two_groups_is_refused_by_name():
     ]
     with pytest.raises(InputError, match="at least two of 2 groups: glad"):
         groups(clips, ("glad", "sad"), 0, 2)
+
+
+def test_pairs_need_a_third_subject_of_every_class():
+    clips = [Clip(f"{s}{c}", f"s{s}", c) for s in range(3) for c in range(2)]
+    check_pairs(clips, ("a", "b"))
+    with pytest.raises(
+        InputError, match=r"a class of a nested study needs at least 3 subjects: b"
+    ):
+        check_pairs(
+            [clip for clip in clips if (clip.subject, clip.label) != ("s2", 1)], ("a", "b")
+        )

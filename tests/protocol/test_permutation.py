@@ -77,3 +77,13 @@ def test_many_predictions_are_taken_in_parts(monkeypatch):
     whole = p_values(made, labels, subjects, objective="uar", seed=0)
     monkeypatch.setattr("dianet_ray.protocol.permutation._CELLS", 1)
     assert p_values(made, labels, subjects, objective="uar", seed=0) == whole
+
+
+def test_with_fewer_deals_than_a_small_p_needs_nothing_is_tested():
+    """One subject of two classes and four clips: 4 deals, so p would be a quarter at least."""
+    labels, subjects = np.array([0, 1, 1, 1, 2, 2, 2, 0, 0]), np.array([0, 0, 0, 0, 1, 1, 1, 2, 2])
+    made = [np.eye(N_CLASSES)[labels][None] * 0.9 + 0.03]
+    assert p_values(made, labels, subjects, objective="uf1", seed=0) is None
+    labels, subjects = np.tile([0, 1, 1, 1, 2], 3), np.repeat(np.arange(3), 5)
+    made = [np.eye(N_CLASSES)[labels][None] * 0.9 + 0.03]
+    assert p_values(made, labels, subjects, objective="uf1", seed=0)["uf1"] <= ALPHA

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from dianet_ray.artefacts import METRICS
+from dianet_ray.protocol.correction import Corrected
 from dianet_ray.protocol.predictions import Chance
 from dianet_ray.protocol.standing import standing_of
 from dianet_ray.report import champion as champion_section
@@ -61,7 +62,7 @@ def test_the_best_of_many_guessing_configurations_is_not_above_chance():
     reports = [report_of(study) for study in studies]
     assert not any(one.champion.above_chance["uf1"] for one in reports)
     assert any(one.champion.above_chance_uncorrected["uf1"] for one in reports)
-    said = [verdicts.above(one.champion, "uf1") for one in reports]
+    said = [verdicts.above(one, "uf1") for one in reports]
     assert "score only" in said
     assert "yes" not in said
 
@@ -230,3 +231,54 @@ def test_the_verdict_says_what_permuted_labels_score(study, p, said):
     assert found.above_chance == (p <= 0.05)
     assert f", {said} dealt anew within each subject" in found.text
     assert ("no evidence" in found.text) == (p > 0.05)
+
+
+def dealt(chances, *, interval=(0.4, 0.6), score=(0.4, 0.6)):
+    """The report of a study with other intervals and a p of its own, by UF1."""
+    found = report_of(make_study(n_subjects=8, n_configs=3))
+    corrected = found.champion.corrected | {"uf1": Corrected(0.5, interval)}
+    chance = Chance(0.3, 0.3, 0.3, chances)
+    judged = champion_section.is_above(interval, chance)
+    champion = dataclasses.replace(
+        found.champion,
+        corrected=corrected,
+        above_chance=found.champion.above_chance | {"uf1": judged},
+        above_chance_uncorrected={"uf1": score[0] > chance.level},
+    )
+    return dataclasses.replace(found, champion=champion, chance=found.chance | {"uf1": chance})
+
+
+@pytest.mark.parametrize(
+    ("report", "said"),
+    [
+        (dealt(0.01), "yes"),
+        (dealt(None), "yes"),
+        (dealt(0.3), "interval only"),
+        (dealt(0.01, interval=(0.2, 0.6)), "score only"),
+        (dealt(0.01, interval=(0.2, 0.6), score=(0.2, 0.6)), "no"),
+    ],
+)
+def test_what_alone_is_above_chance_is_named(report, said):
+    assert verdicts.above(report, "uf1") == said
+    legend = verdicts.above_legend(report)
+    assert ("permuted labels" in legend) == (report.chance["uf1"].p is not None)
+    assert said in ("yes", "no") or said.capitalize() in legend
+
+
+def test_without_a_correction_the_legend_speaks_of_none():
+    report = report_of(make_study(n_subjects=8, n_configs=1, seed=3))
+    assert "corrected" not in verdicts.above_legend(report)
+    assert "Score only" not in verdicts.above_legend(report)
+
+
+def test_one_score_of_several_configurations_is_not_called_the_only_try():
+    study = make_study(6, 4)
+    left = {key: one for key, one in study.trainings.items() if key[0] == 0 or key[2] < 2}
+    report = report_of(dataclasses.replace(study, trainings=left, n_configs=32))
+    assert report.champion.corrected is None
+    assert verdicts.not_corrected(report).startswith("Only one configuration has been scored")
+
+
+def test_a_coverage_is_said_of_the_size_that_was_simulated():
+    assert "studies of 12 subjects" in verdicts.intervals(report_of(make_study(8, 4)).champion)
+    assert "simulations" not in verdicts.intervals(report_of(make_study(3, 4)).champion)

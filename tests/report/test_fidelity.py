@@ -70,3 +70,14 @@ def test_the_correlation_counts_what_finished_both_rungs():
 
 def test_under_one_rung_nothing_is_compared():
     assert report_of(make_study()).fidelity == ()
+
+
+def test_a_configuration_that_may_still_be_promoted_is_not_called_left_behind():
+    study = in_groups(
+        laddered(16), lambda n: (0.1, 0.6) if n == 9 else (0.8, 0.8 + 0.02 * (n in (3, 5)))
+    )
+    # Of the second wave one configuration has finished the first rung, the others have not begun.
+    begun = {k: one for k, one in study.trainings.items() if k[0] < 8 or k[:2] == (9, 0)}
+    report = report_of(dataclasses.replace(study, trainings=begun, n_configs=16))
+    assert report.configs[9].state == "waiting"
+    assert report.fidelity[0].rising == ()

@@ -208,3 +208,12 @@ def test_pairs_hold_out_every_two_subjects_once():
     }
     for fold in found:
         assert len(set(fold.test_clips)) == len(fold.test_clips)
+
+
+def test_what_was_trained_of_configurations_that_are_left_out_is_counted(study):
+    key = next(key for key in study.pairs if key[0] == 1)
+    lost = dataclasses.replace(study, pairs={k: one for k, one in study.pairs.items() if k != key})
+    found = nested(standing_of(lost))
+    assert found.configurations == N_CONFIGS - 1
+    assert found.trainings == len(lost.trainings) + len(lost.pairs)
+    assert found.textbook == nested_costs(N_CONFIGS, N_SUBJECTS)[1]

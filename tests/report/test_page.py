@@ -72,7 +72,7 @@ def test_guessing_is_called_guessing(tmp_path):
 def test_a_champion_above_chance_by_its_uncorrected_score_only_is_called_so(study, tmp_path):
     assert "uncorrected score only" not in page_of(study, tmp_path).text
     guessing = (make_study(n_subjects=8, n_configs=30, seed=s, signal=0) for s in range(6))
-    said = [verdicts.above(one.champion, "uf1") for one in map(report_of, guessing)]
+    said = [verdicts.above(one, "uf1") for one in map(report_of, guessing)]
     lucky = make_study(n_subjects=8, n_configs=30, seed=said.index("score only"), signal=0)
     text = page_of(lucky, tmp_path).text
     assert "The champion is not above chance" in text
@@ -155,3 +155,34 @@ def test_the_page_says_as_the_terminal_does_when_others_come_before_the_first_se
     assert "with which the search began" not in page_of(study, tmp_path).text
     text = page_of(begun(study, 0), tmp_path).text
     assert f"comes before all that are not clearly ahead of it, {verdicts.CLEARLY}." in text
+
+
+def test_a_page_is_written_while_only_the_first_rung_is_done(tmp_path):
+    study = laddered()
+    first = {key: one for key, one in study.trainings.items() if key[1] == 0}
+    page = page_of(dataclasses.replace(study, trainings=first), tmp_path)
+    assert "No configuration is complete yet" in page.text
+    assert "What the settings did" in page.text
+
+
+def test_first_settings_that_stay_champion_are_not_called_the_best(tmp_path):
+    study = begun(make_study(8, 6, seed=8, signal=0.5), 0)
+    report = report_of(study)
+    others = [one.scores.uf1 for one in report.ranking[1:]]
+    assert report.champion.number == 0
+    assert max(others) > report.champion.uf1
+    text = page_of(study, tmp_path).text
+    assert "configuration 0, with which the search began: of 6 complete ones none is ahead" in text
+    assert "the best of 6" not in text
+
+
+def test_trainings_without_a_result_are_counted(study, tmp_path):
+    trainings = {}
+    for key, training in study.trainings.items():
+        lost = ending(training, "lost", "its worker was lost")
+        trainings[key] = dataclasses.replace(
+            lost, result=dataclasses.replace(lost.result, environment=None)
+        )
+    text = page_of(dataclasses.replace(study, trainings=trainings), tmp_path).text
+    assert "48 of 48" in text or "48 trainings" in text
+    assert "No training is done yet" not in text

@@ -50,7 +50,7 @@ def test_the_json_has_the_keys_that_scripts_rely_on():
         *("study", "dataset", "strategy", "protocol", "objective"),
         *("n_configs", "n_trainings", "n_after", "n_surplus", "n_trainings_exhaustive"),
         *("flow", "fidelity", "chance", "champion", "defaults"),
-        *("seeds", "verdict", "nested"),
+        *("seeds", "n_failed_repeats", "verdict", "nested"),
         *("as_others_count", "search_curve", "importance", "settings_effect"),
         *("configs", "failures", "seconds", "environment"),
     }

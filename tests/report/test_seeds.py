@@ -95,3 +95,14 @@ def test_the_verdict_says_what_the_flag_says(study):
         assert found.above_chance == one.champion.above_chance["uf1"]
         assert ("not above chance" in found.text) != found.above_chance
     assert report_of(dataclasses.replace(study, trainings={})).verdict is None
+
+
+def test_repeats_of_which_none_succeeded_are_said():
+    study = make_study(6, 4)
+    number = report_of(study).champion.number
+    again = repeated(study, number, [make_study(6, 4, seed=9)])
+    key = next(iter(again.repeats))
+    lost = {**again.repeats, key: ending(again.repeats[key], "failed", "loss is nan")}
+    report = report_of(dataclasses.replace(again, repeats=lost))
+    assert (report.seeds, report.n_failed_repeats) == (None, 1)
+    assert verdicts.seeds(report) == "With 1 other seed a training of the champion failed."

@@ -13,11 +13,14 @@ from ray.tune.search import Searcher
 from dianet_ray.artefacts import weights_path
 from dianet_ray.cluster.deaths import Death
 from dianet_ray.protocol import leaks
+from dianet_ray.protocol.ladder import Rung
 from dianet_ray.protocol.results import Weights
 from dianet_ray.protocol.standing import standing_of
 from dianet_ray.search.events import Answer, Results, answer_of, order_of
+from dianet_ray.search.space import Space
 from dianet_ray.search.status import status_of
 from dianet_ray.search.study_file import load_study
+from dianet_ray.settings import Choice, Settings
 from tests.support.fake_search import fake_plan, searcher_of
 from tests.support.play import answer_to, decisions, play
 
@@ -260,3 +263,22 @@ def test_weights_that_are_made_again_are_kept_at_the_best_point_alone(tmp_path):
     assert list((tmp_path / "weights").iterdir()) == [kept]
     assert {file.read_bytes() for file in kept.iterdir()} == {b"x"}
     assert not searcher_of(replace(plan, study=load_study(tmp_path))).has_work()
+
+
+def test_a_space_that_ends_with_a_wave_is_decided_as_its_ledger_says(tmp_path):
+    """The next wave is asked for and is empty; nothing may be promoted as if it had been drawn."""
+    first = Settings(schedule="averaged", points=2, learning_rate=3e-3)
+    rates = Choice((3e-3, 0.1, 0.5, 1e-4))
+    fixed = {"schedule": "averaged", "points": 2}
+    space = Space("grid", fixed, {"learning_rate": rates}, (), (first,))
+    ladder = (
+        Rung(3, keep=1 / 16, drop="bootstrap", keeps_first=True),
+        Rung(drop="bootstrap"),
+    )
+    sizes = {"n_subjects": 26, "n_configs": 12, "wave_size": 2}
+    plan = fake_plan(tmp_path / "study", space=space, ladder=ladder, **sizes)
+    play(plan)
+    ended = load_study(plan.path)
+    assert len(ended.configurations) == 4
+    assert standing_of(ended).decisions.is_over
+    assert play(replace(plan, study=ended, n_configs=ended.n_configs))[1] == []
