@@ -73,7 +73,10 @@ def of_study(standing: Standing, wanted: str) -> list[Contender]:
         raise InputError(f"--compare takes different names: got {wanted!r}")
     if is_setting:
         return [_with_value(standing, setting.strip(), name) for name in names]
-    return [_named(standing, name) for name in names]
+    found = [_named(standing, name) for name in names]
+    if len({one.number for one in found}) < len(found):  # by its number and by its id
+        raise InputError(f"--compare takes different configurations: got {wanted!r}")
+    return found
 
 
 def _named(standing: Standing, name: str) -> Contender:

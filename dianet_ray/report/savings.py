@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from statistics import fmean
 
 from dianet_ray.protocol.decisions import Entry
 from dianet_ray.protocol.ladder import Rung
@@ -49,12 +50,15 @@ def _rung_flow(study: Study, entries: Sequence[Entry], place: int, rung: Rung) -
 
 
 def _saved(study: Study, rungs: Sequence[RungFlow]) -> Saved:
-    """Price the trainings that were not made by the mean of the LOSO trainings."""
+    """Price the trainings that were not made by the mean of the LOSO trainings that succeeded."""
     # Trainings of lower rungs may have fewer steps and larger folds, and so cost something else.
-    loso = rungs[-1]
-    n_exhaustive = len(study.configurations) * loso.folds
+    n_exhaustive = len(study.configurations) * rungs[-1].folds
+    of_loso = [
+        training.seconds
+        for training in study.trainings.values()
+        if training.rung == study.loso_rung and training.outcome == "ok"
+    ]
     seconds = None
-    if loso.trainings:
-        mean = loso.seconds / loso.trainings
-        seconds = n_exhaustive * mean - sum(rung.seconds for rung in rungs)
+    if of_loso:
+        seconds = n_exhaustive * fmean(of_loso) - sum(rung.seconds for rung in rungs)
     return Saved(trainings=n_exhaustive - len(study.trainings), seconds=seconds)

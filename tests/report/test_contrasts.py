@@ -126,3 +126,9 @@ def test_a_table_holds_every_comparison_and_metric(standing):
         assert one.b in text.getvalue()
         for metric in METRICS:
             assert f"{one.difference[metric].value:+.3f}" in text.getvalue()
+
+
+def test_a_configuration_is_not_compared_with_itself(standing):
+    config = standing.complete()[0]
+    with pytest.raises(InputError, match="--compare takes different configurations"):
+        of_study(standing, f"{config.number},{config.config_id}")
