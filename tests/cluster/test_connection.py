@@ -134,7 +134,7 @@ def test_an_address_where_nothing_listens_is_refused_at_once(address):
 def test_auto_without_a_cluster_says_what_to_start(tmp_path, monkeypatch):
     # Where Ray looks for a running one: somebody's may run on this machine.
     monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
-    monkeypatch.setattr(ray._private.services, "find_gcs_addresses", set)
+    monkeypatch.setattr(ray._private.services, "_find_address_from_flag", lambda flag: set())
     with pytest.raises(InputError, match=r"\(--address auto\): start one with ray start") as error:
         connected("auto").__enter__()
     assert "token" not in str(error.value)
