@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 MOST_CHARACTERS = 300
 """Exceptions of databases and stores quote whole statements and documents."""
 
+MOST_SHOWN = 100
+"""Characters of a value that breaks a rule."""
+
 _TRACEBACK = re.compile(r'^\s*File ".*", line \d+', re.MULTILINE)
 
 
@@ -62,10 +65,16 @@ class Problem:
     found: Any
     is_unknown: bool
 
+    @property
+    def shown(self) -> str:
+        """The value as it is shown: its beginning, if it is long."""
+        text = repr(self.found)
+        return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}..."
+
     def __str__(self) -> str:
         if self.is_unknown:
             return f"unknown key {self.name}"
-        found = f"{self.name}: got {self.found!r}; " if self.name else ""
+        found = f"{self.name}: got {self.shown}; " if self.name else ""
         return f"{found}{self.rule}"
 
 

@@ -16,6 +16,11 @@ from pydantic.fields import FieldInfo
 from dianet_ray.artefacts import MAX_REPEATS, Objective, Protocol, Recipe
 from dianet_ray.errors import InputError, first_problem
 
+MOST_CONFIGS = 10**6
+MOST_EXPERIMENT = 500  # characters, as MLflow allows
+LEAST_CPUS, MOST_OF_A_TRIAL = 0.001, 1024
+"""CPUs, threads or GPUs of one trial; Ray counts thousandths."""
+
 
 class Options(BaseModel):
     """Base of the options of a command: immutable, no unknown fields."""
@@ -75,6 +80,7 @@ class SearchOptions(Options):
     configs: int | None = Field(
         None,
         ge=1,
+        le=MOST_CONFIGS,
         description="Number of configurations. It may grow when a study is resumed. Default: 32.",
     )
     wave_size: int | None = Field(
@@ -134,13 +140,15 @@ class SearchOptions(Options):
     seed: int | None = Field(
         None, ge=0, description="Seed of the folds, the draws and the trainings. Default: 0."
     )
-    threads_per_training: Annotated[int, Field(ge=1)] | Literal["auto"] | None = Field(
+    threads_per_training: (
+        Annotated[int, Field(ge=1, le=MOST_OF_A_TRIAL)] | Literal["auto"] | None
+    ) = Field(
         None,
         title="auto|N",
         description="Number of CPU threads of a training. auto measures on this machine, when the "
         "study is made, with how many the search trains most. Default: 1.",
     )
-    gpus_per_trial: Annotated[float, Field(ge=0)] | Literal["auto"] = Field(
+    gpus_per_trial: Annotated[float, Field(ge=0, le=MOST_OF_A_TRIAL)] | Literal["auto"] = Field(
         "auto",
         title="auto|X",
         description="GPUs of a trial: a fraction of one, or a whole number. auto is 1 if the "
@@ -155,7 +163,10 @@ class SearchOptions(Options):
         "with.",
     )
     cpus_per_trial: float | None = Field(
-        None, gt=0, description="CPUs of a trial. Default: the threads of a training."
+        None,
+        ge=LEAST_CPUS,
+        le=MOST_OF_A_TRIAL,
+        description="CPUs of a trial. Default: the threads of a training.",
     )
     max_workers: int | None = Field(
         None, ge=1, description="Maximum number of parallel trainings. Default: what fits."
@@ -190,6 +201,7 @@ class TrackingOptions(Options):
     )
     experiment: str | None = Field(
         None,
+        max_length=MOST_EXPERIMENT,
         title="NAME",
         description="MLflow experiment. Default: MLFLOW_EXPERIMENT_NAME, else dianet-ray.",
     )
@@ -233,7 +245,7 @@ def parse_options(kind: type[AnyOptions], values: Mapping[str, Any]) -> AnyOptio
         problem = first_problem(error)
         # Each field of a recipe is a flag of its own.
         flag = "--" + problem.name.removeprefix("recipe.").split(".")[0].replace("_", "-")
-        raise InputError(f"{flag}: {problem.rule}, got {problem.found!r}") from None
+        raise InputError(f"{flag}: {problem.rule}, got {problem.shown}") from None
 
 
 def _nested(kind: type[Options], values: Mapping[str, Any]) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from dianet_ray.cli.console import (
     speaking,
     table_console,
 )
+from dianet_ray.cli.words import check_text, unusable
 from dianet_ray.cluster.connection import check_python
 from dianet_ray.errors import InputError, Stopped, StudyFailed
 from dianet_ray.options import PrepareOptions, SearchOptions, TrackingOptions
@@ -68,10 +69,13 @@ def main() -> None:
 def _run() -> None:
     try:
         check_python(sys.version_info)
+        check_text(sys.argv[1:])
         # Standalone, typer would print its own box and choose its own exit status.
         status = app(prog_name="dianet-ray", standalone_mode=False)
     except (InputError, TyperException) as error:
         status = print_error(error, 2)
+    except OSError as error:
+        status = print_error(unusable(error), 2)
     except (StudyFailed, Stopped) as error:
         status = print_error(error, 1)
     if status == INTERRUPTED:
@@ -179,7 +183,7 @@ def validate(
     outputs.check_suffixes()
     chosen = preparing.chosen_paths(annotations, frames_dir, sheet)
     found = preparing.read(dataset, root, chosen, options)
-    outputs.check_overwrites_nothing(found)
+    outputs = outputs.beside(found, options.corrections)
     inspected = validating.look(found, options.recipe)
     summary = summarise(inspected, found.hash())
     # First, so that a picture for which there is no clip does not hide why.
@@ -317,7 +321,7 @@ def report(
         _compare(studies, compare, files=[html, predictions, latex], as_json=as_json)
         return
     (study,) = studies
-    from dianet_ray.cli.publishing import write_page
+    from dianet_ray.cli.publishing import outside, write_page
     from dianet_ray.protocol.standing import standing_of
     from dianet_ray.report.document import summarise
     from dianet_ray.report.held_out import write_predictions
@@ -325,15 +329,16 @@ def report(
     from dianet_ray.report.terminal import render
     from dianet_ray.search.study_file import load_study
 
+    html, predictions, latex = outside(study, html, predictions, latex)
     found = standing_of(load_study(study))
     # Computed once; terminal, page and JSON are views of it and cannot disagree.
     document = summarise(found)
     if html is not None:
-        write_page(found, document, output_path(html), study_path=study, with_faces=not no_faces)
+        write_page(found, document, html, study_path=study, with_faces=not no_faces)
     if predictions is not None:
-        write_predictions(found, output_path(predictions))
+        write_predictions(found, predictions)
     if latex is not None:
-        write_latex(document, output_path(latex))
+        write_latex(document, latex)
     if as_json:
         print_json(to_plain(document))
         return
@@ -396,13 +401,18 @@ def predict(
     as_json: flags.Json = False,
 ) -> None:
     """Predict the classes of clips with collected fold models."""
-    from dianet_ray.ensemble.predict import Moments
-    from dianet_ray.ensemble.predict import predict as predict_clips
+    from dianet_ray.ensemble.predict import Moments, predict_each
 
     moments = Moments(onset=onset, apex=apex, offset=offset)
-    found = predict_clips(model, clips, moments=moments, subject=subject, trusts_code=trust_code)
-    if as_json:
-        print_json([to_plain(one) for one in found])
-        return
-    for one in found:
-        print_prediction(one)
+    # A clip that cannot be predicted must not cost those before it.
+    done = []
+    try:
+        for one in predict_each(
+            model, clips, moments=moments, subject=subject, trusts_code=trust_code
+        ):
+            done.append(to_plain(one))
+            if not as_json:
+                print_prediction(one)
+    finally:
+        if as_json and done:
+            print_json(done)

@@ -108,7 +108,8 @@ def _usage(error: BadParameter) -> str:
     if isinstance(error.__cause__, ValidationError):
         problem = first_problem(error.__cause__)
         found = repr(problem.found)
-        error.message = problem.rule if found in problem.rule else f"{problem.rule}, got {found}"
+        shown = f"{problem.rule}, got {problem.shown}"
+        error.message = problem.rule if found in problem.rule else shown
     return " ".join(error.format_message().split("\n"))
 
 

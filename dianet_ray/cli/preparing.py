@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from dianet_ray.artefacts import IMAGES_JSON, LEFT_OUT_CSV
+from dianet_ray.cli.words import check_text
 from dianet_ray.cluster.connection import connected
 from dianet_ray.datasets.annotations import ChosenPaths, Rules
 from dianet_ray.datasets.catalogue import data_set
@@ -60,6 +61,7 @@ def read(
             read_corrections(corrections, data_set(dataset).sources) if corrections else ()
         ),
     )
+    check_text([name for row in manifest.rows for name in (row.clip_id, row.frames_path)])
     return resolve(manifest, options.label_conflicts)
 
 

@@ -5,7 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dianet_ray.artefacts import to_json
+from dianet_ray.artefacts import (
+    DRIVER_FOLDER,
+    LEDGER_FOLDER,
+    STUDY_JSON,
+    WEIGHTS_FOLDER,
+    to_json,
+)
 from dianet_ray.ensemble import card
 from dianet_ray.errors import InputError
 from dianet_ray.options import TrackingOptions
@@ -16,6 +22,7 @@ from dianet_ray.report import page
 from dianet_ray.report.records import Report
 from dianet_ray.search.study_file import load_study
 from dianet_ray.storage.addresses import located
+from dianet_ray.storage.outputs import output_files
 from dianet_ray.tracking import store
 
 if TYPE_CHECKING:
@@ -24,6 +31,16 @@ if TYPE_CHECKING:
 
 N_FACES = 3
 """How many example images `--log-faces` sends to MLflow."""
+
+
+def outside(study: Path, *paths: Path | None) -> list[Path | None]:
+    """Make the paths of outputs absolute; none may be a file of the study.
+
+    Raises:
+        InputError: as `output_files`.
+    """
+    own = [study / name for name in (LEDGER_FOLDER, WEIGHTS_FOLDER, DRIVER_FOLDER)]
+    return output_files(paths, inputs=[study / STUDY_JSON], folders=own)
 
 
 def track(path: Path, tracking: TrackingOptions) -> str:

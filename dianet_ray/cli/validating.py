@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from dianet_ray.artefacts import Recipe
@@ -12,7 +12,7 @@ from dianet_ray.datasets.manifest import UNREADABLE, Manifest, check_usable, wri
 from dianet_ray.datasets.validation import Inspected, inspect
 from dianet_ray.errors import InputError
 from dianet_ray.progress import Progress, count
-from dianet_ray.storage.outputs import output_path
+from dianet_ray.storage.outputs import output_files
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,18 +35,18 @@ class Outputs:
             if path is not None and path.suffix.lower() != suffix:
                 raise InputError(f"{flag} must name a {suffix} file: got {path}")
 
-    def check_overwrites_nothing(self, found: Manifest) -> None:
-        """Refuse to overwrite an annotation sheet of the data set.
+    def beside(self, found: Manifest, corrections: str | None) -> Outputs:
+        """Make the paths absolute; none may be a file that the command reads.
 
         Raises:
-            InputError: names the sheet.
+            InputError: a sheet, the corrections, a frame; or as `output_files`.
         """
         # A sheet in CSV form is easily taken for the file to write, and may be the only copy.
-        sheets = [source.sheet.path for source in found.sources]
-        if self.manifest is not None and output_path(self.manifest) in sheets:
-            raise InputError(
-                f"--manifest would overwrite a sheet of the data set: {self.manifest}"
-            )
+        read = [source.sheet.path for source in found.sources]
+        if corrections is not None:
+            read.append(Path(corrections))
+        frames = {found.root / row.frames_path for row in found.rows if row.frames_path}
+        return Outputs(*output_files(astuple(self), inputs=read, folders=frames))
 
 
 def look(manifest: Manifest, recipe: Recipe) -> Inspected:
@@ -62,12 +62,12 @@ def write(manifest: Manifest, outputs: Outputs, recipe: Recipe) -> Iterator[Path
         InputError: no clip can be drawn, or a file cannot be written.
     """
     if outputs.manifest is not None:
-        write_csv(manifest.rows, output_path(outputs.manifest))
-        yield outputs.manifest.absolute()
+        write_csv(manifest.rows, outputs.manifest)
+        yield outputs.manifest
     if outputs.contact_sheet is not None:
-        path = output_path(outputs.contact_sheet)
+        path = outputs.contact_sheet
         write_contact_sheet(manifest, path, crop=recipe.crop, fill_gaps=recipe.fill_gaps)
-        yield outputs.contact_sheet.absolute()
+        yield path
 
 
 def refuse_as_prepare(manifest: Manifest, *, skip_broken: bool) -> None:

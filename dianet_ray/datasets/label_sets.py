@@ -155,12 +155,19 @@ def _every_label(clips: Sequence[tuple[str, str]]) -> LabelSet:
 def _read_mapping(path: Path) -> dict[object, object]:
     try:
         # safe_load: a YAML tag could construct any Python object.
-        mapping = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
+        text = path.read_text(encoding="utf-8")
+        nodes = yaml.compose(text, yaml.SafeLoader)
+        mapping = yaml.safe_load(text)
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise InputError(f"--classes {path} is not YAML: {one_line(error)}") from None
-    if not isinstance(mapping, dict):
+    if not isinstance(nodes, yaml.MappingNode):
         raise InputError(f"--classes {path} must be a mapping of labels to classes")
-    return mapping
+    # YAML would keep the last of them.
+    names = [name.value for name, _ in nodes.value]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise InputError(f"--classes {path}: a label has one class, got {twice[0]} twice")
+    found: dict[object, object] = mapping
+    return found
 
 
 def _plain_mapping(mapping: Mapping[object, object], path: Path) -> dict[str, str]:

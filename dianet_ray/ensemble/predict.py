@@ -6,10 +6,10 @@ subject of the study are predicted only by the fold models that subject was held
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from safetensors import SafetensorError
@@ -72,15 +72,20 @@ class Prediction(Record):
     note: str
 
 
-def predict(
+def predict(model: Path, clips: Sequence[Path], **options: Any) -> list[Prediction]:
+    """Do what `predict_each` does, with all clips at once."""
+    return list(predict_each(model, clips, **options))
+
+
+def predict_each(
     model: Path,
     clips: Sequence[Path],
     *,
     moments: Moments | None = None,
     subject: str | None = None,
     trusts_code: bool = False,
-) -> list[Prediction]:
-    """Predict clips with the fold models that may predict them.
+) -> Iterator[Prediction]:
+    """Predict clips, one after the other, with the fold models that may predict them.
 
     Args:
         model: a collected model folder.
@@ -107,7 +112,7 @@ def predict(
             )
         trust(card.network)
     weights = _load(model, card)
-    return [_predict_clip(clip, card, weights, moments, subject) for clip in clips]
+    return (_predict_clip(clip, card, weights, moments, subject) for clip in clips)
 
 
 def _predict_clip(

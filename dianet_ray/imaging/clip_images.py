@@ -63,6 +63,10 @@ class ClipImages:
     signature: NDArray[np.float16]
 
 
+MOST_FRAMES = 100_000
+"""Of a clip: more are a slip of the number, or a damaged video."""
+
+
 def phase_images(
     frames: Iterable[Frame], *, n_frames: int, apex: int, recipe: Recipe
 ) -> tuple[NDArray[np.float16], NDArray[np.float32]]:
@@ -127,6 +131,10 @@ def clip_images(path: Path, span: FrameSpan, recipe: Recipe) -> ClipImages:
         UnfitError: a face is required and none is found, or nothing moves.
     """
     onset, apex, offset = span
+    if offset - onset >= MOST_FRAMES:
+        raise FrameError(
+            f"a clip has at most {MOST_FRAMES} frames: {onset}..{offset} are more, in {path}"
+        )
     numbers = clip_numbers(path, onset, offset, recipe.fill_gaps)
     if apex is None:
         apex = _spot(path, numbers)

@@ -141,7 +141,7 @@ def _check_format(content: bytes, file: Path) -> None:
     """Refuse another format before its keys are; what is no JSON object is left to `from_json`."""
     try:
         found = json.loads(content)["format"]
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         return
     if found != IMAGES_FORMAT:
         raise InputError(

@@ -173,11 +173,12 @@ def parse_ladder(text: str) -> Ladder:
     for part in text.split(","):
         n, _, steps = part.partition("*")
         try:
-            rungs.append(check_rung(int(n), float(steps or 1), KEEP, "--ladder"))
+            read = int(n), float(steps or 1)
         except ValueError:
             raise InputError(
                 f"--ladder takes groups and shares of steps like 3*0.5,7: got {text}"
             ) from None
+        rungs.append(check_rung(*read, KEEP, "--ladder"))
     return (*rungs, Rung())
 
 

@@ -15,7 +15,9 @@ from dianet_ray.artefacts import DRIVER_FOLDER, STUDY_JSON, Objective, Protocol,
 from dianet_ray.errors import InputError, one_line
 from dianet_ray.model.trial_run import check, stack_problem
 from dianet_ray.options import SearchOptions
+from dianet_ray.prepare.images import images_hash
 from dianet_ray.processors import processors
+from dianet_ray.progress import count
 from dianet_ray.protocol.folds import check_pairs
 from dianet_ray.protocol.ladder import (
     EXHAUSTIVE,
@@ -34,7 +36,7 @@ from dianet_ray.search.space import Space
 from dianet_ray.search.start_values import StartValues, start_values
 from dianet_ray.search.study_file import load_study
 from dianet_ray.search.threads import measured_threads
-from dianet_ray.search.used_clips import clips_of, labels_of, origin_of
+from dianet_ray.search.used_clips import UsedClips, clips_of, labels_of, origin_of
 from dianet_ray.storage import files
 
 if TYPE_CHECKING:
@@ -146,6 +148,7 @@ def make_plan(images: Images, path: Path, *, space: Space, options: SearchOption
     identity = _identity(images, labels, settled, space=space, ladder=ladder)
     if existing is not None:
         _check_identity(existing.identity, identity, path)
+        _check_content(existing, images, used)
     study = existing or new_study(
         path.name,
         identity=identity,
@@ -251,6 +254,18 @@ def _n_configs(study: Study, n_asked: int, options: SearchOptions) -> int:
         return n_asked
     # A command with a larger budget may have drawn on since.
     return max(end.n_configs, len(study.configurations))
+
+
+def _check_content(study: Study, images: Images, used: UsedClips) -> None:
+    """Refuse images that are not those of the study: trainings would fail, one by one."""
+    known = zip(used.rows, study.origin.image_hashes, strict=True)
+    changed = [row for row, hashed in known if images_hash(images.images[row]) != hashed]
+    if changed:
+        raise InputError(
+            f"IMAGES have changed since the study was made: {count(len(changed), 'clip')}, such "
+            f"as {images.clip_ids[changed[0]]}, in {images.path}; bring them back, or search in a "
+            "new folder"
+        )
 
 
 def _check_budget(plan: Plan) -> None:

@@ -40,6 +40,15 @@ def rounded(value: Value) -> Value:
     return float(f"{value:.{_DIGITS}g}") if isinstance(value, float) else value
 
 
+def n_levels(dimension: Dimension) -> float:
+    """Count the values of a dimension; 1 for a range without a step."""
+    if isinstance(dimension, Choice):
+        return len(dimension.values)
+    if dimension.step is None:
+        return 1
+    return (dimension.high - dimension.low) / dimension.step + 1
+
+
 def sample(dimension: Dimension, generator: random.Random) -> Value:
     """Draw one value at random, the ends of a range included."""
     if isinstance(dimension, Choice):

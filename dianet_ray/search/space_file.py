@@ -6,6 +6,7 @@ Reads the shipped search_spaces/*.yaml or a user's file, and what `--set` and `-
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from importlib.resources import files
@@ -17,7 +18,7 @@ from pydantic import BaseModel, ValidationError
 from dianet_ray.errors import InputError, first_problem, one_line
 from dianet_ray.model.own_network import trust
 from dianet_ray.protocol.ladder import Ladder, Rung, check_rung
-from dianet_ray.search.space import Space, check_drawable, parse_constraint
+from dianet_ray.search.space import Space, check_drawable, n_levels, parse_constraint
 from dianet_ray.search.space_form import (
     TAGS,
     RangeForm,
@@ -131,6 +132,9 @@ def read_space(
     for text in assignments:
         if "=" not in text:
             raise InputError(f"--set takes NAME=VALUE: got {text}")
+    names = [text.split("=", 1)[0] for text in assignments]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise InputError(f"--set takes one value of a setting: {twice[0]} has several")
     return fix(space, dict(text.split("=", 1) for text in assignments)) if assignments else space
 
 
@@ -229,6 +233,10 @@ def _given(form: BaseModel | None) -> dict[str, Value]:
     return form.model_dump(exclude_unset=True) if form is not None else {}
 
 
+MOST_LEVELS = 10**6
+"""Steps of a range, and configurations of a grid, which are listed before any is drawn."""
+
+
 def _dimensions(form: SpaceForm, text: YamlText) -> dict[str, Dimension]:
     """Read what is searched, in the order of the file, which is the order of drawing."""
     dimensions = {}
@@ -239,6 +247,15 @@ def _dimensions(form: SpaceForm, text: YamlText) -> dict[str, Dimension]:
             raise InputError(f"{where} is fixed as well: remove it here or under fixed")
         if form.sampler == "grid" and isinstance(dimension, Range) and dimension.step is None:
             raise InputError(f"{where}: a grid takes a list of values or a range with a step")
+        if n_levels(dimension) > MOST_LEVELS:
+            raise InputError(f"{where}: a range has at most {MOST_LEVELS} steps; take larger ones")
+    if form.sampler == "grid":
+        n_cells = math.prod(n_levels(dimension) for dimension in dimensions.values())
+        if n_cells > MOST_LEVELS:
+            raise InputError(
+                f"{text.where('search')}: a grid has at most {MOST_LEVELS} configurations, here "
+                f"{n_cells:.2g}; take fewer values, or another sampler"
+            )
     return dimensions
 
 

@@ -101,7 +101,7 @@ def _read(path: Path) -> Study:
 def _check_format(text: bytes, file: Path) -> None:
     try:
         content: Any = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{file} is damaged: {error}") from None
     found = content.get("format") if isinstance(content, dict) else None
     if found != STUDY_FORMAT:

@@ -56,6 +56,27 @@ def read_yaml(path: Path) -> YamlText:
     return parse_yaml(text, str(path))
 
 
+def check_unique(node: yaml.Node | None, label: str) -> None:
+    """Refuse a mapping that names a key twice, of which YAML would keep the last.
+
+    Raises:
+        InputError: names label:line and the key.
+    """
+    if isinstance(node, yaml.MappingNode):
+        seen = set()
+        for name, value in node.value:
+            # `<<` merges another mapping, and may come again.
+            if isinstance(name, yaml.ScalarNode) and name.value != "<<":
+                if name.value in seen:
+                    line = name.start_mark.line + 1
+                    raise InputError(f"{label}:{line}: {name.value} is there twice")
+                seen.add(name.value)
+            check_unique(value, label)
+    elif isinstance(node, yaml.SequenceNode):
+        for one in node.value:
+            check_unique(one, label)
+
+
 def parse_yaml(text: str, label: str) -> YamlText:
     """Parse a text with PyYAML's safe loader.
 
@@ -65,6 +86,7 @@ def parse_yaml(text: str, label: str) -> YamlText:
     try:
         loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
+        check_unique(node, label)
         content = None if node is None else loader.construct_document(node)
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a 13th month
         mark = getattr(error, "problem_mark", None)

@@ -10,7 +10,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -74,6 +74,36 @@ def output_path(path: Path) -> Path:
             f"job's working directory with the job: got {path}"
         )
     return path.absolute()
+
+
+def output_file(path: Path, *, inputs: Iterable[Path] = (), folders: Iterable[Path] = ()) -> Path:
+    """Make the path of an output file absolute; a link is followed, or it would be replaced.
+
+    Raises:
+        InputError: it is one of the `inputs`, lies in one of the `folders`, or is no file; or as
+            `output_path`.
+    """
+    found = output_path(path)
+    if is_remote(found):
+        return found
+    found = Path(os.path.realpath(found))
+    if found.exists() and not found.is_file():
+        raise InputError(f"an output must be a file, new or old: {path} is a folder or a device")
+    if any(found == Path(os.path.realpath(one)) for one in inputs):
+        raise InputError(f"an output must not overwrite what the command reads: {path}")
+    for folder in folders:
+        if found.is_relative_to(os.path.realpath(folder)):
+            raise InputError(f"an output must not lie in {folder}: got {path}")
+    return found
+
+
+def output_files(paths: Iterable[Path | None], **kept: Iterable[Path]) -> list[Path | None]:
+    """Do this for several outputs, which must be different files; `kept` as for `output_file`."""
+    found = [None if path is None else output_file(path, **kept) for path in paths]
+    named = [path for path in found if path is not None]
+    if len(set(named)) < len(named):
+        raise InputError(f"outputs must be different files: got {', '.join(map(str, named))}")
+    return found
 
 
 def submitted_job() -> str:

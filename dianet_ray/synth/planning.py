@@ -16,6 +16,7 @@ from dianet_ray.synth.layout import Layout, read_layouts
 from dianet_ray.synth.naming import name_clips
 
 FEWEST_PIXELS, FEWEST_FRAMES = 32, 10
+MOST_PIXELS, MOST_FRAMES, MOST_CLIPS = 4096, 10_000, 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +75,17 @@ def plan_data_set(options: SynthOptions) -> list[Plan]:
     """
     _check_at_least("image size", options.image_size, FEWEST_PIXELS)
     _check_at_least("frames", options.n_frames, FEWEST_FRAMES)
+    _check_at_most("image size", options.image_size, MOST_PIXELS)
+    _check_at_most("frames", options.n_frames, MOST_FRAMES)
+    _check_at_most("clips", options.n_clips, MOST_CLIPS)
     layouts = read_layouts(options.layout)
     sizes = _share_out(layouts, options.n_subjects, options.n_clips)
     return [_plan(layout, options, size) for layout, size in zip(layouts, sizes, strict=True)]
+
+
+def _check_at_most(name: str, found: int, most: int) -> None:
+    if found > most:
+        raise InputError(f"synth: {name} must be at most {most}, got {found}")
 
 
 def _check_at_least(name: str, found: int, least: int) -> None:

@@ -121,10 +121,9 @@ def _within(timeout_s: float, ask: Callable[[], str]) -> str:
         try:
             outcome[0] = ask()
         except Exception as error:  # every driver has its own exceptions
-            text = one_line(error)
             # Drivers wrap the cause in their own classes' names and addresses.
-            cause = re.search(r"\[Errno -?\d+\] ([^\"')]+)", text)
-            outcome[0] = cause[1] if cause else text
+            cause = re.search(r"\[Errno -?\d+\] ([^\"')]+)", str(error))
+            outcome[0] = cause[1] if cause else one_line(error)
 
     # A daemon, because a thread that is stuck in a driver call cannot be stopped.
     thread = threading.Thread(target=run, daemon=True, name="ask the tracking store")

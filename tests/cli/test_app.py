@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -357,3 +358,73 @@ def test_an_output_of_this_machine_is_no_address(refused, name):
 
 def test_a_study_that_cannot_be_made_is_one_line(refused, images):
     refused("search", images, "/proc/x/study", "--space", "quick", says="cannot be written: /proc")
+
+
+def test_what_is_no_text_is_refused_at_the_door(monkeypatch, capsys):
+    status, _, said = run(monkeypatch, capsys, "status", "st\udcff")
+    assert status == 2
+    assert said == "dianet-ray: names and values must be UTF-8: got 'st\\udcff'\n"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("search", "images", "study", "--space", "x: y\n" * 100),
+        ("validate", "table", "a" * 300),
+        ("collect", "b" * 300, "--study", "nowhere"),
+    ],
+)
+def test_a_path_that_no_file_can_have_is_one_line(monkeypatch, capsys, words):
+    status, _, said = run(monkeypatch, capsys, *words)
+    assert status == 2
+    assert said.count("\n") == 1
+    assert len(said) < 300
+
+
+@pytest.mark.parametrize("folder", ["ledger", "driver"])
+def test_a_study_with_a_file_for_a_folder_is_one_line(monkeypatch, capsys, tmp_path, folder):
+    study = tmp_path / "study"
+    play(fake_plan(study, n_subjects=2, n_configs=1))
+    shutil.rmtree(study / folder, ignore_errors=True)
+    (study / folder).write_text("")
+    status, _, said = run(monkeypatch, capsys, "status", study)
+    assert status == 2
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("flag", "path", "says"),
+    [
+        ("--html", "study.json", "must not overwrite what the command reads"),
+        ("--predictions", "ledger/000001.jsonl", "must not lie in"),
+        ("--latex", "weights/new.tex", "must not lie in"),
+    ],
+)
+def test_a_report_overwrites_nothing_of_its_study(monkeypatch, capsys, tmp_path, flag, path, says):
+    study = tmp_path / "study"
+    play(fake_plan(study, n_subjects=2, n_configs=1))
+    before = {p: p.read_bytes() for p in study.rglob("*") if p.is_file()}
+    status, _, said = run(monkeypatch, capsys, "report", study, flag, study / path)
+    assert status == 2
+    assert says in said
+    assert {p: p.read_bytes() for p in study.rglob("*") if p.is_file()} == before
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [
+        ("--configs", "1" + "0" * 13),
+        ("--gpus-per-trial", "inf"),
+        ("--cpus-per-trial", "1e-320"),
+        ("--cpus-per-trial", "inf"),
+        ("--threads-per-training", "9" * 400),
+        ("--experiment", "x" * 5000),
+    ],
+)
+def test_numbers_and_names_without_bounds_are_refused(monkeypatch, capsys, flag, value):
+    words = ("search", "nowhere", "study", "--space", "quick", "--dry-run", flag, value)
+    status, _, said = run(monkeypatch, capsys, *words)
+    assert status == 2
+    assert said.startswith(f"dianet-ray: {flag}: ")
+    assert len(said) < 200
+    assert said.count("\n") == 1

@@ -144,3 +144,10 @@ def test_a_file_that_gives_a_label_two_classes_is_refused(tmp_path):
 
 def test_an_accent_is_one_letter_however_it_is_composed():
     assert plain_label("\u00c4rger") == plain_label("a\u0308rger")
+
+
+def test_a_label_that_is_mapped_twice_is_refused(tmp_path):
+    path = tmp_path / "classes.yaml"
+    path.write_text("happiness: good\nsadness: bad\nhappiness: bad\n")
+    with pytest.raises(InputError, match="a label has one class, got happiness twice"):
+        label_set(str(path), "casme2")

@@ -17,6 +17,7 @@ from dianet_ray.model.weights import load_weights
 from dianet_ray.prepare.images import fingerprint
 from dianet_ray.settings import NetworkFile, complete
 from dianet_ray.tracking.ensemble import EnsembleModel
+from tests.support.command_line import run
 from tests.support.models import IMAGE_SIZE, edit, with_weights, write_model
 from tests.support.networks import NETWORK
 from tests.support.studies import make_study
@@ -241,3 +242,24 @@ def test_the_mlflow_model_runs_the_networks_code(with_own_network, monkeypatch):
     served.load_context(SimpleNamespace(artifacts={"model": str(model)}))
     probabilities = served.predict(None, images_of(clip, apex=found.apex)[None])
     assert probabilities[0].tolist() == pytest.approx(list(found.probabilities.values()))
+
+
+def test_a_clip_that_cannot_be_predicted_costs_none_before_it(
+    known, monkeypatch, capsys, tmp_path
+):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    words = ("predict", known.model, known.clip, known.stranger, empty)
+    status, printed, said = run(monkeypatch, capsys, *words, "--json")
+    assert (status, said.count("\n")) == (2, 1)
+    assert [one["clip"] for one in json.loads(printed)] == [str(known.clip), str(known.stranger)]
+    status, printed, _ = run(monkeypatch, capsys, *words)
+    assert status == 2
+    assert str(known.stranger) in printed
+    status, printed, _ = run(monkeypatch, capsys, "predict", known.model, empty, "--json")
+    assert (status, printed) == (2, "")
+
+
+def test_a_slip_in_a_number_does_not_fill_the_memory(known):
+    with pytest.raises(InputError, match="a clip has at most 100000 frames"):
+        predict(known.model, [known.stranger], moments=Moments(apex=47, offset=10**12))

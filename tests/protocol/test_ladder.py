@@ -82,3 +82,10 @@ def test_a_ladder_that_is_none_is_refused_in_one_line(text):
 def test_a_share_outside_0_to_1_is_refused(text):
     with pytest.raises(InputError, match="between 0 and 1"):
         parse_keep(text, "--keep")
+
+
+@pytest.mark.parametrize(("text", "says"), [("1", "groups"), ("3*0", "steps"), ("3*2", "steps")])
+def test_a_rung_that_cannot_be_is_refused_by_its_own_rule(text, says):
+    with pytest.raises(InputError, match=says) as error:
+        parse_ladder(text)
+    assert "takes groups and shares of steps like" not in str(error.value)

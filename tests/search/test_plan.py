@@ -12,6 +12,7 @@ from dianet_ray.processors import processors
 from dianet_ray.search.forecast import describe, largest_training_bytes, most_disk_bytes
 from dianet_ray.search.plan import make_plan
 from dianet_ray.search.space_file import fix, load_space
+from dianet_ray.search.study_file import write_study
 from tests.support.images import write_images
 from tests.support.play import play
 
@@ -141,3 +142,13 @@ def test_a_nested_search_needs_every_configuration_on_every_subject(images, tmp_
     found = plan(images, tmp_path / "s", protocol="nested", strategy="exhaustive")
     assert found.study.identity.protocol == "nested"
     assert plan(images, tmp_path / "s").study.identity.protocol == "loso"
+
+
+def test_images_that_changed_since_the_study_was_made_are_refused(images, tmp_path):
+    made = plan(images, tmp_path / "s")
+    write_study(made.path, made.study)
+    changed = images.images.copy()
+    changed[made.rows[1]] += 1
+    with pytest.raises(InputError, match="IMAGES have changed since the study was made: 1 clip"):
+        plan(replace(images, images=changed), tmp_path / "s")
+    assert not plan(images, tmp_path / "s").is_new

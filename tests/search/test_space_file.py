@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from dianet_ray.errors import InputError
 from dianet_ray.protocol.ladder import KEEP, Rung
-from dianet_ray.search.space_file import enqueue, fix, load_space, shipped
+from dianet_ray.search.space_file import enqueue, fix, load_space, read_space, shipped
 from dianet_ray.search.space_form import schema
 from dianet_ray.settings import Choice, Range, Settings
 
@@ -400,3 +400,29 @@ def test_dimensions_keep_the_order_of_the_file(tmp_path):
     path = tmp_path / "space.yaml"
     path.write_text("search:\n  steps: [1, 2]\n  heads: [1, 2]\n  dropout: [0, 0.1]\n")
     assert list(load_space(str(path)).dimensions) == ["steps", "heads", "dropout"]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("search:\n  heads: [1, 2]\n  heads: [4]\n", r":3: heads is there twice"),
+        ("search: {heads: [1, 2]}\nsearch: {width: [8, 16]}\n", r":2: search is there twice"),
+        ("points:\n- {heads: 1, heads: 2}\n", r":2: heads is there twice"),
+        ("search: {dropout: {low: 0.0, high: 0.5, step: 1.0e-320}}\n", "at most 1000000 steps"),
+        (
+            "sampler: grid\nsearch: {dropout: {low: 0.0, high: 0.5, step: 1.0e-5}, "
+            "shift: {low: 0.0, high: 0.2, step: 1.0e-3}}\n",
+            "a grid has at most 1000000 configurations",
+        ),
+    ],
+)
+def test_what_would_be_lost_or_never_end_is_refused(tmp_path, text, says):
+    (tmp_path / "space.yaml").write_text(text)
+    with pytest.raises(InputError, match=says) as error:
+        load_space(str(tmp_path / "space.yaml"))
+    assert "\n" not in str(error.value)
+
+
+def test_two_values_of_one_setting_are_refused():
+    with pytest.raises(InputError, match="--set takes one value of a setting: heads has several"):
+        read_space("quick", ["heads=1", "width=8", "heads=2"], None)

@@ -1,12 +1,20 @@
 """Outputs are whole or not there at all, and a failure is one line with the path."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from dianet_ray.errors import InputError
 from dianet_ray.storage import files
-from dianet_ray.storage.outputs import JOB_VARIABLE, output_folder, output_path, write_file
+from dianet_ray.storage.outputs import (
+    JOB_VARIABLE,
+    output_file,
+    output_files,
+    output_folder,
+    output_path,
+    write_file,
+)
 
 
 def test_a_file_is_written_with_the_folders_above_it_and_replaced(tmp_path):
@@ -59,3 +67,35 @@ def test_an_output_is_absolute_and_inside_a_job_must_be_given_so(monkeypatch, s3
     assert output_path(Path("/x")) == Path("/x")
     with pytest.raises(InputError, match=r"absolute path.* got x$"):
         output_path(Path("x"))
+
+
+def test_an_output_replaces_no_folder_no_device_and_no_pipe(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path, tmp_path / "pipe", Path("/dev/null")):
+        with pytest.raises(InputError, match="an output must be a file, new or old"):
+            output_file(path)
+
+
+def test_an_output_through_a_link_replaces_what_it_links_to(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "far.csv")
+    assert output_file(tmp_path / "link") == tmp_path / "far.csv"
+
+
+def test_an_output_is_none_of_the_inputs_by_whatever_name(tmp_path):
+    sheet, folder = tmp_path / "data" / "sheet.csv", tmp_path / "data" / "clip"
+    folder.mkdir(parents=True)
+    sheet.write_text("clip,label")
+    (tmp_path / "link").symlink_to(tmp_path / "data")
+    for path in (sheet, tmp_path / "link" / "sheet.csv", folder / ".." / "sheet.csv"):
+        with pytest.raises(InputError, match="must not overwrite what the command reads"):
+            output_file(path, inputs=[sheet])
+    with pytest.raises(InputError, match="an output must not lie in"):
+        output_file(tmp_path / "link" / "clip" / "img1.png", folders=[folder])
+    assert output_file(tmp_path / "data" / "new.csv", inputs=[sheet], folders=[folder])
+
+
+def test_outputs_are_different_files(tmp_path):
+    found = output_files((tmp_path / "a", None, tmp_path / "b"))
+    assert found == [tmp_path / "a", None, tmp_path / "b"]
+    with pytest.raises(InputError, match="outputs must be different files"):
+        output_files((tmp_path / "a", None, tmp_path / "c" / ".." / "a"))
