@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from dianet_ray.artefacts import (
     STUDY_FORMAT,
     STUDY_JSON,
@@ -85,6 +87,7 @@ def _read(path: Path) -> Study:
         raise InputError(f"{file} cannot be read: {error}") from None
     _check_format(text, file)
     found = from_json(StudyFile, text, str(file))
+    _check_parts(found, file)
     return Study(
         name=path.absolute().name,
         identity=found.identity,
@@ -108,6 +111,20 @@ def _check_format(text: bytes, file: Path) -> None:
         raise InputError(
             f"this version reads studies of format {STUDY_FORMAT}: {file} has format {found}; "
             "search again into a new folder, or use the version that made it"
+        )
+
+
+def _check_parts(found: StudyFile, file: Path) -> None:
+    """Refuse a file whose parts do not fit together."""
+    n_clips, origin = len(found.clips), found.origin
+    if not all(0 <= clip.label < len(found.classes) for clip in found.clips):
+        raise InputError(f"{file} is damaged: a clip has none of {len(found.classes)} classes")
+    if {len(origin.fingerprints), len(origin.image_hashes)} != {n_clips}:
+        raise InputError(f"{file} is damaged: the hashes are not those of {n_clips} clips")
+    if len(found.rungs) != len(found.identity.ladder):
+        raise InputError(
+            f"{file} is damaged: {len(found.rungs)} rungs of folds for a ladder of "
+            f"{len(found.identity.ladder)}"
         )
 
 
@@ -192,10 +209,42 @@ class _Growing:
 
     def _end_training(self, training: Training) -> None:
         self._check_weights(training)
+        if problem := self._problem(training):
+            raise InputError(
+                f"the ledger of {self._study.name} is damaged: configuration {training.number}, "
+                f"rung {training.rung}, fold {training.fold}: {problem}"
+            )
         self._study.known_of(training.rung)[training.key] = training
+
+    def _problem(self, training: Training) -> str:
+        """Say why a training cannot be one of this study; empty if it can."""
+        study = self._study
+        if not 0 <= training.number < len(self._configurations):
+            return "it was never drawn"
+        if training.config_id != self._configurations[training.number].config_id:
+            return f"its settings have another id, {training.config_id}"
+        if training.rung < 0 or not 0 <= training.fold < len(study.folds_of(training.rung)):
+            return "there is no such fold"
+        if training.outcome == "ok" and not training.points:
+            return "it has no predictions"
+        n_clips = len(study.folds_of(training.rung)[training.fold].test_clips)
+        shape = (n_clips, len(study.classes))
+        for point in training.points:
+            found = point.probabilities
+            if found.shape != shape:
+                return f"probabilities must be {shape}, got {found.shape}"
+            # False also for what is no number.
+            if not (np.all(found >= 0) and np.allclose(found.sum(axis=1), 1, atol=1e-3)):
+                return "the probabilities of a clip must add up to 1"
+        return ""
 
     def _replace_weights(self, event: WeightsMade) -> None:
         key = (event.number, self._study.loso_rung, event.fold)
+        if key not in self._study.trainings:
+            raise InputError(
+                f"the ledger of {self._study.name} is damaged: weights of configuration "
+                f"{event.number}, fold {event.fold}, which was never trained"
+            )
         before = self._study.trainings[key]
         pairs = zip(before.points, event.weights, strict=True)
         points = tuple(replace(point, weights=weights) for point, weights in pairs)

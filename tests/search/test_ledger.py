@@ -1,9 +1,12 @@
 """The ledger: whole parts, one writer, everything read back as it was written."""
 
+import json
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from dianet_ray.artefacts import LoggedStep
+from dianet_ray.artefacts import LoggedStep, weights_path
 from dianet_ray.errors import InputError
 from dianet_ray.protocol import leaks
 from dianet_ray.protocol.ladder import EXHAUSTIVE, Rung
@@ -12,8 +15,10 @@ from dianet_ray.search import ledger as ledgers
 from dianet_ray.search.events import Ended, Started, TrainingEnded, WaveDrawn, WorkersChanged
 from dianet_ray.search.ledger import Ledger, read_events
 from dianet_ray.search.study_file import load_study, write_study
+from dianet_ray.settings import config_id
 from dianet_ray.storage import files
 from tests.support.fake_search import fake_plan
+from tests.support.play import play
 from tests.support.records import assert_same
 from tests.support.studies import DRIVER
 
@@ -180,16 +185,18 @@ def test_a_missing_part_is_named(tmp_path):
 
 def test_a_training_reads_back_to_the_bit(tmp_path):
     plan = new_study(tmp_path)
-    probabilities = np.array([[0.1, 0.2, 0.7], [1 / 3, 1 / 3, 1 / 3]], dtype=np.float32)
-    point = Point(9, probabilities, Weights("weights/c0-9/fold-001.safetensors", 3, "ab"))
+    settings = plan.space.settings({"learning_rate": 0.001, "dropout": 0.1})
+    name = config_id(settings)
+    n_clips = len(plan.study.folds[1].test_clips)
+    probabilities = np.random.default_rng(0).dirichlet([1, 1, 1], n_clips).astype(np.float32)
+    point = Point(9, probabilities, Weights(weights_path(name, 9, 1), 3, "ab"))
     history = (LoggedStep(step=1, loss=2.0, accuracy=1 / 3, learning_rate=1e-3),)
     result = TrainingResult(
         "ok", 10.0, 11.5, (point,), history, seen=leaks.expected(plan.study, 0, 1)
     )
-    settings = plan.space.settings({"learning_rate": 0.001, "dropout": 0.1})
     ledger = Ledger(tmp_path)
     ledger.append(WaveDrawn(1.0, 0, (settings,)))
-    ledger.append(TrainingEnded(Training(0, "c0", 0, 1, 2, result)))
+    ledger.append(TrainingEnded(Training(0, name, 0, 1, 2, result)))
     ledger.flush()
     found = load_study(tmp_path).trainings[0, 0, 1]
     assert_same(found.result, result)
@@ -208,14 +215,17 @@ def test_a_study_reads_back_with_its_clips_classes_and_folds(tmp_path, ladder):
     assert (found.identity, found.origin) == (plan.study.identity, plan.study.origin)
 
 
-def failed(fold, at):
-    return TrainingEnded(Training(0, "c0", 0, fold, 1, TrainingResult("failed", 0.0, at)))
-
-
 def test_a_span_ends_with_its_stop_or_its_last_training(tmp_path):
-    new_study(tmp_path)
+    plan = new_study(tmp_path)
+    settings = plan.space.settings({"learning_rate": 0.001, "dropout": 0.1})
+
+    def failed(fold, at):
+        result = TrainingResult("failed", 0.0, at)
+        return TrainingEnded(Training(0, config_id(settings), 0, fold, 1, result))
+
     ledger = Ledger(tmp_path)
     for one in (
+        WaveDrawn(9.0, 0, (settings,)),
         Started(10.0, 2, 1, DRIVER),
         Ended(20.0, "done"),
         WaveDrawn(95.0, 0, ()),
@@ -239,3 +249,63 @@ def test_a_folder_that_is_no_study_is_one_line(tmp_path, text, words):
         load_study(tmp_path)
     with pytest.raises(InputError, match="none in"):
         load_study(tmp_path / "other")
+
+
+def predicting(change):
+    """Change the probabilities of a training, (clips, classes)."""
+
+    def changed(training):
+        (first, *rest) = training.points
+        other = replace(first, probabilities=change(first.probabilities))
+        return replace(training, result=replace(training.result, points=(other, *rest)))
+
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda one: replace(one, number=7), "it was never drawn"),
+        (lambda one: replace(one, rung=-1), "there is no such fold"),
+        (lambda one: replace(one, fold=99), "there is no such fold"),
+        (lambda one: replace(one, result=replace(one.result, points=())), "no predictions"),
+        (predicting(lambda p: p[:, :2]), "probabilities must be"),
+        (predicting(lambda p: 5 * p), "must add up to 1"),
+        (predicting(lambda p: p * np.float32("nan")), "must add up to 1"),
+        (predicting(lambda p: p + np.float32([1, -1, 0])), "must add up to 1"),
+    ],
+)
+def test_a_training_that_cannot_be_one_of_its_study_is_damage(tmp_path, change, says):
+    play(fake_plan(tmp_path, n_subjects=2, n_configs=1))
+    training = change(load_study(tmp_path).trainings[0, 0, 0])
+    ledger = Ledger(tmp_path)
+    ledger.append(TrainingEnded(training))
+    ledger.flush()
+    with pytest.raises(InputError, match=says) as error:
+        load_study(tmp_path)
+    assert "is damaged: configuration " in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_settings_that_were_edited_are_damage(tmp_path):
+    play(fake_plan(tmp_path, n_subjects=2, n_configs=1))
+    for part in (tmp_path / "ledger").iterdir():
+        part.write_text(part.read_text().replace('"dropout":0.', '"dropout":0.0'))
+    with pytest.raises(InputError, match="its settings have another id"):
+        load_study(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("key", "change", "says"),
+    [
+        ("classes", lambda found: found[:-1], "a clip has none of"),
+        ("rungs", lambda found: found * 2, "2 rungs of folds for a ladder of 1"),
+    ],
+)
+def test_a_study_whose_parts_do_not_fit_together_is_damaged(tmp_path, key, change, says):
+    new_study(tmp_path)
+    file = tmp_path / "study.json"
+    content = json.loads(file.read_text())
+    file.write_text(json.dumps({**content, key: change(content[key])}))
+    with pytest.raises(InputError, match=says):
+        load_study(tmp_path)
