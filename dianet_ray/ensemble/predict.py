@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
@@ -22,6 +23,7 @@ from dianet_ray.errors import InputError, one_line
 from dianet_ray.imaging.clip_images import ClipImages, FrameSpan, clip_images
 from dianet_ray.imaging.frames import FrameError, UnfitError, frame_numbers
 from dianet_ray.model import fit
+from dianet_ray.model.build import build
 from dianet_ray.model.own_network import trust
 from dianet_ray.model.weights import load_weights
 from dianet_ray.prepare.images import fingerprint
@@ -112,6 +114,7 @@ def predict_each(
             )
         trust(card.network)
     weights = _load(model, card)
+    _check_fit(model, card, weights)
     return (_predict_clip(clip, card, weights, moments, subject) for clip in clips)
 
 
@@ -194,6 +197,21 @@ def _load(model: Path, card: Card) -> list[dict[str, Tensor]]:
         return [load_weights(model / fold.file) for fold in card.folds]
     except (SafetensorError, OSError, ValueError) as error:
         raise InputError(f"model files must be readable: {model}: {one_line(error)}") from None
+
+
+def _check_fit(model: Path, card: Card, weights: Sequence[dict[str, Tensor]]) -> None:
+    """Refuse weights that are not those of the card's network, or hold no numbers."""
+    network = build(card.settings, len(card.classes), card.recipe.image_size)
+    for fold, state in zip(card.folds, weights, strict=True):
+        try:
+            network.load_state_dict(state)
+        except RuntimeError as error:
+            raise InputError(
+                f"weights must fit the network of {CARD_JSON}: {model / fold.file}: "
+                f"{one_line(error)}"
+            ) from None
+        if not all(torch.isfinite(one).all() for one in state.values()):
+            raise InputError(f"weights must be finite numbers: {model / fold.file}")
 
 
 def _images(clip: Path, card: Card, moments: Moments) -> tuple[FrameSpan, ClipImages]:

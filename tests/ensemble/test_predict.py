@@ -263,3 +263,15 @@ def test_a_clip_that_cannot_be_predicted_costs_none_before_it(
 def test_a_slip_in_a_number_does_not_fill_the_memory(known):
     with pytest.raises(InputError, match="a clip has at most 100000 frames"):
         predict(known.model, [known.stranger], moments=Moments(apex=47, offset=10**12))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"width": 9}, {"normalisation": "standard"}, {"fusion": "sum"}],
+)
+def test_weights_of_another_network_than_the_card_s_are_one_line(known, settings):
+    mine = json.loads((known.model / "card.json").read_text())["settings"]
+    edit(known.model, settings={**mine, **settings})
+    with pytest.raises(InputError, match="weights must fit the network of card") as error:
+        predict(known.model, [known.stranger])
+    assert "\n" not in str(error.value)
