@@ -20,6 +20,7 @@ from dianet_ray.artefacts import (
     IMAGES_FOLDER,
     IMAGES_FORMAT,
     IMAGES_JSON,
+    N_CHANNELS,
     PHASES,
     Duplicate,
     Recipe,
@@ -161,7 +162,7 @@ def load_images(path: Path) -> Images:
     try:
         table = _load_table(path, record.parts)
         tensors = [table[phase].combine_chunks().to_numpy_ndarray() for phase in PHASES]
-    except (OSError, KeyError, pa.ArrowException) as error:
+    except (OSError, KeyError, AttributeError, pa.ArrowException) as error:
         raise _damaged(path, one_line(error)) from error
     # A part that was copied from elsewhere can be readable and still hold other clips.
     if table.num_rows != record.n_clips:
@@ -169,7 +170,17 @@ def load_images(path: Path) -> Images:
     clip_ids, subjects, labels = (
         tuple(table[name].to_pylist()) for name in ("clip_id", "subject", "label")
     )
-    return Images(path, record, clip_ids, subjects, labels, np.stack(tensors, axis=1))
+    if not all(isinstance(one, str) for one in (*clip_ids, *subjects, *labels)):
+        raise _damaged(path, "a clip without its name, subject or label")
+    if len(set(clip_ids)) < len(clip_ids):
+        raise _damaged(path, "two clips of one name")
+    size = record.recipe.image_size
+    if {one.shape for one in tensors} != {(record.n_clips, size, size, N_CHANNELS)}:
+        raise _damaged(path, f"images that are not {size} x {size}")
+    images = np.stack(tensors, axis=1)
+    if not np.isfinite(images).all():
+        raise _damaged(path, "pixels that are no numbers")
+    return Images(path, record, clip_ids, subjects, labels, images)
 
 
 def _load_table(path: Path, names: tuple[str, ...]) -> Any:

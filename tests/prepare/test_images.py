@@ -3,14 +3,16 @@
 from dataclasses import fields, replace
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from dianet_ray.artefacts import PHASES, to_json
 from dianet_ray.errors import InputError
 from dianet_ray.imaging.clip_images import ClipImages
-from dianet_ray.prepare.images import fingerprint, load_images, write_record
+from dianet_ray.prepare.images import fingerprint, load_images, read_record, write_record
 from dianet_ray.prepare.part_files import StoredClip, read_part, write_part
-from tests.support.images import record_of
+from tests.support.images import record_of, write_images
 
 PARTS = ("part-00000.parquet", "part-00001.parquet")
 RECORD = record_of(PARTS, n_clips=3, size=16)
@@ -114,3 +116,39 @@ def test_images_that_lead_out_of_their_folder_are_refused(folder, name):
     (folder / "images.json").write_text(to_json(replace(RECORD, parts=(name,))))
     with pytest.raises(InputError, match="names files of its own folder"):
         load_images(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda table: nameless(table, "label"), "without its name, subject or label"),
+        (lambda table: nameless(table, "subject"), "without its name, subject or label"),
+        (lambda table: table.take([0, *range(table.num_rows - 1)]), "two clips of one name"),
+        (lambda table: of_text(table, "onset_apex"), "damaged IMAGES"),
+    ],
+)
+def test_a_table_that_is_not_that_of_images_is_one_line(tmp_path, change, says):
+    path = write_images(tmp_path / "images")
+    (part,) = (path / "clips").iterdir()
+    pq.write_table(change(pq.read_table(part)), part)
+    with pytest.raises(InputError, match=says) as error:
+        load_images(path)
+    assert "\n" not in str(error.value)
+
+
+def nameless(table, name):
+    column = pa.array([None, *table[name].to_pylist()[1:]], type=pa.string())
+    return table.set_column(table.column_names.index(name), name, column)
+
+
+def of_text(table, name):
+    column = pa.array(["x"] * table.num_rows)
+    return table.set_column(table.column_names.index(name), name, column)
+
+
+def test_images_of_another_size_than_their_recipe_are_damaged(tmp_path):
+    path = write_images(tmp_path / "images", size=32)
+    record = read_record(path)
+    write_record(path, replace(record, recipe=replace(record.recipe, image_size=64)))
+    with pytest.raises(InputError, match="images that are not 64 x 64"):
+        load_images(path)
