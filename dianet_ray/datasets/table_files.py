@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import openpyxl
+from openpyxl.utils import get_column_letter
+from openpyxl.worksheet.worksheet import Worksheet
 
 from dianet_ray.datasets.encodings import decode
 from dianet_ray.errors import InputError
@@ -22,6 +24,8 @@ from dianet_ray.storage.parquet import read_parquet
 
 _OLE, _ZIP, _PARQUET = b"\xd0\xcf\x11\xe0", b"PK", b"PAR1"
 _SEPARATORS = (",", ";", "\t")  # Excel writes semicolons where the comma is the decimal sign
+MOST_EMPTY = 1000
+"""Rows or columns in a row that are empty between cells of one table."""
 _SAVE_AS = "open it and save it as .xlsx"
 
 
@@ -58,6 +62,8 @@ def read_tables(path: Path, encoded: bytes) -> list[Table]:
     kind, reader = _READERS.get(path.suffix.lower(), ("workbook (.xlsx)", _read_workbook))
     try:
         return reader(path, encoded)
+    except InputError:
+        raise
     except Exception as error:  # damaged files make the readers raise anything, KeyError included
         raise InputError(f"not a readable {kind}: {path} {_advice(path, encoded)}") from error
 
@@ -70,7 +76,7 @@ def _read_workbook(path: Path, encoded: bytes) -> list[Table]:
     return [
         Table(
             sheet.title,
-            list(sheet.iter_rows(values_only=True)),
+            _cells(path, sheet),
             tuple(
                 (r.min_row - 1, r.max_row - 1, r.min_col - 1, r.max_col - 1)
                 for r in sheet.merged_cells.ranges
@@ -79,6 +85,32 @@ def _read_workbook(path: Path, encoded: bytes) -> list[Table]:
         )
         for sheet in book.worksheets
     ]
+
+
+def _cells(path: Path, sheet: Worksheet) -> list[Sequence[Any]]:
+    """List the rows up to the last value; formats alone may reach much further.
+
+    Raises:
+        InputError: a value is far from all others: millions of empty cells would come with it.
+    """
+    places = [place for place, cell in sheet._cells.items() if cell.value is not None]
+    if not places:
+        return []
+    ends = [_last(path, sheet, places, axis) for axis in (0, 1)]
+    return list(sheet.iter_rows(max_row=ends[0], max_col=ends[1], values_only=True))
+
+
+def _last(path: Path, sheet: Worksheet, places: Sequence[tuple[int, int]], axis: int) -> int:
+    last = 0
+    for place in sorted({one[axis] for one in places}):
+        if place - last > MOST_EMPTY:
+            row, column = next(one for one in places if one[axis] == place)
+            raise InputError(
+                f"a sheet must have its cells together: {path}: {sheet.title} has one at "
+                f"{get_column_letter(column)}{row}, far from the others; delete it"
+            )
+        last = place
+    return last
 
 
 def _read_text(path: Path, encoded: bytes) -> list[Table]:

@@ -161,3 +161,23 @@ def test_a_table_that_cannot_be_read_is_refused_in_one_line(mine, case):
     damage(mine)
     said = refusal(mine, "table")
     assert [words for words in says if words not in said] == [], said
+
+
+def write_workbook_with(path, place, value):
+    """Write the good table as a workbook, and one more cell far away."""
+    book = openpyxl.Workbook()
+    for line in csv.reader(GOOD_TABLE.splitlines()):
+        book.active.append(line)
+    cell = book.active[place]
+    cell.value = value
+    cell.number_format = "0.00"
+    book.save(path)
+
+
+@pytest.mark.parametrize("place", ["F1048576", "XFD2", "XFD1048576"])
+def test_a_cell_far_from_the_table_is_named_and_a_format_is_none(mine, place):
+    (mine / "clips.csv").unlink()
+    write_workbook_with(mine / "clips.xlsx", place, "x")
+    assert f"has one at {place}, far from the others" in refusal(mine, "table")
+    write_workbook_with(mine / "clips.xlsx", place, None)
+    assert [state for _, state, _ in judge(mine, "table")] == ["used", "used"]
