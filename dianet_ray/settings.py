@@ -16,7 +16,7 @@ from typing import Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from dianet_ray.artefacts import Record
-from dianet_ray.errors import InputError, first_problem
+from dianet_ray.errors import InputError, first_problem, one_line
 
 Value = bool | int | float | str
 """The value of one setting."""
@@ -342,10 +342,19 @@ def complete(values: Mapping[str, object], kind: type[Settings] = Settings) -> S
 
     Raises:
         ValidationError: an unknown name or a bad value.
+        InputError: the file's own checks end in another error.
     """
     if kind is Settings:
         return Settings(**values)
-    made = kind(**values).model_dump()
+    try:
+        made = kind(**values).model_dump()
+    except ValidationError:
+        raise
+    except Exception as error:
+        raise InputError(
+            f"the Settings of a network file must accept values or raise ValueError: "
+            f"{type(error).__name__}: {one_line(error)}"
+        ) from None
     own = tuple((name, made.pop(name)) for name in own_names(kind))
     return Settings(**made | {"own": own})
 

@@ -17,6 +17,7 @@ from typing import Any, get_args
 
 from pydantic.fields import FieldInfo
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from dianet_ray.errors import InputError, one_line
 from dianet_ray.model.inputs import Normalisation, phase_numbers
@@ -123,8 +124,10 @@ class OwnNetwork(nn.Module):
         self.normalise = Normalisation(settings.normalisation, len(phase_numbers(settings)))
         with design.blaming():
             self.network = design.make(design.settings(settings), n_classes, image_size)
+            n_features: Any = getattr(self.network, "n_features", None)
         self.blaming = design.blaming
-        n_features: Any = getattr(self.network, "n_features", None)
+        if any(map(is_lazy, self.parameters())):
+            raise InputError(f"{design.name}: every parameter must have a shape: no lazy layers")
         is_length = type(n_features) is int and 0 < n_features < MOST_FEATURES
         if n_features is not None and not is_length:
             raise InputError(f"{design.name}: n_features must be a length, got {n_features!r}")

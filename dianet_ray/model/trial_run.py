@@ -91,6 +91,8 @@ def _check_prediction(
 
 
 def _check_logits(logits: Tensor, settings: Settings, wanted: tuple[int, int]) -> None:
+    if logits.device.type == "meta" or logits.layout != torch.strided:
+        raise _refused(settings, "logits must be a dense tensor with values")
     if logits.shape != wanted:
         raise _refused(
             settings, f"logits must be (clips, classes), here {wanted}, got {tuple(logits.shape)}"

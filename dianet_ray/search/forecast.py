@@ -5,11 +5,9 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
-import operator
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
-import numpy as np
 import torch
 
 from dianet_ray.errors import InputError
@@ -70,13 +68,21 @@ def _largest(space: Space) -> Iterator[Settings]:
     shapes = ("backbone", "shared_streams", "phases", "fusion", "gate", "pretrained")
     names = (*shapes, *own_names(space.kind))
     choices = [_ends(space.values(name)) for name in names]
-    lengths = tuple(map(len, choices))
-    n = math.prod(lengths)
-    for place in random.Random(0).sample(range(n), min(n, MOST_TRIED)):
-        values = map(operator.getitem, choices, np.unravel_index(place, lengths))
+    for values in _combined(choices):
         found = space.settings(largest | dict(zip(names, values, strict=True)))
         if found is not None:  # else they do not go together
             yield found
+
+
+def _combined(choices: Sequence[tuple[Value, ...]]) -> Iterator[tuple[Value, ...]]:
+    """List all combinations, in random order, or as many random ones as are tried."""
+    generator = random.Random(0)
+    if math.prod(map(len, choices)) <= MOST_TRIED:
+        every = list(itertools.product(*choices))
+        yield from generator.sample(every, len(every))
+        return
+    for _ in range(MOST_TRIED):
+        yield tuple(map(generator.choice, choices))
 
 
 def _ends(values: tuple[Value, ...]) -> tuple[Value, ...]:

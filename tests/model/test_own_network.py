@@ -327,3 +327,44 @@ def test_a_file_that_is_not_trusted_is_not_run():
 def test_settings_that_do_not_go_with_the_network_are_refused(values, words):
     with pytest.raises(ValueError, match=words):
         Settings(**values)
+
+
+FORWARD = "    def forward(self, images):\n        return "
+
+
+def answering(change):
+    """A network that changes its logits."""
+    return NETWORK.replace(
+        FORWARD, f"{FORWARD}self.plain(images){change}\n\n{FORWARD.replace('forward', 'plain')}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (NETWORK.replace("nn.Linear(settings.channels, ", "nn.LazyLinear("), "no lazy layers"),
+        (f"{NETWORK}\n    n_features = property(lambda self: 1 / 0)\n", "ZeroDivisionError"),
+        (answering(".to('meta')"), "a dense tensor with values"),
+        (answering(".to_sparse()"), "a dense tensor with values"),
+    ],
+    ids=["lazy", "property", "meta", "sparse"],
+)
+def test_a_network_that_is_odd_in_other_ways_is_one_line(text, words):
+    with pytest.raises(InputError, match=words) as error:
+        check(trusted(text), 3, 32)
+    assert "\n" not in str(error.value)
+
+
+def test_a_check_of_the_file_s_settings_that_fails_is_one_line():
+    checked = """
+    channels: int = 3
+
+    @pydantic.model_validator(mode="after")
+    def look(self):
+        if self.channels != 3:
+            {}["channels"]
+        return self
+"""
+    text = "import pydantic\n" + NETWORK.replace("    channels: int = 3\n", checked)
+    with pytest.raises(InputError, match="must accept values or raise ValueError: KeyError"):
+        trusted(text, channels=4)

@@ -212,3 +212,13 @@ def test_a_worker_that_cannot_run_the_file_says_so():
     bad = replace(good, text="import no_such_module\n")
     found = network_problem(bad)
     assert "cannot run the network: ststnet.py:1: ModuleNotFoundError" in found
+
+
+@pytest.mark.parametrize("n", [70, 200])
+def test_a_plan_sizes_networks_of_any_number_of_settings(images, tmp_path, n):
+    own = "\n".join(f"    own_{k}: bool = False" for k in range(n))
+    network = NETWORK.replace("    channels: int = 3", f"    channels: int = 3\n{own}")
+    searched = ", ".join(f"own_{k}: [true, false]" for k in range(n))
+    space = f"network: net.py\nsearch: {{channels: [3, 9], {searched}}}\n"
+    planned = plan_of(images, tmp_path, tmp_path / "study", space=space, network=network)
+    assert largest_training_bytes(planned) >= 9 * 6 * 9 * 4
