@@ -45,7 +45,7 @@ def test_every_command_works_on_an_object_store_as_on_files(s3, tmp_path, monkey
     assert len(list((tmp_path / "models").glob("*.safetensors"))) == len(here.folds)
     assert "not running" in dianet("status", s3 / "study").stdout
     closing = dianet("search", s3 / "images", s3 / "study", *SEARCH).stdout
-    assert f"dianet-ray collect models --study {s3 / 'study'}" in closing
+    assert f"dianet-ray collect study-models --study {s3 / 'study'}" in closing
 
 
 def test_a_bucket_that_is_not_there_is_one_line(s3_server):
