@@ -56,25 +56,30 @@ def read_yaml(path: Path) -> YamlText:
     return parse_yaml(text, str(path))
 
 
-def check_unique(node: yaml.Node | None, label: str) -> None:
+def _check_unique(root: yaml.Node | None, label: str) -> None:
     """Refuse a mapping that names a key twice, of which YAML would keep the last.
 
     Raises:
         InputError: names label:line and the key.
     """
-    if isinstance(node, yaml.MappingNode):
-        seen = set()
-        for name, value in node.value:
+    waiting, seen = [root], set()
+    while waiting:
+        node = waiting.pop()
+        if id(node) in seen:  # an alias: it may be there very often, or within itself
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            waiting += node.value
+        elif isinstance(node, yaml.MappingNode):
+            waiting += (value for _, value in node.value)
             # `<<` merges another mapping, and may come again.
-            if isinstance(name, yaml.ScalarNode) and name.value != "<<":
-                if name.value in seen:
+            names = [name for name, _ in node.value if name.value != "<<"]
+            known = set()
+            for name in names:
+                if isinstance(name, yaml.ScalarNode) and name.value in known:
                     line = name.start_mark.line + 1
                     raise InputError(f"{label}:{line}: {name.value} is there twice")
-                seen.add(name.value)
-            check_unique(value, label)
-    elif isinstance(node, yaml.SequenceNode):
-        for one in node.value:
-            check_unique(one, label)
+                known.add(str(name.value))
 
 
 def parse_yaml(text: str, label: str) -> YamlText:
@@ -86,8 +91,10 @@ def parse_yaml(text: str, label: str) -> YamlText:
     try:
         loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
-        check_unique(node, label)
+        _check_unique(node, label)
         content = None if node is None else loader.construct_document(node)
+    except InputError:
+        raise
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a 13th month
         mark = getattr(error, "problem_mark", None)
         line = mark.line if mark else text.count("\n", 0, getattr(error, "position", 0))

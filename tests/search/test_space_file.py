@@ -423,6 +423,29 @@ def test_what_would_be_lost_or_never_end_is_refused(tmp_path, text, says):
     assert "\n" not in str(error.value)
 
 
+def test_a_key_that_is_there_twice_is_named_once(tmp_path):
+    path = tmp_path / "space.yaml"
+    path.write_text("search:\n  heads: [1, 2]\n  heads: [4]\n")
+    with pytest.raises(InputError) as error:
+        load_space(str(path))
+    assert str(error.value) == f"{path}:3: heads is there twice"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "n0: &n0 [1]\n" + "".join(f"n{k}: &n{k} [*n{k - 1}, *n{k - 1}]\n" for k in range(1, 60)),
+        "search: &a\n  heads: [*a]\n",
+    ],
+    ids=["aliases of aliases", "within itself"],
+)
+def test_aliases_are_looked_at_once(tmp_path, text):
+    (tmp_path / "space.yaml").write_text(text)
+    with pytest.raises(InputError) as error:
+        load_space(str(tmp_path / "space.yaml"))
+    assert "\n" not in str(error.value)
+
+
 def test_two_values_of_one_setting_are_refused():
     with pytest.raises(InputError, match="--set takes one value of a setting: heads has several"):
         read_space("quick", ["heads=1", "width=8", "heads=2"], None)
