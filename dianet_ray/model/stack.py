@@ -220,7 +220,12 @@ class Stack:
     def snapshot(self) -> Callable[[], bool]:
         """Keep all of it: a stack changes tensors in place."""
         restore = _keeping(self.changed())
-        return lambda: restore() is None
+
+        def back() -> bool:
+            restore()
+            return True
+
+        return back
 
     def states(self, tensors: Sequence[Tensor] | None = None) -> list[State]:
         """Copy each member out of the stack."""

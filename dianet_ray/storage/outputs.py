@@ -10,7 +10,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -76,7 +76,9 @@ def output_path(path: Path) -> Path:
     return path.absolute()
 
 
-def output_file(path: Path, *, inputs: Iterable[Path] = (), folders: Iterable[Path] = ()) -> Path:
+def output_file(
+    path: Path, *, inputs: Collection[Path] = (), folders: Collection[Path] = ()
+) -> Path:
     """Make the path of an output file absolute; a link is followed, or it would be replaced.
 
     Raises:
@@ -97,7 +99,7 @@ def output_file(path: Path, *, inputs: Iterable[Path] = (), folders: Iterable[Pa
     return found
 
 
-def output_files(paths: Iterable[Path | None], **kept: Iterable[Path]) -> list[Path | None]:
+def output_files(paths: Iterable[Path | None], **kept: Collection[Path]) -> list[Path | None]:
     """Do this for several outputs, which must be different files; `kept` as for `output_file`."""
     found = [None if path is None else output_file(path, **kept) for path in paths]
     named = [path for path in found if path is not None]
