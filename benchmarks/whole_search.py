@@ -239,6 +239,8 @@ def _lead(standing: Standing, first: Configuration) -> tuple[float, float]:
     """Compare the highest sum of the others with the first settings, in LOSO."""
     rung, objective = standing.study.loso_rung, standing.study.objective
     others = [c for c in standing.complete() if c != first]
+    if not others:  # all of them were dropped or failed
+        return float("nan"), float("nan")
     best = max(others, key=lambda c: standing.decisions.total(c.number, rung))
     counts = np.stack(
         [standing.shared(c.number, rung, standing.steps_read(c.number)) for c in (first, best)]
