@@ -12,7 +12,6 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from itertools import chain
 
 import numpy as np
@@ -20,20 +19,17 @@ import torch
 from torch import Tensor
 
 from dianet_ray.artefacts import LoggedStep
-from dianet_ray.model.batches import Pixels, batch_of, steps
+from dianet_ray.model.batches import Pixels, steps
+from dianet_ray.model.blocks import OWN, Workplace
 from dianet_ray.model.build import Network, build
 from dianet_ray.model.inputs import phase_numbers
 from dianet_ray.model.network import DIANet
 from dianet_ray.model.pretrained import put
-from dianet_ray.model.recording import recorded
-from dianet_ray.model.stack import State, trainee_of
-from dianet_ray.model.training import Log, NonFiniteLoss, optimiser_step, targets, train
+from dianet_ray.model.stack import State
+from dianet_ray.model.training import Log, NonFiniteLoss, targets, train
 from dianet_ray.settings import Settings, derive_seed
 
 __all__ = ["Fitted", "LabelledImages", "Member", "NonFiniteLoss", "fit", "predict", "repeatable"]
-
-OWN = frozenset({"learning_rate", "weight_decay", "dropout", "label_smoothing", "class_weights"})
-"""Settings in which the members of a stack may differ: they change no shape and no plan."""
 
 
 def own_settings(settings: Settings) -> frozenset[str]:
@@ -151,7 +147,7 @@ def fit(
         NonFiniteLoss: a member's loss or its prediction is not a finite number.
         ValueError: a member's settings do not fit into the stack.
     """
-    found = fit_block(settings, clips, members, device=device, on_progress=on_progress)
+    found = fit_block(settings, clips, members, Workplace(device), on_progress=on_progress)
     for one in found:
         if isinstance(one, NonFiniteLoss):
             raise one
@@ -162,17 +158,21 @@ def fit_block(
     settings: Settings,
     clips: LabelledImages,
     members: Sequence[Member],
+    workplace: Workplace,
     *,
-    device: str = "cpu",
     on_progress: Callable[[int], None] | None = None,
 ) -> list[Fitted | NonFiniteLoss]:
-    """Train as `fit` does; a member that fails is answered with its error, and harms no other."""
+    """Train as `fit` does; a member that fails is answered with its error, and harms no other.
+
+    The next block in the same workplace may begin with what this one leaves there. That changes no
+    result.
+    """
     log = Log(settings.steps, len(members), on_progress or _ignore)
     states = _train(
         [_own(settings, member) for member in members],
         clips,
         members,
-        device=torch.device(device),
+        workplace=workplace,
         log=log,
     )
     found: list[Fitted | NonFiniteLoss] = []
@@ -182,7 +182,11 @@ def fit_block(
             continue
         weights = states[number]
         probabilities = predict(
-            settings, weights, clips.images[member.test], n_classes=clips.n_classes, device=device
+            settings,
+            weights,
+            clips.images[member.test],
+            n_classes=clips.n_classes,
+            device=str(workplace.device),
         )
         if not np.isfinite(probabilities).all():
             found.append(NonFiniteLoss(math.nan, settings.steps))
@@ -260,41 +264,29 @@ def _train(
     clips: LabelledImages,
     members: Sequence[Member],
     *,
-    device: torch.device,
+    workplace: Workplace,
     log: Log,
 ) -> list[list[State]]:
     """Return, for each member, its state dict at each point."""
     common = settings[0]
     # Copies, because arrays out of Ray's object store are read-only, which torch refuses.
     known = [(torch.from_numpy(np.array(member.train)), member.seed) for member in members]
-    labels = torch.from_numpy(np.array(clips.labels)).to(device)
     tables = [
         targets(mine, clips.labels[member.train], clips.n_classes)
         for mine, member in zip(settings, members, strict=True)
     ]
     points = set(common.shown_at)
-    with repeatable(device):
-        pixels = Pixels(clips.images, phase_numbers(common), device=device)
+    with repeatable(workplace.device):
+        pixels = workplace.clips(clips.images, clips.labels, phase_numbers(common)).pixels
         networks = [start(common, clips, one, pixels) for one in known]
         for network, member in zip(networks, members, strict=True):
             if isinstance(network, DIANet) and common.pretrained != "none":
                 put(network.streams, member.pretrained or {}, common.pretrained)
-        plan = steps(settings, known, n_features=networks[0].n_features, device=device)
-        trainee = trainee_of([network.to(device) for network in networks], settings)
-        do = optimiser_step(
-            common,
-            trainee,
-            tables=torch.stack(tables).to(device),
-            batch=partial(batch_of, common, pixels=pixels, labels=labels),
-        )
+        plan = steps(settings, known, n_features=networks[0].n_features, device=workplace.device)
         first = next(plan)
-        way = train(
-            settings,
-            trainee,
-            plan=chain([first], plan),
-            do=recorded(do, trainee, first),
-            log=log,
-        )
+        block = workplace.block(networks, settings, tables=torch.stack(tables), first=first)
+        plan = chain([first], plan)
+        way = train(settings, block.trainee, plan=plan, do=block.do, log=log)
         shown = [states() for step, states in way if step in points]
     if len(log.failures) == len(members):
         return []

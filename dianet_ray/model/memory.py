@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
+from dianet_ray.model.blocks import Workplace
 from dianet_ray.model.fit import LabelledImages, Member, fit_block
 from dianet_ray.settings import Settings
 
@@ -45,7 +46,7 @@ def _peak(
     """
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats(device)
-    fit_block(settings, clips, members, device=device)
+    fit_block(settings, clips, members, Workplace(device))
     return torch.cuda.max_memory_reserved(device)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import Any, Protocol
 
 import torch
@@ -47,6 +48,13 @@ class Trainee(Protocol):
 
     def set_rates(self, rates: Sequence[float]) -> None:
         """Take each member's learning rate for the steps from now on."""
+        ...
+
+    def restart(self, networks: Sequence[nn.Module], settings: Sequence[Settings]) -> None:
+        """Train other networks of equal shape from their first step on, in the same memory.
+
+        Nothing of the networks is kept. Settings that are no values of a member stay.
+        """
         ...
 
     def update(self, loss: Tensor) -> None:
@@ -107,6 +115,17 @@ class Alone:
                 group["lr"].fill_(rate)
             else:
                 group["lr"] = rate
+
+    @torch.no_grad()
+    def restart(self, networks: Sequence[nn.Module], settings: Sequence[Settings]) -> None:
+        """Take the values of the only network."""
+        (other,) = networks
+        mine, theirs = (chain(one.parameters(), one.buffers()) for one in (self.network, other))
+        for value, new in zip(mine, theirs, strict=True):
+            value.copy_(new)
+        for value in self._memory():
+            value.zero_()
+        self.set_rates([settings[0].learning_rate])
 
     def update(self, loss: Tensor) -> None:
         """Do a step of torch's optimiser."""
@@ -173,16 +192,16 @@ class Stack:
         floats = {name: self._buffers[name] for name in _float_buffers(networks[0])}
         self._named = self._parameters | floats
         self.tensors = list(self._named.values())
-        decays = torch.tensor([one.weight_decay for one in settings], dtype=torch.float64)
         self._trained = [value for value in self._parameters.values() if value.requires_grad]
         decay, share = decaying(networks[0]), settings[0].backbone_lr
         device = self.tensors[0].device
+        self._decays = _decays(settings).to(device)
         rule = StackedAdamW if settings[0].optimiser == "adamw" else StackedSgd
         self._optimiser = rule(
             [
                 Updated(
                     value,
-                    decays.to(device) if name in decay else None,
+                    self._decays if name in decay else None,
                     share if is_of_stream(name) else 1.0,
                 )
                 for name, value in self._parameters.items()
@@ -204,6 +223,19 @@ class Stack:
         is_gpu = self._rates.device.type == "cuda"
         values = torch.tensor(rates, dtype=torch.float64, pin_memory=is_gpu)
         self._rates.copy_(values, non_blocking=True)
+
+    @torch.no_grad()
+    def restart(self, networks: Sequence[nn.Module], settings: Sequence[Settings]) -> None:
+        """Take the values of other members, and their rates and decays."""
+        for mine, theirs in zip(
+            (self._parameters, self._buffers), stack_module_state(list(networks)), strict=True
+        ):
+            for name, value in theirs.items():
+                mine[name].copy_(value)
+        for value in self._optimiser.memory:
+            value.zero_()
+        self._decays.copy_(_decays(settings))
+        self.set_rates([one.learning_rate for one in settings])
 
     def update(self, loss: Tensor) -> None:
         """Do a step for all members at once."""
@@ -236,6 +268,10 @@ class Stack:
             {name: _copied(found[first][member]) for name, first in self._names.items()}
             for member in range(self._n)
         ]
+
+
+def _decays(settings: Sequence[Settings]) -> Tensor:
+    return torch.tensor([one.weight_decay for one in settings], dtype=torch.float64)
 
 
 def _keeping(tensors: Sequence[Tensor]) -> Callable[[], None]:

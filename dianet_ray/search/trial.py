@@ -25,6 +25,7 @@ from dianet_ray.artefacts import weights_path
 from dianet_ray.cluster.probe import Probe, find_problem
 from dianet_ray.errors import InputError, one_line
 from dianet_ray.model import fit as fitting
+from dianet_ray.model.blocks import Workplace
 from dianet_ray.model.own_network import trust
 from dianet_ray.model.weights import WeightsFile, weights_file
 from dianet_ray.prepare.images import images_hash
@@ -100,7 +101,7 @@ class FoldTrial(tune.Trainable):  # type: ignore[misc]
         # The number of threads changes the order of sums, so it is part of the study's identity.
         torch.set_num_threads(material.threads)
         self._node_id = ray.get_runtime_context().get_node_id()
-        self._device = assigned_device()
+        self._workplace = Workplace(assigned_device())
         self._problem = gpu_problem()
         if not self._problem and material.probe and self._node_id not in material.probed:
             self._problem = find_problem(material.probe)
@@ -164,14 +165,15 @@ class FoldTrial(tune.Trainable):  # type: ignore[misc]
         watch(order.silence_s)
         started_at = time.time()
         try:
-            return train(self._material, order, self._device, lambda step: watch(order.silence_s))
+            silence_s = order.silence_s
+            return train(self._material, order, self._workplace, lambda step: watch(silence_s))
         except torch.AcceleratorError:
             raise  # a lost GPU ends this worker: the training is lost, and tried in another
         except Exception as error:
             if len(order.members) > 1:
                 is_memory = isinstance(error, torch.OutOfMemoryError)
                 return Unfit(f"{type(error).__name__}: {one_line(error)}", is_memory)
-            environment = describe_worker(len(order.members), self._device)
+            environment = describe_worker(len(order.members), str(self._workplace.device))
             failed = _failed(error, started_at, environment)
             return Made((failed,))
         finally:
@@ -187,7 +189,7 @@ def watch(limit_s: float) -> None:
 
 
 def train(
-    material: Material, order: Order, device: str, on_progress: Callable[[int], None]
+    material: Material, order: Order, workplace: Workplace, on_progress: Callable[[int], None]
 ) -> Made:
     """Train a block.
 
@@ -199,10 +201,10 @@ def train(
         shortened(order.members[0].settings, order.steps),
         fitting.LabelledImages(material.images, material.labels, material.n_classes),
         members,
-        device=device,
+        workplace,
         on_progress=on_progress,
     )
-    environment = describe_worker(len(order.members), device)
+    environment = describe_worker(len(order.members), str(workplace.device))
     hashes = material.image_hashes
     results, written = [], []
     for member, asked, fitted in zip(order.members, members, found, strict=True):

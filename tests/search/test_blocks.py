@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from dianet_ray.cluster.deaths import Death
+from dianet_ray.model.blocks import Workplace
 from dianet_ray.protocol.ladder import Rung
 from dianet_ray.protocol.standing import standing_of
 from dianet_ray.search import trial
@@ -206,7 +207,7 @@ def test_a_worker_keeps_the_weights_of_those_members_alone_that_it_is_asked_for(
     first = order().only
     members = (replace(first, keeps_weights=False), replace(first, fold=2))
     block = replace(order(), members=members)
-    made = train(material_of(tmp_path), block, "cpu", lambda step: None)
+    made = train(material_of(tmp_path), block, Workplace("cpu"), lambda step: None)
     kept = [[point.weights for point in result.points] for result in made.results]
     assert kept[0] == [None] * len(SETTINGS.shown_at)
     paths = {weights.path for weights in kept[1]}
@@ -263,14 +264,20 @@ def test_a_worker_trains_a_block_as_one_stack(tmp_path):
         replace(first, number=1, config_id="b", settings=other),
     )
     made = train(
-        material_of(tmp_path), replace(order(), members=members), "cpu", lambda step: None
+        material_of(tmp_path),
+        replace(order(), members=members),
+        Workplace("cpu"),
+        lambda step: None,
     )
     assert [result.environment.block for result in made.results] == [3, 3, 3]
     assert len(made.files) == 3 * len(SETTINGS.shown_at)
     assert len({file.sha256 for file in made.files}) == len(made.files)
     for member, result in zip(members, made.results, strict=True):
         alone = train(
-            material_of(tmp_path), replace(order(), members=(member,)), "cpu", lambda step: None
+            material_of(tmp_path),
+            replace(order(), members=(member,)),
+            Workplace("cpu"),
+            lambda step: None,
         )
         np.testing.assert_allclose(
             result.points[-1].probabilities, alone.results[0].points[-1].probabilities, atol=1e-4
@@ -289,7 +296,7 @@ def test_a_member_whose_loss_is_not_finite_fails_alone(tmp_path):
     )
     material = material_of(tmp_path)
     material.images[:] *= 100
-    made = train(material, replace(order(), members=members), "cpu", lambda step: None)
+    made = train(material, replace(order(), members=members), Workplace("cpu"), lambda step: None)
     assert [result.outcome for result in made.results] == ["ok", "failed"]
     assert made.results[1].reason.startswith("NonFiniteLoss")
     assert len(made.files) == len(calm.shown_at)

@@ -5,6 +5,7 @@ import safetensors.torch
 import torch
 
 from dianet_ray.artefacts import weights_path
+from dianet_ray.model.blocks import Workplace
 from dianet_ray.model.build import build
 from dianet_ray.prepare.images import images_hash
 from dianet_ray.protocol import leaks
@@ -18,7 +19,7 @@ from tests.support.trials import FOLDS, IMAGES, LABELS, SETTINGS, order, worker
 
 def trained(path, images=IMAGES, labels=LABELS, fold=1, seed=0):
     material = Material(images, labels, 2, (FOLDS,), path, seed, 1)
-    (result,) = train(material, order(fold), "cpu", lambda step: None).results
+    (result,) = train(material, order(fold), Workplace("cpu"), lambda step: None).results
     return result
 
 
@@ -40,7 +41,7 @@ def test_a_training_starts_from_the_weights_that_its_settings_name(tmp_path):
     }
     settings = SETTINGS.model_copy(update={"pretrained": name, "frozen_stages": 4})
     material = Material(IMAGES, LABELS, 2, (FOLDS,), tmp_path, 0, 1, pretrained={name: weights})
-    made = train(material, order(settings=settings), "cpu", lambda step: None)
+    made = train(material, order(settings=settings), Workplace("cpu"), lambda step: None)
     trained = safetensors.torch.load(made.files[-1].content)
     for key, value in weights.items():
         assert torch.equal(trained[f"streams.1.{key}"], value)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from dianet_ray.model.blocks import Workplace
 from dianet_ray.protocol.folds import Clip, loso
 from dianet_ray.search.events import Member, Order
 from dianet_ray.search.trial import FoldTrial, Material
@@ -47,5 +48,6 @@ def worker(path: Path, device: str = "cpu") -> FoldTrial:
     one = FoldTrial.__new__(FoldTrial)
     one.config = order().config()
     one._material = Material(IMAGES, LABELS, 2, (FOLDS,), path, 0, 1)
-    one._problem, one._node_id, one._device, one._made = "", "here", device, None
+    one._problem, one._node_id, one._made = "", "here", None
+    one._workplace = Workplace(device)
     return one
