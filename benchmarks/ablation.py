@@ -3,23 +3,27 @@
 Trainings are long enough to be saturated, and are read at several points. Differences to the
 defaults are paired over subjects. Trainings are kept in FOLDER; the same command goes on from
 there. `--of ingredients` tries what the defaults leave out, `--of bounds` what lies at or beyond
-the ends of the space `dianet`.
+the ends of the space `dianet`, `--of pretrained` a larger network with weights of ImageNet.
 
-    python -m benchmarks.ablation FOLDER [--of defaults|ingredients|bounds] [--workers 2]
-        [--seeds 3] [--image-size 32]
+    python -m benchmarks.ablation FOLDER [--of defaults|ingredients|bounds|pretrained]
+        [--workers 2] [--seeds 3] [--image-size 32] [--subjects 12 26 68]
 """
 
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from functools import partial
 
 from benchmarks.paired import Counts, Predictions, asked, difference, joined, run, uf1
 from dianet_ray.model.fit import LabelledImages, Member, fit
+from dianet_ray.model.pretrained import imagenet_file, read_weights
 from dianet_ray.settings import Settings, Value
 
 BASE = Settings(schedule="averaged", steps=800, points=3)
 Change = dict[str, Value]
+EFFICIENTNET: Change = {"backbone": "efficientnet_lite0", "width": 32}
+IMAGENET: Change = {"pretrained": "imagenet"}
 CHANGES: dict[str, tuple[Change, ...]] = {
     "defaults": (
         {"learning_rate": 1e-3},
@@ -71,6 +75,12 @@ CHANGES: dict[str, tuple[Change, ...]] = {
         {"embedding": 16},
         {"batch_size": 128},
     ),
+    "pretrained": (
+        EFFICIENTNET,
+        EFFICIENTNET | IMAGENET,
+        EFFICIENTNET | IMAGENET | {"backbone_lr": 0.1},
+        EFFICIENTNET | IMAGENET | {"frozen_stages": 9},
+    ),
 }
 DEFAULTS = "defaults"
 
@@ -99,7 +109,9 @@ def train_fold(changes: tuple[Change, ...], clips: LabelledImages, member: Membe
     ways |= {name_of(change): BASE.model_copy(update=change) for change in changes}
     found: Predictions = {}
     for name, settings in ways.items():
-        (fitted,) = fit(settings, clips, [member])
+        has_weights = settings.pretrained == "imagenet"
+        weights = read_weights(imagenet_file()) if has_weights else None
+        (fitted,) = fit(settings, clips, [replace(member, pretrained=weights)])
         found |= {f"{name} {shown.steps}": shown.probabilities for shown in fitted.shown}
     return found
 

@@ -80,6 +80,7 @@ class Asked:
     workers: int
     seeds: int
     image_size: int
+    subjects: list[int]
 
 
 def asked(parser: argparse.ArgumentParser) -> tuple[Asked, argparse.Namespace]:
@@ -88,20 +89,25 @@ def asked(parser: argparse.ArgumentParser) -> tuple[Asked, argparse.Namespace]:
     parser.add_argument("--workers", type=int, default=processors().n)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--image-size", type=int, default=32)
+    parser.add_argument(
+        "--subjects", type=int, nargs="+", choices=DATA_SETS, default=list(DATA_SETS)
+    )
     found = parser.parse_args()
-    return Asked(found.folder, found.workers, found.seeds, found.image_size), found
+    shared = (found.folder, found.workers, found.seeds, found.image_size, found.subjects)
+    return Asked(*shared), found
 
 
 def run(given: Asked, kind: str, train: Train) -> dict[int, Counts]:
     """Make the data, train what has no part yet, and count predictions by number of subjects."""
     (given.folder / kind).mkdir(parents=True, exist_ok=True)
-    for n_subjects, n_clips in DATA_SETS.items():
+    for n_subjects in given.subjects:
         place = given.folder / str(n_subjects)
         if not (place / "subjects.npy").exists():
             place.mkdir(exist_ok=True)
+            n_clips = DATA_SETS[n_subjects]
             options = SynthOptions(n_subjects=n_subjects, n_clips=n_clips, seed=n_subjects)
             make_arrays(place, options, n_workers=given.workers, image_size=given.image_size)
-    every = itertools.product(range(given.seeds), DATA_SETS, range(N_GROUPS))
+    every = itertools.product(range(given.seeds), given.subjects, range(N_GROUPS))
     jobs = [Job(given.folder, kind, n, seed, fold) for seed, n, fold in every]
     waiting = [job for job in jobs if not job.path.exists()]
     with (
@@ -110,7 +116,7 @@ def run(given: Asked, kind: str, train: Train) -> dict[int, Counts]:
     ):
         for _ in pool.map(partial(_train_fold, train=train), waiting):
             progress.advance()
-    return {n: _counts([job for job in jobs if job.n_subjects == n]) for n in DATA_SETS}
+    return {n: _counts([job for job in jobs if job.n_subjects == n]) for n in given.subjects}
 
 
 def _train_fold(job: Job, train: Train) -> None:
