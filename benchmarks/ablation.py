@@ -60,7 +60,7 @@ CHANGES: dict[str, tuple[Change, ...]] = {
         {"layers": 2},
         {"gate": True},
         {"loss": "focal"},
-        {"loss": "class_balanced", "class_weights": False},
+        {"loss": "class_balanced"},
         {"mixup": 0.2},
         {"rotation": 5.0},
         {"scale": 0.05},
@@ -78,6 +78,7 @@ CHANGES: dict[str, tuple[Change, ...]] = {
     "pretrained": (
         EFFICIENTNET,
         EFFICIENTNET | IMAGENET,
+        EFFICIENTNET | IMAGENET | {"normalisation": "minmax"},
         EFFICIENTNET | IMAGENET | {"backbone_lr": 0.1},
         EFFICIENTNET | IMAGENET | {"frozen_stages": 9},
     ),
@@ -97,8 +98,8 @@ def main() -> None:
 def name_of(change: Change) -> str:
     """Name a change.
 
-    >>> name_of({"loss": "class_balanced", "class_weights": False})
-    'loss: class_balanced, class_weights: False'
+    >>> name_of({"optimiser": "sgd", "learning_rate": 3e-2})
+    'optimiser: sgd, learning_rate: 0.03'
     """
     return ", ".join(f"{key}: {value}" for key, value in change.items())
 
@@ -106,7 +107,7 @@ def name_of(change: Change) -> str:
 def train_fold(changes: tuple[Change, ...], clips: LabelledImages, member: Member) -> Predictions:
     """Train one fold by the defaults and every change."""
     ways = {DEFAULTS: BASE}
-    ways |= {name_of(change): BASE.model_copy(update=change) for change in changes}
+    ways |= {name_of(change): Settings(**BASE.values() | change) for change in changes}
     found: Predictions = {}
     for name, settings in ways.items():
         has_weights = settings.pretrained == "imagenet"

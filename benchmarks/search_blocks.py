@@ -3,8 +3,8 @@
     python -m benchmarks.search_blocks IMAGES FOLDER [--block auto] [--configs 8] [--rounds 2]
         [--max-workers 1] [--set NAME=VALUE ...]
 
-Both searches draw at random with one seed, so that they train the same configurations; with blocks
-a drop may come later. They take turns, each with a study of its own in FOLDER, which must not be
+Both searches draw at random with one seed and train every LOSO fold, so that their ledgers list
+the same trainings. They take turns, each with a study of its own in FOLDER, which must not be
 there. Time counts from when the first training of the ledger begins until the last one ends, so a
 ledger tells all: trainings a second, and how many trained together. Start-up is printed apart.
 """
@@ -83,7 +83,7 @@ def _search(asked: Asked, block: str, study_path: Path) -> Searched:
     given = [word for text in asked.set for word in ("--set", text)]
     options = {
         **{"space": space, "configs": asked.configs, "folds-per-trial": block},
-        **{"max-workers": asked.max_workers, "repeats": 0},
+        **{"max-workers": asked.max_workers, "repeats": 0, "strategy": "exhaustive"},
     }
     words = [str(word) for name, value in options.items() for word in (f"--{name}", value)]
     command = ["search", str(asked.images), str(study_path), *words, *given]

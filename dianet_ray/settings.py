@@ -215,6 +215,11 @@ class Settings(BaseModel):
         values = self.model_dump()
         return values | dict(values.pop("own"))
 
+    @property
+    def n_phases(self) -> int:
+        """How many dynamic images the network sees."""
+        return {"both": 2, "three": 3}.get(self.phases, 1)
+
     @model_validator(mode="after")
     def _check(self) -> Settings:
         # The only place for rules between settings. A space file declares a constraint that

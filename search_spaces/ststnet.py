@@ -11,7 +11,6 @@ from pydantic import Field
 from torch import Tensor, nn
 
 import dianet_ray
-from dianet_ray.model.inputs import phase_numbers
 
 KERNELS = (3, 5, 8)
 
@@ -27,7 +26,7 @@ class Network(nn.Module):
 
     def __init__(self, settings: Settings, n_classes: int, image_size: int) -> None:
         super().__init__()
-        n_channels = 3 * len(phase_numbers(settings))
+        n_channels = 3 * settings.n_phases
         self.streams = nn.ModuleList(
             nn.Conv2d(n_channels, settings.kernels * n, 3, padding=1) for n in KERNELS
         )

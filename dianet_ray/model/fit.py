@@ -167,7 +167,7 @@ def fit_block(
     The next block in the same workplace may begin with what this one leaves there. That changes no
     result.
     """
-    log = Log(settings.steps, len(members), on_progress or _ignore)
+    log = Log(settings.steps, len(members), on_progress or _ignore, workplace.device)
     states = _train(
         [_own(settings, member) for member in members],
         clips,
@@ -243,7 +243,12 @@ def repeatable(device: torch.device) -> Iterator[None]:
     warns = torch.is_deterministic_algorithms_warn_only_enabled()
     torch.use_deterministic_algorithms(True)
     try:
-        with torch.backends.cudnn.flags(benchmark=False, deterministic=True, allow_tf32=False):
+        with torch.backends.cudnn.flags(
+            enabled=True,  # not the default of `flags`
+            benchmark=False,
+            deterministic=True,
+            allow_tf32=False,
+        ):
             yield
     finally:
         torch.use_deterministic_algorithms(before, warn_only=warns)

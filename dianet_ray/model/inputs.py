@@ -15,6 +15,9 @@ FIXED_SCALE = 10.0
 """`fixed` divides by this. Stored images are divided by the sum of their positive coefficients,
 so a value is a difference of grey levels: motion is typically within 30, its deviation 3 to 10."""
 
+PICTURE_SCALE = 30.0
+"""The same where streams start from weights of photographs, which expect -1 (black) to 1."""
+
 
 def phase_numbers(settings: Settings) -> tuple[int, ...]:
     """List the positions in `artefacts.PHASES` of the phases that these settings use."""
@@ -27,14 +30,14 @@ def phase_numbers(settings: Settings) -> tuple[int, ...]:
 class Normalisation(nn.Module):
     """The network's first layer: stored values (B, P, C, H, W) to a scale near one.
 
-    `fixed` divides by FIXED_SCALE and keeps no motion at 0; `minmax` maps each image, all its
+    `fixed` divides by `scale` and keeps no motion at 0; `minmax` maps each image, all its
     channels together, to [-1, 1] and a static image to 0; `standard` subtracts the mean and
     divides by the deviation per phase and channel, buffers that hold what `set` was given.
     """
 
-    def __init__(self, kind: str, n_phases: int) -> None:
+    def __init__(self, kind: str, n_phases: int, scale: float = FIXED_SCALE) -> None:
         super().__init__()
-        self.kind = kind
+        self.kind, self.scale = kind, scale
         if kind == "standard":
             self.register_buffer("mean", torch.zeros(n_phases, N_CHANNELS))
             self.register_buffer("deviation", torch.ones(n_phases, N_CHANNELS))
@@ -47,7 +50,7 @@ class Normalisation(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Normalise; the memory layout stays that of the input."""
         if self.kind == "fixed":
-            return x * (1 / FIXED_SCALE)
+            return x * (1 / self.scale)
         if self.kind == "standard":
             mean, deviation = self.get_buffer("mean"), self.get_buffer("deviation")
             return (x - mean[:, :, None, None]) / deviation[:, :, None, None]

@@ -22,6 +22,8 @@ def most_members(
 ) -> int:
     """Measure how many members like this one fit together, 1 at least.
 
+    Raises torch's OutOfMemoryError where two do not fit.
+
     Args:
         settings: the largest configuration.
         clips: images and labels.
@@ -31,7 +33,11 @@ def most_members(
     """
     short = settings.model_copy(update={"steps": 1, "points": 1})
     # Not one member, which trains without a stack and in another memory layout.
-    two, four = (_peak(short, clips, [member] * n, device) for n in (2, 4))
+    two = _peak(short, clips, [member] * 2, device)
+    try:
+        four = _peak(short, clips, [member] * 4, device)
+    except torch.OutOfMemoryError:
+        return 2
     torch.cuda.empty_cache()
     free, _ = torch.cuda.mem_get_info(device)
     return that_fit(int(SHARE * share * free), two, four)

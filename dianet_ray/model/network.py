@@ -14,7 +14,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dianet_ray.model.inputs import Normalisation, Picture, phase_numbers
+from dianet_ray.model.inputs import (
+    FIXED_SCALE,
+    PICTURE_SCALE,
+    Normalisation,
+    Picture,
+    phase_numbers,
+)
 from dianet_ray.model.stream_parts import BatchNorm
 from dianet_ray.model.streams import BACKBONES, Stream
 from dianet_ray.settings import Settings
@@ -127,7 +133,8 @@ class DIANet(nn.Module):
         n_phases = len(phase_numbers(settings))
         self.sums = settings.fusion == "sum"
         self.n_features = settings.embedding * (1 if self.sums else n_phases)
-        self.normalise = Normalisation(settings.normalisation, n_phases)
+        scale = PICTURE_SCALE if _know_pictures(settings) else FIXED_SCALE
+        self.normalise = Normalisation(settings.normalisation, n_phases, scale)
         backbone = BACKBONES[settings.backbone]
         n_streams = 1 if settings.shared_streams else n_phases
         streams = [backbone(settings.width, image_size) for _ in range(n_streams)]
@@ -198,6 +205,11 @@ def _draw(module: nn.Module) -> None:
         return
     if module.bias is not None:
         nn.init.zeros_(module.bias)
+
+
+def _know_pictures(settings: Settings) -> bool:
+    # Other files are of streams that this program trained.
+    return settings.pretrained == "imagenet" or _expects_pictures(settings)
 
 
 def _expects_pictures(settings: Settings) -> bool:

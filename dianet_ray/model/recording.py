@@ -75,13 +75,15 @@ def recorded(do: Do, trainee: Trainee, step: Step) -> Do:
         problem = _difference(start, wanted, found)
         if not is_kept:
             problem = "the network replaces its buffers as it trains"
-    except torch.OutOfMemoryError:
-        if len(step.clips) > 1:
-            raise  # fewer of them may fit
-        problem = "the memory does not suffice"
     except RuntimeError as error:
-        recorder.has_failed = True
-        problem = one_line(_first(error))
+        cause = _first(error)
+        if not isinstance(cause, torch.OutOfMemoryError):
+            recorder.has_failed = True
+            problem = one_line(cause)
+        elif len(step.clips) > 1:
+            raise cause from None  # fewer of them may fit
+        else:
+            problem = "the memory does not suffice"
     finally:
         restore()
     if problem:
@@ -166,7 +168,8 @@ class CudaRecorder:
                     yield
             finally:
                 torch.cuda.set_sync_debug_mode(mode)
-            torch.cuda.current_stream().wait_stream(stream)
+                # After an error too: what is queued there writes what is then put back.
+                torch.cuda.current_stream().wait_stream(stream)
 
     def record(self, do: Replay) -> Replay:
         """Record a step that has been done on this stream."""

@@ -27,6 +27,9 @@ tenth of the way counts. docs/decisions.md: Schedule that is read at points"""
 CYCLE_UP = 0.3
 """Share of the steps in which the rate of `one_cycle` rises."""
 
+LOOK_EVERY = 10
+"""Steps of a GPU between two looks at the losses, which make the CPU wait for it."""
+
 N_LOGGED_STEPS = 15
 """Approximate number of steps in a history."""
 
@@ -46,14 +49,14 @@ class NonFiniteLoss(RuntimeError):
 class Log:
     """Collects the losses and accuracies of a stack's steps into one history per member.
 
-    Values stay on the device and are fetched every few steps, because each fetch makes the CPU
-    wait for the device.
+    The values of a GPU stay there for a few steps. Every fetch is reported, which arms the timer
+    that ends a worker that hangs. docs/decisions.md: Detecting a worker that hangs
     """
 
-    def __init__(self, n_steps: int, n_members: int, report: Callable[[int], None]) -> None:
-        # At least every tenth step, because the worker's hang timer is armed by these reports.
-        # docs/decisions.md: Detecting a worker that hangs
-        self._look_every = max(1, min(10, n_steps // 100))
+    def __init__(
+        self, n_steps: int, n_members: int, report: Callable[[int], None], device: torch.device
+    ) -> None:
+        self._look_every = 1 if device.type == "cpu" else LOOK_EVERY
         self._log_every = max(1, n_steps // N_LOGGED_STEPS)
         self._n_steps, self._report = n_steps, report
         self._waiting: list[Tensor] = []

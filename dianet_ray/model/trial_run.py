@@ -29,8 +29,8 @@ def check(settings: Settings, n_classes: int, image_size: int) -> None:
 
     Raises:
         InputError: it fails; its logits have another shape or are not finite; a parameter gets no
-            gradient; equal images or an equal seed give something else; or, in evaluation, a
-            clip's logits depend on other clips.
+            gradient; it replaces a buffer; equal images or an equal seed give something else; or,
+            in evaluation, a clip's logits depend on other clips.
     """
     network = _built(settings, n_classes, image_size)
     _check_start(network, _built(settings, n_classes, image_size), settings)
@@ -53,6 +53,7 @@ def _check_training(
     n_clips = settings.batch_size
     images, keep = _noise(settings, n_clips, image_size), torch.ones(n_clips, network.n_features)
     network.train()
+    buffers = dict(network.named_buffers())
     before = torch.get_rng_state()
     logits, again = (_called(network, images, keep) for _ in range(2))
     _check_logits(logits, settings, (n_clips, n_classes))
@@ -64,6 +65,16 @@ def _check_training(
         )
     if not torch.equal(logits, again):
         raise _refused(settings, "equal images must give equal logits")
+    replaced = [
+        name.removeprefix("network.")
+        for name, value in network.named_buffers()
+        if value is not buffers.get(name)
+    ]
+    if replaced:  # a stack, an average and a recording would keep the old ones
+        raise _refused(
+            settings,
+            f"buffers must be changed in place (copy_), not replaced: {some(replaced, _N_NAMED)}",
+        )
     if not logits.requires_grad:
         raise _refused(settings, "logits must depend on its parameters, with a gradient")
     loss = functional.cross_entropy(logits.float(), torch.arange(n_clips) % n_classes)

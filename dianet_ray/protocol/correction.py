@@ -67,7 +67,8 @@ class Choices:
 
     Under a ladder only promoted configurations have LOSO predictions. They were promoted by
     unweighed scores, from which mirrored ones are not free. `_optimism` estimates what that adds
-    to a score, and is subtracted. Dropped configurations cannot be chosen.
+    to a score, and is subtracted, but not from the first settings, which always take LOSO. Dropped
+    configurations cannot be chosen.
     docs/decisions.md: Correction under the ladder.
 
     Args:
@@ -99,6 +100,8 @@ class Choices:
         kept = None if first is None else self._loso.numbers.index(first)
         rule = first_rule(np.stack([one.soft for one in read.values()]), objective, kept)
         winners = rule.choose(means[-1].tilted_soft, self._loso.tilted_soft)
+        # The first settings take LOSO whatever their score below: nothing promoted them.
+        is_promoted = winners != (-1 if kept is None else kept)
         self._as_read = {number: one.hard for number, one in read.items()}
         (place,) = rule.choose(means[-1].soft[None], self._loso.soft[None])
         self._champion = self._loso.numbers[place]
@@ -106,7 +109,8 @@ class Choices:
         for metric in METRICS:
             values = self._loso.at(winners, metric)
             for mean, above in pairwise(means):
-                values = values - _optimism(mean, above.numbers, self._loso, metric)
+                optimism = _optimism(mean, above.numbers, self._loso, metric)
+                values = values - np.where(is_promoted, optimism, 0.0)
             self._estimates[metric] = float(values.mean())
 
     def score(self) -> dict[str, Corrected]:

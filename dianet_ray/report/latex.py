@@ -92,7 +92,7 @@ def _caption(report: Report) -> str:
     what = (
         f"{data.name}: {count(data.clips, 'clip')} of {count(data.subjects, 'subject')} in "
         f"{len(data.classes)} classes ({', '.join(data.classes)}). Leave one "
-        "subject out, pooled over folds. The best of "
+        "subject out, pooled over folds. Chosen from "
         f"{count(report.n_configs, 'configuration')}; 95 % intervals over subjects."
     )
     if report.champion is not None and report.champion.corrected:

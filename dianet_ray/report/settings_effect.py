@@ -102,9 +102,14 @@ def at_bounds(settings: Settings, searched: Searched) -> dict[str, AtBound]:
         if isinstance(value, bool | str):
             continue
         one = _at_bound(float(value), dimension)
-        if one is not None and one.value not in _limits(name):
+        if one is not None and _end(one) not in _limits(name):
             found[name] = one
     return found
+
+
+def _end(one: AtBound) -> float:
+    """Return the end of what was searched that a value lies at."""
+    return one.low if one.value - one.low < one.high - one.value else one.high
 
 
 def _at_bound(value: float, dimension: Dimension) -> AtBound | None:

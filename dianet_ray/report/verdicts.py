@@ -43,7 +43,7 @@ def intervals(champion: Champion) -> str:
     """Say what is scored, and where intervals come from."""
     found = (
         "Scores are of the held-out predictions of all folds together; 95 % intervals come from a "
-        "bootstrap over subjects"
+        "bootstrap over subjects, which knows nothing of the choice"
     )
     if champion.coverage is None:
         return f"{found}."

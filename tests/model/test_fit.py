@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from dianet_ray.model.fit import LabelledImages, Member, NonFiniteLoss, fit, predict
+from dianet_ray.model.fit import LabelledImages, Member, NonFiniteLoss, fit, predict, repeatable
 from dianet_ray.model.weights import load_weights, weights_file
 from dianet_ray.settings import Settings
 from tests.support.toy import TINY, toy_images
@@ -331,3 +331,14 @@ def test_a_clip_is_predicted_the_same_in_any_company():
     alone = predict(ALL_ON, [weights], many[95:], n_classes=3)[0]
     np.testing.assert_allclose(together[95:], alone, atol=1e-6)
     assert len(predict(ALL_ON, [weights], many[:0], n_classes=3)[0]) == 0
+
+
+def test_what_repeats_on_a_gpu_uses_its_fast_convolutions():
+    """Flags of torch that are not named are switched off."""
+    before = (torch.backends.cudnn.enabled, torch.are_deterministic_algorithms_enabled())
+    with repeatable(torch.device("cuda")):
+        assert torch.backends.cudnn.enabled
+        assert torch.backends.cudnn.deterministic
+        assert not torch.backends.cudnn.benchmark
+        assert torch.are_deterministic_algorithms_enabled()
+    assert (torch.backends.cudnn.enabled, torch.are_deterministic_algorithms_enabled()) == before

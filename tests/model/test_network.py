@@ -227,9 +227,11 @@ def test_building_leaves_the_global_generator_alone():
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
-def test_phases_are_numbered_in_storage_order():
-    numbers = [
-        phase_numbers(TINY.model_copy(update={"phases": name}))
+def test_phases_are_numbered_in_storage_order_and_counted():
+    settings = [
+        TINY.model_copy(update={"phases": name})
         for name in ("both", "onset_apex", "apex_offset", "whole_clip", "three")
     ]
+    numbers = [phase_numbers(one) for one in settings]
     assert numbers == [(0, 1), (0,), (1,), (2,), (0, 1, 2)]
+    assert [one.n_phases for one in settings] == list(map(len, numbers))

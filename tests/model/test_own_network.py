@@ -258,6 +258,21 @@ def test_a_network_that_cannot_train_is_refused_before_anything_starts(changed, 
     assert "InputError" not in str(error.value)
 
 
+def test_a_network_that_replaces_a_buffer_is_refused():
+    """A stack and averaged weights would keep the buffer that was there at first."""
+    text = NETWORK.replace(
+        "        self.convolve",
+        "        self.register_buffer('n', torch.ones(1))\n        self.convolve",
+    )
+    in_place, replaced = (
+        text.replace("return", f"{change}\n        return")
+        for change in ("self.n.add_(1)", "self.n = self.n + 1")
+    )
+    check(trusted(in_place), 3, 32)
+    with pytest.raises(InputError, match=r"buffers must be changed in place .*, not replaced: n"):
+        check(trusted(replaced), 3, 32)
+
+
 @pytest.mark.parametrize("text", [NETWORK, EXAMPLE.read_text()], ids=["small", "ststnet"])
 def test_networks_without_branches_can_be_stacked(text):
     assert stack_problem(trusted(text), 3, 32) == ""

@@ -256,3 +256,15 @@ def test_members_of_a_stack_start_and_freeze_as_they_do_alone():
 def test_settings_that_name_weights_are_not_trained_without_them():
     with pytest.raises(InputError, match=f"{FILE} does not fit the streams: it lacks"):
         fit(loaded(), CLIPS, [Member(np.arange(9), np.arange(9, 12), 5)])
+
+
+def test_weights_of_photographs_see_motion_on_the_scale_of_photographs():
+    """Those of our own streams, and streams without start values, see it as it was."""
+    x = torch.full((1, 2, 3, 32, 32), 30.0)
+    photographs = [
+        loaded("efficientnet_lite0", width=32, pretrained="imagenet"),
+        loaded("resnet18"),
+    ]
+    ours = [loaded("cnn"), loaded("efficientnet_lite0"), TINY]
+    for settings, value in [(one, 1.0) for one in photographs] + [(one, 3.0) for one in ours]:
+        assert build(settings, 3, 32).normalise(x).max() == pytest.approx(value)

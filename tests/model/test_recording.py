@@ -217,15 +217,25 @@ def full(do):
     raise torch.OutOfMemoryError("out of memory")
 
 
-def test_memory_that_does_not_suffice_is_no_reason_to_go_on(monkeypatch):
+def full_while_it_captures(do):
+    try:
+        full(do)
+    finally:
+        raise RuntimeError("operation failed due to a previous error during capture")
+
+
+@pytest.mark.parametrize("record", [full, full_while_it_captures])
+def test_memory_that_does_not_suffice_is_no_reason_to_go_on(record, monkeypatch):
     """`search.trial` halves the block at this error, and tries again."""
-    record_with(full, monkeypatch)
+    recorder = record_with(record, monkeypatch)
     with pytest.raises(torch.OutOfMemoryError):
         trained(RATES, 2)
+    assert not recorder.has_failed
 
 
-def test_one_network_trains_without_a_recording_that_does_not_fit(monkeypatch, caplog):
-    record_with(full, monkeypatch)
+@pytest.mark.parametrize("record", [full, full_while_it_captures])
+def test_one_network_trains_without_a_recording_that_does_not_fit(record, monkeypatch, caplog):
+    record_with(record, monkeypatch)
     found = trained(RATES, 1)
     assert "the memory does not suffice" in caplog.text
     monkeypatch.setattr(recording, "recorder_on", lambda device: None)
@@ -235,8 +245,11 @@ def test_one_network_trains_without_a_recording_that_does_not_fit(monkeypatch, c
 class Stream:
     """Stands in for a CUDA stream."""
 
+    def __init__(self):
+        self.waited_for = []
+
     def wait_stream(self, other):
-        pass
+        self.waited_for.append(other)
 
 
 class Cuda:
@@ -311,6 +324,7 @@ def test_a_capture_that_fails_gives_the_stream_back(monkeypatch):
     with pytest.raises(RuntimeError), recorder.aside():
         recorder.record(lambda: torch.ones(2, 1))
     assert cuda.current_stream() is before
+    assert before.waited_for == [cuda.captured_on], "what is queued there may still write"
     assert cuda.mode == "default"
 
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import islice
+
 import numpy as np
 import pytest
 import torch
 
+from dianet_ray.model import batches
+from dianet_ray.model.batches import Pixels
 from dianet_ray.model.build import build
 from dianet_ray.model.fit import OWN, LabelledImages, Member, fit
 from dianet_ray.model.inputs import phase_numbers
 from dianet_ray.model.stack import Alone, Stack, trainee_of
-from dianet_ray.model.training import losses, targets
+from dianet_ray.model.training import losses, optimiser_step, targets
 from tests.support.toy import TINY, toy_images
 
 N_CLASSES, N_CLIPS, SIZE = 3, 6, 32
@@ -119,11 +124,18 @@ def test_a_member_of_three_gets_it_for_fifty_steps(changes):
     compare(changes, n_steps=50, rate=1e-4 if is_deep else 1e-3)
 
 
-def compare(changes, n_steps, rate=1e-3):
-    """Train three members side by side and alone."""
-    settings = different(3, rate, **changes)
+@pytest.mark.slow
+@pytest.mark.timeout(1000)
+@pytest.mark.parametrize("changes", VARIANTS, ids=name_of)
+def test_a_member_of_twenty_six_gets_what_it_gets_alone_in_every_variant(changes):
+    compare(changes, n_steps=3, members=(0, 13, 25))
+
+
+def compare(changes, n_steps, rate=1e-3, members=(0, 1, 2)):
+    """Train members side by side, the last of `members` the last of them, and those alone."""
+    settings = different(members[-1] + 1, rate, **changes)
     found, states = train(settings, n_steps)
-    for member in range(3):
+    for member in members:
         alone, (state,) = train(settings, n_steps, only=member)
         torch.testing.assert_close(found[member], alone[0], rtol=0, atol=1e-8)
         assert list(states[member]) == list(state)
@@ -143,6 +155,43 @@ def test_a_member_of_twenty_six_gets_what_it_gets_alone():
     for member in (0, 13, 25):
         alone, _ = train(settings, n_steps=5, only=member)
         torch.testing.assert_close(found[member], alone[0], rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"shift": 0.2, "erasing": 0.5}, {"rotation": 10.0, "scale": 0.2}, {"mixup": 0.4}],
+    ids=name_of,
+)
+def test_a_member_is_augmented_and_blended_as_it_is_alone(changes):
+    settings = different(3, **changes)
+    found = augmented(settings, range(3))
+    plain = augmented(different(3, shift=0.0, erasing=0.0), range(3))
+    for member in range(3):
+        (alone,) = augmented(settings, [member])
+        torch.testing.assert_close(found[member], alone, rtol=0, atol=1e-10)
+        assert not torch.allclose(found[member], plain[member], atol=1e-3)
+
+
+def augmented(settings, members):
+    """Train members on images in double precision; return their losses, (members, steps)."""
+    images, labels = toy_images(24)
+    mine = [settings[member] for member in members]
+    networks = networks_of(settings)
+    trainee = trainee_of([networks[member] for member in members], mine)
+    device = torch.device("cpu")
+    pixels = Pixels(images, phase_numbers(mine[0]), device=device)
+    pixels.values = pixels.values.double()
+    classes = torch.from_numpy(labels)
+
+    def doubled(step):
+        step = replace(step, keep=step.keep.double(), own=step.own.double())
+        return batches.batch_of(mine[0], step, pixels=pixels, labels=classes)
+
+    tables = torch.stack([targets(one, labels[:18], N_CLASSES) for one in mine]).double()
+    do = optimiser_step(mine[0], trainee, tables=tables, batch=doubled)
+    known = [(torch.arange(member, 18), member) for member in members]
+    plan = batches.steps(mine, known, n_features=networks[0].n_features, device=device)
+    return torch.stack([do(step)[0].clone() for step in islice(plan, 5)], dim=1)
 
 
 @pytest.mark.parametrize("backbone", ["cnn", *SLOW])

@@ -116,6 +116,7 @@ def test_the_thirds_are_those_of_the_range_that_the_study_searches():
         ("learning_rate", 1.02e-4, Range(1e-4, 1e-2, log=True), True),
         ("learning_rate", 0.005, Range(1e-4, 1e-2, log=True), False),
         ("dropout", 0.0, Range(0.0, 0.6), False),  # it cannot be less
+        ("dropout", 0.01, Range(0.0, 0.6), False),  # nor much less
         ("dropout", 0.595, Range(0.0, 0.6), True),
         ("dropout", 0.8, Range(0.0, 0.6), False),  # listed, beyond what is searched
         ("weight_decay", 0.0, Range(1e-5, 1e-1, log=True), False),
