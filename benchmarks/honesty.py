@@ -7,8 +7,9 @@ Searches of 64 configurations are played with the product's decisions on people 
 is known, exhaustively and with the default ladder, by each metric. Half of the people are drawn
 like the recorded matrices (`replay.generator`). The other half know an answer or guess it, which
 has nothing to do with that generator. Each is also played without signal: the labels of the first
-are dealt anew to the clips, and the second guess alone. Errors are in points over the truth of the
-configuration that was chosen.
+are dealt anew to the clips, and the second guess alone. As with the shipped spaces, a search keeps
+the settings that it began with unless others are clearly ahead; a quarter of the others is better.
+Errors are in points over the truth of the configuration that was chosen.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from dianet_ray.artefacts import METRICS
 from dianet_ray.progress import Progress
 from dianet_ray.protocol.comparison import Basis, Comparison
 from dianet_ray.protocol.correction import Choices, Tally
-from dianet_ray.protocol.decisions import Decisions
+from dianet_ray.protocol.decisions import FIRST, Decisions
 from dianet_ray.protocol.folds import Clip, Fold
 from dianet_ray.protocol.ladder import EXHAUSTIVE, Ladder, default_ladder
 from dianet_ray.protocol.metrics import confusion, scores
@@ -103,7 +104,8 @@ class Searched(NamedTuple):
 
 def ladder_of(case: Case) -> Ladder:
     """Choose the rungs."""
-    return EXHAUSTIVE if case.strategy == "exhaustive" else default_ladder(case.n_subjects)
+    ladder = EXHAUSTIVE if case.strategy == "exhaustive" else default_ladder(case.n_subjects)
+    return (*(replace(rung, keeps_first=True) for rung in ladder[:-1]), ladder[-1])
 
 
 def like_recorded(fitted: Fitted, case: Case) -> People:
@@ -184,8 +186,22 @@ def _sure(rng: np.random.Generator, classes: np.ndarray, labels: np.ndarray) -> 
     return np.asarray(found, dtype=np.float32)
 
 
-def search(people: People, ladder: Ladder, metric: str, seed: int) -> Searched:
-    """Search with the product's decisions."""
+def begun(people: People, metric: str) -> People:
+    """Let the configuration that a quarter of the others surpasses be the first one."""
+    order = np.arange(N_CONFIGS)
+    place = np.argsort(people.truth[metric], kind="stable")[N_CONFIGS * 3 // 4]
+    order[[0, place]] = place, 0
+    return replace(
+        people,
+        predicted=tuple(one[order] for one in people.predicted),
+        truth={name: one[order] for name, one in people.truth.items()},
+    )
+
+
+def search(
+    people: People, ladder: Ladder, metric: str, seed: int, *, keeps_first: bool = False
+) -> Searched:
+    """Search with the product's decisions; the first settings may be kept as the champion."""
 
     @cache  # a comparison remembers by the identity of the arrays
     def probabilities(number: int, rung: int, fold: int) -> tuple[np.ndarray, ...]:
@@ -213,6 +229,10 @@ def search(people: People, ladder: Ladder, metric: str, seed: int) -> Searched:
     ]
     champion = decisions.best()
     assert champion is not None
+    if keeps_first:
+        ahead = [number for number in finished[-1] if decisions.is_ahead(number, FIRST)]
+        totals = {number: decisions.total(number, len(ladder) - 1) for number in ahead}
+        champion = max(ahead, key=totals.__getitem__, default=FIRST)
     return Searched(rungs_of, champion)
 
 
@@ -243,8 +263,9 @@ def measure(case: Case) -> Outcome:
             people = like_recorded(made[case.seed % len(made)], case)
         else:
             people = knowing_or_guessing(case)
-        rungs, champion = search(people, ladder_of(case), case.metric, case.seed)
-        found = Choices(rungs, case.metric, seed=case.seed).score()[case.metric]
+        people = begun(people, case.metric)
+        rungs, champion = search(people, ladder_of(case), case.metric, case.seed, keeps_first=True)
+        found = Choices(rungs, case.metric, first=FIRST, seed=case.seed).score()[case.metric]
         labels = np.array([clip.label for clip in people.clips])
         level = chance(
             labels,

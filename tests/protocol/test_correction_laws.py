@@ -142,3 +142,23 @@ def test_a_rung_whose_scores_say_nothing_of_loso_corrects_little():
         found = Choices(rungs, "accuracy", seed=seed, n=300).score()["accuracy"]
         shifts.append(loso_alone.estimate - found.estimate)
     assert np.mean(shifts) == pytest.approx(0, abs=0.01)
+
+
+def test_nothing_promoted_the_first_settings():
+    """They take LOSO though they are poor below, so promotion adds no optimism to their score."""
+    rng = np.random.default_rng(0)
+    clips = casme2_like(rng)
+    accuracies = np.full(N_CONFIGS, 0.3)
+    below, above = (
+        predict(rng, clips, np.where(np.arange(N_CONFIGS) == 0, first, accuracies), 1)[0]
+        for first in (0.2, 0.8)
+    )
+    rungs = [
+        {n: tally(clips, predicted[n]) for n in range(N_CONFIGS)} for predicted in (below, above)
+    ]
+    best = sorted(rungs[0], key=lambda n: -np.trace(rungs[0][n].hard.sum(axis=(0, 1))))[:4]
+    rungs[1] = {n: rungs[1][n] for n in sorted({0, *best})}
+    found = Choices(rungs, "uf1", first=0, seed=3).score()
+    assert found == Choices(rungs[1:], "uf1", first=0, seed=3).score()
+    # Had they been promoted by their score, there would be some.
+    assert found != Choices(rungs, "uf1", seed=3).score()
