@@ -35,6 +35,8 @@ from benchmarks.stacking import make_run
 from dianet_ray.settings import Settings
 
 N_CLIPS, N_CLASSES = 250, 5
+WIDTHS = {"cnn": 16, "resnet18": 64}
+"""Channels of the first layer, as published."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +160,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--sizes", type=int, nargs="+", default=[64, 112, 224])
-    parser.add_argument("--backbones", nargs="+", default=["cnn", "resnet18"])
+    parser.add_argument("--backbones", nargs="+", choices=WIDTHS, default=list(WIDTHS))
     parser.add_argument("--folds", type=int, default=26)
     parser.add_argument("--steps", type=int, default=20)
     options = parser.parse_args()
@@ -171,7 +173,7 @@ def main() -> None:
     print(f"limits: {product / 1e9:.0f} GFLOP/s in a product, {copy / 1e9:.1f} GB/s in a copy")
     for backbone in options.backbones:
         for size in options.sizes:
-            settings = Settings(backbone=backbone, steps=options.steps)
+            settings = Settings(backbone=backbone, width=WIDTHS[backbone], steps=options.steps)
             job = Job(settings, size, options.folds, options.device, 1, False, torch.channels_last)
             operations, n_bytes = needs(job)
             n_steps = options.folds * options.steps
