@@ -34,7 +34,6 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.stacking import make_run
 from dianet_ray.settings import Settings
 
-N_CLIPS, N_CLASSES = 250, 5
 WIDTHS = {"cnn": 16, "resnet18": 64}
 """Channels of the first layer, as published."""
 
