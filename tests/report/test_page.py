@@ -12,6 +12,7 @@ from tests.support.studies import (
     ending,
     laddered,
     make_study,
+    repeated,
     shown_early,
     with_environment,
 )
@@ -43,6 +44,19 @@ def test_the_page_needs_nothing_but_itself(study, tmp_path):
     assert "http" not in text.replace("data:", "")
     assert "url(" not in text
     assert "@import" not in text
+
+
+def test_the_page_says_the_mean_over_seeds_first(study, tmp_path):
+    plain = page_of(study, tmp_path).text
+    assert "that chose it" not in plain
+    number = report_of(study).champion.number
+    again = repeated(study, number, [make_study(n_subjects=8, n_configs=6, signal=2.5)] * 2)
+    report, text = report_of(again), page_of(again, tmp_path).text
+    mean = f"UF1 {report.seeds.uf1.mean:.2f} in the mean of 2 other seeds"
+    assert text.index(mean) < text.index(
+        f"The score that chose it is {report.champion.uf1:.2f} (95 % interval"
+    )
+    assert text.index("mean of 2 seeds") < text.index("score that chose it", text.index("metric"))
 
 
 def test_the_page_says_in_sentences_what_was_found(study, tmp_path):
