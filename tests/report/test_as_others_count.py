@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -63,3 +66,16 @@ def test_every_way_of_counting_is_put_into_words():
     said = verdicts.as_others_count(report)
     for found in report.as_others_count.values():
         assert f"{found.uf1:.3f} (" in said
+
+
+def test_nothing_that_decides_can_read_them():
+    """What searches, and all that it imports, runs without the report."""
+    script = (
+        "import importlib, pkgutil, sys, dianet_ray.protocol, dianet_ray.search\n"
+        "for package in (dianet_ray.protocol, dianet_ray.search):\n"
+        "    for module in pkgutil.walk_packages(package.__path__, package.__name__ + '.'):\n"
+        "        importlib.import_module(module.name)\n"
+        "print([name for name in sys.modules if name.startswith('dianet_ray.report')])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout == "[]\n", done.stderr
