@@ -22,7 +22,7 @@ from dianet_ray.settings import Settings, Value
 
 BASE = Settings(schedule="averaged", steps=800, points=3)
 Change = dict[str, Value]
-EFFICIENTNET: Change = {"backbone": "efficientnet_lite0", "width": 32}
+EFFICIENTNET: Change = {"backbone": "efficientnet_lite0", "width": 32, "steps": 100, "points": 1}
 IMAGENET: Change = {"pretrained": "imagenet"}
 CHANGES: dict[str, tuple[Change, ...]] = {
     "defaults": (
@@ -126,7 +126,9 @@ def _print(found: dict[int, Counts], changes: tuple[Change, ...]) -> None:
     for change in changes:
         name = name_of(change)
         for points in BASE.model_copy(update=change).shown_at[-2:]:
-            both = f"{name} {points}", f"{DEFAULTS} {points}"
+            # Shorter trainings are compared with the end of the defaults'.
+            other = points if points in BASE.shown_at else BASE.steps
+            both = f"{name} {points}", f"{DEFAULTS} {other}"
             differences = [difference(counts, *both) for counts in found.values()]
             cells = [f"{each} |" for each in (*differences, joined(differences))]
             print(f"| {name} | {points} |", *cells)
