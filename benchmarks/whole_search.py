@@ -20,8 +20,9 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from functools import cache, partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -92,11 +93,19 @@ class Asked:
 class Scored:
     """The fold models of one configuration: UF1 in points.
 
-    `loso` is of held-out clips together, `fresh` the mean of the models on fresh clips.
+    `loso` is of held-out clips together, `fresh` the mean of the models on fresh clips, `pooled`
+    of their predictions of fresh clips together.
     """
 
     loso: float
     fresh: float
+    pooled: float
+
+    @classmethod
+    def of(cls, held_out: np.ndarray, fresh: Sequence[np.ndarray]) -> Scored:
+        """Score confusion matrices: of the held-out clips, and each model's of fresh ones."""
+        each = float(np.mean([_uf1(one) for one in fresh]))
+        return cls(_uf1(held_out), each, _uf1(np.sum(fresh, axis=0)))
 
 
 @dataclass(frozen=True)
@@ -231,8 +240,7 @@ def _scored(path: Path, standing: Standing, config: Configuration, fresh: Data) 
     weights = [load_weights(file) for file in files]
     probabilities = predict(config.settings, weights, fresh.images, n_classes=n_classes)
     counts = [confusion(fresh.labels, one.argmax(axis=1), n_classes) for one in probabilities]
-    pooled = standing.confusions(config.number).sum(axis=0)
-    return Scored(_uf1(pooled), float(np.mean([_uf1(one) for one in counts])))
+    return Scored.of(standing.confusions(config.number).sum(axis=0), counts)
 
 
 def _lead(standing: Standing, first: Configuration) -> tuple[float, float]:
@@ -273,10 +281,7 @@ def _defaults(asked: Asked, data_seed: int) -> list[Scored]:
     with np.load(path) as file:
         counts = file["counts"]  # (folds, points, 2: held out and fresh, C, C)
     return [
-        Scored(
-            _uf1(counts[:, point, 0].sum(axis=0)),
-            float(np.mean([_uf1(one) for one in counts[:, point, 1]])),
-        )
+        Scored.of(counts[:, point, 0].sum(axis=0), list(counts[:, point, 1]))
         for point in range(len(LONGER))
     ]
 
@@ -313,10 +318,11 @@ Row = tuple[str, Found, list[Scored]]
 
 
 def _cells(found: Found, trained: list[Scored]) -> list[float]:
-    first = found.first or Scored(float("nan"), float("nan"))
+    nan = float("nan")
+    first = found.first or Scored(nan, nan, nan)
     champion = (found.champion.loso, found.corrected, found.champion.fresh)
-    longer = (value for one in trained for value in astuple(one))
-    return [*found.lead, *champion, *astuple(first), found.gain(), *longer]
+    longer = (value for one in trained for value in (one.loso, one.fresh))
+    return [*found.lead, *champion, first.loso, first.fresh, found.gain(), *longer]
 
 
 def _print_row(name: str, found: Found, trained: list[Scored]) -> None:
@@ -333,7 +339,11 @@ def _print_means(rows: list[Row]) -> None:
             f"({', '.join(f'{gain:+.1f}' for gain in gains)})"
         )
     errors = [found.corrected - found.champion.fresh for _, found, _ in rows]
-    print(f"corrected less fresh: {np.mean(errors):+.1f}")
+    pooled = [found.corrected - found.champion.pooled for _, found, _ in rows]
+    print(
+        f"corrected less fresh: {np.mean(errors):+.1f}; less fresh with all models' predictions "
+        f"together, as in LOSO: {np.mean(pooled):+.1f} ({', '.join(f'{e:+.1f}' for e in pooled)})"
+    )
 
 
 if __name__ == "__main__":
