@@ -19,7 +19,6 @@ from dianet_ray.model.inputs import (
     PICTURE_SCALE,
     Normalisation,
     Picture,
-    phase_numbers,
 )
 from dianet_ray.model.stream_parts import BatchNorm
 from dianet_ray.model.streams import BACKBONES, Stream
@@ -130,7 +129,7 @@ class DIANet(nn.Module):
 
     def __init__(self, settings: Settings, n_classes: int, image_size: int) -> None:
         super().__init__()
-        n_phases = len(phase_numbers(settings))
+        n_phases = settings.n_phases
         self.sums = settings.fusion == "sum"
         self.n_features = settings.embedding * (1 if self.sums else n_phases)
         scale = PICTURE_SCALE if _know_pictures(settings) else FIXED_SCALE

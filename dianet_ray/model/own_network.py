@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from dianet_ray.errors import InputError, one_line
-from dianet_ray.model.inputs import Normalisation, phase_numbers
+from dianet_ray.model.inputs import Normalisation
 from dianet_ray.settings import NetworkFile, Settings, Value
 
 MOST_FEATURES = 10**7
@@ -121,7 +121,7 @@ class OwnNetwork(nn.Module):
         design = _known.get(settings.network)
         if design is None:
             raise InputError(f"the network {settings.network} is not trusted here")
-        self.normalise = Normalisation(settings.normalisation, len(phase_numbers(settings)))
+        self.normalise = Normalisation(settings.normalisation, settings.n_phases)
         with design.blaming():
             self.network = design.make(design.settings(settings), n_classes, image_size)
             n_features: Any = getattr(self.network, "n_features", None)

@@ -53,7 +53,8 @@ class Trainee(Protocol):
     def restart(self, networks: Sequence[nn.Module], settings: Sequence[Settings]) -> None:
         """Train other networks of equal shape from their first step on, in the same memory.
 
-        Nothing of the networks is kept. Settings that are no values of a member stay.
+        The networks are copied. Every step is given its rates, and of the settings only the decays
+        of a stack are taken.
         """
         ...
 
@@ -125,7 +126,6 @@ class Alone:
             value.copy_(new)
         for value in self._memory():
             value.zero_()
-        self.set_rates([settings[0].learning_rate])
 
     def update(self, loss: Tensor) -> None:
         """Do a step of torch's optimiser."""
@@ -226,7 +226,7 @@ class Stack:
 
     @torch.no_grad()
     def restart(self, networks: Sequence[nn.Module], settings: Sequence[Settings]) -> None:
-        """Take the values of other members, and their rates and decays."""
+        """Take the values of other members, and their decays."""
         for mine, theirs in zip(
             (self._parameters, self._buffers), stack_module_state(list(networks)), strict=True
         ):
@@ -235,7 +235,6 @@ class Stack:
         for value in self._optimiser.memory:
             value.zero_()
         self._decays.copy_(_decays(settings))
-        self.set_rates([one.learning_rate for one in settings])
 
     def update(self, loss: Tensor) -> None:
         """Do a step for all members at once."""

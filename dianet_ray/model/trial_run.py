@@ -12,7 +12,6 @@ from torch.nn import functional
 from dianet_ray.artefacts import N_CHANNELS
 from dianet_ray.errors import InputError, one_line
 from dianet_ray.model.build import build
-from dianet_ray.model.inputs import phase_numbers
 from dianet_ray.model.own_network import OwnNetwork
 from dianet_ray.model.stack import trainee_of
 from dianet_ray.progress import some
@@ -150,5 +149,5 @@ def _built(settings: Settings, n_classes: int, image_size: int, seed: int = 0) -
 
 
 def _noise(settings: Settings, n_clips: int, image_size: int) -> Tensor:
-    shape = (n_clips, len(phase_numbers(settings)), N_CHANNELS, image_size, image_size)
+    shape = (n_clips, settings.n_phases, N_CHANNELS, image_size, image_size)
     return 10 * torch.randn(shape, generator=torch.Generator().manual_seed(0))

@@ -165,8 +165,9 @@ class FoldTrial(tune.Trainable):  # type: ignore[misc]
         watch(order.silence_s)
         started_at = time.time()
         try:
-            silence_s = order.silence_s
-            return train(self._material, order, self._workplace, lambda step: watch(silence_s))
+            return train(
+                self._material, order, self._workplace, lambda step: watch(order.silence_s)
+            )
         except torch.AcceleratorError:
             raise  # a lost GPU ends this worker: the training is lost, and tried in another
         except Exception as error:

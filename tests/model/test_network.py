@@ -30,7 +30,7 @@ BACKBONES = get_args(Settings.model_fields["backbone"].annotation)
 
 
 def images_for(settings, size, *, n_clips=3):
-    shape = (n_clips, len(phase_numbers(settings)), 3, size, size)
+    shape = (n_clips, settings.n_phases, 3, size, size)
     return random(*shape) * 10
 
 

@@ -1,7 +1,6 @@
 """A recorded step trains as the step itself does, or it is not used.
 
-No GPU is needed: a recording of torch's own tracer stands in for the CUDA graph. It, too, repeats
-operations on the same tensors, and knows every other value only as it was when it was recorded.
+No GPU is needed: torch's own tracer stands in for the CUDA graph.
 """
 
 from __future__ import annotations
@@ -16,20 +15,17 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.fx.experimental.proxy_tensor import make_fx
 
 from dianet_ray.model import optimisers, recording
 from dianet_ray.model.batches import Pixels, batch_of, steps
-from dianet_ray.model.blocks import Workplace
 from dianet_ray.model.build import build
-from dianet_ray.model.fit import LabelledImages, Member, fit, fit_block
+from dianet_ray.model.fit import LabelledImages, Member, fit
 from dianet_ray.model.recording import CudaRecorder, recorded
 from dianet_ray.model.stack import trainee_of
-from dianet_ray.model.training import NonFiniteLoss, optimiser_step, targets
-from tests.support.networks import trusted
-from tests.support.toy import TINY, toy_images
+from dianet_ray.model.training import optimiser_step, targets
+from tests.support.recorders import RATES, assert_equal, record_with, traced
+from tests.support.toy import toy_images
 
-RATES = TINY.model_copy(update={"steps": 12, "warmup": 4, "schedule": "cosine"})
 VARIANTS = [
     {"schedule": "averaged", "points": 2},
     {"optimiser": "sgd", "clip_norm": 0.1, "normalisation": "standard"},
@@ -38,49 +34,12 @@ VARIANTS = [
 ]
 
 
-class Recorder:
-    """Records on a CPU, by a function of a step."""
-
-    def __init__(self, record):
-        self.record, self.has_failed = record, False
-
-    def aside(self):
-        return nullcontext()
-
-
-def traced(do):
-    """Record as a GPU does."""
-    outcome = do().clone()
-    tape = make_fx(do)()
-
-    @torch.no_grad()  # the backward pass is on the tape
-    def replay():
-        return outcome.copy_(tape())
-
-    return replay
-
-
-def record_with(record, monkeypatch):
-    """Let a CPU record, as a GPU does."""
-    made = Recorder(record)
-    monkeypatch.setattr(recording, "recorder_on", lambda device: made)
-    monkeypatch.setattr(optimisers, "on_device", lambda device: True)
-    return made
-
-
 def trained(settings, n_members):
     images, labels = toy_images(12)
     members = [
         Member(np.arange(member, 9), np.arange(9, 12), seed=member) for member in range(n_members)
     ]
     return fit(settings, LabelledImages(images, labels, 3), members)
-
-
-def assert_equal(found, wanted):
-    for one, other in zip(found, wanted, strict=True):
-        assert one.history == other.history
-        for mine, theirs in zip(one.shown, other.shown, strict=True):
-            assert np.array_equal(mine.probabilities, theirs.probabilities)
 
 
 @pytest.mark.parametrize("changes", VARIANTS, ids=str)
@@ -326,97 +285,3 @@ def test_a_capture_that_fails_gives_the_stream_back(monkeypatch):
     assert cuda.current_stream() is before
     assert before.waited_for == [cuda.captured_on], "what is queued there may still write"
     assert cuda.mode == "default"
-
-
-LIKE = [
-    {},
-    {"learning_rate": 1e-2, "dropout": 0.0},
-    {"label_smoothing": 0.3, "class_weights": False},
-    {"steps": 3, "points": 1, "schedule": "averaged", "warmup": 0},
-]
-"""What blocks may change one after the other, and replay the recording of the first one."""
-
-
-IMAGES, LABELS = toy_images(12)
-
-
-class Blocks:
-    """Trains blocks one after the other, and counts what is recorded."""
-
-    def __init__(self, record, monkeypatch):
-        self.n_records, self._workplace = 0, Workplace("cpu")
-        self._recorder = record_with(partial(self._counted, record), monkeypatch)
-
-    def _counted(self, record, do):
-        self.n_records += 1
-        return record(do)
-
-    def train(self, settings, n_members, *, images=IMAGES, workplace=None, seed=1):
-        members = [
-            Member(np.arange(seed % 3, 10), np.arange(10, 12), seed=7 * seed + member)
-            for member in range(n_members)
-        ]
-        clips = LabelledImages(images, LABELS, 3)
-        return fit_block(settings, clips, members, workplace or self._workplace)
-
-    def compare(self, settings, n_members, **more):
-        """Compare a block with one that nothing was kept for, and whose steps are its own."""
-        found = self.train(settings, n_members, **more)
-        self._recorder.has_failed = True
-        assert_equal(found, self.train(settings, n_members, workplace=Workplace("cpu"), **more))
-        self._recorder.has_failed = False
-
-
-@pytest.fixture
-def blocks(monkeypatch):
-    return Blocks(lambda do: do, monkeypatch)
-
-
-@pytest.mark.parametrize("n_members", [1, 3])
-def test_a_block_like_the_one_before_replays_its_recording(n_members, monkeypatch):
-    blocks = Blocks(traced, monkeypatch)
-    shape = {"normalisation": "standard", "clip_norm": 0.1, "mixup": 0.4, "steps": 6, "warmup": 2}
-    for seed, like in enumerate(LIKE):
-        blocks.compare(RATES.model_copy(update=shape | like), n_members, seed=seed)
-    assert blocks.n_records == 1
-
-
-@pytest.mark.parametrize(
-    "other",
-    [{"batch_size": 3}, {"shift": 0.2}, {"normalisation": "minmax"}, {"clip_norm": 1.0}],
-    ids=str,
-)
-def test_a_block_of_another_shape_is_recorded_anew(other, blocks):
-    for changes in ({}, other, {}):
-        blocks.compare(RATES.model_copy(update=changes), 2)
-    assert blocks.n_records == 3
-    blocks.compare(RATES, 3)
-    assert blocks.n_records == 4
-
-
-@pytest.mark.parametrize(("n_members", "n_records"), [(1, 2), (3, 1)])
-def test_the_decay_of_a_network_alone_is_recorded(n_members, n_records, blocks):
-    """torch's optimiser knows it as a number; a stack has it in a tensor."""
-    for decay in (0.0, 0.5):
-        blocks.compare(RATES.model_copy(update={"weight_decay": decay}), n_members)
-    assert blocks.n_records == n_records
-
-
-def test_other_images_are_recorded_anew(blocks):
-    for some in (IMAGES, IMAGES[::-1].copy(), IMAGES):
-        blocks.compare(RATES, 2, images=some)
-    assert blocks.n_records == 3
-
-
-def test_a_users_network_is_recorded_for_each_block(blocks):
-    """It may hold numbers that are no tensors, which a recording knows as they were."""
-    for _ in range(2):
-        blocks.compare(trusted(steps=4), 1)
-    assert blocks.n_records == 2
-
-
-def test_a_block_after_one_that_failed_begins_anew(blocks):
-    wild = RATES.model_copy(update={"learning_rate": 1e6})
-    assert any(isinstance(one, NonFiniteLoss) for one in blocks.train(wild, 2))
-    blocks.compare(RATES, 2)
-    assert blocks.n_records == 1

@@ -73,7 +73,7 @@ def networks_of(settings):
 
 def batch_of(settings, step):
     generator = torch.Generator().manual_seed(step)
-    n_phases = len(phase_numbers(settings[0]))
+    n_phases = settings[0].n_phases
     shape = (len(settings), N_CLIPS, n_phases, 3, SIZE, SIZE)
     images = 10 * torch.randn(shape, generator=generator, dtype=torch.float64)
     labels = torch.randint(N_CLASSES, shape[:2], generator=generator)

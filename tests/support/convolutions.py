@@ -21,7 +21,6 @@ from torch.overrides import TorchFunctionMode
 
 from dianet_ray.artefacts import N_CHANNELS, Recipe
 from dianet_ray.model.build import build
-from dianet_ray.model.inputs import phase_numbers
 from dianet_ray.settings import Settings
 
 TOLERANCE = 1e-4
@@ -160,7 +159,7 @@ def convolutions(networks: Iterator[Network]) -> set[Convolution]:
     with torch.no_grad(), calls:
         for one in networks:
             network = build(one.settings, 3, one.image_size)
-            n_phases, side = len(phase_numbers(one.settings)), one.image_size
+            n_phases, side = one.settings.n_phases, one.image_size
             # Laid out in memory as batches are.
             images = torch.zeros(n_phases, one.n_clips, side, side, N_CHANNELS)
             network(images.permute(1, 0, 4, 2, 3))
