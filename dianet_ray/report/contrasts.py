@@ -9,6 +9,7 @@ from dianet_ray.artefacts import METRICS, Record
 from dianet_ray.errors import InputError
 from dianet_ray.progress import count
 from dianet_ray.protocol.paired import Difference, differences, holm
+from dianet_ray.protocol.predictions import Interval, interval
 from dianet_ray.protocol.standing import Standing
 from dianet_ray.report.champion import scores_of
 from dianet_ray.report.records import Scores
@@ -27,12 +28,14 @@ class Adjusted(Difference):
 
 @dataclass(frozen=True, slots=True)
 class Contrast(Record):
-    """Two configurations over the same subjects: names, scores, and `a` less `b` by metric."""
+    """Two configurations over the same subjects: names, scores with intervals, `a` less `b`."""
 
     a: str
     b: str
     scores_a: Scores
     scores_b: Scores
+    ci95_a: dict[str, Interval]
+    ci95_b: dict[str, Interval]
     difference: dict[str, Adjusted]
 
 
@@ -153,7 +156,9 @@ def contrasts(contenders: Sequence[Contender]) -> Contrasts:
     """Compare the first of two or more contenders with each of the others."""
     study = contenders[0].standing.study
     first, *others = (one.standing.confusions(one.number) for one in contenders)
-    found = [differences(first, other, study.identity.seed) for other in others]
+    seed = study.identity.seed
+    found = [differences(first, other, seed) for other in others]
+    own = interval(first, seed)
     adjusted = {metric: holm([one[metric].p for one in found]) for metric in METRICS}
     return Contrasts(
         subjects=len(first),
@@ -164,6 +169,8 @@ def contrasts(contenders: Sequence[Contender]) -> Contrasts:
                 b=contender.name,
                 scores_a=scores_of(first.sum(axis=0)),
                 scores_b=scores_of(counts.sum(axis=0)),
+                ci95_a=own,
+                ci95_b=interval(counts, seed),
                 difference={
                     metric: Adjusted(one.value, one.ci95, one.p, adjusted[metric][place])
                     for metric, one in found[place].items()

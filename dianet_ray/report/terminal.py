@@ -8,9 +8,10 @@ from rich.table import Table
 
 from dianet_ray.artefacts import METRICS
 from dianet_ray.progress import count, duration
+from dianet_ray.protocol.predictions import Interval
 from dianet_ray.report import verdicts, wording
 from dianet_ray.report.contrasts import Contrasts
-from dianet_ray.report.records import Champion, Report, Seconds
+from dianet_ray.report.records import Champion, Report, Scores, Seconds
 from dianet_ray.report.wording import METRIC_NAMES, interval, show
 
 N_ROWS = 10  # as many as on the page; --json lists all
@@ -128,18 +129,23 @@ def render_contrasts(found: Contrasts, console: Console) -> None:
     table = Table(title=title, title_justify="left")
     # The objective first, as in the ranking.
     metrics = [found.objective, *(metric for metric in METRICS if metric != found.objective)]
-    for name in ("other", ""):
+    for name in ("configuration", ""):
         table.add_column(name)
-    for name in (first.a, "other's", "difference", "95 %", "p", "p (Holm)"):
-        table.add_column(escape(name), justify="right")
+    for name in ("score", "95 %", "difference", "95 %", "p", "p (Holm)"):
+        table.add_column(name, justify="right")
+
+    def row(name: str, scores: Scores, ci95: dict[str, Interval], metric: str) -> list[str]:
+        shown = escape(name) if metric == found.objective else ""
+        ends = wording.interval(ci95[metric])
+        return [shown, METRIC_NAMES[metric], f"{scores.of(metric):.3f}", ends]
+
+    for metric in metrics:
+        table.add_row(*row(first.a, first.scores_a, first.ci95_a, metric))
     for one in found.comparison:
         for metric in metrics:
             difference = one.difference[metric]
             table.add_row(
-                escape(one.b) if metric == found.objective else "",
-                METRIC_NAMES[metric],
-                f"{one.scores_a.of(metric):.3f}",
-                f"{one.scores_b.of(metric):.3f}",
+                *row(one.b, one.scores_b, one.ci95_b, metric),
                 f"{difference.value:+.3f}",
                 f"{difference.ci95[0]:+.2f} to {difference.ci95[1]:+.2f}",
                 f"{difference.p:.3f}",

@@ -11,6 +11,7 @@ from rich.console import Console
 from dianet_ray.artefacts import METRICS
 from dianet_ray.errors import InputError
 from dianet_ray.protocol.paired import holm
+from dianet_ray.protocol.predictions import interval
 from dianet_ray.protocol.standing import standing_of
 from dianet_ray.report.contrasts import contrasts, of_champions, of_study
 from dianet_ray.report.terminal import render_contrasts
@@ -36,6 +37,9 @@ def test_configurations_are_compared_by_number_and_by_id(study, standing):
     (found,) = by_number.comparison
     assert (found.a, found.b) == ("configuration 3", "configuration 0")
     assert (found.scores_a, found.scores_b) == (scores[3], scores[0])
+    seed = study.identity.seed
+    assert found.ci95_a == interval(standing.confusions(3), seed)
+    assert found.ci95_b == interval(standing.confusions(0), seed)
     for metric in METRICS:
         one = found.difference[metric]
         assert one.value == pytest.approx(scores[3].of(metric) - scores[0].of(metric))
@@ -122,10 +126,18 @@ def test_a_table_holds_every_comparison_and_metric(standing):
     text = io.StringIO()
     found = contrasts(of_study(standing, "heads=4,1,2"))
     render_contrasts(found, Console(file=text, width=120))
-    for one in found.comparison:
-        assert one.b in text.getvalue()
+    first = found.comparison[0]
+    shown = [(first.a, first.scores_a, first.ci95_a)]
+    shown += [(one.b, one.scores_b, one.ci95_b) for one in found.comparison]
+    rows = [line for line in text.getvalue().splitlines() if "to" in line]
+    for (name, scores, ends), row in zip(shown, rows[:: len(METRICS)], strict=True):
+        low, high = ends["uf1"]
+        assert name in row
+        assert f" {scores.uf1:.3f} │ {low:.2f} to {high:.2f} " in row
+    for one, place in zip(found.comparison, (3, 6), strict=True):
         for metric in METRICS:
-            assert f"{one.difference[metric].value:+.3f}" in text.getvalue()
+            value = f" {one.difference[metric].value:+.3f} "
+            assert sum(value in row for row in rows[place : place + 3]) >= 1
 
 
 def test_a_configuration_is_not_compared_with_itself(standing):
