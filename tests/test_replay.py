@@ -137,6 +137,20 @@ def test_without_matrices_nothing_is_measured(monkeypatch, tmp_path):
         honesty.main()
 
 
+def test_kept_searches_are_not_played_again(tmp_path):
+    cases = [case("guessing", "noise", seed=seed, n_subjects=12) for seed in range(3)]
+    kept = tmp_path / "kept.jsonl"
+    found = honesty.play(cases, [], n_workers=1, kept=kept)
+    lines = kept.read_text().splitlines()
+    other = lines[1].replace('"width": ', '"width": 1')
+    kept.write_text(f"{other}\n")
+    again = honesty.play(cases, [], n_workers=1, kept=kept)
+    assert kept.read_text().splitlines() == [other, lines[0], lines[2]]
+    assert [one.case.seed for one in again] == [1, 0, 2]
+    assert again[1:] == [found[0], found[2]]
+    assert again[0].width >= 1
+
+
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("n_workers", [1, 5, 40])
 def test_a_simulated_cluster_runs_no_training_twice_and_never_more_than_its_workers(
