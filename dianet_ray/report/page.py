@@ -69,7 +69,9 @@ class Example:
 
 
 def examples(study: Study, clip_ids: Sequence[str], images: np.ndarray) -> list[Example]:
-    """Pick one clip of every class, the first by name, of at most six classes.
+    """Pick one clip of every class, of at most six classes.
+
+    It is the first by name of a subject that is not shown yet, or the first one if all are.
 
     Args:
         study: whose clips and classes to show.
@@ -77,10 +79,13 @@ def examples(study: Study, clip_ids: Sequence[str], images: np.ndarray) -> list[
         images: (N, 3, H, W, 3) dynamic images.
     """
     place = {clip_id: index for index, clip_id in enumerate(clip_ids)}
-    chosen = []
+    chosen: list[Example] = []
+    shown: set[str] = set()
     for label, name in enumerate(study.classes[:MAX_EXAMPLES]):
-        clip_id = min(clip.clip_id for clip in study.clips if clip.label == label)
-        chosen.append(Example(clip_id, name, images[place[clip_id]]))
+        of_class = (clip for clip in study.clips if clip.label == label)
+        clip = min(of_class, key=lambda clip: (clip.subject in shown, clip.clip_id))
+        shown.add(clip.subject)
+        chosen.append(Example(clip.clip_id, name, images[place[clip.clip_id]]))
     return chosen
 
 

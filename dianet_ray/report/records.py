@@ -382,6 +382,12 @@ class ConfigurationResult(Record):
         """The scores in the highest rung that it finished; it finished one at least."""
         return next(rung.scores for rung in reversed(self.rungs) if rung.scores is not None)
 
+    @property
+    def soft(self) -> float:
+        """The mean soft objective of the rungs that it finished; it finished one at least."""
+        found = [rung.soft for rung in self.rungs if rung.soft is not None]
+        return sum(found) / len(found)
+
 
 @dataclass(frozen=True, slots=True)
 class Seconds(Record):

@@ -99,7 +99,7 @@ def _about(report: Report, champion: Champion) -> list[str]:
     settings = champion.settings.values().items()
     return [
         verdicts.intervals(champion),
-        verdicts.CORRECTED if champion.corrected else verdicts.not_corrected(report),
+        verdicts.corrected(champion, report.objective) or verdicts.not_corrected(report),
         *([report.verdict.text] if report.verdict else []),
         verdicts.chance(report),
         verdicts.above_legend(report),

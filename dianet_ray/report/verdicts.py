@@ -18,6 +18,9 @@ CORRECTED = (
     "score takes that off (a coupled bootstrap over subjects): it is what to expect on new "
     "subjects."
 )
+ROUNDED = 0.0005
+"""Scores that differ by less look equal."""
+
 CLEARLY = "by more than a standard error of the difference"
 """How far others must be ahead of the settings that a search began with: AHEAD_OF_FIRST."""
 
@@ -26,6 +29,15 @@ def not_corrected(report: Report) -> str:
     """Say why the score is not corrected."""
     tried = "was tried" if len(report.configs) == 1 else "has been scored"
     return f"Only one configuration {tried}, so no choice has to be discounted."
+
+
+def corrected(champion: Champion, objective: str) -> str:
+    """Say what the correction is, and where it takes nothing off; empty without one."""
+    if champion.corrected is None:
+        return ""
+    if abs(champion.corrected[objective].estimate - champion.of(objective)) >= ROUNDED:
+        return CORRECTED
+    return f"{CORRECTED} Here there is nothing to take off."
 
 
 def rank(report: Report) -> str:
@@ -63,9 +75,9 @@ def verdict(champion: Champion, chance: Mapping[str, Chance], objective: Objecti
     is_above, p = champion.above_chance[objective], chance[objective].p
     lies = judged[0] > level
     text = (
-        f"The champion is {'' if is_above else 'not '}above chance: {where}, {interval(judged)}, "
-        f"{'lies' if lies else 'does not lie'} above the {name} of {level:.2f} that guessing "
-        "scores"
+        f"By {name} the champion is {'' if is_above else 'not '}above chance: {where}, "
+        f"{interval(judged)}, {'lies' if lies else 'does not lie'} above the {level:.2f} that "
+        "guessing scores"
     )
     if p is not None:
         text += (
@@ -212,7 +224,8 @@ def search_curve(report: Report) -> str:
     if len(points) < 2:
         return ""
     name, last = METRIC_NAMES[report.objective], points[-1]
-    shown = ", ".join(f"{one.corrected:.3f} of {one.configurations}" for one in points)
+    sizes = ", ".join(str(one.configurations) for one in points)
+    shown = ", ".join(f"{one.corrected:.3f}" for one in points)
     enough = next(
         one
         for place, one in enumerate(points)
@@ -229,7 +242,7 @@ def search_curve(report: Report) -> str:
         n = enough.configurations
         drawn = "configuration" if n == 1 else f"{n} configurations"
         verdict = f"What was drawn after the first {drawn} gained nothing."
-    return f"Corrected {name} of the best of the first configurations: {shown}. {verdict}"
+    return f"Corrected {name} of the best of the first {sizes} configurations: {shown}. {verdict}"
 
 
 SURE = 0.05
@@ -288,7 +301,8 @@ def calibration(champion: Champion) -> str:
 
 OTHERS = {
     MEAN: "averaged over subjects instead of pooled",
-    POOLED: "with every held-out subject choosing its own number of steps (a leak), pooled",
+    POOLED: "with every held-out subject choosing its own number of steps by its own labels (a "
+    "leak), pooled",
     BOTH: "with the same leak, averaged over subjects",
 }
 """How each way of counting in `Report.as_others_count` is described."""
@@ -343,7 +357,8 @@ def above(report: Report, metric: str) -> str:
 
 
 def above_legend(report: Report) -> str:
-    """Explain the answers of `above` that this report can give."""
+    """Explain the answers of `above` that this report gives."""
+    said = {above(report, metric) for metric in METRICS}
     is_corrected = report.champion is not None and report.champion.corrected is not None
     text = (
         f"Above chance: the lower end of the {'corrected ' if is_corrected else ''}interval is "
@@ -352,11 +367,10 @@ def above_legend(report: Report) -> str:
     if report.chance[report.objective].p is None:
         text += "."
     else:
-        text += (
-            ", and permuted labels reach the best score in at most 5 % of trials. Interval only: "
-            "they reach it more often."
-        )
-    if is_corrected:
+        text += ", and permuted labels reach the best score in at most 5 % of trials."
+    if INTERVAL_ONLY in said:
+        text += " Interval only: permuted labels reach it more often."
+    if SCORE_ONLY in said:
         text += (
             " Score only: only the interval of the uncorrected score is above it, and the best of "
             "many scores often is where nothing was learnt."

@@ -162,10 +162,11 @@ def _rising(place: int, rung: Fidelity) -> str:
         return ""
     n = len(rung.rising)
     named = ", ".join(map(str, rung.rising[:N_NAMED])) + (", ..." if n > N_NAMED else "")
+    numbers = "number" if n == 1 else "numbers"
     return (
-        f"{count(n, 'configuration')} that rung {place} did not promote ({named}) would pass the "
-        "champion with all steps if the scores went on rising as over its last two points: give "
-        "the rung more of the steps (--ladder)."
+        f"{count(n, 'configuration')} that rung {place} did not promote ({numbers} {named}) would "
+        "pass the champion with all steps if the scores went on rising as over its last two "
+        "points: give the rung more of the steps (--ladder)."
     )
 
 

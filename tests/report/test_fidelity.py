@@ -53,7 +53,7 @@ def test_a_configuration_that_was_still_rising_is_named():
     report = report_of(rising)
     assert report.champion.number != 2
     assert report.fidelity[0].rising == (2,)
-    assert any("(2) would pass the champion" in line for line in wording.fidelity(report))
+    assert any("(number 2) would pass the champion" in line for line in wording.fidelity(report))
     steady = report_of(in_groups(study, lambda n: (0.6, 0.6) if n == 2 else (0.8, 0.82)))
     assert steady.fidelity[0].rising == ()
 

@@ -3,6 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from dianet_ray.protocol.correction import Corrected
 from dianet_ray.report import verdicts
 from dianet_ray.report.page import examples, write
 from tests.support.pages import Page
@@ -67,8 +68,8 @@ def test_the_page_says_in_sentences_what_was_found(study, tmp_path):
     assert f"The champion is configuration {best.number}" in text
     assert f"UF1 {best.uf1:.2f} (95 % interval" in text
     assert f"UF1 {best.corrected['uf1'].estimate:.2f} (95 % interval" in text
-    assert f"above the UF1 of {report.chance['uf1'].level:.2f} that guessing scores" in text
-    assert "The champion is above chance" in text
+    assert f"above the {report.chance['uf1'].level:.2f} that guessing scores" in text
+    assert "By UF1 the champion is above chance" in text
     assert "workers were busy 100.0 % of the time" in text
     assert "started 10.0 s after" in text
     assert text.index("What the settings did") < text.index("learning rate", text.index("hint"))
@@ -79,7 +80,7 @@ def test_guessing_is_called_guessing(tmp_path):
     page = page_of(make_study(n_subjects=8, n_configs=1, seed=3, signal=0), tmp_path)
     assert len(page.alts) == 3  # nothing to rank
     assert "configuration 0, the only complete one" in page.text
-    assert "The champion is not above chance" in page.text
+    assert "By UF1 the champion is not above chance" in page.text
     assert "Only one configuration was tried" in page.text
 
 
@@ -89,7 +90,7 @@ def test_a_champion_above_chance_by_its_uncorrected_score_only_is_called_so(stud
     said = [verdicts.above(one, "uf1") for one in map(report_of, guessing)]
     lucky = make_study(n_subjects=8, n_configs=30, seed=said.index("score only"), signal=0)
     text = page_of(lucky, tmp_path).text
-    assert "The champion is not above chance" in text
+    assert "By UF1 the champion is not above chance" in text
     assert "above chance by its uncorrected score only" in text
 
 
@@ -106,7 +107,24 @@ def test_a_ladder_is_told_rung_by_rung(tmp_path):
     assert f"{report.flow.rungs[0].promoted} promoted" in text
     assert "Rung 2 (leave one subject out)" in text
     assert "ranked by soft UF1" in text
-    assert "summed over all rungs" in text
+    assert "averaged over all rungs" in text
+
+
+def test_the_score_that_ranks_is_shown_of_every_complete_configuration(tmp_path):
+    study = laddered()
+    text = page_of(study, tmp_path).text
+    for row in report_of(study).ranking:
+        assert row.soft == pytest.approx(np.mean([rung.soft for rung in row.rungs]))
+        assert f"{row.config_id} {row.soft:.3f} {row.scores.accuracy:.3f}" in text
+
+
+def test_where_the_correction_takes_nothing_off_the_page_says_so(study):
+    champion = report_of(study).champion
+    alike = Corrected(champion.uf1, (0.1, 0.9))
+    less = Corrected(champion.uf1 - 0.001, (0.1, 0.9))
+    for found, says in ((alike, True), (less, False)):
+        one = dataclasses.replace(champion, corrected={**champion.corrected, "uf1": found})
+        assert ("nothing to take off" in verdicts.corrected(one, "uf1")) is says
 
 
 def test_one_dynamic_image_per_phase_of_one_clip_per_class(study, tmp_path):
@@ -114,6 +132,8 @@ def test_one_dynamic_image_per_phase_of_one_clip_per_class(study, tmp_path):
     assert [example.label for example in chosen] == list(study.classes)
     label_of = {clip.clip_id: study.classes[clip.label] for clip in study.clips}
     assert all(label_of[example.clip_id] == example.label for example in chosen)
+    subject_of = {clip.clip_id: clip.subject for clip in study.clips}
+    assert len({subject_of[example.clip_id] for example in chosen}) == len(chosen)
     page = page_of(study, tmp_path, chosen)
     assert sum(address.startswith("data:image/png") for address in page.addresses) == 9
     assert f"onset to apex of {chosen[0].clip_id}" in page.alts
