@@ -64,9 +64,10 @@ def train(job: Job) -> Spent:
     torch.set_num_threads(job.threads)
     device = torch.device(job.device)
     n_together = job.n_folds if job.stacks else 1
+    torch.backends.cudnn.allow_tf32 = False  # the same precision for all
+    warm = job.settings.model_copy(update={"steps": 1})
+    make_run(warm, job.size, n_together, device=device, layout=job.layout)()
     run = make_run(job.settings, job.size, n_together, device=device, layout=job.layout)
-    warm = replace(job, settings=job.settings.model_copy(update={"steps": 1}))
-    make_run(warm.settings, job.size, n_together, device=device, layout=job.layout)()
     n_runs = 1 if job.stacks else job.n_folds
     seconds = sum(run() for _ in range(n_runs)) / 1e3 * job.settings.steps
     if device.type == "cuda":

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
+from typing import Any
 
 import numpy as np
 import torch
@@ -39,6 +40,10 @@ def own_settings(settings: Settings) -> frozenset[str]:
     """
     return OWN if settings.network == "dianet" else frozenset()
 
+
+# cuBLAS is deterministic only with a fixed workspace, and torch refuses to run without it. It is
+# asked for here, because it is looked up once, before the first product.
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 CLIPS_AT_ONCE = 64
 """Clips that are predicted together. Fixed, because the size of a batch changes the rounding."""
@@ -237,11 +242,13 @@ def repeatable(device: torch.device) -> Iterator[None]:
     if device.type != "cuda":
         yield
         return
-    # cuBLAS is deterministic only with a fixed workspace, and torch refuses to run without it.
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     before = torch.are_deterministic_algorithms_enabled()
     warns = torch.is_deterministic_algorithms_warn_only_enabled()
+    mode: Any = torch.utils.deterministic  # a module whose types are not known
+    fills = mode.fill_uninitialized_memory
     torch.use_deterministic_algorithms(True)
+    # A help to find what reads memory before it is written. Each fill would be one more kernel.
+    mode.fill_uninitialized_memory = False
     try:
         with torch.backends.cudnn.flags(
             enabled=True,  # not the default of `flags`
@@ -252,6 +259,7 @@ def repeatable(device: torch.device) -> Iterator[None]:
             yield
     finally:
         torch.use_deterministic_algorithms(before, warn_only=warns)
+        mode.fill_uninitialized_memory = fills
 
 
 def _own(settings: Settings, member: Member) -> Settings:

@@ -8,6 +8,7 @@ import torch
 
 from dianet_ray.model.blocks import Workplace
 from dianet_ray.model.fit import LabelledImages, Member, fit_block
+from dianet_ray.model.out_of_memory import is_out_of_memory
 from dianet_ray.settings import Settings
 
 SHARE = 0.8
@@ -22,8 +23,6 @@ def most_members(
 ) -> int:
     """Measure how many members like this one fit together, 1 at least.
 
-    Raises torch's OutOfMemoryError where two do not fit.
-
     Args:
         settings: the largest configuration.
         clips: images and labels.
@@ -32,15 +31,19 @@ def most_members(
         share: of the GPU's memory that is ours.
     """
     short = settings.model_copy(update={"steps": 1, "points": 1})
+    torch.cuda.init()  # type: ignore[no-untyped-call] # before that it has no statistics
+    peaks = []
     # Not one member, which trains without a stack and in another memory layout.
-    two = _peak(short, clips, [member] * 2, device)
-    try:
-        four = _peak(short, clips, [member] * 4, device)
-    except torch.OutOfMemoryError:
-        return 2
+    for n in (2, 4):
+        try:
+            peaks.append(_peak(short, clips, [member] * n, device))
+        except RuntimeError as error:
+            if is_out_of_memory(error):
+                return n // 2
+            raise
     torch.cuda.empty_cache()
     free, _ = torch.cuda.mem_get_info(device)
-    return that_fit(int(SHARE * share * free), two, four)
+    return that_fit(int(SHARE * share * free), *peaks)
 
 
 def _peak(

@@ -18,10 +18,12 @@ from torch import Tensor
 
 from dianet_ray.errors import one_line
 from dianet_ray.model.batches import Step
+from dianet_ray.model.out_of_memory import is_out_of_memory
 from dianet_ray.model.stack import Trainee
 
 _N_TRIED = 2  # the loss of the second step tells whether the first one has trained anything
 _TRIED_RATE = 2e-3
+_WAITS = "called a synchronizing CUDA operation"  # torch's words, where a step waits for the GPU
 _LARGEST_ERROR = 0.05  # of any tensor, as a share of the way that it went
 
 log = logging.getLogger(__name__)
@@ -62,10 +64,12 @@ def recorded(do: Do, trainee: Trainee, step: Step) -> Do:
     other = Step(*(value.roll(1, 1) for value in _parts(step)))
     start = [value.detach().clone() for value in trainee.changed()]
     restore = trainee.snapshot()
+    has_worked = False
     try:
         with recorder.aside():
             _set_rates(trainee, step, _TRIED_RATE)
             wanted = _tried(do, trainee, other)
+            has_worked = True
             is_kept = restore()
             _set_rates(trainee, step, _TRIED_RATE / 2)
             again = _Again(inputs, recorder.record(lambda: do(inputs)))
@@ -76,20 +80,34 @@ def recorded(do: Do, trainee: Trainee, step: Step) -> Do:
         if not is_kept:
             problem = "the network replaces its buffers as it trains"
     except RuntimeError as error:
-        cause = _first(error)
-        if not isinstance(cause, torch.OutOfMemoryError):
-            recorder.has_failed = True
-            problem = one_line(cause)
-        elif len(step.clips) > 1:
-            raise cause from None  # fewer of them may fit
-        else:
-            problem = "the memory does not suffice"
+        problem = _why_not(error, recorder, is_alone=len(step.clips) == 1, has_worked=has_worked)
     finally:
         restore()
     if problem:
         log.warning("steps are not recorded, which makes them slower: %s", problem)
         return do
     return again
+
+
+def _why_not(error: RuntimeError, recorder: Recorder, *, is_alone: bool, has_worked: bool) -> str:
+    """Say why a step is not recorded; raise what has nothing to do with recordings.
+
+    `has_worked` says whether the step could be done at all.
+    """
+    cause = _first(error)
+    try:
+        if is_out_of_memory(cause):
+            if is_alone:
+                return "the memory does not suffice"
+            raise cause from None  # fewer of them may fit
+        if not has_worked and _WAITS not in str(cause):
+            raise cause from None
+        recorder.has_failed = True
+        return one_line(cause)
+    finally:
+        # Where it is raised, its traceback holds this frame: together they would keep the memory
+        # of the step until the next garbage collection.
+        del cause
 
 
 class _Again:
@@ -144,22 +162,20 @@ def _first(error: BaseException) -> BaseException:
 
 
 class CudaRecorder:
-    """Records steps as CUDA graphs, each on a stream of its own."""
+    """Records steps as CUDA graphs, all on one stream: libraries keep memory for each."""
 
     def __init__(self, device: torch.device) -> None:
         self.has_failed = False
         self._device = device
+        with torch.cuda.device(device):
+            self._stream: torch.cuda.Stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
 
     @contextmanager
     def aside(self) -> Iterator[None]:
-        """Work on a new stream, where whatever waits for the device is refused.
-
-        The stream is that of the recording: what libraries keep by stream is there by then, and
-        goes with the graph.
-        """
+        """Work on the stream of the recordings, where whatever waits for the device is refused."""
+        stream = self._stream
         with torch.cuda.device(self._device):
             torch.cuda.empty_cache()  # an earlier recording may still have its memory
-            stream: torch.cuda.Stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
             stream.wait_stream(torch.cuda.current_stream())
             mode = torch.cuda.get_sync_debug_mode()
             torch.cuda.set_sync_debug_mode("error")

@@ -1,8 +1,9 @@
-"""What the streams share: the sizes of their maps, and batch normalisation that can be held."""
+"""What the streams share: the sizes of their maps, and normalisation layers."""
 
 from __future__ import annotations
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 MIN_SIDE = 4
 """Places per side below which a map is not halved: attention needs some places to tell apart."""
@@ -27,6 +28,24 @@ class BatchNorm(nn.BatchNorm2d):
 
     is_held = False
 
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise (B, C, H, W) in full precision."""
+        return super().forward(_in_full(x))
+
     def train(self, mode: bool = True) -> BatchNorm:
         """Train, or do not; the statistics of a held layer never do."""
         return super().train(mode and not self.is_held)
+
+
+class GroupNorm(nn.GroupNorm):
+    """Group normalisation in full precision."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise (B, C, H, W)."""
+        return super().forward(_in_full(x))
+
+
+def _in_full(x: Tensor) -> Tensor:
+    # Autocast sees to that for a network alone, but not below vmap: there statistics would be in
+    # bfloat16, and those of a batch beside running ones in float32, which CUDA refuses.
+    return x.float() if x.dtype == torch.bfloat16 else x

@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from dianet_ray.artefacts import N_CHANNELS
 from dianet_ray.model.efficientnet import EfficientNetLite0
-from dianet_ray.model.stream_parts import MIN_SIDE, BatchNorm, halved
+from dianet_ray.model.stream_parts import MIN_SIDE, BatchNorm, GroupNorm, halved
 
 MAX_GROUPS = 4
 
@@ -42,7 +42,7 @@ class Cnn(nn.Sequential):
             if not first:
                 # Statistics of one image, so a batch of any size sees the same function.
                 # docs/decisions.md: Normalisation in the small CNN
-                self.append(nn.GroupNorm(math.gcd(n_out, MAX_GROUPS), n_out))
+                self.append(GroupNorm(math.gcd(n_out, MAX_GROUPS), n_out))
             self.append(nn.ReLU(inplace=True))
 
     def stages(self) -> list[list[nn.Module]]:
@@ -64,7 +64,7 @@ class Shallow(nn.Module):
         self.convolutions = nn.ModuleList(
             nn.Conv2d(N_CHANNELS, width, size, padding=size // 2) for size in (3, 5, 7)
         )
-        self.norm = nn.GroupNorm(3, self.channels)
+        self.norm = GroupNorm(3, self.channels)
         self.pools = halved(image_size) >= MIN_SIDE
         self.averages = halved(image_size, 2) >= MIN_SIDE
         self.side = halved(image_size, self.pools + self.averages)

@@ -182,6 +182,9 @@ def optimiser_step(
     """
     stack = torch.arange(len(tables), device=tables.device).unsqueeze(1)
     is_short = settings.precision == "bfloat16"
+    if is_short and tables.is_cuda:
+        # Autocast asks this, and keeps the answer. It takes a copy that no recording allows.
+        torch.cuda.is_bf16_supported()
 
     def do(step: Step) -> Tensor:
         seen = batch(step)

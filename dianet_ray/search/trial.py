@@ -26,6 +26,7 @@ from dianet_ray.cluster.probe import Probe, find_problem
 from dianet_ray.errors import InputError, one_line
 from dianet_ray.model import fit as fitting
 from dianet_ray.model.blocks import Workplace
+from dianet_ray.model.out_of_memory import is_out_of_memory
 from dianet_ray.model.own_network import trust
 from dianet_ray.model.weights import WeightsFile, weights_file
 from dianet_ray.prepare.images import images_hash
@@ -168,11 +169,11 @@ class FoldTrial(tune.Trainable):  # type: ignore[misc]
             return train(
                 self._material, order, self._workplace, lambda step: watch(order.silence_s)
             )
-        except torch.AcceleratorError:
-            raise  # a lost GPU ends this worker: the training is lost, and tried in another
         except Exception as error:
+            is_memory = is_out_of_memory(error)
+            if isinstance(error, torch.AcceleratorError) and not is_memory:
+                raise  # a lost GPU ends this worker: the training is lost, and tried in another
             if len(order.members) > 1:
-                is_memory = isinstance(error, torch.OutOfMemoryError)
                 return Unfit(f"{type(error).__name__}: {one_line(error)}", is_memory)
             environment = describe_worker(len(order.members), str(self._workplace.device))
             failed = _failed(error, started_at, environment)

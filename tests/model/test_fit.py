@@ -341,4 +341,7 @@ def test_what_repeats_on_a_gpu_uses_its_fast_convolutions():
         assert torch.backends.cudnn.deterministic
         assert not torch.backends.cudnn.benchmark
         assert torch.are_deterministic_algorithms_enabled()
+        # Each tensor would be filled before it is written.
+        assert not torch.utils.deterministic.fill_uninitialized_memory
+    assert torch.utils.deterministic.fill_uninitialized_memory
     assert (torch.backends.cudnn.enabled, torch.are_deterministic_algorithms_enabled()) == before

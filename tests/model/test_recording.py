@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import gc
 import weakref
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from types import SimpleNamespace
 
@@ -170,6 +170,56 @@ def test_a_network_that_replaces_its_buffers_is_not_recorded(monkeypatch, caplog
     assert torch.equal(level, torch.ones(6))
     do(step)
     assert not torch.equal(network.level, level)
+
+
+@pytest.mark.parametrize("n_members", [1, 3])
+def test_a_step_that_fails_by_itself_is_no_fault_of_recordings(n_members, monkeypatch):
+    recorder = record_with(traced, monkeypatch)
+    trainee, _, step = parts(n_members)
+
+    def fails(step):
+        raise RuntimeError("this operation has no deterministic implementation")
+
+    with pytest.raises(RuntimeError, match="no deterministic implementation"):
+        recorded(fails, trainee, step)
+    assert not recorder.has_failed
+
+
+def test_a_step_that_waits_for_the_gpu_is_not_recorded(monkeypatch, caplog):
+    recorder = record_with(traced, monkeypatch)
+    trainee, _, step = parts(1)
+
+    def waits(step):
+        raise RuntimeError("called a synchronizing CUDA operation")
+
+    assert recorded(waits, trainee, step) is waits
+    assert recorder.has_failed
+    assert "called a synchronizing CUDA operation" in caplog.text
+
+
+@pytest.mark.parametrize("n_members", [1, 3])
+@pytest.mark.parametrize("kind", [torch.OutOfMemoryError, RuntimeError])
+def test_what_a_failed_recording_held_goes_at_once(kind, n_members, monkeypatch):
+    """Not with the next garbage collection: the memory of a GPU is needed for what follows."""
+    held = []
+
+    def fails(do):
+        activations = torch.ones(2)
+        held.append(weakref.ref(activations))
+        try:
+            raise kind("no more")
+        finally:
+            raise RuntimeError("operation failed due to a previous error during capture")
+
+    record_with(fails, monkeypatch)
+    trainee, do, step = parts(n_members)
+    gc.disable()
+    try:
+        with suppress(RuntimeError):
+            recorded(do, trainee, step)
+        assert held[0]() is None
+    finally:
+        gc.enable()
 
 
 def full(do):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from dianet_ray.model.efficientnet import EfficientNetLite0, SameConv2d
-from dianet_ray.model.stream_parts import halved
+from dianet_ray.model.stream_parts import BatchNorm, GroupNorm, halved
 from dianet_ray.model.streams import BACKBONES, ResNet18, Shortcut, largest_of_three
 
 
@@ -95,3 +95,16 @@ def test_the_efficientnet_carries_the_published_names_and_shapes():
     assert state["_bn1.running_var"].shape == (1280,)
     assert "_blocks.0._expand_conv.weight" not in state
     assert len(state) == 296 - 2
+
+
+@pytest.mark.parametrize("norm", [BatchNorm(8), GroupNorm(2, 8)], ids=["batch", "group"])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
+def test_normalisation_has_at_least_full_precision(norm, dtype):
+    """As autocast gives it to a network alone; below vmap it does not."""
+    images = torch.randn(4, 8, 6, 6, generator=torch.Generator().manual_seed(0)).to(dtype)
+    norm = norm.double() if dtype == torch.float64 else norm.float()
+    found = norm(images)
+    assert found.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
+    # What is left is the rounding of the input, not that of the statistics.
+    wanted = type(norm).__mro__[1].forward(norm, images.to(found.dtype))
+    assert torch.equal(found, wanted)
