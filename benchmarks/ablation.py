@@ -6,7 +6,10 @@ there. `--of ingredients` tries what the defaults leave out, `--of bounds` what 
 the ends of the space `dianet`, `--of pretrained` a larger network with weights of ImageNet.
 
     python -m benchmarks.ablation FOLDER [--of defaults|ingredients|bounds|pretrained]
-        [--workers 2] [--seeds 3] [--image-size 32] [--subjects 12 26 68]
+        [--only TEXT] [--workers 2] [--seeds 3] [--image-size 32] [--subjects 12 26 68]
+        [--data-seed 0]
+
+To try again what looked good: `--only clip_norm --data-seed 100`, in another FOLDER.
 """
 
 from __future__ import annotations
@@ -90,9 +93,11 @@ def main() -> None:
     """Train, print."""
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--of", choices=CHANGES, default=DEFAULTS)
+    parser.add_argument("--only", metavar="TEXT", default="", help="changes with it in their name")
     given, rest = asked(parser)
-    found = run(given, f"ablation-{rest.of}", partial(train_fold, CHANGES[rest.of]))
-    _print(found, CHANGES[rest.of])
+    changes = tuple(change for change in CHANGES[rest.of] if rest.only in name_of(change))
+    found = run(given, f"ablation-{rest.of}", partial(train_fold, changes))
+    _print(found, changes)
 
 
 def name_of(change: Change) -> str:

@@ -32,7 +32,7 @@ from dianet_ray.synth.planning import SynthOptions
 
 CLASSES = "casme2:5"
 DATA_SETS = {12: 115, 26: 250, 68: 650}
-"""Subjects and clips of the data sets; the number of subjects is the seed, too."""
+"""Subjects and clips of the data sets. The number of subjects is added to their seed."""
 N_GROUPS = 3
 N_REPLICATES = 1000
 
@@ -81,6 +81,7 @@ class Asked:
     seeds: int
     image_size: int
     subjects: list[int]
+    data_seed: int
 
 
 def asked(parser: argparse.ArgumentParser) -> tuple[Asked, argparse.Namespace]:
@@ -92,9 +93,12 @@ def asked(parser: argparse.ArgumentParser) -> tuple[Asked, argparse.Namespace]:
     parser.add_argument(
         "--subjects", type=int, nargs="+", choices=DATA_SETS, default=list(DATA_SETS)
     )
+    parser.add_argument(
+        "--data-seed", type=int, default=0, help="another one: other people, in another FOLDER"
+    )
     found = parser.parse_args()
     shared = (found.folder, found.workers, found.seeds, found.image_size, found.subjects)
-    return Asked(*shared), found
+    return Asked(*shared, found.data_seed), found
 
 
 def run(given: Asked, kind: str, train: Train) -> dict[int, Counts]:
@@ -105,7 +109,8 @@ def run(given: Asked, kind: str, train: Train) -> dict[int, Counts]:
         if not (place / "subjects.npy").exists():
             place.mkdir(exist_ok=True)
             n_clips = DATA_SETS[n_subjects]
-            options = SynthOptions(n_subjects=n_subjects, n_clips=n_clips, seed=n_subjects)
+            seed = n_subjects + given.data_seed
+            options = SynthOptions(n_subjects=n_subjects, n_clips=n_clips, seed=seed)
             make_arrays(place, options, n_workers=given.workers, image_size=given.image_size)
     every = itertools.product(range(given.seeds), given.subjects, range(N_GROUPS))
     jobs = [Job(given.folder, kind, n, seed, fold) for seed, n, fold in every]
