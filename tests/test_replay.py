@@ -15,6 +15,7 @@ from benchmarks.replay.generator import calibrate, generate, likeness, mean_like
 from benchmarks.replay.margins import Deviations, Fitted, Times, fit
 from benchmarks.replay.matrix import Matrix, Partition
 from benchmarks.replay.measure import orders, play
+from benchmarks.replay.people import Case, knowing_or_guessing, like_recorded
 from benchmarks.replay.predictions import Recorded, rung_names
 from benchmarks.replay.rivals import is_worse, prefixes
 from benchmarks.replay.strategies import ceiling, strategies
@@ -93,7 +94,7 @@ def run(strategy, drawn, n_workers):
 
 
 def case(source, labels, *, strategy="exhaustive", seed=0, n_subjects=40):
-    return honesty.Case(source, labels, n_subjects, strategy, "uf1", seed)
+    return Case(source, labels, n_subjects, strategy, "uf1", seed)
 
 
 @pytest.mark.parametrize("labels", ["signal", "noise"])
@@ -104,11 +105,7 @@ def test_scores_of_drawn_people_are_those_of_their_truth(source, labels):
     differences = []
     for seed in range(8):
         one = case(source, labels, seed=seed)
-        people = (
-            honesty.like_recorded(known, one)
-            if source == "recorded"
-            else honesty.knowing_or_guessing(one)
-        )
+        people = like_recorded(known, one) if source == "recorded" else knowing_or_guessing(one)
         truths = [clip.label for clip in people.clips]
         predicted = classify(people.predicted[-1])
         found = scores(confusion(np.array(truths), predicted, people.n_classes))

@@ -136,7 +136,7 @@ def render_contrasts(found: Contrasts, console: Console) -> None:
 
     def row(name: str, scores: Scores, ci95: dict[str, Interval], metric: str) -> list[str]:
         shown = escape(name) if metric == found.objective else ""
-        ends = wording.interval(ci95[metric])
+        ends = interval(ci95[metric])
         return [shown, METRIC_NAMES[metric], f"{scores.of(metric):.3f}", ends]
 
     for metric in metrics:

@@ -48,7 +48,7 @@ def block_size(plan: Plan, workers: Workers) -> int:
 
 
 def _measure(material: Material, settings: Settings, share: float) -> int:
-    """Measure in a worker; what goes wrong there does so in the first trial too, which says it."""
+    """Measure in a worker; what keeps it from training at all is said by the first trial."""
     if gpu_problem() or (material.network is not None and network_problem(material.network)):
         return 1
     clips = LabelledImages(material.images, material.labels, material.n_classes)

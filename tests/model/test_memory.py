@@ -9,6 +9,7 @@ import torch
 from dianet_ray.model import memory
 from dianet_ray.model.fit import LabelledImages, Member
 from dianet_ray.model.out_of_memory import is_out_of_memory
+from tests.support.recorders import accelerator_error
 from tests.support.toy import TINY, toy_images
 
 CLIPS = LabelledImages(*toy_images(12), 3)
@@ -27,12 +28,6 @@ def peaks(most, monkeypatch):
     monkeypatch.setattr(torch.cuda, "init", lambda: None)
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (1000, 2000))
-
-
-def accelerator_error(code):
-    error = torch.AcceleratorError("CUDA error")
-    error.error_code = code
-    return error
 
 
 @pytest.mark.parametrize(("most", "n"), [(1, 1), (2, 2), (3, 2), (100, 2 + (800 - 200) // 50)])

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks import honesty
+from benchmarks.replay.people import People
 from dianet_ray.protocol.correction import Choices, Tally
 from dianet_ray.protocol.folds import Clip
 from dianet_ray.protocol.ladder import KEEP, Rung, default_ladder
@@ -61,8 +62,8 @@ def search(rng, ladder, accuracies, objective, seed):
         np.eye(5, dtype=np.float32)[one] for one in predict(rng, clips, accuracies, len(ladder))
     )
     rungs = tuple(rung.folds(clips, "abcde", seed) for rung in ladder)
-    people = honesty.People(clips, 5, rungs, predicted, truth={})
-    return honesty.search(people, ladder, objective, seed)
+    asked = People(clips, 5, rungs, predicted, truth={})
+    return honesty.search(asked, ladder, objective, seed)
 
 
 def true_score(accuracy, metric):

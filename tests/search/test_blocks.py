@@ -13,7 +13,7 @@ from dianet_ray.cluster.deaths import Death
 from dianet_ray.model.blocks import Workplace
 from dianet_ray.protocol.ladder import Rung
 from dianet_ray.protocol.standing import standing_of
-from dianet_ray.search import trial
+from dianet_ray.search import block_size, trial
 from dianet_ray.search.events import Answer, Results, Unfit, answer_of, order_of
 from dianet_ray.search.forecast import largest_settings
 from dianet_ray.search.study_file import load_study
@@ -22,6 +22,7 @@ from dianet_ray.settings import Range
 from tests.support.fake_search import SPACE, fake_plan, searcher_of
 from tests.support.in_process import Workers, start
 from tests.support.play import decisions, play
+from tests.support.recorders import accelerator_error
 from tests.support.trials import SETTINGS, material_of, order, worker
 
 LADDER = (Rung(2, keep=0.25), Rung())
@@ -235,6 +236,7 @@ def test_a_repair_that_does_not_fit_is_given_up_with_a_line(tmp_path, caplog):
     [
         (RuntimeError("vmap: no rule"), False),
         (torch.OutOfMemoryError("CUDA out of memory"), True),
+        (accelerator_error(2), True),
     ],
 )
 def test_what_fails_with_several_says_nothing_of_each(tmp_path, monkeypatch, error, is_memory, n):
@@ -251,6 +253,19 @@ def test_what_fails_with_several_says_nothing_of_each(tmp_path, monkeypatch, err
         assert found.results[0].outcome == "failed"
     else:
         assert found == Unfit(f"{type(error).__name__}: {error}", is_memory)
+
+
+def test_a_gpu_that_cannot_be_measured_is_not_taken_for_a_full_one(tmp_path, monkeypatch):
+    """The driver says why trainings go one by one; a number would hide it."""
+
+    def fails(*args):
+        raise RuntimeError("statistics of memory are refused")
+
+    monkeypatch.setattr(block_size, "gpu_problem", lambda: "")
+    monkeypatch.setattr(block_size, "assigned_device", lambda: "cuda:0")
+    monkeypatch.setattr(block_size, "most_members", fails)
+    with pytest.raises(RuntimeError, match="are refused"):
+        block_size._measure(material_of(tmp_path), SETTINGS, 1.0)
 
 
 def test_a_worker_trains_a_block_as_one_stack(tmp_path):

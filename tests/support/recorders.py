@@ -1,4 +1,4 @@
-"""Recordings without a GPU: torch's own tracer stands in for the CUDA graph.
+"""Recordings and errors without a GPU: torch's own tracer stands in for the CUDA graph.
 
 It, too, repeats operations on the same tensors, and knows every other value only as it was when it
 was recorded.
@@ -34,6 +34,13 @@ class Recorder:
 
     def aside(self) -> AbstractContextManager[None]:
         return nullcontext()
+
+
+def accelerator_error(code: int) -> torch.AcceleratorError:
+    """Make the error that torch raises for one of CUDA's own."""
+    error = torch.AcceleratorError("CUDA error")
+    error.error_code = code  # type: ignore[attr-defined]
+    return error
 
 
 def traced(do: Replay) -> Replay:
