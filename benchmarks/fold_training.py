@@ -23,6 +23,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing import get_context
+from multiprocessing.synchronize import Barrier
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,9 @@ from dianet_ray.settings import Settings
 
 WIDTHS = {"cnn": 16, "resnet18": 64}
 """Channels of the first layer, as published."""
+
+START_S = 600
+"""Processes that need longer to start and to warm up are given up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,8 @@ def train(job: Job) -> Spent:
     warm = job.settings.model_copy(update={"steps": 1})
     make_run(warm, job.size, n_together, device=device, layout=job.layout)()
     run = make_run(job.settings, job.size, n_together, device=device, layout=job.layout)
+    for barrier in _BARRIERS:
+        barrier.wait()
     n_runs = 1 if job.stacks else job.n_folds
     seconds = sum(run() for _ in range(n_runs)) / 1e3 * job.settings.steps
     if device.type == "cuda":
@@ -75,9 +81,22 @@ def train(job: Job) -> Spent:
     return Spent(seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 
 
+_BARRIERS: list[Barrier] = []
+
+
+def _begin(barrier: Barrier) -> None:
+    """Tell a worker what to wait at."""
+    _BARRIERS[:] = [barrier]
+
+
 def in_processes(jobs: Sequence[Job]) -> Spent:
     """Run jobs at once, a process each: the slowest one's seconds, and the sum of their memory."""
-    with ProcessPoolExecutor(len(jobs), mp_context=get_context("spawn")) as pool:
+    context = get_context("spawn")
+    # Together after their warm-up: one that came later would have had the device to itself.
+    barrier = context.Barrier(len(jobs), timeout=START_S)
+    with ProcessPoolExecutor(
+        len(jobs), mp_context=context, initializer=_begin, initargs=(barrier,)
+    ) as pool:
         spent = list(pool.map(train, jobs))
     return Spent(max(one.seconds for one in spent), sum(one.n_bytes for one in spent))
 

@@ -181,8 +181,8 @@ class Settings(BaseModel):
     )
     precision: Literal["float32", "bfloat16"] = Field(
         "float32",
-        description="numbers that convolutions and products are trained in; bfloat16 is faster "
-        "on GPUs",
+        description="numbers that convolutions and products are trained in; bfloat16 may be "
+        "faster on GPUs",
     )
 
     @property
@@ -219,6 +219,11 @@ class Settings(BaseModel):
     def n_phases(self) -> int:
         """How many dynamic images the network sees."""
         return {"both": 2, "three": 3}.get(self.phases, 1)
+
+    @property
+    def n_streams(self) -> int:
+        """How many streams of weights the network has."""
+        return 1 if self.shared_streams else self.n_phases
 
     @model_validator(mode="after")
     def _check(self) -> Settings:

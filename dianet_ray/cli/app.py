@@ -310,6 +310,7 @@ def report(
     predictions: flags.PredictionsCsv = None,
     latex: flags.Latex = None,
     no_faces: flags.NoFaces = False,
+    trust_code: flags.TrustCode = False,
     compare: flags.Compare = None,
 ) -> None:
     """Report the scores of a study, or compare some over the same clips.
@@ -321,11 +322,12 @@ def report(
         _compare(studies, compare, files=[html, predictions, latex], as_json=as_json)
         return
     (study,) = studies
-    from dianet_ray.cli.publishing import outside, write_page
+    from dianet_ray.cli.publishing import examples_of, outside
     from dianet_ray.protocol.standing import standing_of
     from dianet_ray.report.document import summarise
     from dianet_ray.report.held_out import write_predictions
     from dianet_ray.report.latex import write_latex
+    from dianet_ray.report.page import write as write_page
     from dianet_ray.report.terminal import render
     from dianet_ray.search.study_file import load_study
 
@@ -334,7 +336,8 @@ def report(
     # Computed once; terminal, page and JSON are views of it and cannot disagree.
     document = summarise(found)
     if html is not None:
-        write_page(found, document, html, study_path=study, with_faces=not no_faces)
+        shown = None if no_faces else examples_of(found, study, trusts_code=trust_code)
+        write_page(document, shown, html)
     if predictions is not None:
         write_predictions(found, predictions)
     if latex is not None:

@@ -301,7 +301,7 @@ OffsetFrame = Annotated[
 ]
 TrustCode = Annotated[
     bool,
-    Option("--trust-code", help="Run the network file of a model whose network a user wrote."),
+    Option("--trust-code", help="Run the network file where a user wrote the network."),
 ]
 Subject = Annotated[
     str | None,

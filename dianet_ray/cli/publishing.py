@@ -19,7 +19,6 @@ from dianet_ray.prepare.images import Images, load_images
 from dianet_ray.protocol.standing import Standing, standing_of
 from dianet_ray.protocol.study import Study
 from dianet_ray.report import page
-from dianet_ray.report.records import Report
 from dianet_ray.search.study_file import load_study
 from dianet_ray.storage.addresses import located
 from dianet_ray.storage.outputs import output_files
@@ -101,19 +100,18 @@ def projection(
     return Projection(client, experiment, study_path, faces=faces)
 
 
-def write_page(
-    standing: Standing, report: Report, path: Path, *, study_path: Path, with_faces: bool
-) -> None:
-    """Write the report page, with some dynamic images if IMAGES is still where it was."""
+def examples_of(
+    standing: Standing, study_path: Path, *, trusts_code: bool
+) -> list[page.Example] | None:
+    """Take some dynamic images for the report page; None unless IMAGES is still where it was."""
     study = standing.study
-    images = images_of(study) if with_faces else None
-    examples = None
-    if images is not None:
-        from dianet_ray.ensemble.seen import with_regions  # imports torch, which takes a second
+    images = images_of(study)
+    if images is None:
+        return None
+    from dianet_ray.ensemble.seen import with_regions  # imports torch, which takes a second
 
-        examples = page.examples(study, images.clip_ids, images.images)
-        examples = with_regions(standing, study_path, examples)
-    page.write(report, examples, path)
+    shown = page.examples(study, images.clip_ids, images.images)
+    return with_regions(standing, study_path, shown, trusts_code=trusts_code)
 
 
 def images_of(study: Study) -> Images | None:

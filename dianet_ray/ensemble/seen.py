@@ -8,6 +8,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from dianet_ray.model.own_network import trust
 from dianet_ray.model.regions import regions
 from dianet_ray.model.weights import parse_weights
 from dianet_ray.protocol.standing import Standing
@@ -16,17 +17,22 @@ from dianet_ray.report.page import Example, Mark
 from dianet_ray.storage import files
 
 
-def with_regions(standing: Standing, path: Path, examples: Sequence[Example]) -> list[Example]:
-    """Add where the champion looked, where its weights are kept and its network is ours.
+def with_regions(
+    standing: Standing, path: Path, examples: Sequence[Example], *, trusts_code: bool = False
+) -> list[Example]:
+    """Add where the champion looked, where its weights are kept.
 
     Args:
         standing: of the study.
         path: the study's folder, which holds the weights.
         examples: clips of the study.
+        trusts_code: run the network file of a study whose network a user wrote.
     """
-    champion = standing.champion()
-    if champion is None or champion.settings.network != "dianet":  # no user's code is run here
+    champion, network = standing.champion(), standing.study.identity.space.network
+    if champion is None or (network is not None and not trusts_code):
         return list(examples)
+    if network is not None:
+        trust(network)
     return [_explained(standing, path, champion, example) for example in examples]
 
 

@@ -135,8 +135,7 @@ class DIANet(nn.Module):
         scale = PICTURE_SCALE if _know_pictures(settings) else FIXED_SCALE
         self.normalise = Normalisation(settings.normalisation, n_phases, scale)
         backbone = BACKBONES[settings.backbone]
-        n_streams = 1 if settings.shared_streams else n_phases
-        streams = [backbone(settings.width, image_size) for _ in range(n_streams)]
+        streams = [backbone(settings.width, image_size) for _ in range(settings.n_streams)]
         self.streams = nn.ModuleList(streams)
         self.picture = Picture() if _expects_pictures(settings) else None
         self.tokens = nn.ModuleList(

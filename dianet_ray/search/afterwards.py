@@ -132,22 +132,25 @@ class Afterwards:
     def cut(self, train: Train) -> None:
         """Queue a block again as two halves."""
         self._in_flight.difference_update(train.keys)
-        self._waiting.extendleft(reversed(_cut(train, (len(train.members) + 1) // 2)))
+        middle = (len(train.members) + 1) // 2
+        for half in (train.members[middle:], train.members[:middle]):
+            self._waiting.appendleft(Train(train.rung, half))
 
     def split(self, train: Train) -> int:
-        """Queue a block again that does not fit, and cut all that wait: return their size."""
+        """Queue a block again that does not fit, and form smaller ones: return their size.
+
+        They are formed as `begin` forms them when a search is resumed with that size.
+        """
         size = max(1, len(train.members) // 2)
         self._in_flight.difference_update(train.keys)
-        waiting = [train, *self._waiting]
-        self._waiting = deque(part for one in waiting for part in _cut(one, size))
+        blocks: dict[tuple[int, int, int], list[tuple[int, int]]] = {}
+        for one in (train, *self._waiting):
+            for number, fold in one.members:
+                blocks.setdefault((one.rung, number, fold // size), []).append((number, fold))
+        self._waiting = deque(
+            Train(rung, tuple(sorted(members))) for (rung, _, _), members in blocks.items()
+        )
         return size
-
-
-def _cut(train: Train, size: int) -> list[Train]:
-    members = train.members
-    return [
-        Train(train.rung, members[first : first + size]) for first in range(0, len(members), size)
-    ]
 
 
 def _settings(standing: Standing, part: Part) -> Settings:

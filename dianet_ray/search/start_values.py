@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -15,6 +16,7 @@ from dianet_ray.model.pretrained import check_fit, imagenet_file, read_weights
 from dianet_ray.model.stack import State
 from dianet_ray.model.streams import BACKBONES
 from dianet_ray.search.space import Space
+from dianet_ray.settings import Settings
 
 StartValues = dict[str, State]
 """What `Settings.pretrained` says -> the weights."""
@@ -30,25 +32,29 @@ def start_values(space: Space) -> StartValues:
             the ImageNet weights is not installed.
     """
     found: StartValues = {}
-    for name, backbone, width in _streams(space):
+    for name, backbone, width, n_streams in _streams(space):
         if name not in found:
             found[name] = read_weights(_path(space, name))
         # The streams alone: the rest of the settings may be what no configuration has.
         with torch.device("meta"):
-            streams = torch.nn.ModuleList(BACKBONES[backbone](width, _SIZE) for _ in range(2))
+            streams = torch.nn.ModuleList(
+                BACKBONES[backbone](width, _SIZE) for _ in range(n_streams)
+            )
         check_fit(streams, found[name], name)
     return found
 
 
-def _streams(space: Space) -> Iterator[tuple[str, str, int]]:
-    """List the weights and the streams that go together: as listed, and as may be drawn."""
-    names = ("pretrained", "backbone", "width")
+def _streams(space: Space) -> Iterator[tuple[str, str, int, int]]:
+    """List weights, backbone, width and number of streams that go together, listed or drawn."""
+    names = ("pretrained", "backbone", "width", "phases", "shared_streams")
     listed = [tuple(one.values()[name] for name in names) for one in space.first_settings]
     drawn = itertools.product(*map(space.drawn, names))
     for values in dict.fromkeys([*listed, *drawn]):
-        pretrained, backbone, width = values
+        pretrained, backbone, width, phases, shared = values
         if pretrained != "none":
-            yield str(pretrained), str(backbone), int(width)
+            of_streams: Any = {"phases": phases, "shared_streams": shared}
+            n_streams = Settings.model_construct(**of_streams).n_streams
+            yield str(pretrained), str(backbone), int(width), n_streams
 
 
 def _path(space: Space, name: str) -> Path:

@@ -89,7 +89,10 @@ def test_every_command_has_help_and_the_contracts_options():
         },
         "status": {"--json"},
         "track": {"--tracking-uri", "--experiment", "--log-faces"},
-        "report": {"--json", "--html", "--predictions", "--latex", "--no-faces", "--compare"},
+        "report": {
+            *("--json", "--html", "--predictions", "--latex", "--no-faces", "--trust-code"),
+            "--compare",
+        },
         "collect": {"--study", "--model", "--seeds", "--tracking-uri"},
         "predict": {"--onset", "--apex", "--offset", "--subject", "--json", "--trust-code"},
     }

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 
 from dianet_ray.ensemble.seen import with_regions
-from dianet_ray.model import fit
+from dianet_ray.model import fit, own_network
 from dianet_ray.model.weights import load_weights
 from dianet_ray.protocol.standing import standing_of
 from dianet_ray.report.page import examples, write
+from dianet_ray.settings import NetworkFile
 from tests.support.models import IMAGE_SIZE, with_weights
+from tests.support.networks import NETWORK, trusted
 from tests.support.pages import Page
 from tests.support.reports import report_of
 from tests.support.studies import make_study
@@ -60,17 +62,25 @@ def test_what_is_missing_or_damaged_is_not_explained(standing, tmp_path):
     assert found[0].marked() == []
 
 
-def test_no_code_of_a_user_is_run_for_a_page(standing, tmp_path):
-    (*others, champion) = standing.study.configurations
-    settings = champion.settings.model_copy(update={"network": "net.py@0123456789abcdef"})
-    changed = dataclasses.replace(
-        standing.study,
-        configurations=tuple(
-            dataclasses.replace(one, settings=settings) for one in (*others, champion)
-        ),
+@pytest.mark.parametrize("trusts_code", [False, True])
+def test_the_code_of_a_user_is_run_for_a_page_only_when_it_is_trusted(
+    tmp_path, monkeypatch, trusts_code
+):
+    study, settings = make_study(5, 2), trusted(NETWORK)
+    configurations = tuple(
+        dataclasses.replace(one, settings=settings) for one in study.configurations
     )
-    found = with_regions(standing_of(changed), tmp_path / "study", examples_of(standing))
-    assert not any(example.marks for example in found)
+    space = dataclasses.replace(study.identity.space, network=NetworkFile("net.py", NETWORK))
+    identity = dataclasses.replace(study.identity, space=space)
+    study = dataclasses.replace(study, configurations=configurations, identity=identity)
+    standing = standing_of(with_weights(study, tmp_path / "study"))
+    monkeypatch.setattr(own_network, "_known", {})  # as in a command that did not search
+    found = with_regions(
+        standing, tmp_path / "study", examples_of(standing), trusts_code=trusts_code
+    )
+    assert bool(own_network._known) == trusts_code
+    # Its images stand for feature maps that we do not know.
+    assert [len(example.marked()) for example in found] == [2 * trusts_code] * len(found)
 
 
 def test_the_page_shows_where_the_champion_looks(standing, tmp_path):

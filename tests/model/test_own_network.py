@@ -258,6 +258,17 @@ def test_a_network_that_cannot_train_is_refused_before_anything_starts(changed, 
     assert "InputError" not in str(error.value)
 
 
+@pytest.mark.parametrize("condition", ["True", "not self.training"])
+@pytest.mark.parametrize("draw", ["random.random()", "np.random.rand()", "torch.rand(())"])
+def test_a_network_that_draws_is_refused_also_when_it_seldom_matters(draw, condition):
+    changed = f"{draw} if {condition} else 0\n        return self.classify("
+    text = "import random\nimport numpy as np\n" + NETWORK.replace(
+        "return self.classify(", changed, 1
+    )
+    with pytest.raises(InputError, match=r"net.py: it must draw no random numbers"):
+        check(trusted(text), 3, 32)
+
+
 def test_a_network_that_replaces_a_buffer_is_refused():
     """A stack and averaged weights would keep the buffer that was there at first."""
     text = NETWORK.replace(

@@ -160,6 +160,15 @@ def test_names_and_shapes_that_do_not_fit_are_listed(change, words):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    "changes", [{"phases": "onset_apex", "fusion": "none"}, {"shared_streams": True}]
+)
+def test_streams_of_a_whole_network_that_would_be_left_over_are_listed(changes):
+    source, network = build(TINY, 3, 32, seed=1), build(loaded("cnn", **changes), 3, 32)
+    with pytest.raises(InputError, match=r"also holds streams.1 \(1 stream\)"):
+        put(network.streams, source.state_dict(), "fold-000.safetensors")
+
+
 def test_old_files_without_counters_of_batches_fit():
     weights = {k: v for k, v in weights_of("resnet18").items() if "num_batches" not in k}
     put(build(loaded(), 3, 32).streams, weights, "w.pt")

@@ -9,7 +9,8 @@ import pytest
 
 from dianet_ray.protocol.ladder import Rung
 from dianet_ray.protocol.standing import standing_of
-from dianet_ray.search.budget import Budget
+from dianet_ray.search.afterwards import Afterwards
+from dianet_ray.search.budget import Budget, Extent
 from dianet_ray.search.study_file import load_study
 from dianet_ray.settings import Settings
 from tests.support.fake_search import SPACE, fake_plan
@@ -180,6 +181,25 @@ def test_a_repeat_in_blocks_is_of_one_configuration(tmp_path):
     blocks = [one.block for one in study.repeats.values()]
     assert {len(block) for block in blocks} == {3, 0}
     assert all(len({number for number, _ in block}) <= 1 for block in blocks)
+
+
+def test_blocks_that_do_not_fit_are_formed_anew_as_a_resumed_search_forms_them(tmp_path):
+    play(plan_of(tmp_path, 0, n_subjects=11, n_configs=2))
+    study = load_study(tmp_path)
+    extent = Extent(2, Budget(), n_repeats=2)
+
+    def begun(block):
+        found = Afterwards(study, extent)
+        found.begin(standing_of(study), block)
+        return found
+
+    going_on = begun(5)
+    done = going_on.take()
+    assert going_on.split(going_on.take()) == 2
+    resumed = [
+        tuple(key for key in one.keys if key not in done.keys) for one in iter(begun(2).take, None)
+    ]
+    assert [one.keys for one in iter(going_on.take, None)] == [keys for keys in resumed if keys]
 
 
 @pytest.mark.parametrize("has_repeats", [False, True])

@@ -7,9 +7,11 @@ import re
 
 import pytest
 import torch
+import yaml
 
 from dianet_ray.errors import InputError
 from dianet_ray.model.build import build
+from dianet_ray.model.pretrained import put
 from dianet_ray.search.space_file import enqueue, fix, load_space, read_space
 from dianet_ray.search.start_values import start_values
 from dianet_ray.settings import Settings, config_id
@@ -111,6 +113,44 @@ def test_weights_are_checked_also_where_the_centre_of_a_space_is_no_configuratio
     )
     with pytest.raises(InputError, match="does not fit the streams"):
         start_values(load_space(write_space(tmp_path, text)))
+
+
+ONE_PHASE = {"phases": "onset_apex", "fusion": "none"}
+
+
+@pytest.mark.parametrize(
+    ("made_with", "search", "is_fit"),
+    [
+        ({}, {}, True),
+        ({"shared_streams": True}, {"shared_streams": True}, True),
+        (ONE_PHASE, ONE_PHASE, True),
+        ({"phases": "three"}, {"phases": "three"}, True),
+        ({}, {"phases": "three"}, False),
+        ({"phases": "three"}, {}, False),
+        ({}, {"shared_streams": True}, False),
+        ({"shared_streams": True}, {}, False),
+    ],
+)
+def test_weights_of_a_whole_network_have_to_fit_as_many_streams(
+    tmp_path, made_with, search, is_fit
+):
+    """As many as a training builds: what passes the door must fit on the worker too."""
+    weights = build(Settings(width=8, **made_with), 3, 32).state_dict()
+    fixed = {"width": 8, "pretrained": "w.pt"} | search
+    space = load_space(write_space(tmp_path, yaml.safe_dump({"fixed": fixed}), weights))
+    if is_fit:
+        (found,) = start_values(space).values()
+        put(build(space.example(), 3, 32).streams, found, "w.pt")
+    else:
+        with pytest.raises(InputError, match="does not fit the streams"):
+            start_values(space)
+
+
+def test_weights_have_to_fit_every_number_of_streams_that_may_be_drawn(tmp_path):
+    text = "fixed: {width: 8, pretrained: w.pt}\nsearch: {phases: [both, three]}\n"
+    whole = build(Settings(width=8), 3, 32).state_dict()
+    with pytest.raises(InputError, match="does not fit the streams"):
+        start_values(load_space(write_space(tmp_path, text, whole)))
 
 
 def test_listed_weights_have_to_fit_the_streams_that_they_are_listed_with(tmp_path):
