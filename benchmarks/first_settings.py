@@ -93,7 +93,7 @@ def _gains(matrix: Matrix, asked: argparse.Namespace) -> np.ndarray:
     generator = np.random.default_rng(0)
     near, n_subjects = _near_defaults(matrix), rungs[0].shared.shape[2]
     found = []
-    for weights in draw_subjects(generator, n_subjects, asked.resamples):
+    for weights in draw_subjects(generator, np.arange(n_subjects), asked.resamples):
         drawn_subjects = np.repeat(np.arange(n_subjects), weights)
         (_, in_groups), (points, in_loso) = (rung.drawn(drawn_subjects) for rung in rungs)
         group, loso = (scores(one.sum(axis=1))["uf1"] for one in (in_groups, in_loso))

@@ -151,7 +151,6 @@ def measure(case: Case) -> Outcome:
             classify(people.predicted[-1][champion]),
             folds=people.rungs[-1],
             n_classes=people.n_classes,
-            seed=case.seed,
         )[case.metric]
         p = p_values(
             [people.predicted[0][number][None] for number in rungs[0]],

@@ -61,7 +61,7 @@ def _regrets(matrix: Matrix, n_resamples: int) -> dict[str, tuple[float, float]]
     """Return the regret of each way to choose: on everybody, and on average over resamples."""
     subjects = np.unique([clip.subject for clip in matrix.clips], return_inverse=True)[1]
     n_subjects = int(subjects.max()) + 1
-    drawn = draw_subjects(np.random.default_rng(0), n_subjects, n_resamples)
+    drawn = draw_subjects(np.random.default_rng(0), np.arange(n_subjects), n_resamples)
     weights = np.concatenate([np.ones((1, n_subjects), dtype=np.int64), drawn])[:, subjects]
     truth = matrix.fresh.ravel()
     found = {}

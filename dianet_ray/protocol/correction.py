@@ -21,6 +21,7 @@ from dianet_ray.protocol.metrics import scores
 from dianet_ray.protocol.predictions import (
     COVERAGE,
     Interval,
+    by_content,
     draw_subjects,
     jackknife_error,
     without_each,
@@ -89,9 +90,10 @@ class Choices:
         seed: int,
         n: int = 1000,
     ) -> None:
-        n_subjects = next(iter(rungs[-1].values())).hard.shape[1]
         generator = np.random.default_rng(derive_seed(seed, "corrected"))
-        drawn = draw_subjects(generator, n_subjects, n)
+        # The largest counts of all: copies of a configuration do not change them.
+        most = np.max([tally.soft.max(axis=0) for tally in rungs[-1].values()], axis=0)
+        drawn = draw_subjects(generator, by_content(most), n)
         weights = 1 + np.sqrt(WEIGHT_VARIANCE) * (drawn - 1)
         weighed = [_Weighed.of(found, weights, objective) for found in rungs]
         means = list(accumulate(weighed, _Weighed.joined))

@@ -13,7 +13,7 @@ import numpy as np
 
 from dianet_ray.artefacts import METRICS, Record
 from dianet_ray.protocol.metrics import scores
-from dianet_ray.protocol.predictions import Interval, draw_subjects, quantiles
+from dianet_ray.protocol.predictions import Interval, by_content, draw_subjects, quantiles
 from dianet_ray.settings import derive_seed
 
 
@@ -49,8 +49,10 @@ def differences(
     """
     n_subjects, n_classes = one.shape[:2]
     generator = np.random.default_rng(derive_seed(seed, "paired"))
-    weights = draw_subjects(generator, n_subjects, n)
-    swaps = generator.integers(2, size=(n, n_subjects))
+    order = by_content(_joined(one, other))
+    weights = draw_subjects(generator, order, n)
+    swaps = np.empty_like(weights)
+    swaps[:, order] = generator.integers(2, size=(n, n_subjects))
     pair = np.stack([one, other]).reshape(2, n_subjects, -1)
 
     def less(mine: np.ndarray, theirs: np.ndarray, *, present: bool) -> dict[str, np.ndarray]:
@@ -72,6 +74,12 @@ def differences(
         )
         for metric in METRICS
     }
+
+
+def _joined(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Put counts of both into one number, the same whichever is subtracted."""
+    worse, better = sorted((one, other), key=lambda counts: int(np.trace(counts.sum(axis=0))))
+    return np.asarray(worse * (better.max() + 1) + better)
 
 
 def holm(chances: Sequence[float]) -> list[float]:

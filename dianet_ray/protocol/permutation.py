@@ -48,8 +48,12 @@ def p_values(
     if _n_deals(labels, subjects) < 1 / ALPHA:
         return None
     generator = np.random.default_rng(derive_seed(seed, "permutations"))
-    dealt = np.concatenate([labels[None], _dealt(labels, subjects, generator)])
     stacked = np.concatenate(list(probabilities))  # (M, N, C)
+    # Draws must not depend on names: clips come in the order of what is predicted of them.
+    of_true = stacked[:, np.arange(len(labels)), labels]
+    order = np.lexsort((of_true.min(axis=0), of_true.max(axis=0)))
+    labels, subjects, stacked = labels[order], subjects[order], stacked[:, order]
+    dealt = np.concatenate([labels[None], _dealt(labels, subjects, generator)])
     best = _best(shares(stacked), dealt, objective)
     predicted = classify(stacked)[best]  # (permutations, N)
     found = scores(confusion(dealt, predicted, stacked.shape[-1]))

@@ -20,7 +20,6 @@ PARTS = 10**6
 """A prediction is shared among the classes in whole parts, so that sums know no order."""
 SHARPNESS = 2
 """Shares are the probabilities to this power. docs/decisions.md: Soft scores choose"""
-N_PERMUTATIONS = 1000
 COVERAGE = (0.025, 0.975)
 """Quantiles of a 95 % interval."""
 
@@ -33,7 +32,7 @@ class Chance(Record):
     """What guessing scores in one metric, 0..1; `level` is the larger of the two ways to guess.
 
     `majority`: every fold predicts the commonest class of its training clips. `shuffled`: the
-    champion's predictions against permuted labels, on average; None without a champion. `p` is
+    champion's predictions against shuffled labels, on average; None without a champion. `p` is
     that of `permutation.p_values`, None where it cannot be had.
     """
 
@@ -111,15 +110,39 @@ def interval(confusions: np.ndarray, seed: int, *, n: int = 2000) -> dict[str, I
     """
     n_subjects, n_classes = confusions.shape[:2]
     generator = np.random.default_rng(derive_seed(seed, "interval"))
-    weights = draw_subjects(generator, n_subjects, n)
+    weights = draw_subjects(generator, by_content(confusions), n)
     replicates = weights @ confusions.reshape(n_subjects, -1)
     scored = scores(replicates.reshape(n, n_classes, n_classes), present_only=True)
     return {metric: quantiles(scored[metric]) for metric in METRICS}
 
 
-def draw_subjects(generator: np.random.Generator, n_subjects: int, n: int) -> np.ndarray:
-    """Draw as many subjects as there are, n times: how often each is drawn, (n, subjects)."""
-    return generator.multinomial(n_subjects, np.full(n_subjects, 1 / n_subjects), size=n)
+def draw_subjects(generator: np.random.Generator, order: np.ndarray, n: int) -> np.ndarray:
+    """Draw as many subjects as there are, n times: how often each is drawn, (n, S).
+
+    Args:
+        generator: draws for the subjects in the order of `order`.
+        order: (S,) places of the subjects, as of `by_content`.
+        n: number of draws.
+    """
+    n_subjects = len(order)
+    drawn = np.empty((n, n_subjects), dtype=np.int64)
+    drawn[:, order] = generator.multinomial(
+        n_subjects, np.full(n_subjects, 1 / n_subjects), size=n
+    )
+    return drawn
+
+
+def by_content(counts: np.ndarray) -> np.ndarray:
+    """Order S subjects by what is counted of them: (S, C, C) integers to (S,) places.
+
+    So random draws for subjects know neither their names nor those of the classes. Subjects with
+    equal counts may change places. Of classes of equal size, as often predicted and as often
+    rightly so, the lower number comes first.
+    """
+    total = counts.sum(axis=0)
+    classes = np.lexsort((np.diagonal(total), total.sum(axis=0), total.sum(axis=1)))
+    sorted_classes = counts[:, classes][:, :, classes].reshape(len(counts), -1)
+    return np.lexsort(sorted_classes.T)
 
 
 def without_each(counts: np.ndarray) -> dict[str, np.ndarray]:
@@ -158,7 +181,6 @@ def chance(
     *,
     folds: Sequence[Fold],
     n_classes: int,
-    seed: int,
 ) -> dict[str, Chance]:
     """Compute what guessing scores.
 
@@ -167,7 +189,6 @@ def chance(
         predicted: the champion's predictions, (N,) integers; None when there is no champion.
         folds: the partition that made the predictions.
         n_classes: the number of classes that count.
-        seed: the study seed.
 
     Returns:
         The chance level for each of METRICS.
@@ -176,10 +197,11 @@ def chance(
     majority = {metric: float(guessed[metric]) for metric in METRICS}
     if predicted is None:
         return {metric: Chance(value, None, value) for metric, value in majority.items()}
-    generator = np.random.default_rng(derive_seed(seed, "chance"))
-    permuted = generator.permuted(np.tile(labels, (N_PERMUTATIONS, 1)), axis=1)
-    scored = scores(confusion(permuted, predicted, n_classes))
-    shuffled = {metric: float(scored[metric].mean()) for metric in METRICS}
+    n_true, n_predicted = (np.bincount(one, minlength=n_classes) for one in (labels, predicted))
+    # How often labels and predictions meet on average, in all orders of the labels. Every metric
+    # is linear in the hits, so its mean is that of the mean counts.
+    met = scores(np.outer(n_true, n_predicted) / len(labels))
+    shuffled = {metric: float(met[metric]) for metric in METRICS}
     return {
         metric: Chance(value, shuffled[metric], max(value, shuffled[metric]))
         for metric, value in majority.items()

@@ -109,7 +109,6 @@ def _chance(standing: Standing, winner: Configuration | None) -> dict[str, Chanc
         predicted,
         folds=study.folds,
         n_classes=len(study.classes),
-        seed=study.identity.seed,
     )
     p = _p_values(standing) if winner else None
     return {m: replace(one, p=p[m]) for m, one in found.items()} if p else found

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dianet_ray.protocol.predictions import Interval, draw_subjects, quantiles
+from dianet_ray.protocol.predictions import Interval, by_content, draw_subjects, quantiles
 from dianet_ray.report.records import Calibration, ClassScore, ConfidenceBin
 from dianet_ray.settings import derive_seed
 
@@ -26,7 +26,7 @@ def class_scores(
     """
     n_subjects, n_classes = counts.shape[:2]
     generator = np.random.default_rng(derive_seed(seed, "per class"))
-    weights = draw_subjects(generator, n_subjects, n)
+    weights = draw_subjects(generator, by_content(counts), n)
     drawn = (weights @ counts.reshape(n_subjects, -1)).reshape(n, n_classes, n_classes)
     total = counts.sum(axis=0)
     of_all, replicates = _by_class(total), _by_class(drawn)

@@ -26,6 +26,7 @@ def render(report: Report, console: Console) -> None:
         console.print(_ranking(report))
         console.print(_result(report, report.champion))
         _say(console, _about(report, report.champion))
+        console.print(_as_others_count(report))
     _say(console, [*wording.flow(report), *wording.fidelity(report), _costs(report.seconds)])
 
 
@@ -112,7 +113,6 @@ def _about(report: Report, champion: Champion) -> list[str]:
                 verdicts.curve(report),
             ],
         ),
-        verdicts.as_others_count(report),
         f"Settings: {', '.join(f'{name} {show(value)}' for name, value in settings)}",
         *filter(None, [verdicts.at_bounds(report)]),
         *verdicts.classes(champion),
@@ -120,6 +120,16 @@ def _about(report: Report, champion: Champion) -> list[str]:
         *verdicts.datasets(champion),
         *filter(None, [verdicts.search_curve(report), verdicts.importance(report)]),
     ]
+
+
+def _as_others_count(report: Report) -> Table:
+    table = Table(title=f"As others count, {verdicts.NOT_OURS}", title_justify="left")
+    table.add_column("how")
+    for name in (METRIC_NAMES[report.objective], "points more", "leaks"):
+        table.add_column(name, justify="right")
+    for how, score, points, leaks in verdicts.as_others_count(report):
+        table.add_row(how, f"{score:.3f}", f"{points:+.1f}", leaks)
+    return table
 
 
 def render_contrasts(found: Contrasts, console: Console) -> None:

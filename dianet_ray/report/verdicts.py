@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from dianet_ray.artefacts import METRICS, Objective
 from dianet_ray.progress import count
@@ -301,26 +302,40 @@ def calibration(champion: Champion) -> str:
 
 OTHERS = {
     MEAN: "averaged over subjects instead of pooled",
-    POOLED: "with every held-out subject choosing its own number of steps by its own labels (a "
-    "leak), pooled",
-    BOTH: "with the same leak, averaged over subjects",
+    POOLED: "pooled, every held-out subject choosing its own number of steps by its own labels",
+    BOTH: "averaged over subjects, which choose so as well",
 }
 """How each way of counting in `Report.as_others_count` is described."""
 
+LEAKS = {MEAN: "no", POOLED: "yes", BOTH: "yes"}
+"""Whether labels of held-out subjects choose something."""
 
-def as_others_count(report: Report) -> str:
-    """Give the champion's score by other ways of counting; empty without a champion."""
+NOT_OURS = "to place their figures, not to be quoted"
+
+
+class OtherCount(NamedTuple):
+    """The champion's score by another way of counting, and how many points it is above ours."""
+
+    how: str
+    score: float
+    points: float
+    leaks: str
+
+
+def as_others_count(report: Report) -> list[OtherCount]:
+    """Give the champion's score by the objective as others count it; empty without a champion."""
     if report.champion is None:
-        return ""
+        return []
     ours = report.champion.of(report.objective)
-    counts = (
-        (found.of(report.objective), OTHERS[how]) for how, found in report.as_others_count.items()
-    )
-    found = [f"{score:.3f} ({100 * (score - ours):+.1f} points) {how}" for score, how in counts]
-    return (
-        f"As others count, to place their figures, not to be quoted: "
-        f"{METRIC_NAMES[report.objective]} {'; '.join(found)}."
-    )
+    return [
+        OtherCount(
+            OTHERS[how],
+            found.of(report.objective),
+            100 * (found.of(report.objective) - ours),
+            LEAKS[how],
+        )
+        for how, found in report.as_others_count.items()
+    ]
 
 
 def _signed(value: float, ends: Interval) -> str:

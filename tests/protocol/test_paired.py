@@ -45,6 +45,20 @@ def test_the_difference_is_that_of_the_pooled_scores_and_changes_sign_with_the_s
         assert found[metric].p == back[metric].p
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_a_difference_knows_no_names_of_subjects_or_classes(seed):
+    one, other = pair_of(seed, (0.6, 0.4))
+    generator = np.random.default_rng(seed)
+    subjects, classes = generator.permutation(20), generator.permutation(3)
+    found = differences(one, other, 0)
+    assert differences(one[subjects], other[subjects], 0) == found
+    renamed = (counts[..., classes, :][..., classes] for counts in (one, other))
+    for metric, again in differences(*renamed, 0).items():
+        assert again.value == pytest.approx(found[metric].value)
+        assert again.ci95 == pytest.approx(found[metric].ci95)
+        assert again.p == found[metric].p
+
+
 @pytest.mark.parametrize("metric", METRICS)
 def test_where_both_are_alike_five_in_a_hundred_have_a_p_below_a_twentieth(metric):
     found = [differences(*pair_of(seed, (0.5, 0.5)), seed, n=200)[metric] for seed in range(400)]

@@ -62,13 +62,32 @@ def test_without_two_classes_in_a_subject_nothing_can_be_dealt():
     assert p_values(made, labels, subjects, objective="uf1", seed=0) is None
 
 
-def test_it_depends_on_the_seed_and_not_on_the_order_of_the_subjects_names():
+def test_it_depends_on_the_seed_alone():
     rng, labels, subjects = people(1)
     made = predict(rng, 0.3 * np.eye(N_CLASSES)[labels])
     first = p_values(made, labels, subjects, objective="uf1", seed=0)
     assert first == p_values(made, labels, subjects, objective="uf1", seed=0)
     other = p_values(made, labels, subjects, objective="uf1", seed=1)
     assert other["uf1"] == pytest.approx(first["uf1"], abs=0.1)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_it_knows_no_order_of_clips_and_configurations_and_no_names(seed):
+    rng, labels, subjects = people(seed)
+    made = predict(rng, np.zeros((len(labels), N_CLASSES)), n_configs=4)
+    found = p_values(made, labels, subjects, objective="uf1", seed=0)
+    assert 1 / (N_PERMUTATIONS + 1) < found["uf1"] < 1
+    clips, names, classes = (rng.permutation(n) for n in (len(labels), 12, N_CLASSES))
+    of_others = {
+        "clips": ([one[:, clips] for one in made], labels[clips], subjects[clips]),
+        "subjects": (made, labels, names[subjects]),
+        "classes": ([one[..., np.argsort(classes)] for one in made], classes[labels], subjects),
+        "configurations": (made[::-1], labels, subjects),
+        "copies": ([*made, made[0]], labels, subjects),
+    }
+    for name, (probabilities, of_true, of_subject) in of_others.items():
+        again = p_values(probabilities, of_true, of_subject, objective="uf1", seed=0)
+        assert again == found, name
 
 
 def test_many_predictions_are_taken_in_parts(monkeypatch):

@@ -1,4 +1,5 @@
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from dianet_ray.protocol.folds import Fold
 from dianet_ray.protocol.metrics import confusion, scores
 from dianet_ray.protocol.predictions import (
     PARTS,
+    by_content,
     chance,
     classify,
     interval,
@@ -90,6 +92,27 @@ def test_intervals_hold_the_score_and_depend_on_the_seed_alone():
     assert found == interval(counts, 0) != interval(counts, 1)
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_an_interval_knows_no_names_of_subjects_or_classes(seed):
+    generator = np.random.default_rng(seed)
+    counts = generator.poisson(0.7, size=(12, 3, 3))
+    subjects, classes = generator.permutation(12), generator.permutation(3)
+    found = interval(counts, 0)
+    assert interval(counts[subjects], 0) == found
+    again = interval(counts[..., classes, :][..., classes], 0)
+    for metric in METRICS:
+        assert again[metric] == pytest.approx(found[metric], abs=1e-12)
+
+
+@given(st.lists(st.lists(st.integers(0, 1), min_size=4, max_size=4), min_size=2, max_size=6))
+def test_subjects_in_order_are_the_same_ones_whoever_comes_first(rows):
+    """Also those that are alike in much."""
+    counts = np.array(rows).reshape(-1, 2, 2)
+    ordered = counts[by_content(counts)]
+    backwards = counts[::-1]
+    assert (backwards[by_content(backwards)] == ordered).all()
+
+
 def test_an_interval_equals_the_plain_bootstrap_over_subjects():
     study = make_study(n_subjects=15, signal=0.5)
     _, counts = subject_confusions(study.clips, classify(study.pooled(0)), 3)
@@ -120,18 +143,28 @@ def test_the_majority_is_the_training_majority_of_each_fold_with_ties_to_the_low
 def test_chance_is_the_larger_of_majority_and_shuffled():
     study = make_study(n_subjects=12)
     predicted = classify(study.pooled(0))
-    found = chance(study.labels(), predicted, folds=study.folds, n_classes=3, seed=0)
+    found = chance(study.labels(), predicted, folds=study.folds, n_classes=3)
     for level in found.values():
         assert level.level == max(level.majority, level.shuffled)
     shares = np.bincount(study.labels(), minlength=3) @ np.bincount(predicted, minlength=3)
     assert found["accuracy"].shuffled == pytest.approx(shares / len(predicted) ** 2, abs=0.01)
-    again = chance(study.labels(), predicted, folds=study.folds, n_classes=3, seed=0)
-    assert found == again
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_shuffled_is_the_mean_score_over_all_orders_of_the_labels(seed):
+    generator = np.random.default_rng(seed)
+    labels, predicted = generator.integers(3, size=7), generator.integers(2, size=7)
+    folds = (Fold(0, ("a",), (0, 1, 2)), Fold(1, ("b",), (3, 4, 5, 6)))
+    found = chance(labels, predicted, folds=folds, n_classes=3)
+    orders = np.array(list(itertools.permutations(labels)))
+    of_all = scores(confusion(orders, predicted, 3))
+    for metric in METRICS:
+        assert found[metric].shuffled == pytest.approx(of_all[metric].mean(), abs=1e-12)
 
 
 def test_without_predictions_chance_is_the_majority():
     study = make_study()
-    found = chance(study.labels(), None, folds=study.folds, n_classes=3, seed=0)
+    found = chance(study.labels(), None, folds=study.folds, n_classes=3)
     for level in found.values():
         assert level.shuffled is None
         assert level.level == level.majority

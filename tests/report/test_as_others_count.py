@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from dianet_ray.artefacts import METRICS
 from dianet_ray.protocol.metrics import scores
-from dianet_ray.report import verdicts
 from dianet_ray.report.as_others_count import BOTH, MEAN, POOLED, as_others_count
 from dianet_ray.report.champion import Counted
+from dianet_ray.report.page import write
+from dianet_ray.report.terminal import render
+from tests.support.pages import Page
 from tests.support.reports import report_of
 from tests.support.studies import make_study
 
@@ -60,12 +64,24 @@ def test_with_one_point_nothing_can_be_chosen():
     assert found[POOLED].uf1 == pytest.approx(float(ours["uf1"]))
 
 
-def test_every_way_of_counting_is_put_into_words():
+def test_every_way_of_counting_stands_apart_with_its_difference_and_whether_it_leaks(tmp_path):
     report = report_of(make_study(n_subjects=8))
-    assert set(report.as_others_count) == set(verdicts.OTHERS) == {MEAN, POOLED, BOTH}
-    said = verdicts.as_others_count(report)
-    for found in report.as_others_count.values():
-        assert f"{found.uf1:.3f} (" in said
+    ours, of_others = report.champion.uf1, report.as_others_count
+    assert set(of_others) == {MEAN, POOLED, BOTH}
+    wanted = [
+        (f"{of.uf1:.3f}", f"{100 * (of.uf1 - ours):+.1f}", "no" if how == MEAN else "yes")
+        for how, of in of_others.items()
+    ]
+    text = io.StringIO()
+    render(report, Console(file=text, width=120))
+    _, _, table = text.getvalue().partition("As others count, to place their figures")
+    rows = [line.strip("│ ").split("│") for line in table.splitlines() if line.startswith("│")]
+    assert [tuple(cell.strip() for cell in row[1:]) for row in rows] == wanted
+    write(report, None, tmp_path / "report.html")
+    _, _, section = Page(tmp_path / "report.html").text.partition("As others count")
+    assert "not to be quoted" in section
+    for cells in wanted:
+        assert " ".join(cells) in section
 
 
 def test_nothing_that_decides_can_read_them():
