@@ -1,4 +1,7 @@
-"""Test the best of many configurations against labels that mean nothing."""
+"""Test the best of many configurations against labels that mean nothing.
+
+docs/decisions.md: What a permutation repeats
+"""
 
 from __future__ import annotations
 

@@ -17,6 +17,8 @@ from dianet_ray.report.wording import show
 from dianet_ray.settings import Value
 
 N_NAMED = 8
+N_DIFFERING = 3
+"""Configurations that differ in more settings are told apart by their numbers alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +30,15 @@ class Adjusted(Difference):
 
 @dataclass(frozen=True, slots=True)
 class Contrast(Record):
-    """Two configurations over the same subjects: names, scores with intervals, `a` less `b`."""
+    """Two configurations over the same subjects: names, scores with intervals, `a` less `b`.
+
+    `settings_a` and `settings_b` say in which settings all that are compared differ, if in few.
+    """
 
     a: str
     b: str
+    settings_a: str
+    settings_b: str
     scores_a: Scores
     scores_b: Scores
     ci95_a: dict[str, Interval]
@@ -50,11 +57,15 @@ class Contrasts(Record):
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """A complete configuration under the name by which it was asked for."""
+    """A complete configuration under the name by which it was asked for.
+
+    `settings` are those in which it differs from the others, if they are few.
+    """
 
     name: str
     standing: Standing
     number: int
+    settings: str = ""
 
 
 def of_study(standing: Standing, wanted: str) -> list[Contender]:
@@ -75,11 +86,25 @@ def of_study(standing: Standing, wanted: str) -> list[Contender]:
     if len(set(names)) < len(names):
         raise InputError(f"--compare takes different names: got {wanted!r}")
     if is_setting:
-        return [_with_value(standing, setting.strip(), name) for name in names]
-    found = [_named(standing, name) for name in names]
-    if len({one.number for one in found}) < len(found):  # by its number and by its id
+        found = [_with_value(standing, setting.strip(), name) for name in names]
+    else:
+        found = _told_apart([_named(standing, name) for name in names])
+    if len({one.number for one in found}) < len(found):  # 7 and its id, or true and yes
         raise InputError(f"--compare takes different configurations: got {wanted!r}")
     return found
+
+
+def _told_apart(found: Sequence[Contender]) -> list[Contender]:
+    """Add the settings in which configurations differ, if they are few."""
+    of_study = found[0].standing.study.configurations
+    values = [of_study[one.number].settings.values() for one in found]
+    differing = [name for name in values[0] if len({one.get(name) for one in values}) > 1]
+    if not 0 < len(differing) <= N_DIFFERING:
+        return list(found)
+    return [
+        replace(one, settings=", ".join(f"{name} {show(mine[name])}" for name in differing))
+        for one, mine in zip(found, values, strict=True)
+    ]
 
 
 def _named(standing: Standing, name: str) -> Contender:
@@ -167,6 +192,8 @@ def contrasts(contenders: Sequence[Contender]) -> Contrasts:
             Contrast(
                 a=contenders[0].name,
                 b=contender.name,
+                settings_a=contenders[0].settings,
+                settings_b=contender.settings,
                 scores_a=scores_of(first.sum(axis=0)),
                 scores_b=scores_of(counts.sum(axis=0)),
                 ci95_a=own,

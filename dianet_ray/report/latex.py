@@ -1,6 +1,7 @@
 r"""The champion's scores as a LaTeX table, for a paper.
 
 The file holds one `table` environment and needs no package: \input{champion} in any document.
+Names in letters that pdfLaTeX lacks, such as Chinese ones, need XeLaTeX and a font for them.
 """
 
 from __future__ import annotations

@@ -149,6 +149,8 @@ def render_contrasts(found: Contrasts, console: Console) -> None:
         ends = interval(ci95[metric])
         return [shown, METRIC_NAMES[metric], f"{scores.of(metric):.3f}", ends]
 
+    about = {first.a: first.settings_a, **{one.b: one.settings_b for one in found.comparison}}
+    _say(console, [f"{name}: {settings}" for name, settings in about.items() if settings])
     for metric in metrics:
         table.add_row(*row(first.a, first.scores_a, first.ci95_a, metric))
     for one in found.comparison:

@@ -15,6 +15,8 @@ from dianet_ray.protocol.predictions import interval
 from dianet_ray.protocol.standing import standing_of
 from dianet_ray.report.contrasts import contrasts, of_champions, of_study
 from dianet_ray.report.terminal import render_contrasts
+from dianet_ray.report.wording import show
+from dianet_ray.settings import Settings
 from tests.support.reports import report_of
 from tests.support.studies import ending, make_clips, make_study
 
@@ -143,7 +145,35 @@ def test_a_table_holds_every_comparison_and_metric(standing):
             assert f" {value:+.3f} │ {low:+.2f} to {high:+.2f} " in next(of_others)
 
 
-def test_a_configuration_is_not_compared_with_itself(standing):
-    config = standing.complete()[0]
+def same_ones(standing):
+    number = standing.complete()[0].number
+    values = standing.study.configurations[number].settings.values()
+    return [
+        f"{number},{standing.study.configurations[number].config_id}",
+        f"flip={show(values['flip'])},{values['flip']}",
+    ]
+
+
+@pytest.mark.parametrize("place", range(2))
+def test_a_configuration_is_not_compared_with_itself(standing, place):
+    wanted = same_ones(standing)[place]
+    one, other = wanted.rpartition("=")[2].split(",")
+    assert one != other
     with pytest.raises(InputError, match="--compare takes different configurations"):
-        of_study(standing, f"{config.number},{config.config_id}")
+        of_study(standing, wanted)
+
+
+def test_configurations_that_differ_in_many_settings_are_told_apart_by_number(standing):
+    study = standing.study
+    changes = [{}, {"dropout": 0.4, "heads": 8, "embedding": 32, "width": 8, "steps": 10}]
+    configurations = tuple(
+        dataclasses.replace(one, settings=Settings(**changes[min(one.number, 1)]))
+        for one in study.configurations
+    )
+    changed = dataclasses.replace(
+        standing, study=dataclasses.replace(study, configurations=configurations)
+    )
+    (one,) = contrasts(of_study(changed, "0,1")).comparison
+    assert (one.settings_a, one.settings_b) == ("", "")
+    (one,) = contrasts(of_study(changed, "2,1")).comparison
+    assert (one.settings_a, one.settings_b) == ("", "")  # they do not differ at all

@@ -47,6 +47,16 @@ def test_the_page_needs_nothing_but_itself(study, tmp_path):
     assert "@import" not in text
 
 
+def test_the_search_and_the_calibration_are_drawn(study, tmp_path):
+    page = page_of(study, tmp_path)
+    for alt in (
+        "Score of the best of the first configurations, by their number",
+        "Share of right predictions by their probability",
+    ):
+        assert alt in page.alts
+    assert "which knows nothing of the choice" in page.text
+
+
 def test_the_page_says_the_mean_over_seeds_first(study, tmp_path):
     plain = page_of(study, tmp_path).text
     assert "that chose it" not in plain

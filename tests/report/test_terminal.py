@@ -8,7 +8,7 @@ from dianet_ray.protocol.standing import Failure
 from dianet_ray.report.records import PointScore
 from dianet_ray.report.terminal import render
 from tests.support.reports import report_of
-from tests.support.studies import laddered, make_study, shown_early, with_environment
+from tests.support.studies import laddered, make_study, repeated, shown_early, with_environment
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +42,23 @@ def test_the_result_fits_the_terminal(report, width):
     for value in (best.uf1, best.corrected["uf1"].estimate, report.chance["uf1"].level):
         assert f"{value:.3f}" in text
     assert max(map(len, text.splitlines())) <= width
+
+
+@pytest.mark.parametrize("width", [80, 200])
+def test_the_mean_over_seeds_stands_before_the_score_that_chose(study, width):
+    number = report_of(study).champion.number
+    other = make_study(n_subjects=len(study.folds), n_configs=12, signal=2.5)
+    found = report_of(repeated(study, number, [other] * 2))
+    text = printed(found, width=width)
+    assert max(map(len, text.splitlines())) <= width
+    (row,) = (line for line in text.splitlines() if line.startswith("│ UF1"))
+    mean, score = f"{found.seeds.uf1.mean:.3f}", f"{found.champion.uf1:.3f}"
+    assert mean != score
+    assert row.index(mean) < row.index(score)
+
+
+def test_an_interval_that_ignores_the_choice_is_said_to(report):
+    assert "a bootstrap over subjects, which knows nothing of the choice" in words(report)
 
 
 def test_the_costs_are_said(report):

@@ -9,6 +9,7 @@ from dianet_ray.errors import InputError
 from dianet_ray.options import SearchOptions
 from dianet_ray.prepare.images import load_images
 from dianet_ray.processors import processors
+from dianet_ray.protocol.folds import nested_costs
 from dianet_ray.search.forecast import describe, largest_training_bytes, most_disk_bytes
 from dianet_ray.search.plan import make_plan
 from dianet_ray.search.space_file import fix, load_space
@@ -142,6 +143,22 @@ def test_a_nested_search_needs_every_configuration_on_every_subject(images, tmp_
     found = plan(images, tmp_path / "s", protocol="nested", strategy="exhaustive")
     assert found.study.identity.protocol == "nested"
     assert plan(images, tmp_path / "s").study.identity.protocol == "loso"
+
+
+def test_what_follows_the_search_and_what_nested_costs_are_said_before_it(images, tmp_path):
+    found = plan(images, tmp_path / "s", protocol="nested", strategy="exhaustive", configs=4)
+    n_subjects, lines = len(found.study.folds), []
+    describe(found, lines.append, n_workers=2, where="here", store="there")
+    n_pairs = 4 * n_subjects * (n_subjects - 1) // 2
+    of_all, of_textbook = nested_costs(4, n_subjects)
+    assert of_all == 4 * n_subjects + n_pairs
+    assert (
+        f"         then {n_pairs} trainings that hold out two subjects: nested, {of_all} in all, "
+        f"{of_all / of_textbook:.2f} of the {of_textbook} of the textbook"
+    ) in lines
+    n_repeats = found.most_after() - n_pairs
+    assert n_repeats
+    assert f"at most {n_repeats} trainings" in next(line for line in lines if "LOSO again" in line)
 
 
 def test_images_that_changed_since_the_study_was_made_are_refused(images, tmp_path):
