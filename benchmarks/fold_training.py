@@ -24,6 +24,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing import get_context
 from multiprocessing.synchronize import Barrier
+from threading import BrokenBarrierError
 from typing import Any
 
 import numpy as np
@@ -65,6 +66,15 @@ class Spent:
 
 def train(job: Job) -> Spent:
     """Train the folds of a job; the first step, which warms up, is not timed."""
+    try:
+        return _train(job)
+    except Exception:
+        for barrier in _BARRIERS:
+            barrier.abort()  # nobody has to wait for this one
+        raise
+
+
+def _train(job: Job) -> Spent:
     torch.set_num_threads(job.threads)
     device = torch.device(job.device)
     n_together = job.n_folds if job.stacks else 1
@@ -97,7 +107,12 @@ def in_processes(jobs: Sequence[Job]) -> Spent:
     with ProcessPoolExecutor(
         len(jobs), mp_context=context, initializer=_begin, initargs=(barrier,)
     ) as pool:
-        spent = list(pool.map(train, jobs))
+        running = [pool.submit(train, job) for job in jobs]
+        errors = [one.exception() for one in running]
+    for error in errors:
+        if error is not None and not isinstance(error, BrokenBarrierError):
+            raise error
+    spent = [one.result() for one in running]
     return Spent(max(one.seconds for one in spent), sum(one.n_bytes for one in spent))
 
 

@@ -7,7 +7,7 @@ attention each place gets from the other phases. They show what moved a predicti
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from dianet_ray.model.build import build
 from dianet_ray.model.inputs import phase_numbers
 from dianet_ray.model.network import CrossAttention, DIANet
+from dianet_ray.model.own_network import OwnNetwork
 from dianet_ray.model.stack import State
 from dianet_ray.settings import Settings
 
@@ -51,20 +52,20 @@ def regions(settings: Settings, weights: State, images: np.ndarray, n_classes: i
         n_classes: number of classes.
 
     Raises:
-        InputError: a network file that is not trusted in this process.
+        InputError: a network file that is not trusted in this process, or fails.
     """
     phases = phase_numbers(settings)
     network = build(settings, n_classes, images.shape[1]).eval()
     network.load_state_dict(weights)
     x = torch.from_numpy(images[list(phases)].astype(np.float32)).permute(0, 3, 1, 2)[None]
-    with _watched(network, len(phases)) as seen:
+    blaming = network.blaming() if isinstance(network, OwnNetwork) else nullcontext()
+    with _watched(network, len(phases)) as seen, blaming:
         logits = network(x.requires_grad_())
-    predicted = int(logits.argmax())
-    # Another network has no known feature maps: its images stand for them.
-    maps = seen.maps or list(x.unbind(1))
-    gradients = torch.autograd.grad(logits[0, predicted], seen.maps or x)
-    if not seen.maps:
-        gradients = gradients[0].unbind(1)
+        predicted = int(logits.argmax())
+        # Another network has no known feature maps: its images stand for them.
+        sources = seen.maps or [x]
+        found = torch.autograd.grad(logits[0, predicted], sources, materialize_grads=True)
+    maps, gradients = (sources, found) if seen.maps else (x.unbind(1), found[0].unbind(1))
     activation = torch.stack([_activation(*pair) for pair in zip(maps, gradients, strict=True)])
     return Regions(
         phases=phases,

@@ -91,9 +91,8 @@ class Choices:
         n: int = 1000,
     ) -> None:
         generator = np.random.default_rng(derive_seed(seed, "corrected"))
-        # The largest counts of all: copies of a configuration do not change them.
-        most = np.max([tally.soft.max(axis=0) for tally in rungs[-1].values()], axis=0)
-        drawn = draw_subjects(generator, by_content(most), n)
+        order = by_content([one for tally in rungs[-1].values() for one in tally.soft])
+        drawn = draw_subjects(generator, order, n)
         weights = 1 + np.sqrt(WEIGHT_VARIANCE) * (drawn - 1)
         weighed = [_Weighed.of(found, weights, objective) for found in rungs]
         means = list(accumulate(weighed, _Weighed.joined))

@@ -49,7 +49,7 @@ def differences(
     """
     n_subjects, n_classes = one.shape[:2]
     generator = np.random.default_rng(derive_seed(seed, "paired"))
-    order = by_content(_joined(one, other))
+    order = by_content([one, other])
     weights = draw_subjects(generator, order, n)
     swaps = np.empty_like(weights)
     swaps[:, order] = generator.integers(2, size=(n, n_subjects))
@@ -74,12 +74,6 @@ def differences(
         )
         for metric in METRICS
     }
-
-
-def _joined(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Put counts of both into one number, the same whichever is subtracted."""
-    worse, better = sorted((one, other), key=lambda counts: int(np.trace(counts.sum(axis=0))))
-    return np.asarray(worse * (better.max() + 1) + better)
 
 
 def holm(chances: Sequence[float]) -> list[float]:

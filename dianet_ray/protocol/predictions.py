@@ -22,6 +22,8 @@ SHARPNESS = 2
 """Shares are the probabilities to this power. docs/decisions.md: Soft scores choose"""
 COVERAGE = (0.025, 0.975)
 """Quantiles of a 95 % interval."""
+N_TOLD_APART = 8
+"""Tables of the best configurations that tell subjects apart, besides the sum of all."""
 
 Interval = tuple[float, float]
 """The lower and the upper end."""
@@ -110,7 +112,7 @@ def interval(confusions: np.ndarray, seed: int, *, n: int = 2000) -> dict[str, I
     """
     n_subjects, n_classes = confusions.shape[:2]
     generator = np.random.default_rng(derive_seed(seed, "interval"))
-    weights = draw_subjects(generator, by_content(confusions), n)
+    weights = draw_subjects(generator, by_content([confusions]), n)
     replicates = weights @ confusions.reshape(n_subjects, -1)
     scored = scores(replicates.reshape(n, n_classes, n_classes), present_only=True)
     return {metric: quantiles(scored[metric]) for metric in METRICS}
@@ -132,17 +134,42 @@ def draw_subjects(generator: np.random.Generator, order: np.ndarray, n: int) -> 
     return drawn
 
 
-def by_content(counts: np.ndarray) -> np.ndarray:
-    """Order S subjects by what is counted of them: (S, C, C) integers to (S,) places.
+def by_content(tables: Sequence[np.ndarray]) -> np.ndarray:
+    """Order S subjects by what is counted of them, so that random draws know no names.
 
-    So random draws for subjects know neither their names nor those of the classes. Subjects with
-    equal counts may change places. Of classes of equal size, as often predicted and as often
-    rightly so, the lower number comes first.
+    Neither other names of subjects or classes, nor another order or copies of the tables change
+    which subject a draw is for. Only what all these counts cannot tell apart may change places.
+
+    Args:
+        tables: (S, C, C) integers each, of one or several configurations.
+
+    Returns:
+        (S,) places of the subjects.
     """
-    total = counts.sum(axis=0)
-    classes = np.lexsort((np.diagonal(total), total.sum(axis=0), total.sum(axis=1)))
-    sorted_classes = counts[:, classes][:, :, classes].reshape(len(counts), -1)
-    return np.lexsort(sorted_classes.T)
+    distinct = sorted({one.tobytes(): one for one in tables}.values(), key=_table_key)
+    total = np.sum(distinct, axis=0)
+    classes = sorted(range(total.shape[-1]), key=lambda label: _class_key(total, label))
+    told = [total, *distinct[-N_TOLD_APART:]]
+    cells = [one[:, classes][:, :, classes].reshape(len(one), -1) for one in told]
+    return np.lexsort(np.concatenate(cells, axis=1).T)
+
+
+def _table_key(table: np.ndarray) -> tuple[int, bytes, bytes]:
+    """Tell tables apart whatever the order of their subjects; a better one has a larger key."""
+    hits = np.trace(table, axis1=1, axis2=2)
+    return int(hits.sum()), _in_order(hits), _in_order(table)
+
+
+def _class_key(table: np.ndarray, label: int) -> tuple[bytes, ...]:
+    """Tell classes apart whatever their numbers and the order of the subjects."""
+    mine, taken_for_it = table[:, label], table[:, :, label]
+    parts = mine.sum(axis=1), taken_for_it.sum(axis=1), mine[:, label]
+    return tuple(map(_in_order, parts))
+
+
+def _in_order(counts: np.ndarray) -> bytes:
+    """Sort counts over subjects. Big-endian bytes compare as the numbers do, in any unit."""
+    return np.sort(counts, axis=0).astype(">i8").tobytes()
 
 
 def without_each(counts: np.ndarray) -> dict[str, np.ndarray]:

@@ -101,10 +101,17 @@ def _told_apart(found: Sequence[Contender]) -> list[Contender]:
     differing = [name for name in values[0] if len({one.get(name) for one in values}) > 1]
     if not 0 < len(differing) <= N_DIFFERING:
         return list(found)
+    shown = {name: _distinct([one[name] for one in values]) for name in differing}
     return [
-        replace(one, settings=", ".join(f"{name} {show(mine[name])}" for name in differing))
-        for one, mine in zip(found, values, strict=True)
+        replace(one, settings=", ".join(f"{name} {shown[name][place]}" for name in differing))
+        for place, one in enumerate(found)
     ]
+
+
+def _distinct(values: Sequence[Value]) -> list[str]:
+    """Show values, in full where a few digits of them look alike."""
+    short = [show(value) for value in values]
+    return short if len(set(short)) == len(set(values)) else list(map(str, values))
 
 
 def _named(standing: Standing, name: str) -> Contender:

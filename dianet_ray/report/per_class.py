@@ -26,7 +26,7 @@ def class_scores(
     """
     n_subjects, n_classes = counts.shape[:2]
     generator = np.random.default_rng(derive_seed(seed, "per class"))
-    weights = draw_subjects(generator, by_content(counts), n)
+    weights = draw_subjects(generator, by_content([counts]), n)
     drawn = (weights @ counts.reshape(n_subjects, -1)).reshape(n, n_classes, n_classes)
     total = counts.sum(axis=0)
     of_all, replicates = _by_class(total), _by_class(drawn)

@@ -303,18 +303,18 @@ def calibration(champion: Champion) -> str:
 OTHERS = {
     MEAN: "averaged over subjects instead of pooled",
     POOLED: "pooled, every held-out subject choosing its own number of steps by its own labels",
-    BOTH: "averaged over subjects, which choose so as well",
+    BOTH: "averaged over subjects, each choosing in the same way",
 }
 """How each way of counting in `Report.as_others_count` is described."""
 
-LEAKS = {MEAN: "no", POOLED: "yes", BOTH: "yes"}
-"""Whether labels of held-out subjects choose something."""
-
-NOT_OURS = "to place their figures, not to be quoted"
+NOT_OURS = "for comparison with published figures only, not to be quoted"
 
 
 class OtherCount(NamedTuple):
-    """The champion's score by another way of counting, and how many points it is above ours."""
+    """The champion's score by another way of counting, and how many points it is above ours.
+
+    It `leaks` if labels of held-out subjects choose something.
+    """
 
     how: str
     score: float
@@ -332,7 +332,7 @@ def as_others_count(report: Report) -> list[OtherCount]:
             OTHERS[how],
             found.of(report.objective),
             100 * (found.of(report.objective) - ours),
-            LEAKS[how],
+            "yes" if how != MEAN and len(report.champion.curve) > 1 else "no",
         )
         for how, found in report.as_others_count.items()
     ]

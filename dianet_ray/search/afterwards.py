@@ -54,7 +54,7 @@ class Afterwards:
 
     def __init__(self, study: Study, extent: Extent) -> None:
         self._n_repeats = extent.n_repeats
-        self._has_begun = False
+        self._block = 0  # trainings in a block; 0 before it has begun
         self._waiting: deque[Train] = deque()
         self._in_flight: set[Key] = set()
         self._settings: dict[tuple[int, int], Settings] = {}
@@ -68,9 +68,9 @@ class Afterwards:
 
     def begin(self, standing: Standing, block: int) -> None:
         """Queue, once, what is missing of a search that is over, in blocks of equal settings."""
-        if self._has_begun or not standing.decisions.is_over:
+        if self._block or not standing.decisions.is_over:
             return
-        self._has_begun = True
+        self._block = block
         n_most = n_missing = 0
         for part in parts(standing, self._n_repeats):
             missing = set(part.missing(standing.study))
@@ -141,16 +141,18 @@ class Afterwards:
 
         They are formed as `begin` forms them when a search is resumed with that size.
         """
-        size = max(1, len(train.members) // 2)
+        # A larger block may have been in flight when smaller ones were formed.
+        self._block = max(1, min(self._block, len(train.members) // 2))
         self._in_flight.difference_update(train.keys)
         blocks: dict[tuple[int, int, int], list[tuple[int, int]]] = {}
         for one in (train, *self._waiting):
             for number, fold in one.members:
-                blocks.setdefault((one.rung, number, fold // size), []).append((number, fold))
+                place = one.rung, number, fold // self._block
+                blocks.setdefault(place, []).append((number, fold))
         self._waiting = deque(
             Train(rung, tuple(sorted(members))) for (rung, _, _), members in blocks.items()
         )
-        return size
+        return self._block
 
 
 def _settings(standing: Standing, part: Part) -> Settings:

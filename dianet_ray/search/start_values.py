@@ -48,7 +48,8 @@ def _streams(space: Space) -> Iterator[tuple[str, str, int, int]]:
     """List weights, backbone, width and number of streams that go together, listed or drawn."""
     names = ("pretrained", "backbone", "width", "phases", "shared_streams")
     listed = [tuple(one.values()[name] for name in names) for one in space.first_settings]
-    drawn = itertools.product(*map(space.drawn, names))
+    draws = space.dimensions or not space.first_settings
+    drawn = itertools.product(*map(space.drawn, names)) if draws else ()
     for values in dict.fromkeys([*listed, *drawn]):
         pretrained, backbone, width, phases, shared = values
         if pretrained != "none":

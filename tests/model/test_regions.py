@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from dianet_ray.errors import InputError
 from dianet_ray.model.build import build
 from dianet_ray.model.fit import LabelledImages, Member, fit, predict
 from dianet_ray.model.regions import regions
 from dianet_ray.settings import Settings
-from tests.support.networks import trusted
+from tests.support.networks import NETWORK, trusted
 from tests.support.toy import TINY, state_of, toy_images
 
 VARIANTS = [
@@ -83,3 +84,18 @@ def test_a_network_of_ones_own_is_explained_by_its_images():
     assert found.activation.shape == (2, 32, 32)
     assert found.activation.max() == pytest.approx(1)
     assert found.attention is None
+
+
+def test_a_network_that_passes_no_gradient_to_its_images_speaks_for_no_place():
+    """Its parameters learn, so nothing refuses it."""
+    settings = trusted(NETWORK.replace("images.flatten", "images.sign().detach().flatten"))
+    found = regions(settings, state_of(build(settings, 3, 32)), one_clip(), 3)
+    assert found.activation.shape == (2, 32, 32)
+    assert not found.activation.any()
+
+
+def test_a_network_that_fails_is_one_line():
+    settings = trusted(NETWORK.replace("return self.classify", "return self.nothing"))
+    with pytest.raises(InputError, match=r"net.py:\d+: AttributeError") as error:
+        regions(settings, state_of(build(settings, 3, 32)), one_clip(), 3)
+    assert "\n" not in str(error.value)

@@ -45,7 +45,7 @@ def naive_best(counts, objective):
 def test_on_noise_the_corrected_estimate_is_at_chance_and_the_naive_best_is_above_it():
     chance = float((SHARES**2).sum())  # a guess from the class shares is right this often
     estimates, covered, naive = [], [], []
-    for seed in range(30):
+    for seed in range(60):
         counts = casme2_like(np.random.default_rng(seed))
         found = Choices(alone(counts), "accuracy", seed=seed, n=500).score()["accuracy"]
         estimates.append(found.estimate)
@@ -211,6 +211,27 @@ def on_a_ladder(counts, n_promoted=4):
         for one, numbers in ((screened, range(len(counts))), (counts, best))
     ]
     return tallies
+
+
+def single_clips(seed):
+    """Subjects with a clip each, of which every configuration is sure: many are alike in much."""
+    generator = np.random.default_rng(seed)
+    labels = generator.integers(3, size=26)
+    guesses = np.where(generator.random((32, 26)) < 0.5, labels, generator.integers(3, size=26))
+    counts = np.zeros((32, 26, 3, 3), dtype=np.int64)
+    np.add.at(counts, (np.arange(32)[:, None], np.arange(26), labels, guesses), 10**6)
+    return counts
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_subjects_that_are_alike_in_much_may_come_in_any_order(seed):
+    counts = single_clips(seed)
+    order = np.random.default_rng(seed).permutation(26)
+    mine, theirs = (
+        Choices(alone(one), "uf1", seed=0, n=200).score()["uf1"]
+        for one in (counts, counts[:, order])
+    )
+    assert theirs.estimate == pytest.approx(mine.estimate, abs=1e-9)
 
 
 @pytest.mark.parametrize("rungs_of", [alone, on_a_ladder])

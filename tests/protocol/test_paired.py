@@ -45,6 +45,16 @@ def test_the_difference_is_that_of_the_pooled_scores_and_changes_sign_with_the_s
         assert found[metric].p == back[metric].p
 
 
+def test_which_of_two_equally_good_ones_is_subtracted_changes_the_sign_alone():
+    one, other = pair_of(12, (0.5, 0.5))
+    assert np.trace(one.sum(axis=0)) == np.trace(other.sum(axis=0))
+    found, back = differences(one, other, 0), differences(other, one, 0)
+    for metric in METRICS:
+        assert found[metric].p == back[metric].p
+        swapped = [-end for end in reversed(back[metric].ci95)]
+        assert found[metric].ci95 == pytest.approx(swapped)
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_a_difference_knows_no_names_of_subjects_or_classes(seed):
     one, other = pair_of(seed, (0.6, 0.4))

@@ -108,9 +108,9 @@ def test_an_interval_knows_no_names_of_subjects_or_classes(seed):
 def test_subjects_in_order_are_the_same_ones_whoever_comes_first(rows):
     """Also those that are alike in much."""
     counts = np.array(rows).reshape(-1, 2, 2)
-    ordered = counts[by_content(counts)]
+    ordered = counts[by_content([counts])]
     backwards = counts[::-1]
-    assert (backwards[by_content(backwards)] == ordered).all()
+    assert (backwards[by_content([backwards])] == ordered).all()
 
 
 def test_an_interval_equals_the_plain_bootstrap_over_subjects():

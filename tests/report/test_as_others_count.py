@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import subprocess
 import sys
@@ -12,13 +13,14 @@ from rich.console import Console
 
 from dianet_ray.artefacts import METRICS
 from dianet_ray.protocol.metrics import scores
+from dianet_ray.report import verdicts
 from dianet_ray.report.as_others_count import BOTH, MEAN, POOLED, as_others_count
 from dianet_ray.report.champion import Counted
 from dianet_ray.report.page import write
 from dianet_ray.report.terminal import render
 from tests.support.pages import Page
 from tests.support.reports import report_of
-from tests.support.studies import make_study
+from tests.support.studies import make_study, shown_early
 
 
 def counted(seed=0, n_points=4, n_subjects=12, n_classes=3):
@@ -65,7 +67,7 @@ def test_with_one_point_nothing_can_be_chosen():
 
 
 def test_every_way_of_counting_stands_apart_with_its_difference_and_whether_it_leaks(tmp_path):
-    report = report_of(make_study(n_subjects=8))
+    report = report_of(shown_early(make_study(n_subjects=8), good=0))
     ours, of_others = report.champion.uf1, report.as_others_count
     assert set(of_others) == {MEAN, POOLED, BOTH}
     wanted = [
@@ -74,7 +76,7 @@ def test_every_way_of_counting_stands_apart_with_its_difference_and_whether_it_l
     ]
     text = io.StringIO()
     render(report, Console(file=text, width=120))
-    _, _, table = text.getvalue().partition("As others count, to place their figures")
+    _, _, table = text.getvalue().partition("As others count, for comparison")
     rows = [line.strip("│ ").split("│") for line in table.splitlines() if line.startswith("│")]
     assert [tuple(cell.strip() for cell in row[1:]) for row in rows] == wanted
     write(report, None, tmp_path / "report.html")
@@ -82,6 +84,15 @@ def test_every_way_of_counting_stands_apart_with_its_difference_and_whether_it_l
     assert "not to be quoted" in section
     for cells in wanted:
         assert " ".join(cells) in section
+
+
+def test_with_one_point_nothing_is_called_a_leak():
+    report = report_of(shown_early(make_study(n_subjects=8), good=0))
+    several = verdicts.as_others_count(report)
+    assert [of.leaks for of in several] == ["no", "yes", "yes"]
+    champion = dataclasses.replace(report.champion, curve=report.champion.curve[-1:])
+    one = verdicts.as_others_count(dataclasses.replace(report, champion=champion))
+    assert [of.leaks for of in one] == ["no"] * 3
 
 
 def test_nothing_that_decides_can_read_them():

@@ -163,6 +163,16 @@ def test_a_configuration_is_not_compared_with_itself(standing, place):
         of_study(standing, wanted)
 
 
+def rates(standing, *values):
+    """The same study, its configurations with these learning rates alone."""
+    configurations = tuple(
+        dataclasses.replace(one, settings=Settings(learning_rate=values[min(one.number, 1)]))
+        for one in standing.study.configurations
+    )
+    study = dataclasses.replace(standing.study, configurations=configurations)
+    return dataclasses.replace(standing, study=study)
+
+
 def test_configurations_that_differ_in_many_settings_are_told_apart_by_number(standing):
     study = standing.study
     changes = [{}, {"dropout": 0.4, "heads": 8, "embedding": 32, "width": 8, "steps": 10}]
@@ -175,5 +185,7 @@ def test_configurations_that_differ_in_many_settings_are_told_apart_by_number(st
     )
     (one,) = contrasts(of_study(changed, "0,1")).comparison
     assert (one.settings_a, one.settings_b) == ("", "")
+    (one,) = contrasts(of_study(rates(standing, 0.00123449, 0.001234), "0,1")).comparison
+    assert one.settings_a == "learning_rate 0.00123449"
     (one,) = contrasts(of_study(changed, "2,1")).comparison
     assert (one.settings_a, one.settings_b) == ("", "")  # they do not differ at all

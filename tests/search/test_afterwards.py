@@ -202,6 +202,19 @@ def test_blocks_that_do_not_fit_are_formed_anew_as_a_resumed_search_forms_them(t
     assert [one.keys for one in iter(going_on.take, None)] == [keys for keys in resumed if keys]
 
 
+def test_blocks_only_become_smaller(tmp_path):
+    """A larger one may still have been in flight when smaller ones were formed."""
+    play(plan_of(tmp_path, 0, n_subjects=11, n_configs=2))
+    study = load_study(tmp_path)
+    afterwards = Afterwards(study, Extent(2, Budget(), n_repeats=2))
+    afterwards.begin(standing_of(study), 4)
+    one, other = afterwards.take(), afterwards.take()
+    assert afterwards.split(one) == 2
+    assert afterwards.split(afterwards.take()) == 1
+    assert afterwards.split(other) == 1
+    assert {len(train.members) for train in iter(afterwards.take, None)} == {1}
+
+
 @pytest.mark.parametrize("has_repeats", [False, True])
 def test_hours_allow_for_what_follows_and_count_what_is_done_of_it(tmp_path, has_repeats):
     """Every training takes 1 s here, so 16 repeats take 16 s on one worker."""

@@ -146,6 +146,12 @@ def test_weights_of_a_whole_network_have_to_fit_as_many_streams(
             start_values(space)
 
 
+def test_where_points_are_all_that_is_searched_they_are_all_that_weights_have_to_fit(tmp_path):
+    weights = build(Settings(width=8, phases="three"), 3, 32).state_dict()
+    text = "fixed: {width: 8, pretrained: w.pt}\npoints: [{phases: three}]\n"
+    assert len(start_values(load_space(write_space(tmp_path, text, weights)))) == 1
+
+
 def test_weights_have_to_fit_every_number_of_streams_that_may_be_drawn(tmp_path):
     text = "fixed: {width: 8, pretrained: w.pt}\nsearch: {phases: [both, three]}\n"
     whole = build(Settings(width=8), 3, 32).state_dict()
