@@ -106,6 +106,7 @@ class Choices:
         self._as_read = {number: one.hard for number, one in read.items()}
         (place,) = rule.choose(means[-1].soft[None], self._loso.soft[None])
         self._champion = self._loso.numbers[place]
+        self._winners = winners
         self._estimates = {}  # by metric
         for metric in METRICS:
             values = self._loso.at(winners, metric)
@@ -118,7 +119,7 @@ class Choices:
         """Return, for each of METRICS, the corrected score of the champion."""
         mine = without_each(self._as_read[self._champion])
         return {
-            metric: _around(estimate, mine[metric], least=0.0)
+            metric: _around(estimate, mine[metric], self._chosen(metric), least=0.0)
             for metric, estimate in self._estimates.items()
         }
 
@@ -135,10 +136,15 @@ class Choices:
             metric: _around(
                 estimate - float(self._loso.mirrored[metric][:, place].mean()),
                 mine[metric] - other[metric],
+                self._chosen(metric) - self._loso.chosen[metric][:, place],
                 least=-1.0,
             )
             for metric, estimate in self._estimates.items()
         }
+
+    def _chosen(self, metric: str) -> np.ndarray:
+        """Return the scores on all subjects of what replicates choose: (B,)."""
+        return _column(self._loso.chosen[metric], self._winners)
 
 
 def _read(tally: Tally, objective: str) -> Tally:
@@ -147,15 +153,21 @@ def _read(tally: Tally, objective: str) -> Tally:
     return Tally(tally.hard[place], tally.soft[place])
 
 
-def _around(estimate: float, without_each: np.ndarray, *, least: float) -> Corrected:
-    """Put an interval around an estimate: Student's t times the jackknife's standard error.
+def _around(
+    estimate: float, without_each: np.ndarray, chosen: np.ndarray, *, least: float
+) -> Corrected:
+    """Put an interval around an estimate: Student's t times its standard error.
 
-    Quantiles of the replicates would be too wide: mirrored weights double the noise.
+    The variance is that of the champion's score, by the jackknife, and that of the scores on all
+    subjects of what replicates choose: another sample would have another champion. Reference:
+    Buckland, Burnham and Augustin 1997, Model selection: an integral part of inference, Biometrics
+    53. Quantiles of the replicates would be too wide: mirrored weights double the noise.
+    docs/decisions.md: The interval of a corrected score
     """
     from scipy.special import stdtrit  # takes a moment, which `--help` need not wait for
 
     quantile = float(stdtrit(len(without_each) - 1, COVERAGE[1]))
-    half = quantile * float(jackknife_error(without_each))
+    half = quantile * float(np.hypot(jackknife_error(without_each), chosen.std()))
     low, middle, high = np.clip([estimate - half, estimate, estimate + half], least, 1.0).tolist()
     return Corrected(middle, (low, high))
 
@@ -165,14 +177,16 @@ class _Weighed:
     """Scores of K configurations, averaged over `n_rungs` rungs.
 
     By metric, `whole` (K,): on all subjects. `tilted` (B, K): by the weights of each of B
-    replicates. `mirrored` (B, K): by the mirrored weights. What chooses is the soft objective,
-    `soft` (K,) and `tilted_soft` (B, K).
+    replicates. `mirrored` (B, K): by the mirrored weights. `chosen` (B, K): on all subjects, at
+    the points that the weights choose. What chooses is the soft objective, `soft` (K,) and
+    `tilted_soft` (B, K).
     """
 
     numbers: tuple[int, ...]
     whole: dict[str, np.ndarray]
     tilted: dict[str, np.ndarray]
     mirrored: dict[str, np.ndarray]
+    chosen: dict[str, np.ndarray]
     soft: np.ndarray
     tilted_soft: np.ndarray
     n_rungs: int = 1
@@ -198,16 +212,19 @@ class _Weighed:
             judged = [_weighted(tally.soft, one) for one in (everyone, weights)]
             rule = point_rule(tally.soft, objective)
             on_all, best = (rule.choose(one[objective]) for one in judged)
-            columns.append((_at(whole, on_all), _at(tilted, best), _at(mirrored, best)))
+            chosen = {m: np.broadcast_to(of, tilted[m].shape) for m, of in whole.items()}
+            columns.append(
+                (_at(whole, on_all), *(_at(one, best) for one in (tilted, mirrored, chosen)))
+            )
             pairs = zip(judged, (on_all, best), strict=True)
             soft.append([_at(one, points)[objective] for one, points in pairs])
-        whole, tilted, mirrored = (
+        whole, tilted, mirrored, chosen = (
             {m: np.stack([one[m] for one in part], axis=1) for m in METRICS}
             for part in zip(*columns, strict=True)
         )
         of_all, tilted_soft = (np.stack(one, axis=1) for one in zip(*soft, strict=True))
         whole = {m: whole[m][0] for m in METRICS}
-        return cls(tuple(found), whole, tilted, mirrored, of_all[0], tilted_soft)
+        return cls(tuple(found), whole, tilted, mirrored, chosen, of_all[0], tilted_soft)
 
     def places(self, numbers: Sequence[int]) -> list[int]:
         """Return the columns of some configurations."""
@@ -231,6 +248,7 @@ class _Weighed:
             means(self.whole, above.whole),
             means(self.tilted, above.tilted),
             means(self.mirrored, above.mirrored),
+            means(self.chosen, above.chosen),
             mean(self.soft, above.soft),
             mean(self.tilted_soft, above.tilted_soft),
             n + 1,
@@ -243,7 +261,7 @@ class _Weighed:
 
     def at(self, places: np.ndarray, metric: str) -> np.ndarray:
         """Return mirrored scores, for one column per replicate: (B,)."""
-        return np.asarray(self.mirrored[metric][np.arange(len(places)), places])
+        return _column(self.mirrored[metric], places)
 
 
 def _weighted(counts: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:
@@ -257,7 +275,12 @@ def _weighted(counts: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:
 
 def _at(scored: Mapping[str, np.ndarray], points: np.ndarray) -> dict[str, np.ndarray]:
     """Take one of (B, P) scores in each of B rows."""
-    return {metric: values[np.arange(len(points)), points] for metric, values in scored.items()}
+    return {metric: _column(values, points) for metric, values in scored.items()}
+
+
+def _column(values: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Take one of (B, K) values in each of B rows."""
+    return np.asarray(values[np.arange(len(places)), places])
 
 
 def _optimism(mean: _Weighed, promoted: Sequence[int], loso: _Weighed, metric: str) -> np.ndarray:

@@ -1,11 +1,17 @@
 import numpy as np
 import pytest
+from scipy.special import stdtrit
 
 from dianet_ray.artefacts import METRICS
 from dianet_ray.protocol import choosing
 from dianet_ray.protocol.correction import Choices, Corrected, Tally
 from dianet_ray.protocol.metrics import scores
-from dianet_ray.protocol.predictions import classify, subject_confusions
+from dianet_ray.protocol.predictions import (
+    classify,
+    jackknife_error,
+    subject_confusions,
+    without_each,
+)
 from dianet_ray.protocol.standing import standing_of
 from tests.support.studies import begun, laddered, make_study
 
@@ -331,6 +337,26 @@ def test_a_clear_lead_in_loso_displaces_first_settings_with_the_higher_sum():
     assert Choices(rungs, "uf1", first=0, seed=0, n=100).gain(1) == nothing
     # Without the rule the sum decides.
     assert Choices(rungs, "uf1", seed=0, n=100).gain(0) == nothing
+
+
+def half_width(found, metric="accuracy"):
+    low, high = found[metric].ci95
+    return (high - low) / 2
+
+
+def test_an_interval_is_wider_where_other_subjects_would_have_chosen_another_champion():
+    clear = casme2_like(np.random.default_rng(0), accuracies=[0.8, *[0.1] * (N_CONFIGS - 1)])
+    found = Choices(alone(clear), "accuracy", seed=0, n=200)
+    error = jackknife_error(without_each(clear[0])["accuracy"])
+    assert half_width(found.score()) == pytest.approx(stdtrit(25, 0.975) * error)
+    gain = jackknife_error(without_each(clear[0])["accuracy"] - without_each(clear[1])["accuracy"])
+    assert half_width(found.gain(1)) == pytest.approx(stdtrit(25, 0.975) * gain)
+
+    rivals = casme2_like(np.random.default_rng(0), accuracies=np.full(N_CONFIGS, 0.5))
+    best = int(scores(rivals.sum(axis=1))["accuracy"].argmax())
+    error = jackknife_error(without_each(rivals[best])["accuracy"])
+    found = Choices(alone(rivals), "accuracy", seed=0, n=200)
+    assert half_width(found.score()) > 1.02 * stdtrit(25, 0.975) * error
 
 
 @pytest.mark.parametrize("n_subjects", [2, 3])
