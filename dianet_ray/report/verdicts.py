@@ -61,9 +61,9 @@ def intervals(champion: Champion) -> str:
     if champion.coverage is None:
         return f"{found}."
     return (
-        f"{found}, those of corrected scores from a jackknife; in simulations of studies of "
-        f"{most_similar(len(champion.per_subject))} subjects the latter held the truth in "
-        f"{100 * champion.coverage:.0f} % of searches."
+        f"{found}, those of corrected scores from a jackknife and from how much the choice "
+        f"varies; in simulations of studies of {most_similar(len(champion.per_subject))} subjects "
+        f"the latter held the truth in {100 * champion.coverage:.0f} % of searches."
     )
 
 
